@@ -1,0 +1,214 @@
+"""Files that are either whole or absent, and the manifests that say what made them.
+
+A result is written beside its final name, synced, and renamed; its manifest is written last and marks it complete.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shlex
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import IO, Any
+
+from avs.core.errors import AvsError, ChangedInputsError, FormatError
+
+SCHEMA_VERSION = 1
+WHOLE_FILE_BYTES = 64 * 2**20  # larger files are fingerprinted by size, head and tail: a video archive is terabytes
+EDGE_BYTES = 2**20
+
+
+@contextmanager
+def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
+    """A file handle whose content appears at `path` only when the block ends without an exception."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+    try:
+        with open(beside, mode, **text) as file:  # type: ignore[call-overload]
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def require_path(path: Path, *, what: str = "file") -> Path:
+    """`path`, when it exists.
+
+    Raises:
+        AvsError: it does not; names the closest existing sibling.
+    """
+    path = Path(path)
+    if path.exists():
+        return path
+    parent = path.parent
+    siblings = sorted(p.name for p in parent.iterdir()) if parent.is_dir() else []
+    close = get_close_matches(path.name, siblings, n=1)
+    if close:
+        hint = f"did you mean {parent / close[0]}?"
+    elif parent.is_dir():
+        hint = f"{parent} holds {len(siblings)} entries, none with a name like it"
+    else:
+        hint = f"the folder {parent} does not exist either"
+    raise AvsError(f"no such {what}", where=path, next_step=hint)
+
+
+def fingerprint_file(path: Path) -> str:
+    """`sha256:...` of a file's bytes; over 64 MiB `sha256-edges:...` of its size, first and last MiB."""
+    size = os.path.getsize(path)
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        if size <= WHOLE_FILE_BYTES:
+            digest.update(file.read())
+            return f"sha256:{digest.hexdigest()}"
+        digest.update(str(size).encode())
+        digest.update(file.read(EDGE_BYTES))
+        file.seek(-EDGE_BYTES, os.SEEK_END)
+        digest.update(file.read())
+    return f"sha256-edges:{digest.hexdigest()}"
+
+
+def fingerprint_input(path: Path) -> str:
+    """The fingerprint of a command's input: a file's bytes, or the manifest of an artefact folder."""
+    require_path(path)
+    return fingerprint_file(path / "manifest.json" if path.is_dir() else path)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What made an artefact.
+
+    Attributes:
+        type: kind of artefact, such as "feature-store" or "ranked-lists".
+        config: the resolved settings that decide the content.
+        inputs: name -> fingerprint of what it was made from.
+        spec: the encoder behind it, where there is one.
+        counts: such as {"ok": 980, "partial": 3, "failed": 17}.
+        seconds: wall time of the command.
+        command, created, versions, schema_version: filled in.
+    """
+
+    type: str
+    config: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    spec: Mapping[str, Any] | None = None
+    counts: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    command: str = field(default_factory=lambda: shlex.join(["avs", *sys.argv[1:]]))
+    created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    versions: Mapping[str, str] = field(default_factory=lambda: installed_versions())
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of what decides the content: type, config, inputs and spec."""
+        decisive = [self.type, self.config, self.inputs, self.spec]
+        return hashlib.sha256(json.dumps(decisive, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def installed_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide numbers, those that are installed."""
+    found = {"python": platform.python_version()}
+    for package in ("avs", "numpy", "torch", "transformers", "av"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def manifest_path(artefact: Path) -> Path:
+    """Where an artefact's manifest lies: inside a folder, beside a file."""
+    if artefact.is_dir():
+        return artefact / "manifest.json"
+    return artefact.with_name(artefact.name + ".manifest.json")
+
+
+def write_manifest(artefact: Path, manifest: Manifest) -> None:
+    """Write the manifest, which marks the artefact complete: call it last."""
+    with atomic_write(manifest_path(artefact)) as file:
+        json.dump({**asdict(manifest), "fingerprint": manifest.fingerprint}, file, indent=2, default=str)
+        file.write("\n")
+
+
+def read_manifest(artefact: Path) -> dict[str, Any]:
+    """The manifest of an artefact as written.
+
+    Raises:
+        FormatError: there is none (the artefact is not complete, or not ours), or it is not one.
+    """
+    path = manifest_path(artefact)
+    if not path.is_file():
+        raise FormatError(
+            "no manifest: not made by avs, or its making was interrupted",
+            where=artefact,
+            wanted=path,
+            next_step="run the command that makes it again; it resumes",
+        )
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        data["type"], data["fingerprint"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise FormatError("not a manifest of avs", where=path, got=str(error)) from error
+    if data.get("schema_version", 0) > SCHEMA_VERSION:
+        raise FormatError(
+            "made by a newer avs",
+            where=path,
+            got=f"schema {data['schema_version']}",
+            wanted=f"schema {SCHEMA_VERSION} or older",
+            next_step="upgrade avs",
+        )
+    return data
+
+
+def is_up_to_date(artefact: Path, manifest: Manifest, *, force: bool) -> bool:
+    """Whether `artefact` is already what `manifest` describes.
+
+    Returns:
+        True: the same command finished before. False: nothing stands there, or `force` lets it be replaced.
+
+    Raises:
+        ChangedInputsError: it was made from other inputs or settings, or not by avs, and `force` is off.
+    """
+    if force or not artefact.exists():
+        return False
+    if not manifest_path(artefact).is_file():
+        if artefact.is_dir():
+            return False  # an interrupted folder resumes
+        raise ChangedInputsError(
+            "a file that no manifest explains is in the way",
+            where=artefact,
+            next_step="choose another -o, or replace it with --force",
+        )
+    before = read_manifest(artefact)
+    if before["fingerprint"] == manifest.fingerprint:
+        return True
+    changed = [
+        f"{part}.{key}"
+        for part, now in (("config", manifest.config), ("inputs", manifest.inputs), ("spec", manifest.spec or {}))
+        for key in sorted({*now, *(before.get(part) or {})})
+        if _plain(now.get(key)) != (before.get(part) or {}).get(key)
+    ]
+    raise ChangedInputsError(
+        "made before from other inputs or settings",
+        where=artefact,
+        got=f"changed: {', '.join(changed) or 'type'}",
+        next_step="choose another -o, or replace it with --force",
+    )
+
+
+def _plain(value: object) -> object:
+    """`value` as it comes back from a JSON file."""
+    return json.loads(json.dumps(value, default=str))

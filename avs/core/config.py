@@ -1,0 +1,69 @@
+"""YAML files read into pydantic models, every error at once and with the line it stands on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from avs.core.artifacts import require_path
+from avs.core.errors import ConfigError, Problems, did_you_mean
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+M = TypeVar("M", bound="BaseModel")
+
+
+def load_config(path: Path, model: type[M]) -> M:
+    """The settings of a YAML file as `model`.
+
+    Raises:
+        ConfigError: not YAML, or keys or values the model does not accept; all of them at once.
+    """
+    import yaml
+    from pydantic import ValidationError
+
+    text = require_path(path, what="config file").read_text(encoding="utf-8")
+    try:
+        data = yaml.safe_load(text)
+        node = yaml.compose(text)
+    except yaml.YAMLError as error:
+        raise ConfigError("not valid YAML", where=path, got=str(error).replace("\n", " ")) from error
+    if not isinstance(data, dict):
+        raise ConfigError("a config is a mapping of keys to values", where=path, got=type(data).__name__)
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        problems = Problems(f"config {path}")
+        for item in error.errors():
+            location = [str(part) for part in item["loc"]]
+            line = _line_of(node, location)
+            problems.add(f"{path}:{line}", f"{'.'.join(location)}: {_explain(item, model)}")
+        problems.raise_if_any(ConfigError)
+        raise
+
+
+def _explain(item: Any, model: type[BaseModel]) -> str:
+    if item["type"] == "extra_forbidden":
+        known = list(model.model_fields) if len(item["loc"]) == 1 else []
+        return f"unknown key{did_you_mean(str(item['loc'][-1]), known)}"
+    return f"{item['msg']}, got {item['input']!r}" if item["type"] != "missing" else "required, but absent"
+
+
+def _line_of(node: Any, location: list[str]) -> int:
+    """The 1-based line on which the deepest existing part of `location` stands."""
+    line = 1
+    for part in location:
+        value = getattr(node, "value", None)
+        if isinstance(value, list) and value and isinstance(value[0], tuple):
+            pairs = {key.value: (key, child) for key, child in value}
+            if part not in pairs:
+                return line
+            key, node = pairs[part]
+            line = key.start_mark.line + 1
+        elif isinstance(value, list) and part.isdigit() and int(part) < len(value):
+            node = value[int(part)]
+            line = node.start_mark.line + 1
+        else:
+            return line
+    return line

@@ -1,0 +1,143 @@
+"""The exceptions of avs. Each says what went wrong, where, what was got, what was wanted, and the next step.
+
+    AvsError                    exit 2: the user can mend it
+    ├── ConfigError             a YAML file or an option
+    ├── FormatError             the content of a file
+    ├── UnknownIdError          an id that the table, store or collection does not hold
+    ├── SpecMismatchError       a query encoder, store or checkpoint made by another model
+    ├── StoreError              a store that is half-written, or not a store
+    ├── ChangedInputsError      an output made from other inputs stands in the way (--force)
+    ├── VideoError              a video that cannot be opened or decoded
+    ├── DataError               values that cannot be used: NaN, wrong shape, empty
+    ├── TooManyFailuresError    exit 1: finished, with more failures than allowed
+    └── MissingDependencyError  exit 3: a package, device or file of the environment is missing
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+MAX_LISTED_PROBLEMS = 50
+
+
+class AvsError(Exception):
+    """An error a user can act on.
+
+    Args:
+        what: one sentence saying what went wrong.
+        where: file, `file:line`, topic or shot it concerns.
+        got: what was found.
+        wanted: what would have been right.
+        next_step: what to type or change.
+    """
+
+    exit_code = 2
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: object = None,
+        got: object = None,
+        wanted: object = None,
+        next_step: str | None = None,
+    ) -> None:
+        self.what, self.where, self.got, self.wanted, self.next_step = what, where, got, wanted, next_step
+        fields = (("where", where), ("got", got), ("wanted", wanted), ("next", next_step))
+        super().__init__(
+            "\n".join([what, *(f"  {name + ':':<8}{value}" for name, value in fields if value is not None)])
+        )
+
+    def __reduce__(self) -> tuple[object, ...]:  # errors cross process boundaries; keyword fields must survive
+        state = {"where": self.where, "got": self.got, "wanted": self.wanted, "next_step": self.next_step}
+        return _rebuild, (type(self), self.what, state)
+
+
+def _rebuild(cls: type[AvsError], what: str, state: dict[str, object]) -> AvsError:
+    return cls(what, **state)  # type: ignore[arg-type]
+
+
+class ConfigError(AvsError):
+    """A YAML file or an option that cannot be used."""
+
+
+class FormatError(AvsError):
+    """A file whose content is not in the format it should have."""
+
+
+class UnknownIdError(AvsError):
+    """A shot, video or topic id that is not known where it was looked up."""
+
+
+class SpecMismatchError(AvsError):
+    """Vectors of two different encoders were about to be compared."""
+
+
+class StoreError(AvsError):
+    """A feature store that cannot be opened as it is."""
+
+
+class ChangedInputsError(AvsError):
+    """An output exists that was made from other inputs or settings."""
+
+
+class VideoError(AvsError):
+    """A video file that cannot be opened or decoded."""
+
+
+class DataError(AvsError):
+    """Values that cannot be used: NaN, infinite, empty, or of the wrong shape."""
+
+
+class TooManyFailuresError(AvsError):
+    """The work finished, but more items failed than were allowed."""
+
+    exit_code = 1
+
+
+class MissingDependencyError(AvsError):
+    """Something the environment should provide is not there."""
+
+    exit_code = 3
+
+
+class Problems:
+    """Collects problems so that all of them are reported at once.
+
+    >>> problems = Problems("2 problems in run.xml")
+    >>> problems.add("run.xml:3", "seqNum 0 is not in 1..1000")
+    >>> len(problems)
+    1
+    """
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.items: list[tuple[str, str]] = []
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def add(self, where: object, what: str) -> None:
+        """Record that `what` is wrong at `where`."""
+        self.items.append((str(where), what))
+
+    def lines(self) -> Iterable[str]:
+        """The problems, one a line, at most MAX_LISTED_PROBLEMS, then how many more there are."""
+        for where, what in self.items[:MAX_LISTED_PROBLEMS]:
+            yield f"{where}: {what}"
+        if len(self.items) > MAX_LISTED_PROBLEMS:
+            yield f"... and {len(self.items) - MAX_LISTED_PROBLEMS} more"
+
+    def raise_if_any(self, cls: type[AvsError] = FormatError, *, next_step: str | None = None) -> None:
+        """Raise one `cls` naming every problem, or return when there is none."""
+        if self.items:
+            count = f"{len(self.items)} problem{'s' if len(self.items) > 1 else ''}"
+            body = "\n".join(f"  {line}" for line in self.lines())
+            raise cls(f"{self.title}: {count}\n{body}", next_step=next_step)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`; did you mean "x"?` for the closest known word, or an empty string."""
+    close = get_close_matches(word, list(known), n=1)
+    return f'; did you mean "{close[0]}"?' if close else ""

@@ -1,0 +1,50 @@
+"""Frames of a shot, and where they come from: the seam between video and features."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from avs.core.errors import DataError
+from avs.core.shots import Shot
+from avs.core.store import Status
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ShotFrames:
+    """The sampled frames of one shot, in time order.
+
+    Attributes:
+        shot: its id.
+        data: (F, H, W, 3) uint8 RGB, upright.
+        pts_s: (F,) float64 seconds from the video's first frame.
+        status: "ok"; "partial" when some wanted frames could not be decoded; "failed" when none could (F = 0).
+        reason: why, when not ok.
+    """
+
+    shot: str
+    data: np.ndarray
+    pts_s: np.ndarray
+    status: Status = "ok"
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        if self.data.ndim != 4 or self.data.shape[3] != 3 or self.data.dtype != np.uint8:
+            raise DataError(
+                "frames must be (F, H, W, 3) uint8", where=self.shot, got=f"{self.data.shape} {self.data.dtype}"
+            )
+        if self.pts_s.shape != (len(self.data),):
+            raise DataError("frames and times differ in number", where=self.shot, got=(len(self.data), self.pts_s.shape))
+        if (self.status == "failed") != (len(self.data) == 0) or (self.status == "ok") != (not self.reason):
+            raise DataError("status does not fit", where=self.shot, got=(self.status, self.reason, len(self.data)))
+
+
+class FrameSource(Protocol):
+    """Anything that gives the frames of shots, video by video. Must be picklable: worker processes read from it."""
+
+    def read(self, video: str, shots: Sequence[Shot]) -> Iterator[ShotFrames]:
+        """The frames of `shots`, all of one video, in the order given; every shot comes out, failed ones too."""
+        ...

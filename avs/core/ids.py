@@ -1,0 +1,68 @@
+"""Shot, video and topic ids, as TRECVID writes them."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from avs.core.errors import FormatError
+
+_SHOT = re.compile(r"shot(?P<video>[A-Za-z0-9][A-Za-z0-9._-]*)_(?P<number>[1-9][0-9]*)")
+_DIGITS = re.compile(r"(\d+)")
+
+
+class ShotId(NamedTuple):
+    """A shot's video id, kept as written (`00123`), and its 1-based number within the video."""
+
+    video: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"shot{self.video}_{self.number}"
+
+
+def parse_shot_id(text: str) -> ShotId:
+    """The video and number of a shot id.
+
+    >>> parse_shot_id("shot00123_45")
+    ShotId(video='00123', number=45)
+
+    Raises:
+        FormatError: `text` is not `shot<video>_<n>` with n counted from 1 and no leading zero.
+    """
+    match = _SHOT.fullmatch(text)
+    if match is None:
+        raise FormatError(
+            "not a shot id",
+            got=repr(text),
+            wanted='shot<video>_<n> with n from 1, such as "shot00123_45"',
+        )
+    return ShotId(match["video"], int(match["number"]))
+
+
+def format_shot_id(video: str, number: int) -> str:
+    """The shot id of the `number`-th shot (1-based) of `video`; checked by parsing it back."""
+    return str(parse_shot_id(f"shot{video}_{number}"))
+
+
+def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
+    """A sort key that puts `shot1_2` before `shot1_10`: digit runs compare as numbers, then as text."""
+    return tuple(
+        (0, int(part), part) if part.isdigit() else (1, 0, part) for part in _DIGITS.split(text) if part
+    )
+
+
+def qrels_topic_id(topic: str) -> str:
+    """The id that NIST's qrels give a topic: a "1" is put before it (661 -> 1661)."""
+    return "1" + topic
+
+
+def topic_id_from_qrels(qrels_id: str) -> str:
+    """The topic id behind a qrels id (1661 -> 661).
+
+    Raises:
+        FormatError: the id does not begin with the "1" that NIST puts before topic numbers.
+    """
+    if len(qrels_id) < 2 or not qrels_id.startswith("1"):
+        raise FormatError("not a topic id of AVS qrels", got=repr(qrels_id), wanted='"1" + topic, such as 1661')
+    return qrels_id[1:]

@@ -1,0 +1,206 @@
+"""The writer of feature stores: parts while extraction runs, one matrix in the table's order at the end.
+
+A part is one file, renamed into place when whole, so a kill loses at most what was not flushed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from avs.core.artifacts import Manifest, atomic_write, read_manifest, write_manifest
+from avs.core.errors import ChangedInputsError, DataError, StoreError
+from avs.core.spec import EmbedderSpec
+from avs.core.store import STORE_TYPE, FeatureStore, Level, Status, sync
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ShotFeatures:
+    """What extraction found for one shot.
+
+    Attributes:
+        shot: its id.
+        vectors: (F, D) float; F = 1 at shot level, F = 0 when it failed.
+        pts_s: (F,) seconds of the frames (at shot level, one value: the middle).
+        status, reason: "ok", or "partial" / "failed" and why.
+    """
+
+    shot: str
+    vectors: np.ndarray
+    pts_s: np.ndarray
+    status: Status = "ok"
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Part:
+    path: Path
+    shots: list[str]
+    status: list[str]
+    reason: list[str]
+    offsets: np.ndarray  # (n+1,) rows of each shot within the part
+
+
+class FeatureWriter:
+    """Collects features of shots in any order and commits them as a FeatureStore.
+
+    Args:
+        folder: of the store to be.
+        manifest: config (with "level"), inputs and spec that decide the content; parts of another are refused.
+        dtype: of the stored vectors.
+
+    Raises:
+        ChangedInputsError: parts made from other inputs or settings lie in `folder`.
+    """
+
+    def __init__(self, folder: Path, manifest: Manifest, *, dtype: str = "float16") -> None:
+        self.folder, self.manifest, self.dtype = Path(folder), manifest, np.dtype(dtype)
+        if manifest.spec is None or manifest.type != STORE_TYPE:
+            raise StoreError("a feature store's manifest needs a spec", got=manifest.type, wanted=STORE_TYPE)
+        self.spec = EmbedderSpec.from_json(dict(manifest.spec))
+        self.level: Level = manifest.config["level"]
+        self.parts = self.folder / "parts"
+        self._pending: list[ShotFeatures] = []
+        self._open_parts()
+        self.done: set[str] = {shot for part in self._parts() for shot in part.shots}
+
+    def _open_parts(self) -> None:
+        if self.parts.is_dir() and (self.parts / "manifest.json").is_file():
+            if read_manifest(self.parts)["fingerprint"] != self.manifest.fingerprint:
+                raise ChangedInputsError(
+                    "parts of a store with other inputs or settings lie here",
+                    where=self.parts,
+                    next_step="choose another -o, or start over with --force",
+                )
+            return
+        self.parts.mkdir(parents=True, exist_ok=True)
+        write_manifest(self.parts, self.manifest)
+
+    def add(self, features: ShotFeatures) -> None:
+        """Take one shot; it is safe on disk after the next flush.
+
+        Raises:
+            DataError: a vector of the wrong length, not finite, or all zero; a status that does not fit.
+        """
+        self._check(features)
+        self._pending.append(features)
+        self.done.add(features.shot)
+
+    def _check(self, features: ShotFeatures) -> None:
+        vectors = features.vectors
+        if features.shot in self.done:
+            raise DataError("a shot was extracted twice", where=features.shot)
+        if (features.status == "failed") != (len(vectors) == 0) or (features.status == "ok") != (not features.reason):
+            raise DataError(
+                "status, reason and vectors do not fit together",
+                where=features.shot,
+                got=(features.status, features.reason, vectors.shape),
+            )
+        if len(vectors) and vectors.shape[1:] != (self.spec.dim,):
+            raise DataError("a vector of the wrong length", where=features.shot, got=vectors.shape, wanted=self.spec.dim)
+        stored = vectors.astype(self.dtype)
+        if not np.isfinite(stored).all():
+            raise DataError(
+                f"features that are not finite in {self.dtype}",
+                where=features.shot,
+                got=f"largest magnitude {np.abs(vectors).max()}",
+                next_step="check the weights, or use --compute-dtype float32 and --store-dtype float32",
+            )
+        if len(stored) and not stored.any(axis=1).all():
+            raise DataError("a feature vector is all zero", where=features.shot)
+
+    def flush(self) -> None:
+        """Write what is pending as one part."""
+        if not self._pending:
+            return
+        lengths = [len(f.vectors) for f in self._pending]
+        vectors = [f.vectors.astype(self.dtype).reshape(-1, self.spec.dim) for f in self._pending]
+        number = 1 + max((int(p.stem) for p in self.parts.glob("*.npz")), default=-1)
+        with atomic_write(self.parts / f"{number:06d}.npz", "wb") as file:
+            np.savez(
+                file,
+                vectors=np.concatenate(vectors),
+                pts_s=np.concatenate([np.asarray(f.pts_s, dtype=np.float64) for f in self._pending]),
+                offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+                shots=np.array([f.shot for f in self._pending]),
+                status=np.array([f.status for f in self._pending]),
+                reason=np.array([f.reason.replace("\n", " ").replace("\t", " ") for f in self._pending]),
+            )
+        self._pending.clear()
+
+    def _parts(self) -> Iterator[_Part]:
+        for path in sorted(self.parts.glob("*.npz")):
+            with np.load(path) as part:
+                columns = {name: part[name].tolist() for name in ("shots", "status", "reason")}
+                yield _Part(path, columns["shots"], columns["status"], columns["reason"], part["offsets"])
+
+    def commit(self, order: Sequence[str], *, seconds: float = 0.0) -> FeatureStore:
+        """Put the parts together in `order`, write the manifest, remove the parts, and open the store.
+
+        Raises:
+            StoreError: a shot of `order` was never added, or all of them failed.
+        """
+        self.flush()
+        parts = list(self._parts())
+        length = {
+            shot: int(part.offsets[i + 1] - part.offsets[i]) for part in parts for i, shot in enumerate(part.shots)
+        }
+        missing = [shot for shot in order if shot not in length]
+        if missing:
+            raise StoreError(f"{len(missing)} shots were not extracted", where=self.folder, got=", ".join(missing[:5]))
+        kept = [shot for shot in order if length[shot]]
+        notes = {s: (st, r) for p in parts for s, st, r in zip(p.shots, p.status, p.reason, strict=True) if st != "ok"}
+        if not kept:
+            reasons = sorted({reason for _, reason in notes.values()})
+            raise StoreError(f"all {len(order)} shots failed", where=self.folder, got="; ".join(reasons[:3]))
+        self._write_matrix(parts, kept, length)
+        with atomic_write(self.folder / "problems.tsv") as file:
+            file.writelines(f"{s}\t{notes[s][0]}\t{notes[s][1]}\n" for s in order if s in notes)
+        with atomic_write(self.folder / "ids.txt") as file:
+            file.writelines(f"{shot}\n" for shot in kept)
+        write_manifest(self.folder, self._final_manifest(order, kept, notes, seconds))
+        shutil.rmtree(self.parts)
+        return FeatureStore(self.folder)
+
+    def _final_manifest(
+        self, order: Sequence[str], kept: Sequence[str], notes: dict[str, tuple[str, str]], seconds: float
+    ) -> Manifest:
+        partial = sum(status == "partial" for status, _ in notes.values())
+        counts = {"ok": len(kept) - partial, "partial": partial, "failed": len(order) - len(kept)}
+        m = self.manifest
+        return Manifest(m.type, m.config, m.inputs, m.spec, counts, seconds, m.command)
+
+    def _write_matrix(self, parts: list[_Part], kept: list[str], length: dict[str, int]) -> None:
+        offsets = np.concatenate([[0], np.cumsum([length[shot] for shot in kept])]).astype(np.int64)
+        start = dict(zip(kept, offsets[:-1].tolist(), strict=True))
+        beside = {name: self.folder / f".{name}.tmp" for name in ("vectors.npy", "pts_s.npy")}
+        rows = int(offsets[-1])
+        vectors = np.lib.format.open_memmap(
+            beside["vectors.npy"], mode="w+", dtype=self.dtype, shape=(rows, self.spec.dim)
+        )
+        pts_s = np.lib.format.open_memmap(beside["pts_s.npy"], mode="w+", dtype=np.float64, shape=(rows,))
+        for part in parts:
+            with np.load(part.path) as data:
+                part_vectors, part_pts = data["vectors"], data["pts_s"]
+            for i, shot in enumerate(part.shots):
+                if shot in start:
+                    source = slice(part.offsets[i], part.offsets[i + 1])
+                    target = slice(start[shot], start[shot] + length[shot])
+                    vectors[target], pts_s[target] = part_vectors[source], part_pts[source]
+        vectors.flush()
+        pts_s.flush()
+        del vectors, pts_s
+        for name, path in beside.items():
+            sync(path)
+            if name == "pts_s.npy" and self.level == "shot":
+                path.unlink()
+            else:
+                os.replace(path, self.folder / name)
+        if self.level == "frame":
+            with atomic_write(self.folder / "offsets.npy", "wb") as file:
+                np.save(file, offsets)
