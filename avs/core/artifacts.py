@@ -158,7 +158,7 @@ def read_manifest(artefact: Path) -> dict[str, Any]:
             next_step="run the command that makes it again; it resumes",
         )
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         data["type"], data["fingerprint"]
     except (ValueError, KeyError, TypeError) as error:
         raise FormatError("not a manifest of avs", where=path, got=str(error)) from error

@@ -1,16 +1,16 @@
 """The exceptions of avs. Each says what went wrong, where, what was got, what was wanted, and the next step.
 
-    AvsError                    exit 2: the user can mend it
-    ├── ConfigError             a YAML file or an option
-    ├── FormatError             the content of a file
-    ├── UnknownIdError          an id that the table, store or collection does not hold
-    ├── SpecMismatchError       a query encoder, store or checkpoint made by another model
-    ├── StoreError              a store that is half-written, or not a store
-    ├── ChangedInputsError      an output made from other inputs stands in the way (--force)
-    ├── VideoError              a video that cannot be opened or decoded
-    ├── DataError               values that cannot be used: NaN, wrong shape, empty
-    ├── TooManyFailuresError    exit 1: finished, with more failures than allowed
-    └── MissingDependencyError  exit 3: a package, device or file of the environment is missing
+AvsError                    exit 2: the user can mend it
+├── ConfigError             a YAML file or an option
+├── FormatError             the content of a file
+├── UnknownIdError          an id that the table, store or collection does not hold
+├── SpecMismatchError       a query encoder, store or checkpoint made by another model
+├── StoreError              a store that is half-written, or not a store
+├── ChangedInputsError      an output made from other inputs stands in the way (--force)
+├── VideoError              a video that cannot be opened or decoded
+├── DataError               values that cannot be used: NaN, wrong shape, empty
+├── TooManyFailuresError    exit 1: finished, with more failures than allowed
+└── MissingDependencyError  exit 3: a package, device or file of the environment is missing
 """
 
 from __future__ import annotations

@@ -37,7 +37,9 @@ class ShotFrames:
                 "frames must be (F, H, W, 3) uint8", where=self.shot, got=f"{self.data.shape} {self.data.dtype}"
             )
         if self.pts_s.shape != (len(self.data),):
-            raise DataError("frames and times differ in number", where=self.shot, got=(len(self.data), self.pts_s.shape))
+            raise DataError(
+                "frames and times differ in number", where=self.shot, got=(len(self.data), self.pts_s.shape)
+            )
         if (self.status == "failed") != (len(self.data) == 0) or (self.status == "ok") != (not self.reason):
             raise DataError("status does not fit", where=self.shot, got=(self.status, self.reason, len(self.data)))
 

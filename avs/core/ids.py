@@ -47,9 +47,7 @@ def format_shot_id(video: str, number: int) -> str:
 
 def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
     """A sort key that puts `shot1_2` before `shot1_10`: digit runs compare as numbers, then as text."""
-    return tuple(
-        (0, int(part), part) if part.isdigit() else (1, 0, part) for part in _DIGITS.split(text) if part
-    )
+    return tuple((0, int(part), part) if part.isdigit() else (1, 0, part) for part in _DIGITS.split(text) if part)
 
 
 def qrels_topic_id(topic: str) -> str:

@@ -34,7 +34,9 @@ class TopicQrels:
             object.__setattr__(self, name, values)
             if values.shape != (len(self.shots),):
                 raise DataError(
-                    f"{name} and shots differ in number", where=f"topic {self.topic}", got=(values.shape, len(self.shots))
+                    f"{name} and shots differ in number",
+                    where=f"topic {self.topic}",
+                    got=(values.shape, len(self.shots)),
                 )
         if len(self.judgments) and self.judgments.min() < UNJUDGED:
             raise DataError("a judgment is below -1", where=f"topic {self.topic}", got=int(self.judgments.min()))

@@ -28,7 +28,9 @@ class Shot:
     def __post_init__(self) -> None:
         if not 0 <= self.start_s < self.end_s:
             raise FormatError(
-                "a shot must start at or after 0 and before it ends", where=self.id, got=f"[{self.start_s}, {self.end_s})"
+                "a shot must start at or after 0 and before it ends",
+                where=self.id,
+                got=f"[{self.start_s}, {self.end_s})",
             )
 
 

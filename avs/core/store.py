@@ -126,7 +126,8 @@ class FeatureStore:
         """
         if self.offsets is not None:
             raise StoreError("a frame-level store has several rows a shot", where=self.folder, wanted="frames(shot)")
-        return self.vectors[self.index(ids)]
+        found: np.ndarray = self.vectors[self.index(ids)]
+        return found
 
     def frames(self, shot: str) -> np.ndarray:
         """(F, D) vectors of one shot, in time order: its frames, or its one row at shot level."""

@@ -102,7 +102,9 @@ class FeatureWriter:
                 got=(features.status, features.reason, vectors.shape),
             )
         if len(vectors) and vectors.shape[1:] != (self.spec.dim,):
-            raise DataError("a vector of the wrong length", where=features.shot, got=vectors.shape, wanted=self.spec.dim)
+            raise DataError(
+                "a vector of the wrong length", where=features.shot, got=vectors.shape, wanted=self.spec.dim
+            )
         stored = vectors.astype(self.dtype)
         if not np.isfinite(stored).all():
             raise DataError(

@@ -1,0 +1,7 @@
+"""`python -m avs` is `avs`."""
+
+import sys
+
+from avs.cli.main import main
+
+sys.exit(main())

@@ -1,0 +1,112 @@
+"""`avs`: the verbs in flow order. A verb's module is imported only when it is typed."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from avs.core.errors import AvsError, did_you_mean
+
+if TYPE_CHECKING:
+    import typer
+
+FLOW = "video -> shots -> frames -> features -> ranked lists -> TRECVID run -> xinfAP"
+
+VERBS = {
+    "shots": "Make the shot table of a collection: import master shots, or detect them.",
+    "extract-features": "Turn the frames of every shot into vectors, resumably.",
+    "search": "Rank the shots of a feature store for every topic.",
+    "make-run": "Write ranked lists as the XML run file NIST takes.",
+    "check-run": "Check a run file as NIST will, and more strictly.",
+    "eval": "Score runs: xinfAP exactly as NIST's sample_eval, and measures for full judgments.",
+    "compare": "Test runs against each other, topic by topic; score novelty.",
+    "info": "Say what an artefact is and what made it, or what this environment can do.",
+    "demo": "Do all of it on a small collection made on the spot, or on your own videos.",
+}
+
+HELP = "\n".join(
+    [
+        "avs: search video collections by text, and enter TRECVID's Ad-hoc Video Search task.",
+        "",
+        f"  {FLOW}",
+        "",
+        "Usage: avs VERB [OPTIONS]      avs VERB --help      avs --version",
+        "",
+        *(f"  {verb:<17} {line}" for verb, line in VERBS.items()),
+        "",
+        "Start with: avs demo",
+    ]
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb.
+
+    Returns:
+        The exit code: 0 done, 1 finished with failures above the limit, 2 user error, 3 environment, 130 interrupted.
+    """
+    args = list(sys.argv[1:] if argv is None else argv)
+    if not args or args[0] in ("--help", "-h", "help"):
+        print(HELP)
+        return 0
+    if args[0] == "--version":
+        from avs import __version__
+
+        print(__version__)
+        return 0
+    verb = args[0]
+    if verb not in VERBS:
+        print(f'avs: unknown verb "{verb}"{did_you_mean(verb, VERBS)}\n\n{HELP}', file=sys.stderr)
+        return 2
+    return _run(verb, args[1:])
+
+
+def _run(verb: str, args: list[str]) -> int:
+    _configure_logging()
+    try:
+        app_for(import_module(f"avs.cli.{verb.replace('-', '_')}"))(args, prog_name=f"avs {verb}")
+    except SystemExit as done:
+        return done.code if isinstance(done.code, int) else int(done.code is not None)
+    except KeyboardInterrupt:
+        print(f"avs {verb}: interrupted; run the same command again to go on", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our stdout went away, as in `avs eval ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (AvsError, OSError) as error:
+        return _report(verb, error, debug="--debug" in args)
+    return 0
+
+
+def _report(verb: str, error: AvsError | OSError, *, debug: bool) -> int:
+    if debug:
+        traceback.print_exception(error)
+    if isinstance(error, AvsError):
+        print(f"avs {verb}: {error}", file=sys.stderr)
+        return error.exit_code
+    if isinstance(error, (FileNotFoundError, IsADirectoryError, NotADirectoryError)):
+        print(f"avs {verb}: {error.strerror}\n  where:  {error.filename}", file=sys.stderr)
+        return 2
+    print(f"avs {verb}: the system refused: {error}", file=sys.stderr)
+    return 3
+
+
+def app_for(module: ModuleType) -> typer.Typer:
+    """The command-line application of one verb's module: its `command`, docstring and EXAMPLES."""
+    import typer
+
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
+    examples = "\n\n".join(["Examples:", *module.EXAMPLES.strip().splitlines()])
+    app.command(help=module.__doc__, epilog=examples)(module.command)
+    return app
+
+
+def _configure_logging() -> None:
+    """Warnings of the library reach the user as one line on stderr."""
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING, stream=sys.stderr)
