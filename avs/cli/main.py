@@ -30,6 +30,8 @@ VERBS = {
     "demo": "Do all of it on a small collection made on the spot, or on your own videos.",
 }
 
+INTERRUPTED = 130
+
 HELP = "\n".join(
     [
         "avs: search video collections by text, and enter TRECVID's Ad-hoc Video Search task.",
@@ -72,10 +74,9 @@ def _run(verb: str, args: list[str]) -> int:
     try:
         app_for(import_module(f"avs.cli.{verb.replace('-', '_')}"))(args, prog_name=f"avs {verb}")
     except SystemExit as done:
+        if done.code == INTERRUPTED:  # typer turns Ctrl-C into this code
+            print(f"avs {verb}: interrupted; run the same command again to go on", file=sys.stderr)
         return done.code if isinstance(done.code, int) else int(done.code is not None)
-    except KeyboardInterrupt:
-        print(f"avs {verb}: interrupted; run the same command again to go on", file=sys.stderr)
-        return 130
     except BrokenPipeError:  # the reader of our stdout went away, as in `avs eval ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

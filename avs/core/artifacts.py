@@ -32,7 +32,7 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     """A file handle whose content appears at `path` only when the block ends without an exception."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    beside = path.with_name(f".{path.name}.tmp")  # a fixed name: what a kill left is overwritten, never piles up
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
     try:
         with open(beside, mode, **text) as file:  # type: ignore[call-overload]

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avs.cli.main import main
+from avs.core.artifacts import Manifest
+from avs.core.spec import EmbedderSpec
+from avs.core.store_writer import FeatureWriter, ShotFeatures
+
+SPEC = EmbedderSpec("tiny", "sha256:1", 4, 8, (0.5,) * 3, (0.5,) * 3, "square", "bicubic", "gelu", "cls", True)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    writer = FeatureWriter(tmp_path / "store", Manifest("feature-store", {"level": "shot"}, {}, SPEC.to_json()))
+    writer.add(ShotFeatures("shot1_1", np.ones((1, 4)), np.zeros(1)))
+    writer.add(ShotFeatures("shot1_2", np.ones((0, 4)), np.zeros(0), "failed", "cannot decode"))
+    writer.commit(["shot1_1", "shot1_2"])
+    return tmp_path / "store"
+
+
+def test_a_store_explains_itself(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", str(store)]) == 0
+    out = capsys.readouterr().out
+    assert "vectors: 1 x 4 float16, 1 shots, shot level" in out
+    assert "  shot1_2: failed: cannot decode" in out
+    assert "  name: tiny" in out
+    assert main(["info", str(store), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["counts"] == {"ok": 1, "partial": 0, "failed": 1}
+
+
+def test_the_environment(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", "--env"]) == 0
+    assert "numpy: " in capsys.readouterr().out
+
+
+def test_a_missing_artefact_and_no_artefact(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", str(tmp_path / "none")]) == 2
+    assert "avs info: no such artefact" in capsys.readouterr().err
+    assert main(["info"]) == 2
+    assert "avs info: give an artefact or --env" in capsys.readouterr().err

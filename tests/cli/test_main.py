@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import importlib
+import re
+from types import SimpleNamespace
+
+import pytest
+
+from avs.cli import main as cli
+from avs.core.errors import MissingDependencyError
+
+
+def test_alone_it_prints_the_flow_and_the_verbs_in_order(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == 0
+    out = capsys.readouterr().out
+    assert cli.FLOW in out
+    positions = [out.index(f"\n  {verb} ") for verb in cli.VERBS]
+    assert positions == sorted(positions)
+
+
+def test_an_unknown_verb_is_a_user_error_with_a_hint(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["serch"]) == 2
+    assert 'avs: unknown verb "serch"; did you mean "search"?' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_every_verb_has_help_with_three_examples_and_the_shared_options(
+    verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = importlib.import_module(f"avs.cli.{verb.replace('-', '_')}")
+    assert len(module.EXAMPLES.strip().splitlines()) >= 3
+    assert all(line.strip().startswith(f"avs {verb}") for line in module.EXAMPLES.strip().splitlines())
+    assert cli.main([verb, "--help"]) == 0
+    out = capsys.readouterr().out
+    for option in ("--quiet", "--json", "--force", "--debug"):
+        assert option in out
+    assert "Examples:" in out
+
+
+def run_with(monkeypatch: pytest.MonkeyPatch, error: BaseException, *args: str) -> int:
+    def command(debug: bool = False) -> None:
+        raise error
+
+    module = SimpleNamespace(command=command, EXAMPLES="avs info", __doc__="x")
+    monkeypatch.setattr(cli, "import_module", lambda name: module)
+    return cli.main(["info", *args])
+
+
+def test_library_errors_exit_with_their_code_and_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_with(monkeypatch, MissingDependencyError("no CUDA device", next_step="use --device cpu")) == 3
+    assert capsys.readouterr().err == "avs info: no CUDA device\n  next:   use --device cpu\n"
+
+
+def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_with(monkeypatch, MissingDependencyError("no CUDA device"), "--debug") == 3
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_missing_file_is_a_user_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_with(monkeypatch, FileNotFoundError(2, "No such file or directory", "x.trec")) == 2
+    assert capsys.readouterr().err == "avs info: No such file or directory\n  where:  x.trec\n"
+
+
+def test_a_full_disk_is_the_environment(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_with(monkeypatch, OSError(28, "No space left on device")) == 3
+
+
+def test_an_interrupt_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_with(monkeypatch, KeyboardInterrupt()) == 130
+    assert "run the same command again to go on" in capsys.readouterr().err
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"]) == 0
+    assert re.fullmatch(r"\d+\.\d+\S*\n", capsys.readouterr().out)

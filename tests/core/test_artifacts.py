@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from avs.core import artifacts
+from avs.core.artifacts import (
+    Manifest,
+    atomic_write,
+    fingerprint_file,
+    is_up_to_date,
+    read_manifest,
+    require_path,
+    write_manifest,
+)
+from avs.core.errors import AvsError, ChangedInputsError, FormatError
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_beside(tmp_path: Path) -> None:
+    path = tmp_path / "x.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), atomic_write(path) as file:
+        file.write("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["x.txt"]
+
+
+def test_a_missing_file_names_its_closest_sibling(tmp_path: Path) -> None:
+    (tmp_path / "tv23.avs.txt").touch()
+    with pytest.raises(AvsError) as caught:
+        require_path(tmp_path / "tv32.avs.txt", what="topic file")
+    assert str(caught.value) == (
+        f"no such topic file\n  where:  {tmp_path}/tv32.avs.txt\n  next:   did you mean {tmp_path}/tv23.avs.txt?"
+    )
+    with pytest.raises(AvsError, match="does not exist either"):
+        require_path(tmp_path / "no" / "where")
+
+
+def test_large_files_are_fingerprinted_by_their_edges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(artifacts, "WHOLE_FILE_BYTES", 10)
+    monkeypatch.setattr(artifacts, "EDGE_BYTES", 3)
+    path = tmp_path / "x"
+    seen = set()
+    for content in (b"0123456789ab", b"x123456789ab", b"0123456789ax", b"0123456789abc"):
+        path.write_bytes(content)
+        seen.add(fingerprint_file(path))
+    assert len(seen) == 4
+    assert all(print_.startswith("sha256-edges:") for print_ in seen)
+
+
+def test_up_to_date_changed_and_forced(tmp_path: Path) -> None:
+    path = tmp_path / "x.trec"
+    manifest = Manifest("ranked-lists", {"k": 10}, {"store": "sha256:1"})
+    assert not is_up_to_date(path, manifest, force=False)
+    path.write_text("list")
+    with pytest.raises(ChangedInputsError, match="a file that no manifest explains is in the way"):
+        is_up_to_date(path, manifest, force=False)
+    write_manifest(path, manifest)
+    assert is_up_to_date(path, manifest, force=False)
+    other = Manifest("ranked-lists", {"k": 20}, {"store": "sha256:1"})
+    with pytest.raises(ChangedInputsError) as caught:
+        is_up_to_date(path, other, force=False)
+    assert caught.value.got == "changed: config.k"
+    assert not is_up_to_date(path, other, force=True)
+
+
+def test_a_manifest_says_what_made_it_and_survives_json(tmp_path: Path) -> None:
+    manifest = Manifest("feature-store", {"mean": (0.5, 0.5)}, {}, {"dim": 4}, {"ok": 3})
+    write_manifest(tmp_path, manifest)
+    data = read_manifest(tmp_path)
+    assert data["fingerprint"] == manifest.fingerprint
+    assert data["counts"] == {"ok": 3}
+    assert data["versions"]["python"]
+    assert is_up_to_date(tmp_path, manifest, force=False), "a tuple in the config must equal the list JSON gives back"
+
+
+def test_fingerprints_ignore_the_clock_and_the_counts() -> None:
+    assert Manifest("t", seconds=1.0).fingerprint == Manifest("t", seconds=2.0, counts={"ok": 1}).fingerprint
+    assert Manifest("t").fingerprint != Manifest("u").fingerprint
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}"])
+def test_a_broken_manifest_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(FormatError, match="not a manifest of avs"):
+        read_manifest(tmp_path)
+
+
+def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text(json.dumps({"type": "t", "fingerprint": "f", "schema_version": 99}))
+    with pytest.raises(FormatError, match="made by a newer avs"):
+        read_manifest(tmp_path)

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avs.core.artifacts import Manifest
+from avs.core.errors import ChangedInputsError, DataError, SpecMismatchError, StoreError, UnknownIdError
+from avs.core.spec import EmbedderSpec
+from avs.core.store import FeatureStore, Problem
+from avs.core.store_writer import FeatureWriter, ShotFeatures
+
+SPEC = EmbedderSpec("tiny", "sha256:1", 4, 8, (0.5,) * 3, (0.5,) * 3, "square", "bicubic", "gelu", "cls", True)
+
+
+def manifest(level: str = "shot", **config: object) -> Manifest:
+    return Manifest("feature-store", {"level": level, **config}, {"shots": "sha256:2"}, SPEC.to_json())
+
+
+def features(shot: str, frames: int = 1, seed: int = 0) -> ShotFeatures:
+    vectors = np.random.default_rng([seed, len(shot), int(shot[-1])]).normal(size=(frames, 4))
+    return ShotFeatures(shot, vectors, np.arange(frames) / 2)
+
+
+def failed(shot: str) -> ShotFeatures:
+    return ShotFeatures(shot, np.zeros((0, 4)), np.zeros(0), "failed", "cannot decode")
+
+
+ORDER = ["shot1_1", "shot1_2", "shot1_3"]
+
+
+def test_rows_come_in_the_order_asked_for_whatever_order_they_were_added_in(tmp_path: Path) -> None:
+    writer = FeatureWriter(tmp_path, manifest(), dtype="float32")
+    for shot in reversed(ORDER):
+        writer.add(features(shot))
+    store = writer.commit(ORDER)
+    assert store.ids == tuple(ORDER)
+    for shot in ORDER:
+        np.testing.assert_allclose(store.rows([shot])[0], features(shot).vectors[0], rtol=1e-6)
+    np.testing.assert_array_equal(store.rows(["shot1_3", "shot1_1"]), store.vectors[[2, 0]])
+
+
+def test_frame_level(tmp_path: Path) -> None:
+    writer = FeatureWriter(tmp_path, manifest("frame"))
+    for shot, frames in zip(ORDER, (2, 1, 3), strict=True):
+        writer.add(features(shot, frames))
+    store = writer.commit(ORDER)
+    assert store.offsets is not None and store.offsets.tolist() == [0, 2, 3, 6]
+    assert store.frames("shot1_3").shape == (3, 4)
+    assert store.pts_s is not None and store.pts_s.tolist() == [0, 0.5, 0, 0, 0.5, 1.0]
+    with pytest.raises(StoreError, match="several rows a shot"):
+        store.rows(["shot1_1"])
+
+
+def test_failed_shots_have_a_reason_and_no_vector(tmp_path: Path) -> None:
+    writer = FeatureWriter(tmp_path, manifest())
+    writer.add(features("shot1_1"))
+    writer.add(failed("shot1_2"))
+    writer.add(ShotFeatures("shot1_3", np.ones((1, 4)), np.zeros(1), "partial", "3/8 frames"))
+    store = writer.commit(ORDER)
+    assert store.ids == ("shot1_1", "shot1_3")
+    assert store.problems == [
+        Problem("shot1_2", "failed", "cannot decode"),
+        Problem("shot1_3", "partial", "3/8 frames"),
+    ]
+    assert store.manifest["counts"] == {"ok": 1, "partial": 1, "failed": 1}
+    with pytest.raises(UnknownIdError) as caught:
+        store.rows(["shot1_1", "shot1_2", "shot9_9"])
+    assert str(caught.value) == (
+        f"2 of 3 shots have no vector in the store\n  where:  {tmp_path}\n"
+        "  got:    shot1_2 (failed: cannot decode), shot9_9"
+    )
+
+
+def test_a_killed_writer_resumes_to_the_same_bytes(tmp_path: Path) -> None:
+    whole = FeatureWriter(tmp_path / "a", manifest())
+    for shot in ORDER:
+        whole.add(features(shot))
+    whole.commit(ORDER)
+    first = FeatureWriter(tmp_path / "b", manifest())
+    first.add(features("shot1_2"))
+    first.flush()
+    first.add(features("shot1_1"))  # never flushed: lost with the kill
+    second = FeatureWriter(tmp_path / "b", manifest())
+    assert second.done == {"shot1_2"}
+    second.add(features("shot1_1"))
+    second.add(features("shot1_3"))
+    second.commit(ORDER)
+    assert (tmp_path / "a/vectors.npy").read_bytes() == (tmp_path / "b/vectors.npy").read_bytes()
+
+
+def test_a_half_written_store_cannot_be_opened(tmp_path: Path) -> None:
+    writer = FeatureWriter(tmp_path, manifest())
+    writer.add(features("shot1_1"))
+    writer.flush()
+    with pytest.raises(StoreError) as caught:
+        FeatureStore(tmp_path)
+    assert str(caught.value) == (
+        f"the store is not complete\n  where:  {tmp_path}\n  got:    no manifest.json but parts of one\n"
+        "  next:   run the `avs extract-features` that makes it again; it resumes"
+    )
+    with pytest.raises(StoreError, match="2 shots were not extracted"):
+        writer.commit(ORDER)
+
+
+def test_parts_of_other_settings_are_refused(tmp_path: Path) -> None:
+    FeatureWriter(tmp_path, manifest())
+    with pytest.raises(ChangedInputsError, match="parts of a store with other inputs or settings lie here"):
+        FeatureWriter(tmp_path, manifest(interval_s=1.0))
+
+
+@pytest.mark.parametrize(
+    ("vectors", "message"),
+    [
+        ([[np.nan, 0, 0, 1]], "features that are not finite in float16"),
+        ([[1e6, 0, 0, 1]], "features that are not finite in float16"),
+        ([[0, 0, 0, 0]], "a feature vector is all zero"),
+        ([[1, 2, 3]], "a vector of the wrong length"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_unusable_vectors_are_refused(tmp_path: Path, vectors: list[list[float]], message: str) -> None:
+    writer = FeatureWriter(tmp_path, manifest())
+    with pytest.raises(DataError, match=message):
+        writer.add(ShotFeatures("shot1_1", np.array(vectors, dtype=np.float32), np.zeros(1)))
+
+
+def test_a_shot_cannot_be_added_twice(tmp_path: Path) -> None:
+    writer = FeatureWriter(tmp_path, manifest())
+    writer.add(features("shot1_1"))
+    with pytest.raises(DataError, match="a shot was extracted twice"):
+        writer.add(features("shot1_1"))
+
+
+def test_a_store_of_failures_only_is_an_error(tmp_path: Path) -> None:
+    writer = FeatureWriter(tmp_path, manifest())
+    writer.add(failed("shot1_1"))
+    with pytest.raises(StoreError, match="all 1 shots failed"):
+        writer.commit(["shot1_1"])
+
+
+def test_files_that_do_not_fit_together_are_refused(tmp_path: Path) -> None:
+    writer = FeatureWriter(tmp_path, manifest())
+    writer.add(features("shot1_1"))
+    writer.commit(["shot1_1"])
+    (tmp_path / "ids.txt").write_text("shot1_1\nshot1_2\n")
+    with pytest.raises(StoreError, match="do not fit together"):
+        FeatureStore(tmp_path)
+
+
+def test_specs_compare_by_what_decides_the_numbers() -> None:
+    moved = EmbedderSpec.from_json({**SPEC.to_json(), "weights": "/elsewhere"})
+    moved.require_same(SPEC, where="store")
+    other = EmbedderSpec.from_json({**SPEC.to_json(), "revision": "sha256:9", "activation": "quick_gelu"})
+    with pytest.raises(SpecMismatchError) as caught:
+        SPEC.require_same(other, where="features/x")
+    assert caught.value.what == "the encoder does not match the store: revision, activation differ"

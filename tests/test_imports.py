@@ -1,0 +1,90 @@
+"""Data flows right, imports point down: the import rules, checked by reading every module's imports."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "avs"
+STAGES = {"video", "features", "models", "train", "search", "fusion", "trecvid", "metrics", "demo"}
+ALLOWED = {"cli": STAGES | {"core"}, "train": {"models", "core"}, "core": set()}
+LIGHT = {"numpy", "scipy", "pandas", "yaml", "pydantic", "lxml", "rich"}
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def imports(path: Path) -> Iterator[tuple[str, bool]]:
+    """Every imported module of a file, and whether the import runs when the file is imported."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nested = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or _is_type_checking(node)
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        names = (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module]
+            if isinstance(node, ast.ImportFrom) and node.module and not node.level
+            else []
+        )
+        for name in names:
+            yield name, id(node) not in nested
+
+
+def _is_type_checking(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def stage_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0]
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_a_stage_imports_core_and_no_other_stage(path: Path) -> None:
+    stage = stage_of(path)
+    allowed = ALLOWED.get(stage, {"core"}) | {stage}
+    for name, _ in imports(path):
+        parts = name.split(".")
+        if parts[0] == "avs" and len(parts) > 1 and stage in STAGES | {"core", "cli"}:
+            assert parts[1] in allowed, f"{path.name} of {stage} imports {name}"
+
+
+@pytest.mark.parametrize("stage", ["core", "trecvid", "metrics"])
+def test_light_stages_need_no_heavy_package(stage: str) -> None:
+    for path in sorted((PACKAGE / stage).glob("*.py")):
+        for name, _ in imports(path):
+            top = name.split(".")[0]
+            assert top in LIGHT | {"avs"} | set(sys.stdlib_module_names), f"{stage}/{path.name} imports {name}"
+
+
+def test_core_needs_only_numpy_when_imported() -> None:
+    for path in sorted((PACKAGE / "core").glob("*.py")):
+        for name, at_import in imports(path):
+            top = name.split(".")[0]
+            assert not at_import or top in {"avs", "numpy"} | set(sys.stdlib_module_names), f"{path.name}: {name}"
+
+
+@pytest.mark.parametrize("module", ["avs", "avs.core.store", "avs.cli.main", "avs.cli.eval", "avs.cli.check_run"])
+def test_light_modules_do_not_load_heavy_packages(module: str) -> None:
+    code = (
+        f"import {module}, sys; print(*sorted({{'torch','transformers','av','lightgbm','pandas'}} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+def test_no_file_is_a_drawer_and_none_is_long() -> None:
+    for path in modules():
+        assert path.stem not in {"utils", "common", "helpers", "misc"}, path
+        lines = len(path.read_text(encoding="utf-8").splitlines())
+        assert lines <= 300, f"{path.relative_to(PACKAGE)} has {lines} lines"
