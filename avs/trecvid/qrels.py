@@ -1,0 +1,169 @@
+"""NIST's judgments: five fields a line, `topic 0 shot stratum judgment`, with a "1" before the topic id."""
+
+from __future__ import annotations
+
+import logging
+import re
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+
+from avs.core.artifacts import require_path
+from avs.core.errors import FormatError, Problems
+from avs.core.ids import topic_id_from_qrels
+from avs.core.qrels import UNJUDGED, Qrels, TopicQrels
+
+STRATIFIED, PLAIN = 5, 4
+NEXT_STEP = "a line is: topic 0 shot stratum judgment"
+PREFIXED = re.compile(r"1\d{3}")
+UNPREFIXED = re.compile(r"\d{3}")
+
+log = logging.getLogger(__name__)
+
+
+def read_qrels(path: Path) -> Qrels:
+    """The judgments of a file, topics in its order, shots as written (they are not looked into).
+
+    Topic ids lose NIST's leading "1" when every id of the file is four digits that begin with it (1661 -> 661);
+    otherwise all stay as they are. A file of four columns, `topic 0 shot judgment`, is one stratum that is fully judged.
+
+    A line that stands twice is kept twice, with a warning: sample_eval.pl counts it twice in its stratum, and scores
+    must not depend on which tool read the file.
+
+    Raises:
+        FormatError: no lines, lines of another number of fields, strata or judgments that are not whole numbers or are
+            below -1, ids with and without the "1", a shot judged in two ways (both lines named); all at once.
+    """
+    path = Path(path)
+    text = _decode(path)
+    fields, width = _split(path, text)
+    topics, shots = fields[0::width], fields[2::width]
+    judgments = _integers(path, text, fields[width - 1 :: width], "judgment")
+    strata = _integers(path, text, fields[3::width], "stratum") if width == STRATIFIED else np.ones_like(judgments)
+    _check_judgments(path, text, judgments, plain=width == PLAIN)
+    order, bounds = _group(topics)
+    if order is not None:
+        shots, strata, judgments = [shots[i] for i in order], strata[order], judgments[order]
+    names = _plain_ids(path, list(bounds))
+    found: dict[str, TopicQrels] = {}
+    repeated = False
+    for topic, (start, stop) in bounds.items():
+        pool = tuple(shots[start:stop])
+        found[names[topic]] = TopicQrels(names[topic], pool, strata[start:stop], judgments[start:stop])
+        repeated = repeated or len(set(pool)) < len(pool)
+    if repeated:
+        _check_duplicates(path, text, width)
+    return Qrels(found)
+
+
+def _decode(path: Path) -> str:
+    data = require_path(path, what="qrels file").read_bytes()
+    if not data.strip():
+        raise FormatError("the qrels file is empty", where=path, next_step=NEXT_STEP)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FormatError("the qrels file is not UTF-8 text", where=path, got=str(error)) from error
+
+
+def _split(path: Path, text: str) -> tuple[list[str], int]:
+    """All fields of all lines, and how many a line has."""
+    width = len(text[: text.find("\n") + 1].split()) or len(text.split("\n", 1)[0].split())
+    fields = text.split()
+    line_count = text.count("\n") + (not text.endswith("\n"))
+    # One split of the whole text is several times faster than one a line; anything unusual goes the exact way.
+    if width in (STRATIFIED, PLAIN) and len(fields) == width * line_count and set(fields[1::width]) == {"0"}:
+        return fields, width
+    width = PLAIN if width == PLAIN else STRATIFIED
+    problems = Problems(f"qrels file {path}")
+    fields = []
+    for number, parts in _lines(text):
+        if len(parts) != width:
+            problems.add(f"{path}:{number}", f"expected {width} fields, got {len(parts)}")
+        fields += parts
+    problems.raise_if_any(FormatError, next_step=NEXT_STEP)
+    return fields, width
+
+
+def _lines(text: str) -> list[tuple[int, list[str]]]:
+    """Number and fields of the lines that are not empty."""
+    return [(n, parts) for n, line in enumerate(text.split("\n"), start=1) if (parts := line.split())]
+
+
+def _integers(path: Path, text: str, column: list[str], name: str) -> np.ndarray:
+    """(lines,) int64; the few distinct values are converted once."""
+    value: dict[str, int] = {}
+    bad = set()
+    for word in set(column):
+        try:
+            value[word] = int(word)
+        except ValueError:
+            bad.add(word)
+    if bad:
+        problems = Problems(f"qrels file {path}")
+        for (number, _), word in zip(_lines(text), column, strict=True):
+            if word in bad:
+                problems.add(f"{path}:{number}", f'the {name} "{word}" is not a whole number')
+        problems.raise_if_any(FormatError, next_step=NEXT_STEP)
+    return np.fromiter(map(value.__getitem__, column), dtype=np.int64, count=len(column))
+
+
+def _check_judgments(path: Path, text: str, judgments: np.ndarray, *, plain: bool) -> None:
+    lowest = 0 if plain else UNJUDGED
+    if judgments.min() >= lowest:
+        return
+    problems = Problems(f"qrels file {path}")
+    lines = _lines(text)
+    for row in np.flatnonzero(judgments < lowest).tolist():
+        reason = "needs a stratum (five columns)" if plain and judgments[row] == UNJUDGED else "is below -1"
+        problems.add(f"{path}:{lines[row][0]}", f"the judgment {judgments[row]} {reason}")
+    problems.raise_if_any(FormatError, next_step=NEXT_STEP)
+
+
+def _group(topics: list[str]) -> tuple[np.ndarray | None, dict[str, tuple[int, int]]]:
+    """An order that puts the lines of a topic together (None: they do already), and where each topic then stands."""
+    runs = [(topic, sum(1 for _ in group)) for topic, group in groupby(topics)]
+    sizes: dict[str, int] = {}
+    for topic, size in runs:
+        sizes[topic] = sizes.get(topic, 0) + size
+    number = {topic: i for i, topic in enumerate(sizes)}
+    order = None
+    if len(sizes) < len(runs):
+        order = np.argsort([number[topic] for topic in topics], kind="stable")
+    stops = np.cumsum(list(sizes.values())).tolist()
+    return order, {topic: (stop - size, stop) for (topic, size), stop in zip(sizes.items(), stops, strict=True)}
+
+
+def _plain_ids(path: Path, topics: list[str]) -> dict[str, str]:
+    prefixed = [topic for topic in topics if PREFIXED.fullmatch(topic)]
+    if len(prefixed) == len(topics):
+        return {topic: topic_id_from_qrels(topic) for topic in topics}
+    unprefixed = [topic for topic in topics if UNPREFIXED.fullmatch(topic)]
+    if prefixed and unprefixed:
+        raise FormatError(
+            'topic ids with and without a leading "1" are mixed', where=path, got=f"{unprefixed[0]} and {prefixed[0]}"
+        )
+    return {topic: topic for topic in topics}
+
+
+def _check_duplicates(path: Path, text: str, width: int) -> None:
+    """Refuse shots judged in two ways, warn of lines that stand twice."""
+    problems = Problems(f"qrels file {path}")
+    first: dict[tuple[str, str], tuple[int, list[str]]] = {}
+    same = 0
+    for number, parts in _lines(text):
+        before, judged = first.setdefault((parts[0], parts[2]), (number, parts[3:]))
+        if before == number:
+            continue
+        if judged == parts[3:]:
+            same += 1
+        else:
+            told = " and ".join(" ".join(words) for words in (judged, parts[3:]))
+            columns = "judgment" if width == PLAIN else "stratum and judgment"
+            problems.add(
+                f"{path}:{number}",
+                f"{parts[2]} of topic {parts[0]} stands on line {before} with another {columns}: {told}",
+            )
+    problems.raise_if_any(FormatError)
+    log.warning("%s: %d lines stand twice; each counts twice in its stratum, as in sample_eval.pl", path, same)

@@ -1,0 +1,222 @@
+"""TREC run files: six fields a line, `topic 0 shot rank score tag`.
+
+Two readers: `read_trec_columns` keeps a file as NIST's sample_eval.pl sees it, line by line; `read_trec` is strict and
+gives a `Run`. Neither looks into a shot id: lists of other tools number shots from 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+
+from avs.core.artifacts import atomic_write, require_path
+from avs.core.errors import DataError, FormatError, Problems
+from avs.core.ids import natural_key, topic_id_from_qrels
+from avs.core.ranking import RankedList, Run
+
+FIELDS = 6
+NEXT_STEP = "a line is: topic 0 shot rank score tag"
+
+
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    """The columns of a run file, one entry a line."""
+
+    topics: list[str]
+    shots: list[str]
+    ranks: list[str]
+    scores: np.ndarray  # (lines,) float64
+    tags: list[str]
+
+
+def read_trec_columns(path: Path) -> dict[str, tuple[list[str], np.ndarray]]:
+    """A run file as it stands: topic id -> its shots and their (N,) float64 scores, in line order.
+
+    Nothing is sorted, merged or renamed: duplicate shots and a leading "1" before topic ids stay. This is what a
+    measure needs that must agree with sample_eval.pl, which lets the last of two lines of a shot win.
+
+    Raises:
+        FormatError: no lines, a line that is not six fields, a score that is not a finite number; all at once.
+    """
+    lines = _parse(Path(path))
+    return {
+        topic: ([lines.shots[i] for i in rows], lines.scores[rows]) for topic, rows in _rows_of(lines.topics).items()
+    }
+
+
+def read_trec(path: Path, *, topics: Iterable[str] | None = None) -> Run:
+    """A run file as a `Run`: lists sorted by score, ties by shot id, the larger string first (as sample_eval.pl).
+
+    Args:
+        topics: known topic ids. Where given, a file written for sample_eval.pl, with "1" before every id, gets the
+            plain ids back (see `match_topic_ids`); without it ids stay as they are.
+
+    Raises:
+        FormatError: what `read_trec_columns` refuses; a shot twice in a topic; ranks that contradict the scores
+            (a rank above another with a lower score: distances, or a file sorted the wrong way round); several tags.
+    """
+    path = Path(path)
+    lines = _parse(path)
+    rows_of = _rows_of(lines.topics)
+    problems = Problems(f"run file {path}")
+    for topic, rows in rows_of.items():
+        _check_duplicates(path, topic, rows, lines, problems)
+        _check_ranks(path, topic, rows, lines, problems)
+    for tag in sorted(set(lines.tags) - {lines.tags[0]}):
+        number = _line_number(path, lines.tags.index(tag))
+        problems.add(f"{path}:{number}", f'a second tag "{tag}"; the file begins with "{lines.tags[0]}"')
+    problems.raise_if_any(FormatError)
+    names = match_topic_ids(rows_of, topics) if topics is not None else {topic: topic for topic in rows_of}
+    lists = {
+        names[topic]: RankedList.from_scores(
+            names[topic], [lines.shots[i] for i in rows], lines.scores[rows], limit=len(rows)
+        )
+        for topic, rows in rows_of.items()
+    }
+    return Run(lists, lines.tags[0], {"file": str(path)})
+
+
+def write_trec(run: Run, path: Path) -> None:
+    """Write a run: topics in natural order, ranks from 1, scores with the digits that read back as the same number."""
+    if len(run.tag.split()) != 1:
+        raise DataError("the tag of a run must be one word", got=repr(run.tag))
+    with atomic_write(path) as file:
+        for topic in sorted(run.lists, key=natural_key):
+            ranked = run.lists[topic]
+            scored = zip(ranked.shots, ranked.scores.tolist(), strict=True)
+            file.writelines(
+                f"{topic} 0 {shot} {rank} {score!r} {run.tag}\n" for rank, (shot, score) in enumerate(scored, start=1)
+            )
+
+
+def match_topic_ids(found: Iterable[str], known: Iterable[str]) -> dict[str, str]:
+    """How the topic ids of a file map to plain ids: as they are, or without the "1" that qrels put before them.
+
+    The rule is by file, never by id: when any id of the file is a known one, all are taken as plain. Only when none is,
+    and some are known without their leading "1", is it taken off every id that has one.
+
+    >>> match_topic_ids(["1661", "1662"], ["661", "662"])
+    {'1661': '661', '1662': '662'}
+
+    Raises:
+        FormatError: some ids are known as they are and others only without the leading "1".
+    """
+    ids, plain = list(found), set(known)
+    as_is = [topic for topic in ids if topic in plain]
+    prefixed = [topic for topic in ids if topic.startswith("1") and topic[1:] in plain and topic not in plain]
+    if as_is and prefixed:
+        raise FormatError(
+            'topic ids with and without the leading "1" of the qrels are mixed',
+            got=f"{as_is[0]} and {prefixed[0]}",
+            next_step="write every topic id the same way",
+        )
+    if not prefixed:
+        return {topic: topic for topic in ids}
+    return {topic: topic_id_from_qrels(topic) if topic.startswith("1") and len(topic) > 1 else topic for topic in ids}
+
+
+def _parse(path: Path) -> _Lines:
+    data = require_path(path, what="run file").read_bytes()
+    if not data.strip():
+        raise FormatError("the run file is empty", where=path, next_step=NEXT_STEP)
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FormatError("the run file is not UTF-8 text", where=path, got=str(error)) from error
+    fields = text.split()
+    line_count = text.count("\n") + (not text.endswith("\n"))
+    # One split of the whole text is several times faster than one a line. It can hide a misplaced line break only where
+    # the second column stops being one constant word, so anything unusual goes through the slow, exact way.
+    if len(fields) != FIELDS * line_count or len(set(fields[1::FIELDS])) != 1:
+        fields = _split_lines(path, text)
+    scores = fields[4::FIELDS]
+    try:
+        values = np.fromiter(map(float, scores), dtype=np.float64, count=len(scores))
+        good = bool(np.isfinite(values).all()) and "_" not in "".join(scores)
+    except ValueError:
+        good = False
+    if not good:
+        _refuse_scores(path, text, scores)
+    return _Lines(fields[0::FIELDS], fields[2::FIELDS], fields[3::FIELDS], values, fields[5::FIELDS])
+
+
+def _split_lines(path: Path, text: str) -> list[str]:
+    """The fields of all lines, each line checked by itself; empty lines are passed over."""
+    problems = Problems(f"run file {path}")
+    fields: list[str] = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        parts = line.split()
+        if parts and len(parts) != FIELDS:
+            problems.add(f"{path}:{number}", f"expected {FIELDS} fields, got {len(parts)}")
+        fields += parts
+    problems.raise_if_any(FormatError, next_step=NEXT_STEP)
+    return fields
+
+
+def _refuse_scores(path: Path, text: str, scores: Sequence[str]) -> None:
+    problems = Problems(f"run file {path}")
+    for row, (number, score) in enumerate(zip(_numbers(text), scores, strict=True)):
+        if not _is_number(score):
+            problems.add(f"{path}:{number}", f'the score "{scores[row]}" is not a finite number')
+    problems.raise_if_any(FormatError, next_step=NEXT_STEP)
+
+
+def _is_number(score: str) -> bool:
+    try:
+        return bool(np.isfinite(float(score))) and "_" not in score
+    except ValueError:
+        return False
+
+
+def _numbers(text: str) -> list[int]:
+    """The line numbers of the lines that are not empty."""
+    return [number for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+
+
+def _line_number(path: Path, row: int) -> int:
+    return _numbers(path.read_text(encoding="utf-8-sig"))[row]
+
+
+def _rows_of(topics: Sequence[str]) -> Mapping[str, np.ndarray]:
+    """Topic -> positions of its lines, in the order of first appearance; its lines need not stand together."""
+    chunks: dict[str, list[range]] = {}
+    start = 0
+    for topic, group in groupby(topics):
+        stop = start + sum(1 for _ in group)
+        chunks.setdefault(topic, []).append(range(start, stop))
+        start = stop
+    return {topic: np.concatenate([np.asarray(part) for part in parts]) for topic, parts in chunks.items()}
+
+
+def _check_duplicates(path: Path, topic: str, rows: np.ndarray, lines: _Lines, problems: Problems) -> None:
+    first: dict[str, int] = {}
+    shots = [lines.shots[i] for i in rows]
+    if len(set(shots)) == len(shots):
+        return
+    for row, shot in zip(rows.tolist(), shots, strict=True):
+        if shot in first:
+            before, now = _line_number(path, first[shot]), _line_number(path, row)
+            problems.add(f"{path}:{now}", f"{shot} stands twice for topic {topic}, first on line {before}")
+        first.setdefault(shot, row)
+
+
+def _check_ranks(path: Path, topic: str, rows: np.ndarray, lines: _Lines, problems: Problems) -> None:
+    try:
+        ranks = np.fromiter((int(lines.ranks[i]) for i in rows), dtype=np.int64, count=len(rows))
+    except ValueError:
+        bad = next(i for i in rows.tolist() if not lines.ranks[i].lstrip("-").isdigit())
+        problems.add(f"{path}:{_line_number(path, bad)}", f'the rank "{lines.ranks[bad]}" is not a whole number')
+        return
+    by_rank = rows[np.argsort(ranks, kind="stable")]
+    rises = np.flatnonzero(np.diff(lines.scores[by_rank]) > 0)
+    if len(rises):
+        above, below = int(by_rank[rises[0]]), int(by_rank[rises[0] + 1])
+        problems.add(
+            f"{path}:{_line_number(path, below)}",
+            f"rank {lines.ranks[below]} of topic {topic} scores {lines.scores[below]:g}, more than rank "
+            f"{lines.ranks[above]} with {lines.scores[above]:g}; a larger score must mean a better shot",
+        )
