@@ -26,7 +26,7 @@ def read_qrels(path: Path) -> Qrels:
     """The judgments of a file, topics in its order, shots as written (they are not looked into).
 
     Topic ids lose NIST's leading "1" when every id of the file is four digits that begin with it (1661 -> 661);
-    otherwise all stay as they are. A file of four columns, `topic 0 shot judgment`, is one stratum that is fully judged.
+    otherwise all stay as they are. A file of four columns, `topic 0 shot judgment`, is one stratum, fully judged.
 
     A line that stands twice is kept twice, with a warning: sample_eval.pl counts it twice in its stratum, and scores
     must not depend on which tool read the file.
