@@ -1,0 +1,1 @@
+"""Frames and sentences to vectors: encoders, their catalog, and the extraction loop."""

@@ -1,0 +1,132 @@
+"""An embedder with an image and a text tower: normalisation, batches, devices and unit length around a family."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from avs.core.errors import ConfigError, DataError, MissingDependencyError
+from avs.core.spec import EmbedderSpec
+from avs.features.preprocess import Preprocessing
+from avs.features.towers import Towers
+
+log = logging.getLogger(__name__)
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class TwoTower:
+    """Images and texts as unit-length float32 vectors of one space; see `avs.features.embedder.Embedder`.
+
+    Args:
+        spec: of the encoder.
+        preprocessing: of its images.
+        towers: of its family, loaded.
+        tokenizer: of its checkpoint.
+        max_tokens: longest text it takes.
+        device: where the towers are put.
+    """
+
+    def __init__(
+        self,
+        spec: EmbedderSpec,
+        preprocessing: Preprocessing,
+        towers: Towers,
+        tokenizer: Any,
+        *,
+        max_tokens: int,
+        device: torch.device,
+    ) -> None:
+        self.spec, self.preprocessing, self.max_tokens = spec, preprocessing, max_tokens
+        self.device = device
+        self._towers, self._tokenizer = towers, tokenizer
+        self._dtype = next(towers.module.parameters()).dtype
+        towers.module.to(device)
+        mean = torch.tensor(preprocessing.mean, device=device).reshape(1, 3, 1, 1)
+        std = torch.tensor(preprocessing.std, device=device).reshape(1, 3, 1, 1)
+        self._scale, self._shift = 1 / (255 * std), mean / std
+
+    def preprocess(self, frames: np.ndarray) -> Tensor:
+        """(F, 3, S, S) uint8 images of (F, H, W, 3) uint8 RGB frames: resized and cropped, not normalised."""
+        return torch.from_numpy(self.preprocessing.geometry.apply(frames))
+
+    @torch.inference_mode()
+    def encode_images(self, images: Tensor) -> np.ndarray:
+        """(B, D) float32 unit-length vectors of (B, 3, S, S) uint8 images; (B, Q, D) with pooling "queries"."""
+        pixels = images.to(self.device, non_blocking=True).float() * self._scale - self._shift
+        vectors = self._towers.images(pixels.to(self._dtype))
+        result: np.ndarray = normalize(vectors.float(), dim=-1).cpu().numpy()
+        return result
+
+    @torch.inference_mode()
+    def encode_texts(self, texts: Sequence[str], *, batch_size: int = 64) -> np.ndarray:
+        """(T, D) float32 unit-length vectors of texts.
+
+        A text with more tokens than the tower takes is cut at its end, and a warning names it.
+
+        Raises:
+            DataError: a text is empty.
+        """
+        cleaned = [self._towers.clean(text) for text in texts]
+        empty = [repr(text) for text, clean in zip(texts, cleaned, strict=True) if not clean.strip()]
+        if empty:
+            raise DataError(f"{len(empty)} of {len(texts)} texts are empty", got=", ".join(empty[:5]))
+        self._warn_of_cuts(texts, cleaned)
+        found = [self._encode(cleaned[i : i + batch_size]) for i in range(0, len(cleaned), batch_size)]
+        return np.concatenate([np.empty((0, self.spec.dim), dtype=np.float32), *found])
+
+    def _encode(self, texts: Sequence[str]) -> np.ndarray:
+        tokens = self._tokenizer(
+            list(texts), padding=True, truncation=True, max_length=self.max_tokens, return_tensors="pt"
+        )
+        vectors = self._towers.texts(tokens["input_ids"].to(self.device), tokens["attention_mask"].to(self.device))
+        found: np.ndarray = normalize(vectors.float(), dim=-1).cpu().numpy()
+        return found
+
+    def _warn_of_cuts(self, texts: Sequence[str], cleaned: Sequence[str]) -> None:
+        if not cleaned:
+            return
+        lengths = [len(ids) for ids in self._tokenizer(list(cleaned), truncation=False, verbose=False)["input_ids"]]
+        for text, length in zip(texts, lengths, strict=True):
+            if length > self.max_tokens:
+                log.warning(
+                    'text cut by %d tokens: %s takes %d, this has %d: "%s"',
+                    length - self.max_tokens,
+                    self.spec.name,
+                    self.max_tokens,
+                    length,
+                    text if len(text) <= 80 else text[:77] + "...",
+                )
+
+
+def resolve_device(device: str, dtype: str) -> tuple[torch.device, torch.dtype]:
+    """The device and dtype asked for, when this machine has them.
+
+    Raises:
+        ConfigError: no such device or dtype, or float16 on a CPU.
+        MissingDependencyError: a CUDA device that is not there.
+    """
+    if dtype not in DTYPES:
+        raise ConfigError(f'unknown compute dtype "{dtype}"', wanted=", ".join(DTYPES))
+    kind, _, index = device.partition(":")
+    if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
+        raise ConfigError(f'unknown device "{device}"', wanted="cpu, cuda, or cuda:N")
+    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
+        raise MissingDependencyError(
+            f'there is no CUDA device "{device}"',
+            got=f"{torch.cuda.device_count()} CUDA devices; torch {torch.__version__}",
+            next_step="use --device cpu, or install a CUDA build of torch and its driver",
+        )
+    if kind == "cpu" and dtype == "float16":
+        raise ConfigError(
+            "float16 is not computed on a CPU",
+            got="--compute-dtype float16 --device cpu",
+            wanted="float32, or bfloat16 where the CPU has instructions for it",
+        )
+    return torch.device(device), DTYPES[dtype]
