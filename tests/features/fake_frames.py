@@ -1,0 +1,47 @@
+"""A frame source without videos: every shot has frames of its own that its id alone decides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from avs.core.errors import VideoError
+from avs.core.frames import ShotFrames
+from avs.core.shots import Shot, ShotTable
+
+
+def table(shots_per_video: Mapping[str, int]) -> ShotTable:
+    """A table of shots of 2 s."""
+    ids = [f"shot{video}_{n}" for video, count in shots_per_video.items() for n in range(1, count + 1)]
+    starts = [2.0 * int(shot.split("_")[1]) for shot in ids]
+    return ShotTable(ids, starts, [start + 2 for start in starts])
+
+
+@dataclass
+class FakeFrames:
+    """1 to 5 frames a shot; `failed` shots have none, `partial` ones a reason; reading `broken` raises."""
+
+    failed: set[str] = field(default_factory=set)
+    partial: set[str] = field(default_factory=set)
+    broken: str = ""
+    asked: list[tuple[str, list[str]]] = field(default_factory=list)
+
+    def read(self, video: str, shots: Sequence[Shot]) -> Iterator[ShotFrames]:
+        self.asked.append((video, [shot.id for shot in shots]))
+        for shot in shots:
+            if shot.id == self.broken:
+                raise VideoError("the video broke", where=shot.id)
+            yield self.frames(shot)
+
+    def frames(self, shot: Shot) -> ShotFrames:
+        generator = np.random.default_rng(list(shot.id.encode()))
+        count = 0 if shot.id in self.failed else int(generator.integers(1, 6))
+        data = generator.integers(0, 256, (count, 20, 24, 3), dtype=np.uint8)
+        pts_s = shot.start_s + 0.25 * np.arange(count)
+        if shot.id in self.failed:
+            return ShotFrames(shot.id, data, pts_s, "failed", "cannot decode")
+        if shot.id in self.partial:
+            return ShotFrames(shot.id, data, pts_s, "partial", "1 of 2 frames")
+        return ShotFrames(shot.id, data, pts_s)

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import numpy as np
+from fake_frames import FakeFrames, table
+
+from avs.features.batches import Batches, Units
+from avs.features.preprocess import Geometry
+
+
+def test_units_hold_every_row_once_and_jobs_end_where_videos_end() -> None:
+    shots = table({"00001": 7, "00002": 1, "00003": 1, "00004": 2, "00005": 3, "00006": 1})
+    units = Units(shots, 3)
+    rows = [list(units.rows(unit)) for unit in range(len(units))]
+    assert rows == [[0, 1, 2], [3, 4, 5], [6], [7, 8, 9], [10], [11, 12, 13], [14]]
+    assert units.job.tolist() == [0, 0, 0, 1, 1, 2, 3]
+    for video in shots.video_ids:
+        jobs = {int(units.job[u]) for u in range(len(units)) for r in units.rows(u) if shots.videos[r] == video}
+        assert len(jobs) == 1, video
+
+
+def test_batches_hold_the_frames_of_their_unit_in_order() -> None:
+    shots = table({"00001": 5, "00002": 2})
+    units = Units(shots, 2)
+    source = FakeFrames(failed={"shot00001_2"})
+    todo = np.ones(len(units), dtype=bool)
+    geometries = [Geometry(16, 16, "bicubic"), Geometry(8, None, "bicubic")]
+    found: dict[int, list] = {}
+    for batch in Batches(shots, source, units, todo, geometries, 2):
+        assert len(batch.images[0]) == len(batch.images[1]) <= 2
+        assert batch.images[0].shape[1:] == (3, 16, 16) and batch.images[1].shape[1:] == (3, 8, 8)
+        found.setdefault(batch.unit, []).append(batch)
+    assert sorted(found) == list(range(len(units)))
+    for unit, batches in found.items():
+        assert [bool(batch.outcomes) for batch in batches] == [False] * (len(batches) - 1) + [True]
+        assert all(len(batch.images[0]) == 2 for batch in batches[:-1])
+        outcomes = batches[-1].outcomes
+        assert [outcome.shot for outcome in outcomes] == [shots.ids[row] for row in units.rows(unit)]
+        expected = [source.frames(shots.get(outcome.shot)).data for outcome in outcomes]
+        images = np.concatenate([batch.images[1] for batch in batches])
+        np.testing.assert_array_equal(images, np.concatenate([geometries[1].apply(data) for data in expected]))
+
+
+def test_only_what_is_to_do_is_decoded_and_in_one_pass_a_video() -> None:
+    shots = table({"00001": 6, "00002": 2})
+    units = Units(shots, 2)
+    todo = np.array([True, False, True, True])
+    source = FakeFrames()
+    list(Batches(shots, source, units, todo, [Geometry(8, None, "bicubic")], 2))
+    assert source.asked == [
+        ("00001", ["shot00001_1", "shot00001_2", "shot00001_5", "shot00001_6"]),
+        ("00002", ["shot00002_1", "shot00002_2"]),
+    ]

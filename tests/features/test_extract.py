@@ -1,0 +1,225 @@
+"""The extraction loop: rules of pooling, resuming, order, failures. Stores are compared byte for byte."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fake_frames import FakeFrames, table
+from tiny_checkpoints import DIM, QUERIES
+
+from avs.core.errors import ConfigError, DataError, StoreError, TooManyFailuresError, VideoError
+from avs.core.store import FeatureStore, Level, Problem
+from avs.core.store_writer import FeatureWriter
+from avs.features import extract as loop
+from avs.features.embedder import Embedder, load_embedder
+from avs.features.extract import Target, extract, require_few_failures, store_manifest
+
+SHOTS = table({"00001": 9, "00002": 1, "00003": 2, "00010": 7, "00011": 1})
+FILES = ("vectors.npy", "ids.txt", "problems.tsv", "offsets.npy", "pts_s.npy")
+
+
+@pytest.fixture(scope="module")
+def clip(checkpoints: dict[str, Path]) -> Embedder:
+    return load_embedder("clip", weights=checkpoints["clip"])
+
+
+def target(
+    embedder: Embedder, folder: Path, levels: Sequence[Level] = ("shot", "frame"), dtype: str = "float16"
+) -> Target:
+    sampling, inputs = {"policy": "fake"}, {"shots": SHOTS.fingerprint}
+    manifests = {
+        level: store_manifest(embedder.spec, level, sampling=sampling, inputs=inputs, store_dtype=dtype)
+        for level in levels
+    }
+    return Target(embedder, [FeatureWriter(folder / level, m, dtype=dtype) for level, m in manifests.items()])
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Every file of the stores under `folder` but the manifest, which tells the time."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.name in FILES}
+
+
+def run(embedder: Embedder, folder: Path, source: FakeFrames | None = None, **options: Any) -> list[FeatureStore]:
+    return extract(SHOTS, source or FakeFrames(), [target(embedder, folder)], **{"batch_size": 4} | options)
+
+
+def test_shot_vectors_are_the_unit_mean_of_unit_frame_vectors(clip: Embedder, tmp_path: Path) -> None:
+    source = FakeFrames()
+    shot, frame = extract(SHOTS, source, [target(clip, tmp_path, dtype="float32")], batch_size=4)
+    assert shot.ids == frame.ids == SHOTS.ids
+    for record in SHOTS:
+        frames = source.frames(record)
+        alone = clip.encode_images(clip.preprocess(frames.data))
+        np.testing.assert_allclose(frame.frames(record.id), alone, atol=1e-5)
+        mean = alone.mean(axis=0)
+        np.testing.assert_allclose(shot.rows([record.id])[0], mean / np.linalg.norm(mean), atol=1e-5)
+    assert frame.pts_s is not None
+    np.testing.assert_array_equal(frame.pts_s, np.concatenate([source.frames(record).pts_s for record in SHOTS]))
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 64])
+def test_the_batch_size_changes_no_more_than_rounding(clip: Embedder, tmp_path: Path, batch_size: int) -> None:
+    first = run(clip, tmp_path / "4")[0]
+    other = run(clip, tmp_path / "other", batch_size=batch_size)[0]
+    np.testing.assert_allclose(other.vectors, first.vectors, atol=1e-3)
+
+
+def test_a_killed_run_resumes_to_the_same_bytes(
+    clip: Embedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(clip, tmp_path / "whole")
+    monkeypatch.setattr(loop, "FLUSH_EVERY_SHOTS", 1)
+    for broken in ("shot00001_3", "shot00001_9", "shot00010_2"):
+        with pytest.raises(VideoError):
+            run(clip, tmp_path / "killed", FakeFrames(broken=broken))
+    assert not (tmp_path / "killed/shot/manifest.json").exists()
+    source = FakeFrames()
+    run(clip, tmp_path / "killed", source)
+    assert "00001" not in [video for video, _ in source.asked], "what was finished was decoded again"
+    assert content(tmp_path / "killed") == content(tmp_path / "whole")
+
+
+def test_a_kill_between_the_flushes_of_two_stores_loses_and_doubles_nothing(
+    clip: Embedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(clip, tmp_path / "whole")
+    monkeypatch.setattr(loop, "FLUSH_EVERY_SHOTS", 1)
+    flush, flushes = FeatureWriter.flush, []
+
+    def killed(writer: FeatureWriter) -> None:
+        flushes.append(writer)
+        if len(flushes) >= 4:
+            raise KeyboardInterrupt
+        flush(writer)
+
+    monkeypatch.setattr(FeatureWriter, "flush", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(clip, tmp_path / "killed")
+    monkeypatch.setattr(FeatureWriter, "flush", flush)
+    parts = [len(list((tmp_path / "killed" / level / "parts").glob("*.npz"))) for level in ("shot", "frame")]
+    assert parts == [2, 1]
+    run(clip, tmp_path / "killed")
+    assert content(tmp_path / "killed") == content(tmp_path / "whole")
+
+
+def test_workers_in_any_number_give_the_same_bytes(clip: Embedder, tmp_path: Path) -> None:
+    source = FakeFrames(failed={"shot00001_4", "shot00002_1"}, partial={"shot00010_1"})
+    run(clip, tmp_path / "0", source)
+    run(clip, tmp_path / "2", source, workers=2)
+    assert content(tmp_path / "2") == content(tmp_path / "0")
+
+
+def test_units_that_finish_in_another_order_keep_rows_and_ids_together(
+    clip: Embedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(clip, tmp_path / "sorted")
+    load = loop.load_batches
+
+    def shuffled(batches: Any, **options: Any) -> Any:
+        found = list(load(batches, **options))
+        order = np.random.default_rng(0).permutation([batch.unit for batch in found])
+        rank = {int(unit): i for i, unit in enumerate(dict.fromkeys(order.tolist()))}
+        mixed = sorted(found, key=lambda batch: rank[batch.unit])
+        assert [batch.unit for batch in mixed] != [batch.unit for batch in found]
+        yield from mixed
+
+    monkeypatch.setattr(loop, "load_batches", shuffled)
+    run(clip, tmp_path / "shuffled")
+    assert content(tmp_path / "shuffled") == content(tmp_path / "sorted")
+
+
+def test_an_error_in_a_worker_arrives_as_it_was(clip: Embedder, tmp_path: Path) -> None:
+    with pytest.raises(VideoError) as caught:
+        run(clip, tmp_path, FakeFrames(broken="shot00010_3"), workers=1)
+    assert str(caught.value) == "the video broke\n  where:  shot00010_3"
+
+
+def test_shots_that_fail_are_rows_with_reasons(clip: Embedder, tmp_path: Path) -> None:
+    source = FakeFrames(failed={"shot00001_4", "shot00002_1"}, partial={"shot00010_1"})
+    for store in run(clip, tmp_path, source):
+        assert store.problems == [
+            Problem("shot00001_4", "failed", "cannot decode"),
+            Problem("shot00002_1", "failed", "cannot decode"),
+            Problem("shot00010_1", "partial", "1 of 2 frames"),
+        ]
+        assert store.manifest["counts"] == {"ok": 17, "partial": 1, "failed": 2}
+        assert store.ids == tuple(shot for shot in SHOTS.ids if shot not in source.failed)
+        require_few_failures([store], 0.1)
+        with pytest.raises(TooManyFailuresError) as caught:
+            require_few_failures([store], 0.05)
+        assert caught.value.exit_code == 1
+        assert (caught.value.what, caught.value.got) == ("2 of 20 shots failed", "10.0%")
+
+
+def test_a_collection_of_which_nothing_decodes_is_an_error(clip: Embedder, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="all 20 shots failed"):
+        run(clip, tmp_path, FakeFrames(failed=set(SHOTS.ids)))
+
+
+def test_several_models_in_one_pass_are_as_in_passes_of_their_own(
+    checkpoints: dict[str, Path], clip: Embedder, tmp_path: Path
+) -> None:
+    blip = load_embedder("blip", weights=checkpoints["blip"])
+    together = FakeFrames()
+    targets = [target(clip, tmp_path / "together/clip"), target(blip, tmp_path / "together/blip")]
+    extract(SHOTS, together, targets, batch_size=4)
+    assert len(together.asked) == len(SHOTS.video_ids), "a video was decoded more than once"
+    run(clip, tmp_path / "apart/clip")
+    run(blip, tmp_path / "apart/blip")
+    assert content(tmp_path / "together") == content(tmp_path / "apart")
+
+
+def test_frame_stores_keep_every_query_and_score_as_the_model(checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    each = load_embedder("blip2", weights=checkpoints["blip2"], pooling="queries")
+    source = FakeFrames()
+    (store,) = extract(SHOTS, source, [target(each, tmp_path, ["frame"], "float32")], batch_size=4)
+    shot = SHOTS.get("shot00001_1")
+    frames = source.frames(shot)
+    assert store.frames(shot.id).shape == (len(frames.data) * QUERIES, DIM)
+    assert store.pts_s is not None and store.offsets is not None
+    np.testing.assert_array_equal(store.pts_s[: store.offsets[1]], np.repeat(frames.pts_s, QUERIES))
+    texts = each.encode_texts(["a man"])
+    expected = (each.encode_images(each.preprocess(frames.data)) @ texts.T).max()
+    np.testing.assert_allclose((store.frames(shot.id) @ texts.T).max(), expected, atol=1e-5)
+    with pytest.raises(ConfigError, match="keeps several vectors a frame"):
+        target(each, tmp_path, ["shot"])
+
+
+class Broken:
+    """An embedder whose vectors go wrong after some images."""
+
+    def __init__(self, embedder: Embedder, value: float) -> None:
+        self.spec, self.preprocessing, self._embedder, self._value = (
+            embedder.spec,
+            embedder.preprocessing,
+            embedder,
+            value,
+        )
+        self.preprocess, self.encode_texts = embedder.preprocess, embedder.encode_texts
+        self.batches = 0
+
+    def encode_images(self, images: Any) -> np.ndarray:
+        self.batches += 1
+        vectors = self._embedder.encode_images(images)
+        return vectors * self._value if self.batches > 6 else vectors
+
+
+@pytest.mark.parametrize(
+    ("value", "message"), [(np.nan, "features that are not finite"), (0.0, "a feature vector is all zero")]
+)
+def test_features_that_cannot_be_used_are_an_error_that_names_the_shot(
+    clip: Embedder, tmp_path: Path, value: float, message: str
+) -> None:
+    with pytest.raises(DataError, match=message) as caught:
+        run(Broken(clip, value), tmp_path)
+    assert caught.value.where in SHOTS.ids
+    run(clip, tmp_path)  # what was finished before stands, and the rest follows
+
+
+def test_batch_size_must_be_positive(clip: Embedder, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="batch size"):
+        run(clip, tmp_path, batch_size=0)
