@@ -6,6 +6,7 @@ Reading is lenient about attributes, so that runs of every year and of tools tha
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
-from avs.core.artifacts import atomic_write, require_path
+from avs.core.artifacts import require_path
 from avs.core.errors import DataError, FormatError, Problems
 from avs.core.ranking import RankedList, Run
 from avs.trecvid.editions import Edition
@@ -29,6 +30,7 @@ CONTAINER, RUN, TOPIC, ITEM = (
     "videoAdhocSearchTopicResult",
     "item",
 )
+WHOLE = re.compile(r"[0-9]{1,9}")
 BEST_SCORE = 9999  # a run in XML has ranks only; scored as 9999 - seqNum, as is the custom with sample_eval.pl
 
 
@@ -67,10 +69,10 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class TopicResult:
-    """The results of one topic, as the file orders them, and the seconds the search took."""
+    """The results of one topic, as the file orders them, and the seconds the search took, as written."""
 
     topic: str
-    elapsed_s: int
+    elapsed_time: str
     items: tuple[Item, ...]
 
 
@@ -140,20 +142,15 @@ def _topic_results(run: _Element, path: Path, problems: Problems) -> Iterator[To
         if not topic or topic in seen:
             problems.add(where, f"topic {topic} stands twice" if topic else "a topic without tNum")
         seen.add(topic)
-        elapsed = element.get("elapsedTime", "0").strip()
         items = []
         for item in element.iterfind(ITEM):
             seq_num, shot = item.get("seqNum", ""), item.get("shotId", "").strip()
-            if not shot or not _is_whole(seq_num):
+            if not shot or not WHOLE.fullmatch(seq_num):
                 what = f'seqNum "{seq_num}" is not a whole number' if shot else "an item without shotId"
                 problems.add(f"{path}:{item.sourceline}", what)
                 continue
             items.append(Item(int(seq_num), shot, {k: v for k, v in item.items() if k not in ("seqNum", "shotId")}))
-        yield TopicResult(topic, int(elapsed) if _is_whole(elapsed) else 0, tuple(items))
-
-
-def _is_whole(text: str) -> bool:
-    return text.isascii() and text.isdigit()
+        yield TopicResult(topic, element.get("elapsedTime", ""), tuple(items))
 
 
 def render_run_xml(
@@ -202,9 +199,3 @@ def _items(topic: str, shots: Sequence[str], boxes: Mapping[tuple[str, str], Exp
 
 def _attributes(values: Mapping[str, str]) -> str:
     return "".join(f" {name}={quoteattr(value)}" for name, value in values.items())
-
-
-def write_run_xml(data: bytes, path: Path) -> None:
-    """Put what `render_run_xml` gave at `path`, whole or not at all."""
-    with atomic_write(path, "wb") as file:
-        file.write(data)

@@ -19,8 +19,22 @@ def parse_xml(data: bytes, name: str) -> _Element:
     """The root of a document; elements know their `sourceline`.
 
     Raises:
-        FormatError: not well-formed (every message with its line), or it declares a DTD of its own inside, which is how
-            entity bombs and reads of local files are made.
+        FormatError: whatever `try_parse_xml` finds, each with its line in `name`.
+    """
+    root, errors = try_parse_xml(data)
+    problems = Problems(f"cannot read {name} as XML")
+    for line, what in errors:
+        problems.add(f"{name}:{line}", what)
+    problems.raise_if_any(FormatError)
+    assert root is not None  # there are errors where there is no root
+    return root
+
+
+def try_parse_xml(data: bytes) -> tuple[_Element | None, list[tuple[int, str]]]:
+    """The root of a document, or why there is none: (line, what) for every fault the parser names.
+
+    Refused beside what is not well-formed: entities and element declarations inside the document, which is how entity
+    bombs and reads of local files are made, and entities that nothing defines.
     """
     from lxml import etree
 
@@ -30,20 +44,12 @@ def parse_xml(data: bytes, name: str) -> _Element:
     try:
         root = etree.fromstring(data, parser)
     except etree.XMLSyntaxError as error:
-        problems = Problems(f"{name} is not well-formed XML")
-        for entry in parser.error_log or [error]:
-            line, what = getattr(entry, "line", None) or error.lineno, getattr(entry, "message", None) or str(error)
-            problems.add(f"{name}:{line}", what)
-        problems.raise_if_any(FormatError)
-        raise
+        found = [(entry.line, entry.message) for entry in error.error_log if entry.level >= etree.ErrorLevels.ERROR]
+        return None, found or [(error.lineno or 1, str(error))]
     declared = root.getroottree().docinfo.internalDTD
-    if declared is not None and any(True for part in (declared.iterentities, declared.iterelements) for _ in part()):
-        raise FormatError(
-            "the file declares entities or elements of its own, which is refused for safety",
-            where=name,
-            next_step="remove everything between [ and ] from its DOCTYPE",
-        )
-    entity = next(iter(root.iter(etree.Entity)), None)
-    if entity is not None:
-        raise FormatError("an entity that nothing defines", where=f"{name}:{entity.sourceline}", got=entity.text)
-    return root
+    if declared is not None and (
+        any(True for _ in declared.iterentities()) or any(True for _ in declared.iterelements())
+    ):
+        return None, [(1, "its DOCTYPE declares entities or elements between [ and ]; refused for safety")]
+    undefined = [(entity.sourceline or 1, f"undefined entity {entity.text}") for entity in root.iter(etree.Entity)]
+    return (None if undefined else root), undefined

@@ -1,0 +1,65 @@
+"""Checking runs as NIST's checker does, and for the two faults it lets pass: ids without zero padding, shots twice.
+
+Source: the rules of NIST's CheckAdhocSubmissions and of the run DTDs. Differs from NIST's checker in that all faults of
+a file are reported at once, with lines; that the DTD is never fetched; and that times, boxes and shot ids are read
+strictly (a fraction in elapsedTime makes NIST's checker crash).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from avs.core.artifacts import require_path
+from avs.trecvid.check_content import Rules, check_content
+from avs.trecvid.check_structure import check_structure
+from avs.trecvid.check_trec import check_trec
+from avs.trecvid.editions import Edition
+from avs.trecvid.findings import CheckReport, Finding
+from avs.trecvid.run_xml import ITEM, RUN, TOPIC
+from avs.trecvid.secure_xml import looks_like_xml, try_parse_xml
+from avs.trecvid.valid_shots import ValidShots
+
+
+def check_run(
+    run: Path | bytes,
+    edition: Edition,
+    shots: ValidShots,
+    *,
+    name: str | None = None,
+    task: str | None = None,
+    topics: Sequence[str] | None = None,
+    pids: Collection[str] | None = None,
+) -> CheckReport:
+    """Everything that is wrong with a run: submission XML, or the six columns of a TREC run.
+
+    Args:
+        run: a file, or its content.
+        edition: whose rules hold.
+        shots: the shots that exist.
+        name: of the file, where `run` is its content.
+        task: "M" or "P", where the run must be of that one; by default the run says itself.
+        topics: ids that must be there, all and only, instead of those of the edition's task.
+        pids: registered teams; without it any team will do.
+
+    Returns:
+        The findings by line; none means that NIST will take the file.
+    """
+    data = run if isinstance(run, bytes) else require_path(Path(run), what="run file").read_bytes()
+    title = name or (str(run) if not isinstance(run, bytes) else "run")
+    rules = Rules(edition, shots, task, tuple(topics) if topics is not None else None, pids)
+    return _check_xml(data, title, rules) if looks_like_xml(data) else check_trec(data, title, rules)
+
+
+def _check_xml(data: bytes, name: str, rules: Rules) -> CheckReport:
+    root, errors = try_parse_xml(data)
+    if root is None:
+        return CheckReport(name, tuple(Finding(line, f"not readable as XML: {what}") for line, what in errors))
+    findings = list(check_structure(root, rules.edition))
+    runs = [root] if root.tag == RUN else root.findall(RUN)
+    for number, element in enumerate(runs, start=1):
+        findings += check_content(element, number, rules)
+    topics = [topic for element in runs for topic in element.iterfind(TOPIC)]
+    counts = [sum(1 for _ in topic.iterfind(ITEM)) for topic in topics]
+    empty = tuple(topic.get("tNum", "") for topic, count in zip(topics, counts, strict=True) if not count)
+    return CheckReport(name, tuple(sorted(findings)), len(runs), len(topics), sum(counts), empty)
