@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from avs.core.artifacts import require_path
+from avs.core.errors import ConfigError
 from avs.trecvid.check_content import Rules, check_content
 from avs.trecvid.check_structure import check_structure
 from avs.trecvid.check_trec import check_trec
@@ -44,11 +45,25 @@ def check_run(
 
     Returns:
         The findings by line; none means that NIST will take the file.
+
+    Raises:
+        ConfigError: `shots` are those of another collection.
     """
+    _check_collection(edition, shots)
     data = run if isinstance(run, bytes) else require_path(Path(run), what="run file").read_bytes()
     title = name or (str(run) if not isinstance(run, bytes) else "run")
     rules = Rules(edition, shots, task, tuple(topics) if topics is not None else None, pids)
     return _check_xml(data, title, rules) if looks_like_xml(data) else check_trec(data, title, rules)
+
+
+def _check_collection(edition: Edition, shots: ValidShots) -> None:
+    for video in shots.videos:
+        if (reason := edition.collection.problem(f"shot{video}_1")) is not None:
+            raise ConfigError(
+                f"the shot table is not of {edition.id}, which searches {edition.collection.name}",
+                where=shots.name,
+                got=f"video {video}: {reason}",
+            )
 
 
 def _check_xml(data: bytes, name: str, rules: Rules) -> CheckReport:

@@ -37,7 +37,7 @@ class Collection:
         """What makes `shot` no shot id of this collection, or None."""
         match = re.fullmatch(r"shot([^_\s]\S*)_(\d*)", shot)
         if match is None or not match[2]:
-            return f"a shot id is {self.form}"
+            return f"a shot id is written like {self.form}"
         video, number = match.groups()
         if number.startswith("0"):
             return "shots count from 1" if not number.strip("0") else "a shot number has no leading zero"

@@ -32,6 +32,11 @@ class ValidShots:
     def __len__(self) -> int:
         return sum(len(numbers) for numbers in self._numbers.values()) - len(self._dropped)
 
+    @property
+    def videos(self) -> tuple[str, ...]:
+        """Ids of the videos, as written in shot ids."""
+        return tuple(self._numbers)
+
     def __contains__(self, shot: str) -> bool:
         return self.problem(shot) is None
 

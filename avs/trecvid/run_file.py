@@ -1,0 +1,55 @@
+"""Runs whatever they are written in: TREC columns or submission XML, told apart by content."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from avs.core.artifacts import require_path
+from avs.core.errors import FormatError
+from avs.core.ranking import Run
+from avs.trecvid.run_xml import read_run_xml
+from avs.trecvid.secure_xml import looks_like_xml
+from avs.trecvid.trec import read_trec, read_trec_columns
+
+Columns = dict[str, tuple[list[str], np.ndarray]]
+
+
+def read_run_columns(path: Path) -> dict[str, Columns]:
+    """Every run of a file as it stands: name -> topic id -> shots and (N,) float64 scores, in line order.
+
+    A TREC file holds one run, named after the file; an XML file may hold several. Runs in XML score 9999 - seqNum.
+
+    Raises:
+        FormatError: what `read_trec_columns` and `read_run_xml` refuse.
+    """
+    path = Path(path)
+    if _is_xml(path):
+        return {run.name: run.columns for run in read_run_xml(path)}
+    return {path.stem: read_trec_columns(path)}
+
+
+def read_run(path: Path, *, topics: Iterable[str] | None = None) -> Run:
+    """The one run of a file, read strictly.
+
+    Args:
+        topics: known topic ids, which let a TREC file carry the qrels' leading "1" (see `read_trec`).
+
+    Raises:
+        FormatError: what `read_trec` and `read_run_xml` refuse, or several runs in the file.
+        DataError: a shot twice in a topic of an XML run.
+    """
+    path = Path(path)
+    if not _is_xml(path):
+        return read_trec(path, topics=topics)
+    runs = read_run_xml(path)
+    if len(runs) > 1:
+        raise FormatError("the file holds several runs", where=path, got=len(runs), wanted="one")
+    return runs[0].run
+
+
+def _is_xml(path: Path) -> bool:
+    with open(require_path(path, what="run file"), "rb") as file:
+        return looks_like_xml(file.read(256))

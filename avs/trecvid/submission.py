@@ -1,0 +1,142 @@
+"""Making a submission: ranked lists in, a file under NIST's run id out, and only if the check has nothing to say."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from avs.core.artifacts import require_path
+from avs.core.errors import ConfigError, FormatError, Problems
+from avs.core.ranking import RankedList, Run
+from avs.trecvid.check import check_run
+from avs.trecvid.editions import Edition
+from avs.trecvid.findings import CheckReport, raise_findings
+from avs.trecvid.run_xml import Explanation, render_run_xml
+from avs.trecvid.valid_shots import ValidShots
+
+WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A file that NIST will take, not yet written.
+
+    Attributes:
+        file_name: NIST's run id and `.xml`.
+        data: the content.
+        report: of its check: no findings.
+        cut_topics: topics whose lists were deeper than the edition takes; their best were kept.
+    """
+
+    file_name: str
+    data: bytes
+    report: CheckReport
+    cut_topics: tuple[str, ...]
+
+
+def submission_name(edition: Edition, attributes: Mapping[str, str]) -> str:
+    """The file name of a run: NIST's run id and `.xml`, such as `F_M_C_D_TEAM.24_1.xml`.
+
+    Raises:
+        ConfigError: an attribute the edition requires is missing, or one of those in the name is not a plain word.
+    """
+    problems = Problems(f"a run of {edition.id}")
+    for attribute in edition.attributes:
+        name = attribute.name
+        if attribute.required and name not in attributes:
+            values = f", one of {' '.join(attribute.values)}" if attribute.values else ""
+            problems.add(f"--{name.lower()}", f"required{values}")
+        elif name in attributes and name != "desc" and WORD.fullmatch(attributes[name]) is None:
+            problems.add(f"--{name.lower()}", f'must be a plain word, got "{attributes[name]}"')
+    known = {attribute.name for attribute in edition.attributes}
+    for name in sorted(set(attributes) - known):
+        problems.add(f"--{name.lower()}", f"runs of {edition.id} have no such attribute: leave it out")
+    problems.raise_if_any(ConfigError)
+    return f"{edition.run_id(attributes)}.xml"
+
+
+def make_submission(
+    run: Run,
+    edition: Edition,
+    attributes: Mapping[str, str],
+    shots: ValidShots,
+    *,
+    topics: Sequence[str],
+    elapsed_s: Mapping[str, int],
+    explanations: Mapping[tuple[str, str], Explanation] | None = None,
+) -> Submission:
+    """The submission of a run, checked.
+
+    Args:
+        run: one list for each of `topics`, all and only; lists deeper than the edition takes are cut to their best.
+        attributes: by the DTD's names (trType, class, task, novelty, pid, priority, desc, algo).
+        shots: the collection's.
+        topics: ids, in the order they are written.
+        elapsed_s: topic -> whole seconds.
+
+    Raises:
+        ConfigError: attributes that the edition requires or does not have.
+        FormatError: topics missing, empty or too many, or whatever `check_run` finds; all at once.
+    """
+    file_name = submission_name(edition, attributes)
+    _check_topics(run, topics)
+    limit = edition.max_results
+    lists = {topic: _best(run.lists[topic], limit) for topic in topics}
+    data = render_run_xml(Run(lists, run.tag), edition, attributes, elapsed_s=elapsed_s, explanations=explanations)
+    own = topics if not edition.topics else None
+    report = check_run(data, edition, shots, name=f"{file_name} (not written)", topics=own)
+    raise_findings([report], next_step="mend the ranked list or the options; nothing was written")
+    return Submission(file_name, data, report, tuple(t for t in topics if len(run.lists[t]) > limit))
+
+
+def _best(ranked: RankedList, limit: int) -> RankedList:
+    return RankedList(ranked.topic, ranked.shots[:limit], ranked.scores[:limit])
+
+
+def _check_topics(run: Run, topics: Sequence[str]) -> None:
+    problems = Problems(f"run {run.tag}")
+    for topic in topics:
+        if topic not in run.lists:
+            problems.add(f"topic {topic}", "no list")
+        elif not len(run.lists[topic]):
+            problems.add(f"topic {topic}", "its list is empty")
+    for topic in run.lists:
+        if topic not in topics:
+            problems.add(f"topic {topic}", "not among the topics")
+    problems.raise_if_any(FormatError, next_step="rank every topic of the topic file, and no other")
+
+
+def read_elapsed(given: str, topics: Sequence[str]) -> dict[str, int]:
+    """Seconds a topic took, rounded up to whole ones: one number for all, or a file of lines `topic seconds`.
+
+    Raises:
+        FormatError: neither; lines that are not a topic and a number; topics without a line.
+    """
+    if (seconds := _seconds(given)) is not None:
+        return dict.fromkeys(topics, seconds)
+    path = require_path(Path(given), what="file of elapsed seconds (nor is it a number)")
+    problems = Problems(f"elapsed seconds {path}")
+    found: dict[str, int] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+        words = line.split()
+        seconds = _seconds(words[1]) if len(words) == 2 else None
+        if words and seconds is None:
+            problems.add(f"{path}:{number}", f"expected a topic and its seconds, got {line!r}")
+        elif seconds is not None:
+            found[words[0]] = seconds
+    for topic in topics:
+        if topic not in found:
+            problems.add(path, f"no line for topic {topic}")
+    problems.raise_if_any(FormatError)
+    return {topic: found[topic] for topic in topics}
+
+
+def _seconds(text: str) -> int | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return math.ceil(value) if 0 <= value < math.inf else None
