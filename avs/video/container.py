@@ -1,0 +1,85 @@
+"""The video stream of a file, and its packets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from avs.core.errors import VideoError
+
+NOT_MOVING = Disposition.attached_pic | Disposition.timed_thumbnails  # cover art, chapter pictures
+MAX_READ_ERRORS = 10  # in a row, without a packet between them: the rest of the file cannot be read
+
+
+def open_stream(path: Path) -> tuple[InputContainer, VideoStream]:
+    """An open file and the video stream a player would show: FFmpeg's best one, cover art left aside.
+
+    Raises:
+        VideoError: no such file, not a media file, no video in it, or no decoder for it.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise VideoError("no such video file" if not path.exists() else "not a file", where=path)
+    if not path.stat().st_size:
+        raise VideoError("the file is empty", where=path)
+    try:
+        # "file:" keeps a name such as "rtp:1.mp4" from being read as an address; odd tags are nobody's concern here.
+        container = av.open(f"file:{path.absolute()}", metadata_errors="replace")
+    except av.FFmpegError as error:
+        raise VideoError("not a video that FFmpeg can open", where=path, got=error.strerror) from error
+    moving = [stream for stream in container.streams.video if not stream.disposition & NOT_MOVING]
+    best = container.streams.best("video")
+    if not moving:
+        kinds = {stream.type for stream in container.streams if stream.type != "video"}
+        kinds |= {"cover art"} if best else set()
+        container.close()
+        raise VideoError("holds no video", where=path, got=" and ".join(sorted(kinds)) or "nothing")
+    stream = best if best in moving else moving[0]
+    if stream.codec_context is None:
+        container.close()
+        raise VideoError("no decoder for this video", where=path, got=stream.name)
+    return container, stream
+
+
+def packets(
+    container: InputContainer, stream: VideoStream, *, on_error: Callable[[], None] = lambda: None
+) -> Iterator[av.Packet]:
+    """The packets of the stream and a last empty one, which flushes the decoder.
+
+    Reading goes on after an error in the file, which is told to `on_error`, until MAX_READ_ERRORS follow each other.
+    """
+    errors = 0
+    while errors <= MAX_READ_ERRORS:
+        try:
+            for packet in container.demux(stream):
+                errors = 0
+                yield packet
+            return
+        except av.FFmpegError:
+            errors += 1
+            on_error()
+    flush = av.Packet()
+    flush.stream = stream
+    yield flush
+
+
+def key_frame_times(path: Path) -> list[float]:
+    """Seconds, in the file's own time, that the file's index gives its key frames; [] when it has no index.
+
+    An mp4 index holds decoding times, a little before the frames are on screen.
+
+    Raises:
+        VideoError: the file cannot be opened.
+    """
+    container, stream = open_stream(path)
+    with container:
+        try:
+            container.seek(stream.start_time or 0, stream=stream)  # Matroska reads its index when it first seeks
+        except av.FFmpegError:
+            return []
+        return [float(entry.timestamp * stream.time_base) for entry in stream.index_entries if entry.is_keyframe]

@@ -1,0 +1,259 @@
+"""Frames of a video file with the times at which they are on screen (PyAV, FFmpeg's libraries).
+
+Times are seconds from the presentation of the video's first frame, whatever time the file gives that frame. A frame
+is found by its time, never by counting: frame rates vary, and packets are not stored in display order.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from avs.core.errors import VideoError
+from avs.video.container import key_frame_times, open_stream, packets
+
+# Shot tables and WebM files round times to a millisecond: up to half of one each. No video has frames this short.
+TIME_TOLERANCE_S = 0.001
+# Formats whose index holds times that can be trusted. Elsewhere (AVI, transport streams) frames are read in sequence.
+INDEXED_FORMATS = ("mov", "matroska")
+WORTHWHILE_SKIP_S = 1.0  # of video left undecoded; for less, flushing the decoder is not worth it
+REORDER_S = 0.5  # an mp4 index holds decoding times; a key frame is on screen a few frames later
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """A decoded frame, on screen during `[time_s, until_s)`.
+
+    Attributes:
+        time_s: when it comes on screen.
+        until_s: when the next frame, or one that could not be decoded, takes its place.
+        error_s: time of a decode error since which no key frame came: the picture may be damaged. None: it is sound.
+        raw: the picture as decoded.
+    """
+
+    time_s: float
+    until_s: float
+    error_s: float | None
+    raw: av.VideoFrame
+
+    def rgb(self, *, size: tuple[int, int] | None = None) -> np.ndarray:
+        """(H, W, 3) uint8 RGB, turned upright as the file's display matrix says; scaled to `size` (H, W) if given.
+
+        Pixels stay as stored even where the file says they are not square. Turns are by 90 degrees, without mirroring.
+        """
+        turns = round(self.raw.rotation / 90) % 4
+        height, width = size or (None, None)
+        if turns % 2:
+            height, width = width, height
+        stored = self.raw.to_ndarray(format="rgb24", width=width, height=height, threads=1)
+        return np.rot90(stored, turns)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Decoded:
+    raw: av.VideoFrame
+    file_s: float
+    error_file_s: float | None
+
+
+class Video:
+    """An open video file, read once from front to back.
+
+    Args:
+        path: of the file.
+        threads: of the codec. Processes scale better than threads: keep 1 and read several videos at once.
+
+    Attributes:
+        fps: frames per second on average, as the file announces; None when it does not.
+        end_s: when the last frame leaves the screen, once it has been read; None before.
+
+    Raises:
+        VideoError: no such file, not a video, no decoder for it, or not one frame can be decoded.
+    """
+
+    def __init__(self, path: Path, *, threads: int = 1) -> None:
+        self.path, self.threads = Path(path), threads
+        self.end_s: float | None = None
+        self._keys_s: list[float] | None = None
+        self._open()
+        first = next(self._decoded, None)
+        if first is None:
+            codec = self._stream.codec_context.name
+            self.close()
+            raise VideoError("no frame can be decoded", where=path, got=f"{len(self._errors)} decode errors in {codec}")
+        self._held: _Decoded | None = first
+        self._zero_s = first.file_s
+
+    def __enter__(self) -> Video:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the file and the decoder."""
+        self._container.close()
+
+    @property
+    def errors_s(self) -> list[float]:
+        """Times of the decode errors met so far."""
+        return [file_s - self._zero_s for file_s in self._errors]
+
+    def duration_s(self) -> float:
+        """Seconds from the first frame to the end of the last: as the file announces, else by reading its packets.
+
+        Raises:
+            VideoError: the file cannot be read again.
+        """
+        if self._announced_end is not None and float(self._announced_end * self._base) > self._zero_s:
+            return float(self._announced_end * self._base) - self._zero_s
+        container, stream = open_stream(self.path)
+        with container:
+            ends = [p.pts + (p.duration or 0) for p in packets(container, stream) if p.pts is not None]
+        frame_s = float(1 / self.fps) if self.fps else TIME_TOLERANCE_S
+        return max([*(float(end * self._base) - self._zero_s for end in ends), frame_s])
+
+    def frames(self, spans_s: Sequence[tuple[float, float]] = ((0.0, math.inf),)) -> Iterator[Frame]:
+        """The frames on screen during `spans_s`, in order, each once, among others that had to be decoded for them.
+
+        Reads on from where the last call stopped. Between spans it seeks when the file's index has a key frame that
+        saves decoding; the frames are the same either way.
+        """
+        for start_s, end_s in _merged(spans_s):
+            self._skip_towards(start_s)
+            while self._held is not None and self._time_s() < end_s:
+                now, self._held = self._held, next(self._decoded, None)
+                yield self._frame(now)
+
+    def _time_s(self) -> float:
+        """When the frame that is next comes on screen; never, at the end."""
+        return math.inf if self._held is None else self._held.file_s - self._zero_s
+
+    def _frame(self, now: _Decoded) -> Frame:
+        if self._held is not None:
+            until = self._held.file_s
+        else:
+            until = now.file_s + self._duration_s(now.raw)
+            self.end_s = until - self._zero_s
+        self._lost = [file_s for file_s in self._lost if file_s > now.file_s]
+        error_s = None if now.error_file_s is None else now.error_file_s - self._zero_s
+        return Frame(now.file_s - self._zero_s, min([until, *self._lost]) - self._zero_s, error_s, now.raw)
+
+    def _duration_s(self, raw: av.VideoFrame) -> float:
+        if raw.duration:
+            return float(raw.duration * self._base)
+        return float(1 / self.fps) if self.fps else math.inf  # a single picture stays on screen
+
+    def _open(self) -> None:
+        self._container, self._stream = open_stream(self.path)
+        self._stream.codec_context.thread_count = self.threads
+        self._base: Fraction = self._stream.time_base
+        self.fps: Fraction | None = self._stream.average_rate or None
+        start, duration = self._stream.start_time, self._stream.duration
+        self._announced_end = None if start is None or not duration else start + duration
+        self._errors: list[float] = []  # in the file's time, as _lost, those not yet passed
+        self._lost: list[float] = []
+        self._start_decoding()
+
+    def _start_decoding(self) -> None:
+        self._clock = _Clock()
+        self._unsound_since: float | None = None
+        self._decoded = self._decode()
+
+    def _decode(self) -> Iterator[_Decoded]:
+        """Frames in display order. Goes on after errors; frames the decoder calls corrupt count as lost."""
+        for packet in packets(self._container, self._stream, on_error=lambda: self._fail(self._clock.last_s)):
+            try:
+                raws = packet.decode()
+            except av.FFmpegError:
+                self._fail(self._clock.last_s if packet.pts is None else float(packet.pts * self._base))
+                continue
+            for raw in raws:
+                file_s = self._clock.tick(raw, self._base, self._duration_s(raw))
+                if raw.is_corrupt:
+                    self._fail(file_s)
+                    continue
+                if raw.key_frame:
+                    self._unsound_since = None
+                yield _Decoded(raw, file_s, self._unsound_since)
+
+    def _fail(self, file_s: float) -> None:
+        self._unsound_since = file_s
+        self._errors.append(file_s)
+        self._lost.append(file_s)
+
+    def _skip_towards(self, start_s: float) -> None:
+        """Seek to the last key frame before `start_s`, when that saves decoding."""
+        worthwhile_s = self._time_s() + WORTHWHILE_SKIP_S
+        if start_s - REORDER_S < worthwhile_s:
+            return
+        keys_s = self._key_frames_s()
+        place = bisect_right(keys_s, start_s - REORDER_S) - 1
+        if place < 0 or keys_s[place] < worthwhile_s:
+            return
+        if not self._land_on(keys_s[place]) or self._time_s() > start_s + TIME_TOLERANCE_S:
+            self._keys_s = []  # the index is wrong: from the start, in sequence
+            self.close()
+            self._open()
+            self._held = next(self._decoded, None)
+
+    def _land_on(self, key_s: float) -> bool:
+        """Seek and decode the key frame; False when there is none."""
+        try:
+            self._container.seek(round((key_s + self._zero_s) / self._base), stream=self._stream)
+        except av.FFmpegError:
+            return False
+        self._start_decoding()
+        # What comes before the key frame in display order may lack the frames it was coded against.
+        self._held = next((decoded for decoded in self._decoded if decoded.raw.key_frame), None)
+        return self._held is not None
+
+    def _key_frames_s(self) -> list[float]:
+        """Times of the key frames by the file's index; empty when the format has none to trust."""
+        if self._keys_s is None:
+            self._keys_s = []
+            if self._container.format.name.split(",")[0] in INDEXED_FORMATS:
+                self._keys_s = sorted(key_s - self._zero_s for key_s in key_frame_times(self.path))
+        return self._keys_s
+
+
+class _Clock:
+    """Frame times of files whose times are partly wrong, by FFmpeg's rule: trust what has run backwards less often.
+
+    AVI holds decoding times only, and those FFmpeg makes presentation times of may not ascend.
+    """
+
+    def __init__(self) -> None:
+        self.last_s = 0.0
+        self._last: dict[str, float] = {"pts": -math.inf, "dts": -math.inf}
+        self._faults = {"pts": 0, "dts": 0}
+
+    def tick(self, raw: av.VideoFrame, base: Fraction, frame_s: float) -> float:
+        """The file's time of the next frame in display order, in seconds."""
+        for kind, value in (("pts", raw.pts), ("dts", raw.dts)):
+            if value is not None:
+                self._faults[kind] += value <= self._last[kind]
+                self._last[kind] = value
+        trusted = raw.pts
+        if raw.dts is not None and (raw.pts is None or self._faults["pts"] > self._faults["dts"]):
+            trusted = raw.dts
+        self.last_s = self.last_s + frame_s if trusted is None else float(trusted * base)
+        return self.last_s
+
+
+def _merged(spans_s: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The spans in order, those that overlap or touch made one."""
+    merged: list[tuple[float, float]] = []
+    for start_s, end_s in sorted(spans_s):
+        if merged and start_s <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], end_s))
+        else:
+            merged.append((start_s, end_s))
+    return merged

@@ -1,0 +1,62 @@
+"""The video files of a folder and their ids."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from avs.core.artifacts import require_path
+from avs.core.errors import FormatError, Problems, VideoError
+from avs.core.ids import format_shot_id, natural_key
+
+VIDEO_SUFFIXES = frozenset(
+    ".3gp .asf .avi .divx .f4v .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogg .ogv .ts .vob .webm "
+    ".wmv".split()
+)
+VideoIds = Literal["stem", "name"]
+
+
+def find_videos(folder: Path, *, ids: VideoIds = "stem") -> Mapping[str, Path]:
+    """Video id -> file, in natural order, of all files below `folder` with a video's suffix; hidden files left out.
+
+    Args:
+        ids: "stem" takes `00123` from `00123.mp4`; "name" takes `00123-mp4`, for a folder in which stems repeat.
+
+    Raises:
+        VideoError: there is no video; says what was looked for and what there is.
+        FormatError: two files get one id, or an id cannot stand in a shot id; all of them at once.
+    """
+    require_path(folder, what="video folder")
+    files = sorted(path for path in Path(folder).rglob("*") if path.is_file() and not path.name.startswith("."))
+    videos = [path for path in files if path.suffix.lower() in VIDEO_SUFFIXES]
+    if not videos:
+        seen = Counter(path.suffix or "no suffix" for path in files)
+        raise VideoError(
+            "no video files",
+            where=folder,
+            got=", ".join(f"{count} {suffix}" for suffix, count in seen.most_common()) or "an empty folder",
+            wanted=" ".join(sorted(VIDEO_SUFFIXES)),
+        )
+    return _by_id(folder, videos, ids)
+
+
+def _by_id(folder: Path, videos: list[Path], ids: VideoIds) -> Mapping[str, Path]:
+    problems = Problems(f"video files in {folder}")
+    found: dict[str, Path] = {}
+    for path in videos:
+        video = path.stem if ids == "stem" else path.name.replace(".", "-")
+        try:
+            format_shot_id(video, 1)
+        except FormatError:
+            problems.add(
+                path, f'"{video}" cannot be a video id: letters, digits, ".", "_" and "-" only; rename the file'
+            )
+        if video in found:
+            problems.add(path, f'the id "{video}" is taken by {found[video]}')
+        found.setdefault(video, path)
+    twins = any("is taken by" in what for _, what in problems.items)
+    step = "--video-ids name tells flower-mp4 from flower-webm; files of one name in two folders must be renamed"
+    problems.raise_if_any(FormatError, next_step=step if twins else None)
+    return {video: found[video] for video in sorted(found, key=natural_key)}

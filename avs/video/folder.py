@@ -1,0 +1,160 @@
+"""Frames of shots out of video files: the FrameSource that extraction reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from avs.core.errors import VideoError
+from avs.core.frames import ShotFrames
+from avs.core.shots import Shot
+from avs.video.decode import TIME_TOLERANCE_S, Frame, Video
+from avs.video.sampling import Sampling
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFolder:
+    """Video files by id, and how their shots are sampled. Picklable; opens files only while `read` runs.
+
+    Args:
+        paths: video id -> file.
+        sampling: which frames of a shot.
+        threads: codec threads of one `read`; to go faster, read several videos in several processes.
+    """
+
+    paths: Mapping[str, Path]
+    sampling: Sampling = field(default_factory=Sampling)
+    threads: int = 1
+
+    def read(self, video: str, shots: Sequence[Shot]) -> Iterator[ShotFrames]:
+        """The sampled frames of `shots`, all of one video, in the order given, in one pass over the file.
+
+        Every shot comes out, as soon as it is complete; one that no frame can be had of is "failed", with the reason.
+        Shots may overlap. Give them in time order: those asked for early that lie late make the others wait in memory.
+        """
+        ready: dict[int, ShotFrames] = {}
+        turn = 0
+        for place, frames in self._collect(video, shots):
+            ready[place] = frames
+            while turn in ready:
+                yield ready.pop(turn)
+                turn += 1
+
+    def _collect(self, video: str, shots: Sequence[Shot]) -> Iterator[tuple[int, ShotFrames]]:
+        """Places in `shots` and what was read, in the order in which shots end."""
+        order = sorted(range(len(shots)), key=lambda place: shots[place].start_s)
+        waiting = [(place, _Collector(shots[place], self.sampling)) for place in order]
+        waiting.reverse()
+        open_shots: list[tuple[int, _Collector]] = []
+        try:
+            with self._open(video) as source:
+                for frame in source.frames([(shot.start_s, shot.end_s) for shot in shots]):
+                    while waiting and waiting[-1][1].on_screen_s < frame.until_s:
+                        open_shots.append(waiting.pop())
+                    for _, collector in open_shots:
+                        collector.offer(frame)
+                    for place, collector in [item for item in open_shots if item[1].complete]:
+                        yield place, collector.finish(source)
+                    open_shots = [item for item in open_shots if not item[1].complete]
+                for place, collector in [*open_shots, *reversed(waiting)]:
+                    yield place, collector.finish(source)
+        except VideoError as error:
+            reason = error.what if error.got is None else f"{error.what} ({error.got})"
+            for place, collector in [*open_shots, *reversed(waiting)]:
+                yield place, _failed(collector.shot, reason)
+
+    def _open(self, video: str) -> Video:
+        if video not in self.paths:
+            raise VideoError("no video file has this id", got=video)
+        return Video(self.paths[video], threads=self.threads)
+
+
+class _Collector:
+    """Takes the frames one shot wants as they come by.
+
+    A wanted time stands for the frame on screen then: the last that began at or before it. If that one began before
+    the shot, the first frame of the shot stands in; a shot in which no frame begins takes it all the same. A shot that
+    gets no frame by this, because the video breaks off, takes the last that was on screen during it.
+    """
+
+    def __init__(self, shot: Shot, sampling: Sampling) -> None:
+        self.shot = shot
+        tolerance_s = min(TIME_TOLERANCE_S, (shot.end_s - shot.start_s) / 4)
+        self.start_s, self.end_s = shot.start_s - tolerance_s, shot.end_s - tolerance_s
+        self.on_screen_s = shot.start_s + tolerance_s  # a frame gone by then was not seen in the shot
+        # A frame written as beginning a hair after the wanted time is the one meant.
+        self.wanted_s = [min(t + tolerance_s, self.end_s) for t in sampling.times(shot.start_s, shot.end_s).tolist()]
+        self.place = 0  # of the next wanted time
+        self.lost_s: list[float] = []
+        self.latest: Frame | None = None  # on screen during the shot
+        self.times_s: list[float] = []
+        self.data: np.ndarray | None = None
+        self.error_s: float | None = None
+
+    @property
+    def complete(self) -> bool:
+        return self.place == len(self.wanted_s)
+
+    def offer(self, frame: Frame) -> None:
+        """Take `frame` if it is wanted, and note the wanted times that passed without a frame."""
+        previous = self.latest
+        if frame.time_s <= self.end_s:
+            self.latest = frame
+        while not self.complete and self.wanted_s[self.place] < frame.until_s:
+            wanted_s = self.wanted_s[self.place]
+            if frame.time_s <= wanted_s and frame.time_s < self.start_s:
+                return  # the first frame of the shot will stand in
+            if frame.time_s <= wanted_s:
+                self._take(frame)
+            elif previous is not None and previous.time_s < self.start_s and wanted_s < previous.until_s:
+                self._take(frame if frame.time_s <= self.end_s else previous)
+            else:
+                self.lost_s.append(wanted_s)
+            self.place += 1
+
+    def _take(self, frame: Frame) -> None:
+        if self.times_s and self.times_s[-1] == frame.time_s:
+            return
+        if self.data is None:
+            first = frame.rgb()
+            self.data = np.empty((len(self.wanted_s), *first.shape), dtype=np.uint8)
+            self.data[0] = first
+        else:  # a video may change its size midway
+            self.data[len(self.times_s)] = frame.rgb(size=self.data.shape[1:3])
+        self.times_s.append(frame.time_s)
+        if frame.error_s is not None:
+            self.error_s = frame.error_s
+
+    def finish(self, video: Video) -> ShotFrames:
+        """What was taken, and why if something is missing."""
+        if self.data is None and self.latest is not None:  # the video breaks off early in the shot
+            self._take(self.latest)
+            while not self.complete and self.wanted_s[self.place] < self.latest.until_s:
+                self.place += 1
+        lost_s = [*self.lost_s, *self.wanted_s[self.place :]]
+        total = len(self.wanted_s)
+        if self.data is None:
+            return _failed(self.shot, f"0/{total} frames, {_why(lost_s[0], video)}")
+        data, times_s = self.data[: len(self.times_s)], np.array(self.times_s)
+        if lost_s:
+            reason = f"{max(1, total - len(lost_s))}/{total} frames, {_why(lost_s[0], video)}"
+        elif self.error_s is not None:
+            reason = f"{total}/{total} frames, perhaps damaged by the decode error at {self.error_s:.1f} s"
+        else:
+            return ShotFrames(self.shot.id, data, times_s)
+        return ShotFrames(self.shot.id, data, times_s, "partial", reason)
+
+
+def _why(lost_s: float, video: Video) -> str:
+    """Why there is no frame at `lost_s`."""
+    if video.end_s is not None and lost_s >= video.end_s:
+        return f"the video ends at {video.end_s:.1f} s"
+    errors_s = [error_s for error_s in video.errors_s if error_s <= lost_s]
+    return f"decode error at {max(errors_s):.1f} s" if errors_s else f"the file has no frame for {lost_s:.1f} s"
+
+
+def _failed(shot: Shot, reason: str) -> ShotFrames:
+    return ShotFrames(shot.id, np.empty((0, 1, 1, 3), dtype=np.uint8), np.empty(0), "failed", reason)

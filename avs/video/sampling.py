@@ -1,0 +1,102 @@
+"""Which moments of a shot are looked at: named policies from `[start_s, end_s)` to times.
+
+A time stands for the frame on screen then; `avs.video.folder` finds it and never takes one of another shot. Two times
+that fall on one frame, as at a low frame rate, give that frame once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from avs.core.errors import ConfigError
+from avs.core.registry import Registry
+
+INTERVAL_S = 0.5  # what RUC's AVS systems and their published features use
+MAX_FRAMES = 120  # of `interval`: a minute at 0.5 s. A shot without cuts may last an hour, and must fit in memory.
+
+Policy = Callable[[float, float, float, int], np.ndarray]
+POLICIES: Registry[Policy] = Registry("sampling policy")
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """A policy with its settings.
+
+    Args:
+        policy: interval, uniform, head, tail or middle.
+        interval_s: seconds between frames, for interval, head and tail.
+        frames: how many, for uniform; at most how many, for interval (None: MAX_FRAMES), head and tail.
+
+    Raises:
+        ConfigError: an unknown policy, a setting out of range, or no `frames` for a policy that needs it.
+    """
+
+    policy: str = "interval"
+    interval_s: float = INTERVAL_S
+    frames: int | None = None
+
+    def __post_init__(self) -> None:
+        POLICIES.get(self.policy)
+        if not 0 < self.interval_s < np.inf:
+            raise ConfigError("the sampling interval must be above 0 s", got=self.interval_s)
+        if self.frames is None and self.policy in ("uniform", "head", "tail"):
+            raise ConfigError(f"sampling policy {self.policy} needs a number of frames", wanted="frames, such as 12")
+        if self.frames is not None and self.frames < 1:
+            raise ConfigError("the number of frames must be at least 1", got=self.frames)
+
+    def times(self, start_s: float, end_s: float) -> np.ndarray:
+        """(F,) float64 ascending seconds within `[start_s, end_s)`, F >= 1.
+
+        >>> Sampling().times(10.0, 11.6)
+        array([10.3, 10.8, 11.3])
+        """
+        return POLICIES.get(self.policy)(start_s, end_s, self.interval_s, self.frames or MAX_FRAMES)
+
+
+@POLICIES.register("interval")
+def interval(start_s: float, end_s: float, interval_s: float, frames: int) -> np.ndarray:
+    """Every `interval_s`, as often as it fits, centred in the shot; the middle of a shot shorter than that.
+
+    The grid is centred, not begun at the cut: frames at a cut are the blurred and mixed ones. A shot that would give
+    more than `frames` gives that many, evenly spaced.
+    """
+    times_s = _grid(start_s, end_s, interval_s)
+    return times_s if len(times_s) <= frames else uniform(start_s, end_s, interval_s, frames)
+
+
+@POLICIES.register("uniform")
+def uniform(start_s: float, end_s: float, interval_s: float, frames: int) -> np.ndarray:
+    """The middles of `frames` equal parts of the shot.
+
+    Differs from CLIP4Clip's "uniform", which thins a 1 fps grid by int(linspace(0, n - 1, frames)): that gives short
+    shots fewer frames and always takes the first and the last.
+    """
+    return start_s + (end_s - start_s) * (np.arange(frames) + 0.5) / frames
+
+
+@POLICIES.register("head")
+def head(start_s: float, end_s: float, interval_s: float, frames: int) -> np.ndarray:
+    """The first `frames` times of the `interval` grid, as CLIP4Clip's slice_framepos 0 takes of its 1 fps grid."""
+    return _grid(start_s, end_s, interval_s)[:frames]
+
+
+@POLICIES.register("tail")
+def tail(start_s: float, end_s: float, interval_s: float, frames: int) -> np.ndarray:
+    """The last `frames` times of the `interval` grid, as CLIP4Clip's slice_framepos 1 takes of its 1 fps grid."""
+    return _grid(start_s, end_s, interval_s)[-frames:]
+
+
+@POLICIES.register("middle")
+def middle(start_s: float, end_s: float, interval_s: float, frames: int) -> np.ndarray:
+    """The middle of the shot: one frame."""
+    return np.array([(start_s + end_s) / 2])
+
+
+def _grid(start_s: float, end_s: float, interval_s: float) -> np.ndarray:
+    # 4 s computed as 4.1 - 0.1 is a hair less than eight half seconds
+    count = max(1, int((end_s - start_s) / interval_s + 1e-6))
+    first_s = (start_s + end_s - (count - 1) * interval_s) / 2
+    return first_s + interval_s * np.arange(count)

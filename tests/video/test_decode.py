@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from avs.core.errors import VideoError
+from avs.video.decode import Video
+
+from .conftest import MakeVideo, frame_of
+
+Shared = Callable[[str], Path]
+
+
+def read(path: Path, *spans_s: tuple[float, float]) -> list[tuple[float, float, int]]:
+    with Video(path) as video:
+        frames = video.frames(spans_s or ((0.0, math.inf),))
+        return [(round(f.time_s, 6), round(f.until_s, 6), frame_of(f.rgb())) for f in frames]
+
+
+def test_every_frame_comes_once_in_display_order_and_stays_until_the_next(make_video: MakeVideo) -> None:
+    assert read(make_video()) == [(n / 10, (n + 1) / 10, n) for n in range(40)]
+
+
+def test_time_runs_from_the_first_frame(make_video: MakeVideo) -> None:
+    path = make_video("late.mkv", start_s=7.3)
+    with av.open(str(path)) as container:
+        assert next(container.decode(video=0)).time == 7.3
+    assert read(path) == read(make_video("early.mkv"))
+
+
+def test_a_variable_frame_rate(make_video: MakeVideo) -> None:
+    times_s = [0, 0.04, 0.08, 1.0, 1.5, 1.52, 4.0]
+    found = read(make_video("vfr.mkv", times_s=times_s, fps=25))
+    assert [time_s for time_s, _, _ in found] == times_s
+    assert [until_s for _, until_s, _ in found[:-1]] == times_s[1:]
+    assert [n for _, _, n in found] == list(range(7))
+
+
+def test_reading_goes_on_where_it_stopped(make_video: MakeVideo) -> None:
+    with Video(make_video()) as video:
+        first = [frame_of(f.rgb()) for f in video.frames([(0.0, 0.5)])]
+        rest = [frame_of(f.rgb()) for f in video.frames([(0.0, math.inf)])]
+    assert first == list(range(5))
+    assert rest == list(range(5, 40))
+
+
+@pytest.mark.parametrize("name", ["sparse.mp4", "sparse.mkv"])
+@pytest.mark.parametrize("start_s", [0.0, 2.5])
+def test_seeking_gives_the_same_pixels_and_decodes_less(make_video: MakeVideo, name: str, start_s: float) -> None:
+    rng = np.random.default_rng(0)
+    pictures = [np.kron(rng.integers(0, 255, (8, 12, 3), dtype=np.uint8), np.ones((8, 8, 1), np.uint8))] * 1
+    pictures = [np.roll(pictures[0], n, axis=1) for n in range(300)]
+    path = make_video(name, frames=300, pictures=pictures, start_s=start_s, key_every=12)
+    spans_s = [(6.0, 6.35), (14.0, 15.0), (15.0, 15.2), (29.5, 30.0)]
+    with Video(path) as video:
+        every = {f.time_s: f.rgb() for f in video.frames()}
+    with Video(path) as video:
+        sought = {f.time_s: f.rgb() for f in video.frames(spans_s)}
+    wanted = [t for t in every if any(a - 0.001 <= t < b - 0.001 for a, b in spans_s)]
+    assert len(wanted) == 4 + 12 + 5
+    assert len(sought) < len(every) / 3
+    assert all(np.array_equal(sought[t], every[t]) for t in wanted)
+
+
+def test_nothing_is_skipped_when_no_key_frame_lies_between(make_video: MakeVideo) -> None:
+    assert len(read(make_video(frames=40, key_every=100), (3.0, 3.5))) == 35
+
+
+def test_an_index_that_lies_is_not_believed(make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_video(frames=40)
+    monkeypatch.setattr("avs.video.decode.key_frame_times", lambda _: [2.0])
+    monkeypatch.setattr("avs.video.decode.Video._land_on", lambda self, key_s: False)
+    assert [n for _, _, n in read(path, (3.0, 3.5))] == list(range(35))
+
+
+def test_after_a_broken_packet_frames_go_on_and_the_gap_is_no_frames_time(make_video: MakeVideo) -> None:
+    path = make_video("broken.mkv", codec="libx264", b_frames=0, key_every=10)
+    data = path.read_bytes()
+    with av.open(str(path)) as container:
+        packet = next(p for p in container.demux(video=0) if p.pts == 1500)
+        coded = bytes(packet)
+    path.write_bytes(data.replace(coded, b"\x00\x00\x00\x01" + b"\xff" * (len(coded) - 4)))
+    with Video(path) as video:
+        frames = list(video.frames())
+        assert video.errors_s == [1.5]
+    assert [f.time_s for f in frames] == [n / 10 for n in range(40) if n != 15]
+    assert frames[14].until_s == 1.5
+    assert [f.error_s for f in frames] == [None] * 15 + [1.5] * 4 + [None] * 20
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "what"),
+    [
+        ("none.mp4", None, "no such video file"),
+        ("empty.mp4", b"", "the file is empty"),
+        ("text.mp4", b"not a video at all" * 50, "not a video that FFmpeg can open"),
+    ],
+)
+def test_what_is_no_video(tmp_path: Path, name: str, content: bytes | None, what: str) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(VideoError) as caught:
+        Video(path)
+    assert caught.value.what == what
+    assert caught.value.where == path
+
+
+def test_a_name_that_looks_like_an_address(make_video: MakeVideo, tmp_path: Path) -> None:
+    path = make_video("plain.mp4")
+    odd = path.rename(tmp_path / "rtp:1 50%d ü.mp4")
+    assert len(read(odd)) == 40
+
+
+def test_duration_is_announced_or_counted(make_video: MakeVideo) -> None:
+    for name in ("announced.mp4", "counted.mkv"):
+        with Video(make_video(name, start_s=2.0)) as video:
+            assert video.duration_s() == pytest.approx(4.0, abs=0.0015)
+
+
+# Real files. Frame tables of nasa_13013.mp4 lie beside it, one a stream, as ffprobe's best_effort times.
+
+
+@pytest.mark.parametrize(("stream", "shown"), [(3, True), (0, False)])
+def test_the_stream_a_player_shows_and_its_times(shared: Shared, stream: int, shown: bool) -> None:
+    path = shared("videos/clips/nasa_13013.mp4")
+    table = json.loads((path.parent / f"{path.name}.stream{stream}.all_frames_info.json").read_text())
+    expected = np.array([float(row["pts_time"]) for row in table])
+    with Video(path) as video:
+        frames = list(video.frames())
+        assert float(video.fps or 0) == pytest.approx(30000 / 1001)
+    found = np.array([frame.time_s for frame in frames])
+    assert (len(found) == len(expected)) == shown
+    if shown:
+        np.testing.assert_allclose(found, expected - expected[0], atol=1e-6)
+        np.testing.assert_allclose([f.until_s for f in frames[:-1]], found[1:], atol=1e-9)
+
+
+@pytest.mark.parametrize(("name", "turns"), [("video_90", 3), ("video_180", 2), ("video_270", 1)])
+def test_frames_are_turned_upright(shared: Shared, name: str, turns: int) -> None:
+    """The four files were filmed alike and stored turned: turning the stored pixels clockwise makes them upright."""
+    path = shared(f"videos/odd/{name}.mov")
+    with Video(path) as video, av.open(str(path)) as container:
+        upright = [frame.rgb() for frame in video.frames()]
+        stored = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert len(upright) == 3
+    for one, other in zip(upright, stored, strict=True):
+        np.testing.assert_array_equal(one, np.rot90(other, turns))
+
+
+@pytest.mark.parametrize(
+    ("name", "frames", "end_s"),
+    [
+        ("odd/unordered.mov", 4, 0.125),
+        ("odd/h264_10bits.mp4", 30, 1.0),
+        ("odd/h265_10bits.mp4", 30, 1.0),
+        ("odd/av1_video.mkv", 125, 5.0),
+        ("odd/no_duration.webm", 74, 4.938),
+        ("odd/video_with_failing_audio.mp4", 280, 11.2),
+        ("odd/test_video.mp4", 5, 5.0),
+        ("odd/fire2.mp4", 25, 2.379767),
+        ("clips/flower.mp4", 150, 5.005),
+        ("clips/flower.webm", 150, 5.005),
+    ],
+)
+def test_real_files_give_all_their_frames_soundly(shared: Shared, name: str, frames: int, end_s: float) -> None:
+    with Video(shared(f"videos/{name}")) as video:
+        found = list(video.frames())
+        assert (len(found), video.errors_s) == (frames, [])
+        assert video.end_s == pytest.approx(end_s, abs=1e-3)
+        assert video.duration_s() == pytest.approx(end_s, abs=1e-3)
+    assert all(a.time_s < a.until_s == b.time_s for a, b in zip(found, found[1:], strict=False))
+
+
+def test_a_corrupted_file_is_read_past_its_errors_and_says_which_frames_to_trust(shared: Shared) -> None:
+    """It announces 50 frames; 28 come before the first error, and no key frame after it."""
+    with Video(shared("videos/odd/corrupted.mp4")) as video:
+        frames = list(video.frames())
+        assert video.errors_s == pytest.approx([3.0, 3.2])
+    assert sum(frame.error_s is None for frame in frames) == 28
+    assert len(frames) == 48
+
+
+def test_avi_times_do_not_run_backwards(shared: Shared) -> None:
+    with Video(shared("videos/odd/test.avi")) as video:
+        times = [frame.time_s for frame in video.frames()]
+    assert len(times) == 164
+    assert times == sorted(times)
+    assert times[-1] == pytest.approx(6.52)
+
+
+def test_cover_art_is_not_video(shared: Shared) -> None:
+    with pytest.raises(VideoError) as caught:
+        Video(shared("videos/odd/with-attached-pic.mp3"))
+    assert (caught.value.what, caught.value.got) == ("holds no video", "audio and cover art")
+
+
+def test_two_codings_of_one_film_look_alike(shared: Shared) -> None:
+    pictures = []
+    for name in ("flower.mp4", "flower.webm"):
+        with Video(shared(f"videos/clips/{name}")) as video:
+            pictures.append([f.rgb() for n, f in enumerate(video.frames()) if n in (0, 30, 75, 147)])
+    for one, other in zip(*pictures, strict=True):
+        assert np.abs(one.astype(int) - other).mean() < 6

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from avs.core.errors import AvsError, FormatError, VideoError
+from avs.video.find import VIDEO_SUFFIXES, find_videos
+
+
+def touch(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder
+
+
+@pytest.mark.parametrize("suffix", sorted(VIDEO_SUFFIXES))
+@pytest.mark.parametrize("upper", [False, True])
+def test_suffixes(tmp_path: Path, suffix: str, upper: bool) -> None:
+    name = f"00123{suffix.upper() if upper else suffix}"
+    assert find_videos(touch(tmp_path, name)) == {"00123": tmp_path / name}
+
+
+def test_ids_are_stems_in_natural_order_below_the_folder_too(tmp_path: Path) -> None:
+    touch(tmp_path, "a10.mp4", "a9.mp4", "deep/er/a1.mkv", "notes.txt", ".hidden.mp4")
+    assert list(find_videos(tmp_path)) == ["a1", "a9", "a10"]
+
+
+def test_no_videos_says_what_there_is(tmp_path: Path) -> None:
+    touch(tmp_path, "a.txt", "b.txt", "c.jpg", "README")
+    with pytest.raises(VideoError) as caught:
+        find_videos(tmp_path)
+    assert caught.value.what == "no video files"
+    assert caught.value.got == "2 .txt, 1 no suffix, 1 .jpg"
+    assert ".mp4" in str(caught.value.wanted)
+    with pytest.raises(VideoError, match="an empty folder"):
+        find_videos(touch(tmp_path / "empty", "x/.keep") / "x")
+
+
+def test_no_such_folder(tmp_path: Path) -> None:
+    touch(tmp_path, "videos/a.mp4")
+    with pytest.raises(AvsError, match="did you mean .*videos"):
+        find_videos(tmp_path / "video")
+
+
+def test_two_files_of_one_stem_are_named_with_the_way_out(tmp_path: Path) -> None:
+    touch(tmp_path, "flower.mp4", "flower.webm")
+    with pytest.raises(FormatError) as caught:
+        find_videos(tmp_path)
+    assert f'{tmp_path}/flower.webm: the id "flower" is taken by {tmp_path}/flower.mp4' in str(caught.value)
+    assert "--video-ids name" in str(caught.value)
+    assert list(find_videos(tmp_path, ids="name")) == ["flower-mp4", "flower-webm"]
+
+
+def test_names_that_cannot_be_ids_are_all_named(tmp_path: Path) -> None:
+    touch(tmp_path, "my film.mp4", "ünder.mp4", "fine.mp4", "_x.mp4")
+    with pytest.raises(FormatError) as caught:
+        find_videos(tmp_path)
+    assert "3 problems" in str(caught.value)
+    assert '"my film" cannot be a video id' in str(caught.value)
+    assert "--video-ids" not in str(caught.value)
