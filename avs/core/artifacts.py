@@ -113,8 +113,9 @@ class Manifest:
 
     @property
     def fingerprint(self) -> str:
-        """sha256 of what decides the content: type, config, inputs and spec."""
-        decisive = [self.type, self.config, self.inputs, self.spec]
+        """sha256 of what decides the content: type, config, inputs and spec (but not where its weights lie)."""
+        spec = self.spec and {key: value for key, value in self.spec.items() if key != "weights"}
+        decisive = [self.type, self.config, self.inputs, spec]
         return hashlib.sha256(json.dumps(decisive, sort_keys=True, default=str).encode()).hexdigest()
 
 

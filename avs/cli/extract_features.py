@@ -1,0 +1,205 @@
+"""Turn the frames of every shot into vectors, resumably.
+
+Frames are decoded once, however many models are given. A killed command, run again, goes on where it was.
+
+A shot that cannot be decoded becomes a row of problems.tsv with its reason.
+"""
+
+from __future__ import annotations
+
+import json as json_
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from avs.cli.options import RUNTIME, Debug, Force, Json, Quiet
+
+if TYPE_CHECKING:
+    from avs.core.progress import Reporter
+    from avs.core.shots import ShotTable
+    from avs.core.store import FeatureStore
+
+EXAMPLES = """
+avs extract-features --videos videos/ --shots shots.tsv --model clip-vit-b32 -o features/
+avs extract-features --videos videos/ --shots shots.tsv --model mini-clip --model mini-blip --level frame -o features/
+avs extract-features --videos videos/ --shots shots.tsv --model clip --weights ./my-clip --device cuda -o features/
+"""
+
+INPUTS, MODEL, OUTPUT = "Inputs", "Model", "Output"
+
+
+def command(
+    videos: Annotated[Path, typer.Option(help="Folder of video files named by video id.", rich_help_panel=INPUTS)],
+    shots: Annotated[Path, typer.Option(help="Shot table, as `avs shots` writes it.", rich_help_panel=INPUTS)],
+    model: Annotated[
+        list[str], typer.Option(help="Encoder of the catalog (docs/features.md); repeatable.", rich_help_panel=MODEL)
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for the stores: OUTPUT/MODEL/LEVEL.", rich_help_panel=OUTPUT)
+    ],
+    video_ids: Annotated[
+        str, typer.Option(help="stem: 00123.mp4 is video 00123; name: it is 00123-mp4.", rich_help_panel=INPUTS)
+    ] = "stem",
+    policy: Annotated[
+        str, typer.Option(help="Frames of a shot: interval, uniform, head, tail or middle.", rich_help_panel=INPUTS)
+    ] = "interval",
+    interval: Annotated[
+        float, typer.Option(help="Seconds between frames (interval, head, tail).", rich_help_panel=INPUTS)
+    ] = 0.5,
+    frames: Annotated[
+        int | None,
+        typer.Option(help="Frames a shot (uniform, head, tail); at most (interval).", rich_help_panel=INPUTS),
+    ] = None,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Checkpoint folder, or org/name or org/name@revision of the Hub; MODEL=WEIGHTS for one of several.",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    pooling: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="query-mean (default) or queries, of BLIP-2; MODEL=POOLING for one of several.",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    compute_dtype: Annotated[
+        str, typer.Option(help="float32, bfloat16, or float16 (CUDA only).", rich_help_panel=MODEL)
+    ] = "float32",
+    level: Annotated[
+        list[str] | None, typer.Option(help="shot (default) or frame; repeatable.", rich_help_panel=OUTPUT)
+    ] = None,
+    store_dtype: Annotated[str, typer.Option(help="float16 or float32.", rich_help_panel=OUTPUT)] = "float16",
+    max_failed: Annotated[
+        float,
+        typer.Option(help="Share of shots (0..1) that may fail; above it the exit code is 1.", rich_help_panel=OUTPUT),
+    ] = 0.05,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.", rich_help_panel=RUNTIME)] = "cpu",
+    batch_size: Annotated[
+        int,
+        typer.Option(
+            help="Images encoded together, and shots redone after a kill; 256 suits a GPU.", rich_help_panel=RUNTIME
+        ),
+    ] = 32,
+    workers: Annotated[
+        int, typer.Option(help="Processes that decode; 0 decodes in the main one.", rich_help_panel=RUNTIME)
+    ] = 2,
+    quiet: Quiet = False,
+    json: Json = False,
+    force: Force = False,
+    debug: Debug = False,
+) -> None:
+    from dataclasses import asdict
+
+    from avs.core.artifacts import fingerprint_input, require_path
+    from avs.core.progress import Reporter
+    from avs.core.shots import read_shot_table
+    from avs.features.extract import require_few_failures
+    from avs.features.stores import Encoder, make_stores, plan_stores
+    from avs.video.find import find_videos
+    from avs.video.folder import VideoFolder
+    from avs.video.sampling import Sampling
+
+    reporter, start = Reporter(quiet=quiet), time.monotonic()
+    levels = level or ["shot"]
+    _require(levels, ("shot", "frame"), "level")
+    _require([store_dtype], ("float16", "float32"), "store dtype")
+    _require([video_ids], ("stem", "name"), "form of video ids")
+    checkpoints, poolings = _per_model(model, weights, "--weights"), _per_model(model, pooling, "--pooling")
+    sampling = Sampling(policy, interval_s=interval, frames=frames)
+    paths = find_videos(videos, ids=video_ids)  # type: ignore[arg-type]
+    table = read_shot_table(require_path(shots, what="shot table"))
+    _require_videos(table, paths, videos, reporter)
+    planned = plan_stores(
+        output,
+        [Encoder(name, checkpoints.get(name), poolings.get(name)) for name in model],
+        levels=levels,  # type: ignore[arg-type]
+        sampling=asdict(sampling) | {"decoder": "PyAV"},
+        inputs={"shots": fingerprint_input(shots), "videos": _fingerprint_videos(table, paths)},
+        compute_dtype=compute_dtype,
+        store_dtype=store_dtype,
+    )
+    source, runtime = VideoFolder(paths, sampling), {"batch_size": batch_size, "workers": workers}
+    stores = make_stores(planned, table, source, force=force, device=device, reporter=reporter, **runtime)
+    _report(stores, reporter, json=json, seconds=time.monotonic() - start)
+    require_few_failures(stores, max_failed)
+
+
+def _report(stores: Sequence[FeatureStore], reporter: Reporter, *, json: bool, seconds: float) -> None:
+    for store in stores:
+        counts = ", ".join(f"{count} {status}" for status, count in store.manifest["counts"].items())
+        shape = " x ".join(str(length) for length in store.vectors.shape)
+        megabytes = store.vectors.nbytes / 1e6
+        reporter.say(f"{store.folder}: {counts} shots; {shape} {store.vectors.dtype}, {megabytes:.1f} MB")
+    reporter.say(f"{seconds:.1f} s")
+    reporter.say(f"next: avs search --topics TOPICS --store {stores[0].folder} -o lists/{stores[0].spec.name}.trec")
+    if json:
+        facts = [
+            {
+                "path": str(store.folder),
+                "model": store.spec.name,
+                "level": store.level,
+                "counts": store.manifest["counts"],
+                "rows": len(store.vectors),
+                "dim": store.spec.dim,
+            }
+            for store in stores
+        ]
+        print(json_.dumps({"stores": facts, "seconds": round(seconds, 3)}))
+
+
+def _per_model(models: Sequence[str], values: Sequence[str] | None, option: str) -> dict[str, str]:
+    """The values of a `MODEL=VALUE` option by model; a bare value is for the only model there is."""
+    from avs.core.errors import ConfigError
+
+    found: dict[str, str] = {}
+    for value in values or ():
+        name, _, rest = value.partition("=")
+        if name not in models and len(models) == 1:
+            name, rest = models[0], value
+        if name not in models or name in found:
+            raise ConfigError(
+                f"{option} does not fit the models",
+                got=value,
+                wanted="one value for one --model, or MODEL=VALUE once for any of several",
+            )
+        found[name] = rest
+    return found
+
+
+def _require(values: Sequence[str], known: Sequence[str], kind: str) -> None:
+    from avs.core.errors import ConfigError, did_you_mean
+
+    for value in values:
+        if value not in known:
+            raise ConfigError(f'unknown {kind} "{value}"{did_you_mean(value, known)}', wanted=", ".join(known))
+
+
+def _fingerprint_videos(table: ShotTable, paths: Mapping[str, Path]) -> str:
+    """sha256 of the ids and sizes of the table's videos: an archive is terabytes, so their bytes are not read."""
+    import hashlib
+
+    sizes = "\n".join(f"{video} {paths[video].stat().st_size}" for video in table.video_ids if video in paths)
+    return f"sha256-sizes:{hashlib.sha256(sizes.encode()).hexdigest()}"
+
+
+def _require_videos(table: ShotTable, paths: Mapping[str, Path], folder: Path, reporter: Reporter) -> None:
+    """Refuse a folder that holds none of the table's videos; say how many are missing."""
+    from avs.core.errors import UnknownIdError
+
+    missing = [video for video in table.video_ids if video not in paths]
+    if len(missing) == len(table.video_ids):
+        raise UnknownIdError(
+            "no video of the shot table is in the folder",
+            where=folder,
+            got=", ".join(list(paths)[:3]),
+            wanted=", ".join(missing[:3]),
+            next_step="check that table and folder are of one collection, or try --video-ids name",
+        )
+    if missing:
+        share = f"{len(missing)} of {len(table.video_ids)}"
+        reporter.say(f"{share} videos have no file, so their shots fail: {', '.join(missing[:5])}")

@@ -1,0 +1,186 @@
+"""`avs extract-features` as a user runs it: real small videos, tiny checkpoints, whole processes where it matters."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_checkpoints import DIM, make_blip, make_clip
+
+from avs.cli.main import main
+from avs.core.store import FeatureStore
+
+FPS, SECONDS = 10, 6
+
+
+def write_video(path: Path, seed: int) -> None:
+    """A film whose picture changes every two seconds, in MPEG-4."""
+    import av
+
+    colours = np.random.default_rng(seed).integers(0, 256, (SECONDS // 2, 12, 16, 3), dtype=np.uint8)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=FPS)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(FPS * SECONDS):
+            picture = colours[number // (2 * FPS)].repeat(4, axis=0).repeat(4, axis=1)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+
+
+@pytest.fixture(scope="module")
+def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with videos/, shots.tsv of 2 s shots, and a tiny checkpoint a family."""
+    root = tmp_path_factory.mktemp("collection")
+    (root / "videos").mkdir()
+    lines = ["shot\tvideo\tstart_s\tend_s"]
+    for number in range(1, 4):
+        write_video(root / f"videos/{number:05d}.mp4", seed=number)
+        lines += [f"shot{number:05d}_{n + 1}\t{number:05d}\t{2 * n}.000000\t{2 * n + 2}.000000" for n in range(3)]
+    (root / "shots.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    make_clip(root / "clip")
+    make_blip(root / "blip")
+    return root
+
+
+def arguments(collection: Path, output: Path, *more: str) -> list[str]:
+    where = ["--videos", str(collection / "videos"), "--shots", str(collection / "shots.tsv"), "-o", str(output)]
+    model = [] if "--model" in more else ["--model", "clip", "--weights", str(collection / "clip")]
+    return ["extract-features", *where, *model, "--workers", "0", *more]
+
+
+def test_stores_of_several_models_and_levels(
+    collection: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = ["--model", "clip", "--model", "blip", "--weights", f"blip={collection / 'blip'}"]
+    models += ["--weights", f"clip={collection / 'clip'}", "--level", "shot", "--level", "frame", "--json"]
+    assert main(arguments(collection, tmp_path, *models)) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert [(s["model"], s["level"], s["dim"]) for s in summary["stores"]] == [
+        ("clip", "shot", DIM),
+        ("clip", "frame", DIM),
+        ("blip", "shot", DIM),
+        ("blip", "frame", DIM),
+    ]
+    shot, frame = FeatureStore(tmp_path / "clip/shot"), FeatureStore(tmp_path / "clip/frame")
+    assert len(shot) == len(frame) == 9 and shot.vectors.dtype == np.float16
+    assert shot.vectors.shape == (9, DIM) and frame.vectors.shape == (36, DIM)  # 4 frames of a shot of 2 s
+    config = shot.manifest["config"]
+    assert config["sampling"] == {"policy": "interval", "interval_s": 0.5, "frames": None, "decoder": "PyAV"}
+    assert config["shot_vector"] == "l2(mean of the frames' l2 vectors)"
+    assert shot.manifest["counts"] == {"ok": 9, "partial": 0, "failed": 0}
+    first, second = shot.rows(["shot00001_1", "shot00001_2"]).astype(np.float32)
+    assert first @ second < 0.9999, "two different pictures have one vector"
+
+
+def test_a_finished_command_says_so_and_changed_settings_need_force(
+    collection: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments(collection, tmp_path)) == 0
+    before = (tmp_path / "clip/shot/manifest.json").read_text()
+    capsys.readouterr()
+    assert main(arguments(collection, tmp_path)) == 0
+    assert f"up to date: {tmp_path / 'clip/shot'}" in capsys.readouterr().err
+    assert (tmp_path / "clip/shot/manifest.json").read_text() == before
+    moved = shutil.copytree(collection / "clip", tmp_path / "moved")
+    assert main(arguments(collection, tmp_path, "--model", "clip", "--weights", str(moved))) == 0
+    assert main(arguments(collection, tmp_path, "--interval", "1")) == 2
+    assert "got:    changed: config.sampling" in capsys.readouterr().err
+    assert main(arguments(collection, tmp_path, "--interval", "1", "--force")) == 0
+    store = FeatureStore(tmp_path / "clip/shot")
+    assert store.manifest["config"]["sampling"]["interval_s"] == 1.0 and len(store) == 9
+
+
+def test_a_killed_command_goes_on(collection: Path, tmp_path: Path) -> None:
+    assert main(arguments(collection, tmp_path / "whole", "--batch-size", "2")) == 0
+    slow = (  # the command itself, with a pause after every part so that the kill falls between two of them
+        "import sys, time; from avs.features import extract; from avs.core.store_writer import FeatureWriter\n"
+        "extract.FLUSH_EVERY_SHOTS = 1; flush = FeatureWriter.flush\n"
+        "def slow(writer): flush(writer); time.sleep(60 if (writer.parts / '000002.npz').exists() else 0)\n"
+        "FeatureWriter.flush = slow\n"
+        "from avs.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", slow, *arguments(collection, tmp_path / "killed", "--batch-size", "2")]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    parts = tmp_path / "killed/clip/shot/parts"
+    deadline = time.monotonic() + 60
+    while not (parts / "000002.npz").exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert main(["info", str(tmp_path / "killed/clip/shot")]) == 2  # not complete, and not opened by accident
+    assert main(arguments(collection, tmp_path / "killed", "--batch-size", "2")) == 0
+    assert not parts.exists()
+    for name in ("vectors.npy", "ids.txt", "problems.tsv"):
+        whole, killed = (tmp_path / run / "clip/shot" / name for run in ("whole", "killed"))
+        assert whole.read_bytes() == killed.read_bytes(), name
+
+
+def test_failures_above_the_limit_end_with_1_and_keep_the_rest(
+    collection: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    videos = shutil.copytree(collection / "videos", tmp_path / "videos")
+    (videos / "00002.mp4").write_bytes(b"not a video")
+    (videos / "00003.mp4").unlink()
+    command = arguments(collection, tmp_path / "out", "--videos", str(videos))
+    for _ in range(2):  # run again, the finished store still has too many failures
+        assert main(command) == 1
+        error = capsys.readouterr().err
+        assert "1 of 3 videos have no file, so their shots fail: 00003" in error
+        assert "avs extract-features: 6 of 9 shots failed" in error and "wanted: at most 5.0%" in error
+    store = FeatureStore(tmp_path / "out/clip/shot")
+    assert store.ids == ("shot00001_1", "shot00001_2", "shot00001_3")
+    assert {p.reason for p in store.problems if "00003" in p.shot} == {"no video file has this id (00003)"}
+    assert main([*command, "--max-failed", "0.7"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["--model", "clpi"], 2, 'unknown model "clpi"; did you mean "clip"?'),
+        (["--level", "clip"], 2, 'unknown level "clip"'),
+        (["--store-dtype", "float61"], 2, 'unknown store dtype "float61"; did you mean "float16"?'),
+        (["--policy", "uniform"], 2, "sampling policy uniform needs a number of frames"),
+        (["--shots", "none.tsv"], 2, "no such shot table"),
+        (["--videos", "none"], 2, "no such video folder"),
+        (["--model", "clip", "--weights", "./none"], 2, "no such checkpoint folder"),
+        (["--model", "clip", "--weights", "blip=x", "--model", "blip2"], 2, "--weights does not fit the models"),
+        (["--compute-dtype", "float16"], 2, "float16 is not computed on a CPU"),
+        (["--device", "cuda:99"], 3, 'there is no CUDA device "cuda:99"'),
+    ],
+    ids=str,
+)
+def test_a_user_error_is_one_message_and_writes_nothing(
+    collection: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    code: int,
+    message: str,
+) -> None:
+    assert main(arguments(collection, tmp_path / "out", *options)) == code
+    error = capsys.readouterr().err
+    assert f"avs extract-features: {message}" in error and "Traceback" not in error
+    assert not list(tmp_path.rglob("*.np[yz]"))
+
+
+def test_a_table_of_another_collection_is_refused(
+    collection: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "other.tsv").write_text("shot\tvideo\tstart_s\tend_s\nshot9_1\t9\t0.0\t1.0\n", encoding="utf-8")
+    assert main(arguments(collection, tmp_path / "out", "--shots", str(tmp_path / "other.tsv"))) == 2
+    assert "no video of the shot table is in the folder" in capsys.readouterr().err
+
+
+def test_help_does_not_load_torch() -> None:
+    code = "import sys; from avs.cli.main import main; main(sys.argv[1:]); sys.exit('torch' in sys.modules)"
+    assert (
+        subprocess.run([sys.executable, "-c", code, "extract-features", "--help"], capture_output=True).returncode == 0
+    )
