@@ -84,7 +84,15 @@ def load_embedder(
     with quiet_transformers():
         tokenizer = AutoTokenizer.from_pretrained(found.folder, local_files_only=True)
     towers = found.family(found.folder, dtype=computed_in, pooling=found.spec.pooling)
-    return TwoTower(found.spec, found.preprocessing, towers, tokenizer, max_tokens=found.facts.max_tokens, device=where)
+    return TwoTower(
+        found.spec,
+        found.preprocessing,
+        towers,
+        tokenizer,
+        max_tokens=found.facts.max_tokens,
+        device=where,
+        dtype=computed_in,
+    )
 
 
 def load_embedder_for(

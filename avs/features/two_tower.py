@@ -31,6 +31,7 @@ class TwoTower:
         tokenizer: of its checkpoint.
         max_tokens: longest text it takes.
         device: where the towers are put.
+        dtype: of the pixels they take.
     """
 
     def __init__(
@@ -42,11 +43,11 @@ class TwoTower:
         *,
         max_tokens: int,
         device: torch.device,
+        dtype: torch.dtype,
     ) -> None:
         self.spec, self.preprocessing, self.max_tokens = spec, preprocessing, max_tokens
-        self.device = device
+        self.device, self._dtype = device, dtype
         self._towers, self._tokenizer = towers, tokenizer
-        self._dtype = next(towers.module.parameters()).dtype
         towers.module.to(device)
         mean = torch.tensor(preprocessing.mean, device=device).reshape(1, 3, 1, 1)
         std = torch.tensor(preprocessing.std, device=device).reshape(1, 3, 1, 1)

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import torch
 from tiny_checkpoints import MEAN, QUERIES, STD, TEXTS, frames
+from torch.nn.functional import normalize
 
 from avs.features.blip import clean_caption
 from avs.features.embedder import load_embedder
+from avs.features.towers import families
 
 
 def inputs(embedder: Any) -> tuple[torch.Tensor, torch.Tensor, Any]:
@@ -80,6 +82,30 @@ def test_blip2_query_mean_is_the_unit_mean_of_the_queries(checkpoints: dict[str,
     expected = mean / np.linalg.norm(mean, axis=-1, keepdims=True)
     assert pooled.spec.pooling == "query-mean"
     np.testing.assert_allclose(pooled.encode_images(images), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["clip", "blip", "blip2"])
+def test_float16_towers_run_though_part_of_them_stays_float32(checkpoints: dict[str, Path], family: str) -> None:
+    embedder = load_embedder(family, weights=checkpoints[family])
+    half = families.get(family)(checkpoints[family], dtype=torch.float16, pooling=embedder.spec.pooling)
+    images, pixels, tokens = inputs(embedder)
+    with torch.inference_mode():
+        found = normalize(half.images(pixels.half()).float(), dim=-1).numpy()
+        texts = half.texts(*(value[:, :24] for value in tokens.values()))
+    assert (found * embedder.encode_images(images)).sum(-1).min() > 0.999
+    assert texts.shape == (len(TEXTS), embedder.spec.dim)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("family", ["clip", "blip", "blip2"])
+def test_cuda_gives_what_the_cpu_gives(checkpoints: dict[str, Path], family: str, dtype: str) -> None:
+    cpu = load_embedder(family, weights=checkpoints[family])
+    cuda = load_embedder(family, weights=checkpoints[family], device="cuda", dtype=dtype)
+    images = cpu.preprocess(frames())
+    assert (cpu.encode_images(images) * cuda.encode_images(images.pin_memory())).sum(-1).min() > 0.999
+    assert (cpu.encode_texts(TEXTS) * cuda.encode_texts(TEXTS)).sum(-1).min() > 0.999
 
 
 def test_captions_are_cleaned_as_in_training() -> None:
