@@ -140,21 +140,25 @@ class Batches(IterableDataset[Batch]):
         return Shot(self.ids[row].decode(), self.videos[row].decode(), start_s, end_s)
 
     def _unit(self, unit: int, frames: Iterator[ShotFrames]) -> Iterator[Batch]:
-        waiting = [np.empty((0, 3, g.size, g.size), dtype=np.uint8) for g in self.geometries]
-        outcomes = []
+        waiting = [tuple(np.empty((0, 3, g.size, g.size), dtype=np.uint8) for g in self.geometries)]
+        count, outcomes = 0, []
         for _ in self.units.rows(unit):
             shot = next(frames)
             outcomes.append(Outcome(shot.shot, shot.pts_s, shot.status, shot.reason))
             for start in range(0, len(shot.data), self.batch_size):
                 piece = shot.data[start : start + self.batch_size]
-                waiting = [
-                    np.concatenate([images, geometry.apply(piece)])
-                    for images, geometry in zip(waiting, self.geometries, strict=True)
-                ]
-                if len(waiting[0]) >= self.batch_size:
-                    yield Batch(unit, tuple(images[: self.batch_size] for images in waiting))
-                    waiting = [images[self.batch_size :] for images in waiting]
-        yield Batch(unit, tuple(waiting), tuple(outcomes))
+                waiting.append(tuple(geometry.apply(piece) for geometry in self.geometries))
+                count += len(piece)
+                if count >= self.batch_size:
+                    images = _join(waiting)
+                    yield Batch(unit, tuple(each[: self.batch_size] for each in images))
+                    waiting, count = [tuple(each[self.batch_size :] for each in images)], count - self.batch_size
+        yield Batch(unit, _join(waiting), tuple(outcomes))
+
+
+def _join(pieces: Sequence[tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
+    """The pieces' images as one array for each geometry."""
+    return tuple(np.concatenate(images) for images in zip(*pieces, strict=True))
 
 
 def load_batches(batches: Batches, *, workers: int, pin: bool) -> Iterator[Batch]:

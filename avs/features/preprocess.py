@@ -54,7 +54,7 @@ class Geometry:
             return np.empty((0, 3, self.size, self.size), dtype=np.uint8)
         # The permuted view is channels-last, the layout torch resizes uint8 fastest in.
         images = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)
-        target = self._resized(height, width)
+        target = self.resized(height, width)
         if target != (height, width):
             images = torch.nn.functional.interpolate(images, size=target, mode=self.interpolation, antialias=True)
         top, left = (target[0] - self.size) // 2, (target[1] - self.size) // 2
@@ -62,7 +62,7 @@ class Geometry:
         result: np.ndarray = cropped.contiguous(memory_format=torch.contiguous_format).numpy()
         return result
 
-    def _resized(self, height: int, width: int) -> tuple[int, int]:
+    def resized(self, height: int, width: int) -> tuple[int, int]:
         """Height and width after the resize; the longer edge is rounded down, as transformers rounds it."""
         if self.edge is None:
             return self.size, self.size
