@@ -46,7 +46,8 @@ class Rules:
 
     def shot_problem(self, shot: str) -> str | None:
         """What is wrong with a shot id, or None."""
-        return self.edition.collection.problem(shot) or self.shots.problem(shot)
+        reason = self.shots.problem(shot)
+        return reason and (self.edition.collection.problem(shot) or reason)  # how it is written, before what is missing
 
 
 def check_content(run: _Element, number: int, rules: Rules) -> Iterator[Finding]:

@@ -72,7 +72,8 @@ def _split(path: Path, text: str) -> tuple[list[str], int]:
     width = len(text[: text.find("\n") + 1].split()) or len(text.split("\n", 1)[0].split())
     fields = text.split()
     line_count = text.count("\n") + (not text.endswith("\n"))
-    # One split of the whole text is several times faster than one a line; anything unusual goes the exact way.
+    # One split of the whole text is several times faster than one a line. A lost field shifts the columns, so that the
+    # second one is no longer constant; then, and where counts do not add up, every line is looked at by itself.
     if width in (STRATIFIED, PLAIN) and len(fields) == width * line_count and set(fields[1::width]) == {"0"}:
         return fields, width
     width = PLAIN if width == PLAIN else STRATIFIED

@@ -44,8 +44,8 @@ def try_parse_xml(data: bytes) -> tuple[_Element | None, list[tuple[int, str]]]:
     try:
         root = etree.fromstring(data, parser)
     except etree.XMLSyntaxError as error:
-        found = [(entry.line, entry.message) for entry in error.error_log if entry.level >= etree.ErrorLevels.ERROR]
-        return None, found or [(error.lineno or 1, str(error))]
+        found = [(entry.line, entry.message) for entry in parser.error_log if entry.level >= etree.ErrorLevels.ERROR]
+        return None, found or [(error.lineno or 1, error.msg)]
     declared = root.getroottree().docinfo.internalDTD
     if declared is not None and (
         any(True for _ in declared.iterentities()) or any(True for _ in declared.iterelements())

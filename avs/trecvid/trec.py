@@ -6,6 +6,7 @@ gives a `Run`. Neither looks into a shot id: lists of other tools number shots f
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -19,13 +20,15 @@ from avs.core.ids import natural_key, topic_id_from_qrels
 from avs.core.ranking import RankedList, Run
 
 FIELDS = 6
+RANK = re.compile(r"[0-9]{1,18}")
 NEXT_STEP = "a line is: topic 0 shot rank score tag"
 
 
 @dataclass(frozen=True, slots=True)
 class _Lines:
-    """The columns of a run file, one entry a line."""
+    """The columns of a run file, one entry a line, and the text they come from."""
 
+    text: str
     topics: list[str]
     shots: list[str]
     ranks: list[str]
@@ -67,7 +70,7 @@ def read_trec(path: Path, *, topics: Iterable[str] | None = None) -> Run:
         _check_duplicates(path, topic, rows, lines, problems)
         _check_ranks(path, topic, rows, lines, problems)
     for tag in sorted(set(lines.tags) - {lines.tags[0]}):
-        number = _line_number(path, lines.tags.index(tag))
+        number = _numbers(lines.text)[lines.tags.index(tag)]
         problems.add(f"{path}:{number}", f'a second tag "{tag}"; the file begins with "{lines.tags[0]}"')
     problems.raise_if_any(FormatError)
     names = match_topic_ids(rows_of, topics) if topics is not None else {topic: topic for topic in rows_of}
@@ -129,8 +132,8 @@ def _parse(path: Path) -> _Lines:
         raise FormatError("the run file is not UTF-8 text", where=path, got=str(error)) from error
     fields = text.split()
     line_count = text.count("\n") + (not text.endswith("\n"))
-    # One split of the whole text is several times faster than one a line. It can hide a misplaced line break only where
-    # the second column stops being one constant word, so anything unusual goes through the slow, exact way.
+    # One split of the whole text is several times faster than one a line. A lost field shifts the columns, so that the
+    # second one is no longer constant; then, and where counts do not add up, every line is looked at by itself.
     if len(fields) != FIELDS * line_count or len(set(fields[1::FIELDS])) != 1:
         fields = _split_lines(path, text)
     scores = fields[4::FIELDS]
@@ -141,7 +144,7 @@ def _parse(path: Path) -> _Lines:
         good = False
     if not good:
         _refuse_scores(path, text, scores)
-    return _Lines(fields[0::FIELDS], fields[2::FIELDS], fields[3::FIELDS], values, fields[5::FIELDS])
+    return _Lines(text, fields[0::FIELDS], fields[2::FIELDS], fields[3::FIELDS], values, fields[5::FIELDS])
 
 
 def _split_lines(path: Path, text: str) -> list[str]:
@@ -159,9 +162,9 @@ def _split_lines(path: Path, text: str) -> list[str]:
 
 def _refuse_scores(path: Path, text: str, scores: Sequence[str]) -> None:
     problems = Problems(f"run file {path}")
-    for row, (number, score) in enumerate(zip(_numbers(text), scores, strict=True)):
+    for number, score in zip(_numbers(text), scores, strict=True):
         if not _is_number(score):
-            problems.add(f"{path}:{number}", f'the score "{scores[row]}" is not a finite number')
+            problems.add(f"{path}:{number}", f'the score "{score}" is not a finite number')
     problems.raise_if_any(FormatError, next_step=NEXT_STEP)
 
 
@@ -177,10 +180,6 @@ def _numbers(text: str) -> list[int]:
     return [number for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
 
 
-def _line_number(path: Path, row: int) -> int:
-    return _numbers(path.read_text(encoding="utf-8-sig"))[row]
-
-
 def _rows_of(topics: Sequence[str]) -> Mapping[str, np.ndarray]:
     """Topic -> positions of its lines, in the order of first appearance; its lines need not stand together."""
     chunks: dict[str, list[range]] = {}
@@ -193,30 +192,31 @@ def _rows_of(topics: Sequence[str]) -> Mapping[str, np.ndarray]:
 
 
 def _check_duplicates(path: Path, topic: str, rows: np.ndarray, lines: _Lines, problems: Problems) -> None:
-    first: dict[str, int] = {}
     shots = [lines.shots[i] for i in rows]
     if len(set(shots)) == len(shots):
         return
+    numbers = _numbers(lines.text)
+    first: dict[str, int] = {}
     for row, shot in zip(rows.tolist(), shots, strict=True):
-        if shot in first:
-            before, now = _line_number(path, first[shot]), _line_number(path, row)
-            problems.add(f"{path}:{now}", f"{shot} stands twice for topic {topic}, first on line {before}")
-        first.setdefault(shot, row)
+        before = first.setdefault(shot, row)
+        if before != row:
+            what = f"{shot} stands twice for topic {topic}, first on line {numbers[before]}"
+            problems.add(f"{path}:{numbers[row]}", what)
 
 
 def _check_ranks(path: Path, topic: str, rows: np.ndarray, lines: _Lines, problems: Problems) -> None:
-    try:
-        ranks = np.fromiter((int(lines.ranks[i]) for i in rows), dtype=np.int64, count=len(rows))
-    except ValueError:
-        bad = next(i for i in rows.tolist() if not lines.ranks[i].lstrip("-").isdigit())
-        problems.add(f"{path}:{_line_number(path, bad)}", f'the rank "{lines.ranks[bad]}" is not a whole number')
+    bad = [i for i in rows.tolist() if RANK.fullmatch(lines.ranks[i]) is None]
+    if bad:
+        what = f'the rank "{lines.ranks[bad[0]]}" is not a whole number'
+        problems.add(f"{path}:{_numbers(lines.text)[bad[0]]}", what)
         return
+    ranks = np.fromiter((int(lines.ranks[i]) for i in rows), dtype=np.int64, count=len(rows))
     by_rank = rows[np.argsort(ranks, kind="stable")]
     rises = np.flatnonzero(np.diff(lines.scores[by_rank]) > 0)
     if len(rises):
         above, below = int(by_rank[rises[0]]), int(by_rank[rises[0] + 1])
         problems.add(
-            f"{path}:{_line_number(path, below)}",
+            f"{path}:{_numbers(lines.text)[below]}",
             f"rank {lines.ranks[below]} of topic {topic} scores {lines.scores[below]:g}, more than rank "
             f"{lines.ranks[above]} with {lines.scores[above]:g}; a larger score must mean a better shot",
         )
