@@ -105,3 +105,16 @@ def test_tasks_and_hints() -> None:
 )
 def test_shot_ids_by_collection(edition: str, shot: str, reason: str | None) -> None:
     assert get_edition(edition).collection.problem(shot) == reason
+
+
+def test_the_table_of_topics_readme_says_what_the_data_says() -> None:
+    readme = Path(__file__).resolve().parents[2] / "topics" / "README.md"
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in readme.read_text().splitlines()]
+    said = {row[0]: row[1:] for row in rows if row[0] in edition_names()}
+    assert tuple(said) == edition_names()
+    for name, (main, progress, collection, qrels) in said.items():
+        edition = get_edition(name)
+        spans = {task: f"{first}-{last}" for task, (first, last) in edition.topics.items()}
+        assert (main, progress) == (spans.get("M", "any"), spans.get("P", ""))
+        assert collection == edition.collection.name or edition.id == "mini"
+        assert qrels == ", ".join(edition.scored_with)
