@@ -1,0 +1,1 @@
+"""Vectors to ranked lists: exact, blocked, in memory that does not grow with the collection."""

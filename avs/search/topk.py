@@ -1,0 +1,95 @@
+"""The k best shots per topic of a stream of score blocks: exact, ties included, in memory bounded by k."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from avs.core.errors import ConfigError, DataError
+from avs.core.ranking import MAX_RESULTS, RankedList
+
+
+class TopK:
+    """Collects blocks of scores and ends with the lists `RankedList.from_scores` would give on all of them at once.
+
+    A score below the k-th best so far can never enter a list, so only the others are kept, and merged when about as
+    many have come together as the lists hold. Of shots that tie at the cut those with the larger ids stay.
+
+    Args:
+        topics: T topic ids.
+        ids: of all shots; a column of a block is a position in it.
+        k: length of a list.
+
+    Raises:
+        ConfigError: `k` is below 1.
+    """
+
+    def __init__(self, topics: Sequence[str], ids: Sequence[str], *, k: int = MAX_RESULTS) -> None:
+        if k < 1:
+            raise ConfigError("the length of a list must be at least 1", got=f"k={k}")
+        self.topics, self.ids, self.k = tuple(topics), ids, k
+        self._floor = np.full(len(self.topics), -np.inf, dtype=np.float32)  # k-th best score at the last merge
+        self._shots = [np.empty(0, dtype=np.int64) for _ in self.topics]
+        self._scores = [np.empty(0, dtype=np.float32) for _ in self.topics]
+        self._pending: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # (topic, shot, score) columns
+        self._pending_count = 0
+
+    def add(self, scores: np.ndarray, *, first: int) -> None:
+        """Take the (T, B) float32 scores of shots `first` to `first + B`.
+
+        Raises:
+            DataError: a score is NaN or infinite; names the first such shot.
+        """
+        self._require_finite(scores, first)
+        topic, column = np.divmod(np.flatnonzero(scores >= self._floor[:, None]), scores.shape[1])
+        if len(topic):
+            self._pending.append((topic, first + column, scores[topic, column]))
+            self._pending_count += len(topic)
+        if self._pending_count > len(self.topics) * self.k:
+            self._merge()
+
+    def lists(self) -> list[RankedList]:
+        """The lists of what was added, in the order of the topics."""
+        self._merge()
+        return [
+            RankedList.from_scores(topic, [self.ids[shot] for shot in shots], scores, limit=self.k)
+            for topic, shots, scores in zip(self.topics, self._shots, self._scores, strict=True)
+        ]
+
+    def _require_finite(self, scores: np.ndarray, first: int) -> None:
+        finite = np.isfinite(scores)
+        if finite.all():
+            return
+        column = int(np.flatnonzero(~finite.all(axis=0))[0])
+        topic = int(np.flatnonzero(~finite[:, column])[0])
+        raise DataError(
+            "a score is not a finite number",
+            where=f"{self.ids[first + column]}, topic {self.topics[topic]}",
+            got=f"{scores[topic, column]}",
+            next_step="the store holds values that cannot be used: extract this shot's features again",
+        )
+
+    def _merge(self) -> None:
+        if not self._pending:
+            return
+        topics, shots, scores = (np.concatenate(columns) for columns in zip(*self._pending, strict=True))
+        self._pending, self._pending_count = [], 0
+        order = np.argsort(topics, kind="stable")
+        cuts = np.searchsorted(topics[order], np.arange(1, len(self.topics)))
+        for topic, rows in enumerate(np.split(order, cuts)):
+            self._shots[topic] = np.concatenate([self._shots[topic], shots[rows]])
+            self._scores[topic] = np.concatenate([self._scores[topic], scores[rows]])
+            if len(self._shots[topic]) >= self.k:
+                self._cut(topic)
+
+    def _cut(self, topic: int) -> None:
+        """Keep the k best of one topic, and raise its floor to the last of them."""
+        shots, scores = self._shots[topic], self._scores[topic]
+        floor = np.partition(scores, len(scores) - self.k)[len(scores) - self.k]
+        kept, tied = np.flatnonzero(scores > floor), np.flatnonzero(scores == floor)
+        places = self.k - len(kept)
+        if len(tied) > places:
+            tied = np.array(sorted(tied, key=lambda i: self.ids[shots[i]], reverse=True)[:places])
+        kept = np.concatenate([kept, tied])
+        self._shots[topic], self._scores[topic], self._floor[topic] = shots[kept], scores[kept], floor
