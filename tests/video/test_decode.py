@@ -144,7 +144,7 @@ def test_the_stream_a_player_shows_and_its_times(shared: Shared, stream: int, sh
 
 @pytest.mark.parametrize(("name", "turns"), [("video_90", 3), ("video_180", 2), ("video_270", 1)])
 def test_frames_are_turned_upright(shared: Shared, name: str, turns: int) -> None:
-    """The four files were filmed alike and stored turned: turning the stored pixels clockwise makes them upright."""
+    """The name says how far clockwise the stored pixels must be turned; rot90 counts the other way."""
     path = shared(f"videos/odd/{name}.mov")
     with Video(path) as video, av.open(str(path)) as container:
         upright = [frame.rgb() for frame in video.frames()]

@@ -1,0 +1,43 @@
+"""A picture of every shot: the middle one of its sampled frames, as JPEG."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from pathlib import Path
+
+from avs.core.artifacts import atomic_write
+from avs.core.frames import ShotFrames
+from avs.core.ids import parse_shot_id
+
+LONGEST_SIDE = 480
+QUALITY = 85
+
+
+def write_keyframe(frames: ShotFrames, folder: Path, *, longest_side: int = LONGEST_SIDE) -> Path | None:
+    """Write `folder/<video>/<shot>.jpg` and return its path; None for a shot of which no frame could be had.
+
+    The picture is made smaller until its longer side is `longest_side` pixels, never larger.
+    """
+    if not len(frames.data):
+        return None
+    from PIL import Image
+
+    picture = Image.fromarray(frames.data[len(frames.data) // 2])
+    picture.thumbnail((longest_side, longest_side))
+    coded = io.BytesIO()
+    picture.save(coded, "jpeg", quality=QUALITY)
+    path = keyframe_path(folder, frames.shot)
+    with atomic_write(path, "wb") as file:
+        file.write(coded.getvalue())
+    return path
+
+
+def keyframe_path(folder: Path, shot: str) -> Path:
+    """Where the keyframe of a shot lies: a folder a video, for a collection has a million shots."""
+    return Path(folder) / parse_shot_id(shot).video / f"{shot}.jpg"
+
+
+def write_keyframes(shots: Iterable[ShotFrames], folder: Path, *, longest_side: int = LONGEST_SIDE) -> int:
+    """Write the keyframes of `shots`; how many there were frames for."""
+    return sum(write_keyframe(frames, folder, longest_side=longest_side) is not None for frames in shots)

@@ -1,0 +1,138 @@
+"""Master shot tables as NIST and the collections give them, read into shots `[start_s, end_s)` numbered from 1 by row.
+
+V3C: one `<video>.tsv` a video with the header startframe, starttime, endframe, endtime. IACC.3: `<video>.msb.csv` with
+rows `start,end`, or NIST's raw `<video>.msb` with header lines and blanks; both in frames, so they need a frame rate.
+The last frame of a row belongs to its shot.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from itertools import zip_longest
+from pathlib import Path
+
+from avs.core.artifacts import require_path
+from avs.core.errors import FormatError, Problems, VideoError
+from avs.core.ids import format_shot_id, natural_key
+from avs.core.shots import ShotTable
+
+TABLE_SUFFIXES = (".tsv", ".csv", ".msb")
+V3C_HEADER = ("startframe", "starttime", "endframe", "endtime")
+_FRAMES = re.compile(r"\s*(\d+)(?:\s*,\s*|\s+)(\d+)\s*")
+
+Span = tuple[float, float]
+FpsOf = Callable[[str], Fraction | None]
+
+
+def find_master_shots(path: Path) -> Mapping[str, Path]:
+    """Video id -> its table: of one file, or of all .tsv, .csv and .msb files below a folder, in natural order.
+
+    Raises:
+        FormatError: there is no table, or two for one video.
+    """
+    path = require_path(Path(path), what="master shot table or folder")
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.suffix.lower() in TABLE_SUFFIXES)
+    if not files:
+        raise FormatError("no master shot tables", where=path, wanted="<video>.tsv, <video>.msb.csv or <video>.msb")
+    problems = Problems(f"master shot tables in {path}")
+    tables: dict[str, Path] = {}
+    for file in files:
+        video = file.name.split(".")[0]
+        if video in tables:
+            problems.add(file, f"video {video} has a table already: {tables[video]}")
+        tables.setdefault(video, file)
+    problems.raise_if_any(FormatError)
+    return {video: tables[video] for video in sorted(tables, key=natural_key)}
+
+
+def read_master_shots(tables: Mapping[str, Path], *, fps_of: FpsOf) -> ShotTable:
+    """The shots of all tables.
+
+    Args:
+        tables: video id -> file.
+        fps_of: frames per second of a video, asked for tables in frames; None when unknown.
+
+    Raises:
+        FormatError: lines that are no shots, with their files and lines; a frame rate that is needed and unknown; all
+            problems at once.
+    """
+    problems = Problems("master shot tables")
+    ids: list[str] = []
+    spans_s: list[Span] = []
+    for video, path in tables.items():
+        found = read_table(path, video, fps_of, problems)
+        ids += [format_shot_id(video, number) for number in range(1, len(found) + 1)]
+        spans_s += found
+    problems.raise_if_any(FormatError)
+    return ShotTable(ids, [start_s for start_s, _ in spans_s], [end_s for _, end_s in spans_s])
+
+
+def read_table(path: Path, video: str, fps_of: FpsOf, problems: Problems) -> list[Span]:
+    """The shots of one table in row order; what is wrong with it is added to `problems`."""
+    known = len(problems)
+    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    if path.suffix.lower() == ".tsv":
+        spans_s = _v3c(path, lines, problems)
+    else:
+        spans_s = _in_frames(path, lines, video, fps_of, problems)
+    if not spans_s and len(problems) == known:
+        problems.add(path, "holds no shots")
+    return spans_s
+
+
+def _v3c(path: Path, lines: list[str], problems: Problems) -> list[Span]:
+    """A shot ends where the next begins, when its last frame is the one before; else one frame after `endtime`."""
+    if not lines or tuple(lines[0].split()) != V3C_HEADER:
+        problems.add(
+            f"{path}:1", f"expected the header {' '.join(V3C_HEADER)}, got {lines[0] if lines else 'nothing'!r}"
+        )
+        return []
+    rows: list[tuple[int, float, int, float]] = []
+    for number, line in enumerate(lines[1:], start=2):
+        if not line.strip():
+            continue
+        try:
+            first, start_s, last, end_s = line.split()
+            row = int(first), float(start_s), int(last), float(end_s)
+        except ValueError:
+            problems.add(f"{path}:{number}", f"expected {' '.join(V3C_HEADER)}, got {line.strip()!r}")
+            continue
+        if not (0 <= row[0] <= row[2] and 0 <= row[1] <= row[3] < float("inf")):
+            problems.add(f"{path}:{number}", f"a shot that ends before it begins: {line.strip()!r}")
+            continue
+        rows.append(row)
+    spans_s = []
+    for row, after in zip_longest(rows, rows[1:]):
+        first, start_s, last, last_s = row
+        if after is not None and after[0] - last in (0, 1) and after[1] > start_s:
+            spans_s.append((start_s, after[1]))
+        elif last > 0 and last_s > 0:
+            spans_s.append((start_s, last_s + last_s / last))  # frame n is shown at n / fps
+        else:
+            problems.add(path, f"frames {first} to {last} last no time, and no later row tells the frame rate")
+    return spans_s
+
+
+def _in_frames(path: Path, lines: list[str], video: str, fps_of: FpsOf, problems: Problems) -> list[Span]:
+    frames: list[tuple[int, int]] = []
+    for number, line in enumerate(lines, start=1):
+        match = _FRAMES.fullmatch(line)
+        if match is not None and int(match[1]) <= int(match[2]):
+            frames.append((int(match[1]), int(match[2])))
+        elif match is not None:
+            problems.add(f"{path}:{number}", f"a shot that ends before it begins: {line.strip()!r}")
+        elif frames and line.strip():  # before the first row: NIST's header lines
+            problems.add(f"{path}:{number}", f"expected a first and a last frame, got {line.strip()!r}")
+    if not frames:
+        return []
+    try:
+        fps = fps_of(video)
+    except VideoError as error:
+        problems.add(path, f"counts frames, and the frame rate of its video is not to be had: {error.what}")
+        return []
+    if fps is None:
+        problems.add(path, f"counts frames, and the frame rate of video {video} is not known: give its file (--videos)")
+        return []
+    return [(float(first / fps), float((last + 1) / fps)) for first, last in frames]

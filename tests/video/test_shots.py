@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from avs.core.errors import VideoError
+from avs.core.progress import Reporter
+from avs.video.detect import detect_shots, whole_file
+from avs.video.shots import FindShots, shots_of_videos
+
+from .conftest import MakeVideo
+
+
+@pytest.mark.parametrize("find", [detect_shots, whole_file])
+def test_processes_give_what_one_gives_and_failures_have_reasons(make_video: MakeVideo, find: FindShots) -> None:
+    videos = {"b10": make_video("1.mp4"), "b9": make_video("2.mkv", frames=20), "gone": Path("gone.mp4")}
+    with Reporter().stage("shots", len(videos), "videos") as stage:
+        (one, one_failed), (two, two_failed) = (
+            shots_of_videos(videos, find, workers=workers, stage=stage) for workers in (1, 2)
+        )
+    assert one_failed == two_failed == {"gone": "no such video file"}
+    assert [*one] == [*two]
+    assert one.video_ids == ("b9", "b10")
+
+
+def test_no_video_at_all(tmp_path: Path) -> None:
+    with Reporter().stage("shots", 1, "videos") as stage, pytest.raises(VideoError, match="none of 1 videos"):
+        shots_of_videos({"gone": tmp_path / "gone.mp4"}, whole_file, workers=1, stage=stage)
