@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as json_
 import os
 from collections.abc import Mapping
+from math import ceil
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -177,11 +178,12 @@ def _write_problems(failed: Mapping[str, str], output: Path, total: int, max_fai
         file.writelines(f"{video}\tfailed\t{reason}\n" for video, reason in failed.items())
     if len(failed) > max_failed * total:
         video, reason = next(iter(failed.items()))
+        enough = ceil(100 * len(failed) / total) / 100
         raise TooManyFailuresError(
             f"{len(failed)} of {total} videos failed; no shot table was written",
             where=path,
             got=f"{video}: {reason}" + (" ..." if len(failed) > 1 else ""),
             wanted=f"at most {max_failed:.0%}",
-            next_step=f"remove or mend those files, or allow them with --max-failed {len(failed) / total:.2f}",
+            next_step=f"remove or mend those files, or allow them with --max-failed {enough}",
         )
     return path
