@@ -1,0 +1,140 @@
+"""Runs + judgments -> a value per run, topic and measure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from avs.core.errors import DataError, FormatError
+from avs.core.ids import natural_key
+from avs.core.qrels import Qrels
+from avs.core.ranking import Run
+from avs.metrics.measures import Measure, sample_eval_measures
+from avs.metrics.xinfap import RECALL_LEVELS, JudgedList, PreparedTopic, interpolated_precisions
+
+DEFAULT_CUTOFFS = (10, 100, 1000)
+DEFAULT_MEASURES = sample_eval_measures(DEFAULT_CUTOFFS)
+
+Columns = Mapping[str, tuple[Sequence[str], np.ndarray]]  # topic -> shots and scores, in any order
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores:
+    """What one run scores.
+
+    Attributes:
+        run: its name.
+        measures: the columns.
+        topics: the topics of the qrels, in natural order: the rows.
+        values: (T, M) float64; a topic the run has no shots for scores 0.
+        answered: (T,) bool: whether the run has shots for the topic.
+        ranked: (T,) int64 different shots ranked, at most 1000 (`num_ret` of a topic counts lines).
+        ignored: topics of the run that the qrels do not have.
+        recall_precision: (T, 11) interpolated inferred precision at recall 0.0 ... 1.0.
+    """
+
+    run: str
+    measures: tuple[Measure, ...]
+    topics: tuple[str, ...]
+    values: np.ndarray
+    answered: np.ndarray
+    ranked: np.ndarray
+    ignored: tuple[str, ...]
+    recall_precision: np.ndarray
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Topics of the qrels that the run has no shots for."""
+        return tuple(topic for topic, answered in zip(self.topics, self.answered, strict=True) if not answered)
+
+    def overall(self, *, official_mean: bool = False) -> np.ndarray:
+        """(M,) the row `all`: means over the topics of the qrels, sums for counts.
+
+        Args:
+            official_mean: as sample_eval.pl, average over the topics that the run answers.
+        """
+        sums = self.values.sum(axis=0)
+        count = self._count(official_mean)
+        row = np.array([s if m.is_sum else s / count for m, s in zip(self.measures, sums, strict=True)])
+        if Measure("num_ret") in self.measures:
+            row[self.measures.index(Measure("num_ret"))] = self.ranked.sum()
+        return row
+
+    def overall_recall_precision(self, *, official_mean: bool = False) -> np.ndarray:
+        """(11,) interpolated inferred precision of the row `all`."""
+        means: np.ndarray = self.recall_precision.sum(axis=0) / self._count(official_mean)
+        return means
+
+    def _count(self, official_mean: bool) -> int:
+        return int(self.answered.sum()) if official_mean else len(self.topics)
+
+
+class Evaluator:
+    """Judgments prepared once, for any number of runs.
+
+    Raises:
+        DataError: no shot is judged; a measure needs full judgments and some shots are pooled but not judged.
+    """
+
+    def __init__(self, qrels: Qrels, measures: Sequence[Measure] = DEFAULT_MEASURES) -> None:
+        self.measures = tuple(measures)
+        self.topics = {topic: PreparedTopic(qrels.topics[topic]) for topic in sorted(qrels.ids, key=natural_key)}
+        unjudged = sum(topic.unjudged for topic in self.topics.values())
+        rows = sum(len(topic) for topic in qrels.topics.values())
+        if unjudged == rows:
+            raise DataError("the qrels hold no judgments", got=f"{rows} rows, all of them -1 (pooled, not judged)")
+        strict = [str(measure) for measure in self.measures if measure.needs_full_judgments]
+        if strict and unjudged:
+            raise DataError(
+                f"{', '.join(strict)}: for full judgments only",
+                got=f"{unjudged} of {rows} pooled shots are not judged (-1)",
+                next_step="use infAP, infNDCG or iP@k; or take the -1 rows out, to count those shots as not relevant",
+            )
+
+    def evaluate(self, run: Columns, name: str) -> Scores:
+        """What a run scores; of two lines of a shot the last counts.
+
+        Raises:
+            FormatError: the run and the qrels have no topic in common.
+        """
+        lists = [
+            topic.judge(*run[topic.topic]) if topic.topic in run and len(run[topic.topic][0]) else None
+            for topic in self.topics.values()
+        ]
+        if not any(lists):
+            raise FormatError(
+                "no topic of the run is in the qrels",
+                where=name,
+                got=_first(list(run)),
+                wanted=_first(list(self.topics)),
+                next_step="give the qrels of the run's edition",
+            )
+        return Scores(
+            run=name,
+            measures=self.measures,
+            topics=tuple(self.topics),
+            values=np.array([self._row(j, t) for j, t in zip(lists, self.topics.values(), strict=True)]),
+            answered=np.array([j is not None for j in lists]),
+            ranked=np.array([0 if j is None else len(j.codes) for j in lists]),
+            ignored=tuple(sorted(set(run) - set(self.topics), key=natural_key)),
+            recall_precision=np.array(
+                [np.zeros(len(RECALL_LEVELS)) if j is None else interpolated_precisions(j) for j in lists]
+            ),
+        )
+
+    def _row(self, judged: JudgedList | None, topic: PreparedTopic) -> list[float]:
+        if judged is not None:
+            return [measure(judged) for measure in self.measures]
+        return [topic.estimated_relevant if m.name == "inum_rel" else 0.0 for m in self.measures]
+
+
+def evaluate(run: Run, qrels: Qrels, measures: Sequence[Measure] = DEFAULT_MEASURES) -> Scores:
+    """What one run scores."""
+    lists = {topic: (ranked.shots, ranked.scores) for topic, ranked in run.lists.items()}
+    return Evaluator(qrels, measures).evaluate(lists, run.tag)
+
+
+def _first(topics: Sequence[str]) -> str:
+    return f"{', '.join(topics[:5])}{' ...' if len(topics) > 5 else ''}"

@@ -1,0 +1,96 @@
+"""The measures by name. A measure is a value that prints as itself: `infAP`, `iP@10`, `AP`, `P@10`, `R@100`, `nDCG@10`.
+
+The print is the only name a measure has: option, table header, JSON key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from avs.core.errors import ConfigError, Problems, did_you_mean
+from avs.metrics import retrieval, xinfap
+from avs.metrics.xinfap import JudgedList
+
+FULL_JUDGMENT = ("AP", "P", "R", "nDCG")
+SUMMED = ("inum_rel_ret", "inum_rel", "num_ret")  # `all` is their sum over topics; the mean of every other measure
+
+WITHOUT_CUTOFF: dict[str, Callable[[JudgedList], float]] = {
+    "infAP": xinfap.infap,
+    "infNDCG": xinfap.infndcg,
+    "inum_rel_ret": lambda judged: float(judged.curve[-1]),
+    "inum_rel": lambda judged: judged.topic.estimated_relevant,
+    "num_ret": lambda judged: judged.lines,
+    "AP": retrieval.average_precision,
+    "nDCG": retrieval.ndcg,
+}
+WITH_CUTOFF: dict[str, Callable[[JudgedList, int], float]] = {
+    "iP": xinfap.inferred_precision,
+    "AP": retrieval.average_precision,
+    "P": retrieval.precision,
+    "R": retrieval.recall,
+    "nDCG": retrieval.ndcg,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One measure, such as `Measure("iP", 10)`.
+
+    >>> str(Measure("iP", 10)), str(Measure("infAP"))
+    ('iP@10', 'infAP')
+    """
+
+    name: str
+    cutoff: int | None = None
+
+    def __str__(self) -> str:
+        return self.name if self.cutoff is None else f"{self.name}@{self.cutoff}"
+
+    @property
+    def is_sum(self) -> bool:
+        """Whether `all` is the sum over topics, not the mean."""
+        return self.name in SUMMED
+
+    @property
+    def needs_full_judgments(self) -> bool:
+        """Whether it means nothing where pooled shots were not judged."""
+        return self.name in FULL_JUDGMENT
+
+    def __call__(self, judged: JudgedList) -> float:
+        """The value for one ranked list."""
+        if self.cutoff is None:
+            return WITHOUT_CUTOFF[self.name](judged)
+        return WITH_CUTOFF[self.name](judged, self.cutoff)
+
+
+def parse_measures(words: Iterable[str]) -> tuple[Measure, ...]:
+    """The measures of words such as "infAP", "iP@10"; each once, in the order given.
+
+    Raises:
+        ConfigError: unknown names, cut-offs missing, not wanted, or not a whole number from 1; all at once.
+    """
+    problems = Problems("measures")
+    found: dict[Measure, None] = {}
+    for word in words:
+        name, at, cutoff = word.partition("@")
+        if name not in WITH_CUTOFF and name not in WITHOUT_CUTOFF:
+            problems.add(word, f"unknown measure{did_you_mean(name, {**WITHOUT_CUTOFF, **WITH_CUTOFF})}")
+        elif at and name not in WITH_CUTOFF:
+            problems.add(word, f"{name} has no cut-off")
+        elif not at and name not in WITHOUT_CUTOFF:
+            problems.add(word, f"needs a cut-off, such as {name}@10")
+        elif at and not (cutoff.isascii() and cutoff.isdigit() and int(cutoff) > 0):
+            problems.add(word, "the cut-off is not a whole number from 1")
+        else:
+            found[Measure(name, int(cutoff) if at else None)] = None
+    known = [*WITHOUT_CUTOFF, *(f"{name}@k" for name in WITH_CUTOFF)]
+    problems.raise_if_any(ConfigError, next_step=f"known are {', '.join(known)}")
+    return tuple(found)
+
+
+def sample_eval_measures(cutoffs: Iterable[int]) -> tuple[Measure, ...]:
+    """The measures that sample_eval.pl prints for a topic, in its order; a cut-off given twice stands twice."""
+    names = ("infAP", "infNDCG"), ("inum_rel_ret", "inum_rel", "num_ret")
+    head, tail = ([Measure(name) for name in part] for part in names)
+    return (*head, *(Measure("iP", cutoff) for cutoff in cutoffs), *tail)
