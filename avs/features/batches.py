@@ -164,7 +164,8 @@ def _join(pieces: Sequence[tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
 def load_batches(batches: Batches, *, workers: int, pin: bool) -> Iterator[Batch]:
     """The batches as they become ready, decoded in `workers` processes (0: in this one).
 
-    Workers are started clean, not forked from this process, which may hold threads and a CUDA context.
+    Workers are spawned: this process may hold threads and a CUDA context, which a fork would copy half of, and a
+    forkserver's workers would outlive this process when it is killed.
 
     Raises:
         AvsError: what a worker met.
@@ -177,7 +178,7 @@ def load_batches(batches: Batches, *, workers: int, pin: bool) -> Iterator[Batch
             batch_size=None,
             num_workers=workers,
             prefetch_factor=BATCHES_AHEAD,
-            multiprocessing_context=_clean_context(),
+            multiprocessing_context="spawn",
             in_order=False,
             pin_memory=pin,
         )
@@ -185,11 +186,3 @@ def load_batches(batches: Batches, *, workers: int, pin: bool) -> Iterator[Batch
         if isinstance(item, AvsError):
             raise item
         yield item
-
-
-def _clean_context() -> torch.multiprocessing.SpawnContext:  # type: ignore[name-defined]
-    if "forkserver" not in torch.multiprocessing.get_all_start_methods():
-        return torch.multiprocessing.get_context("spawn")
-    context = torch.multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])  # torch is imported once, in the server
-    return context
