@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from difflib import get_close_matches
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any
 
@@ -121,6 +120,8 @@ class Manifest:
 
 def installed_versions() -> dict[str, str]:
     """Versions of Python and of the packages that decide numbers, those that are installed."""
+    from importlib.metadata import PackageNotFoundError, version  # slow to import, and readers do not need it
+
     found = {"python": platform.python_version()}
     for package in ("avs", "numpy", "torch", "transformers", "av"):
         try:

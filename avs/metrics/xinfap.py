@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 
@@ -46,16 +47,17 @@ class PreparedTopic:
 
     def __init__(self, qrels: TopicQrels) -> None:
         self.topic = qrels.topic
-        names, index = np.unique(qrels.strata, return_inverse=True)
+        names = np.unique(qrels.strata)
+        index = np.searchsorted(names, qrels.strata)
         judged = qrels.judgments >= 0
         pooled = np.bincount(index, minlength=len(names))
         sampled = np.bincount(index[judged], minlength=len(names))
         rate = np.divide(pooled, sampled, out=np.zeros(len(names)), where=sampled > 0)
-        grades, grade_index = np.unique(qrels.judgments, return_inverse=True)
+        grades = np.unique(qrels.judgments)
         self.stratum = np.append(np.repeat(np.arange(len(names)), len(grades)), -1)
         self.grade = np.append(np.tile(grades, len(names)), 0)
         self.weight = np.append(np.repeat(rate, len(grades)), 0.0) * (self.grade > 0)
-        shot_codes = index * len(grades) + grade_index
+        shot_codes = index * len(grades) + np.searchsorted(grades, qrels.judgments)
         self._code = dict(zip(qrels.shots, shot_codes.tolist(), strict=True))
         counts = np.bincount(shot_codes, minlength=len(self.grade))
         self.estimated_relevant = float(self.weight @ counts)
@@ -71,8 +73,7 @@ class PreparedTopic:
     def codes(self, shots: Sequence[str]) -> np.ndarray:
         """(N,) int64 codes of shots, for `infap`, `relevant_curve` and `judge`."""
         outside = len(self.grade) - 1
-        code = self._code
-        return np.fromiter((code.get(shot, outside) for shot in shots), dtype=np.int64, count=len(shots))
+        return np.fromiter(map(self._code.get, shots, repeat(outside)), dtype=np.int64, count=len(shots))
 
     def relevant_curve(self, codes: np.ndarray) -> np.ndarray:
         """(..., K) float64: r(k), the estimated number of relevant shots among the first k, for k = 1 .. K.

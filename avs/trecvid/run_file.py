@@ -10,7 +10,6 @@ import numpy as np
 from avs.core.artifacts import require_path
 from avs.core.errors import FormatError
 from avs.core.ranking import Run
-from avs.trecvid.run_xml import read_run_xml
 from avs.trecvid.secure_xml import looks_like_xml
 from avs.trecvid.trec import read_trec, read_trec_columns
 
@@ -27,6 +26,8 @@ def read_run_columns(path: Path) -> dict[str, Columns]:
     """
     path = Path(path)
     if _is_xml(path):
+        from avs.trecvid.run_xml import read_run_xml
+
         return {run.name: run.columns for run in read_run_xml(path)}
     return {path.stem: read_trec_columns(path)}
 
@@ -44,6 +45,8 @@ def read_run(path: Path, *, topics: Iterable[str] | None = None) -> Run:
     path = Path(path)
     if not _is_xml(path):
         return read_trec(path, topics=topics)
+    from avs.trecvid.run_xml import read_run_xml
+
     runs = read_run_xml(path)
     if len(runs) > 1:
         raise FormatError("the file holds several runs", where=path, got=len(runs), wanted="one")
