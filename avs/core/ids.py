@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from avs.core.errors import FormatError
 
-_SHOT = re.compile(r"shot(?P<video>[A-Za-z0-9][A-Za-z0-9._-]*)_(?P<number>[1-9][0-9]*)")
-_DIGITS = re.compile(r"(\d+)")
+_SHOT = re.compile(r"shot(?P<video>[A-Za-z0-9][A-Za-z0-9._-]*)_(?P<number>[1-9][0-9]{0,8})")
+_DIGITS = re.compile(r"([0-9]{1,18})")
 
 
 class ShotId(NamedTuple):
@@ -47,7 +47,9 @@ def format_shot_id(video: str, number: int) -> str:
 
 def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
     """A sort key that puts `shot1_2` before `shot1_10`: digit runs compare as numbers, then as text."""
-    return tuple((0, int(part), part) if part.isdigit() else (1, 0, part) for part in _DIGITS.split(text) if part)
+    return tuple(
+        (0, int(part), part) if "0" <= part[0] <= "9" else (1, 0, part) for part in _DIGITS.split(text) if part
+    )
 
 
 def qrels_topic_id(topic: str) -> str:

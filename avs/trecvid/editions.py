@@ -35,7 +35,7 @@ class Collection:
 
     def problem(self, shot: str) -> str | None:
         """What makes `shot` no shot id of this collection, or None."""
-        match = re.fullmatch(r"shot([^_\s]\S*)_(\d*)", shot)
+        match = re.fullmatch(r"shot([^_\s]\S{0,99})_([0-9]{0,9})", shot)
         if match is None or not match[2]:
             return f"a shot id is written like {self.form}"
         video, number = match.groups()
@@ -104,7 +104,7 @@ class Edition:
         """The task a topic id belongs to, or None; of `custom` every topic is of the main task."""
         if not self.topics:
             return "M"
-        if not (topic.isascii() and topic.isdigit()):
+        if re.fullmatch(r"[0-9]{1,9}", topic) is None:
             return None
         inside = (task for task, (first, last) in self.topics.items() if first <= int(topic) <= last)
         return next(inside, None)

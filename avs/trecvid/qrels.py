@@ -18,6 +18,7 @@ STRATIFIED, PLAIN = 5, 4
 NEXT_STEP = "a line is: topic 0 shot stratum judgment"
 PREFIXED = re.compile(r"1\d{3}")
 UNPREFIXED = re.compile(r"\d{3}")
+WHOLE = re.compile(r"-?[0-9]{1,9}")
 
 log = logging.getLogger(__name__)
 
@@ -94,19 +95,15 @@ def _lines(text: str) -> list[tuple[int, list[str]]]:
 
 def _integers(path: Path, text: str, column: list[str], name: str) -> np.ndarray:
     """(lines,) int64; the few distinct values are converted once."""
-    value: dict[str, int] = {}
-    bad = set()
-    for word in set(column):
-        try:
-            value[word] = int(word)
-        except ValueError:
-            bad.add(word)
+    words = set(column)
+    bad = {word for word in words if WHOLE.fullmatch(word) is None}
     if bad:
         problems = Problems(f"qrels file {path}")
         for (number, _), word in zip(_lines(text), column, strict=True):
             if word in bad:
                 problems.add(f"{path}:{number}", f'the {name} "{word}" is not a whole number')
         problems.raise_if_any(FormatError, next_step=NEXT_STEP)
+    value = {word: int(word) for word in words}
     return np.fromiter(map(value.__getitem__, column), dtype=np.int64, count=len(column))
 
 

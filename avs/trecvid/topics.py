@@ -17,7 +17,7 @@ from avs.trecvid.secure_xml import looks_like_xml, parse_xml
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-ID = re.compile(r"(?=\S*\d)[A-Za-z0-9._-]+")
+ID = re.compile(r"(?=\S*\d)[A-Za-z0-9._-]{1,64}")
 PREFIX = re.compile(r"find shots of\s+", re.IGNORECASE)
 NEXT_STEP = "a line is an id, two spaces, and the text: 661  a hang glider floating in the sky"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from avs.core.errors import FormatError, Problems
 from avs.core.ids import parse_shot_id
 from avs.core.shots import HEADER, read_shot_table
 
+LAST_SHOT = re.compile(r"[1-9][0-9]{0,8}")
 WANTED = (
     "NIST's table (`07476 15`: video and its last shot), a list of shot ids, or a shot table of avs "
     f"(header `{' '.join(HEADER.split())}`)"
@@ -103,7 +105,7 @@ def _by_video(ids: Iterable[str]) -> dict[str, frozenset[int]]:
 def _read_ids(path: Path, text: str) -> list[str]:
     problems = Problems(f"shot list {path}")
     ids = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         shot = line.strip()
         if not shot:
             continue
@@ -119,12 +121,14 @@ def _read_ids(path: Path, text: str) -> list[str]:
 def _read_nist(path: Path, text: str) -> dict[str, range]:
     problems = Problems(f"shot table {path}")
     numbers: dict[str, range] = {}
-    for line_number, line in enumerate(text.splitlines(), start=1):
+    for line_number, line in enumerate(text.split("\n"), start=1):
         words = line.split()
         if not words:
             continue
-        if len(words) != 2 or not words[1].isdigit() or int(words[1]) < 1:
-            problems.add(f"{path}:{line_number}", f"expected a video and the number of its last shot, got {line!r}")
+        if len(words) != 2 or LAST_SHOT.fullmatch(words[1]) is None:
+            problems.add(
+                f"{path}:{line_number}", f"expected a video and the number of its last shot, got {line.strip()!r}"
+            )
         elif words[0] in numbers:
             problems.add(f"{path}:{line_number}", f"video {words[0]} stands twice")
         else:

@@ -42,3 +42,8 @@ def test_qrels_topic_ids() -> None:
     assert topic_id_from_qrels("1661") == "661"
     with pytest.raises(FormatError, match="not a topic id of AVS qrels"):
         topic_id_from_qrels("661")
+
+
+def test_natural_order_takes_any_text() -> None:
+    odd = ["a\u00b2", "a\u0661", "9" * 5000, "", "a10", "a2"]
+    assert [text for text in sorted(odd, key=natural_key) if text in ("a2", "a10")] == ["a2", "a10"]
