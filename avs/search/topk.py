@@ -53,7 +53,7 @@ class TopK:
         """The lists of what was added, in the order of the topics."""
         self._merge()
         return [
-            RankedList.from_scores(topic, [self.ids[shot] for shot in shots], scores, limit=self.k)
+            RankedList.from_scores(topic, [self.ids[shot] for shot in shots.tolist()], scores, limit=self.k)
             for topic, shots, scores in zip(self.topics, self._shots, self._scores, strict=True)
         ]
 
@@ -90,6 +90,7 @@ class TopK:
         kept, tied = np.flatnonzero(scores > floor), np.flatnonzero(scores == floor)
         places = self.k - len(kept)
         if len(tied) > places:
-            tied = np.array(sorted(tied, key=lambda i: self.ids[shots[i]], reverse=True)[:places])
+            largest = sorted(tied.tolist(), key=lambda i: self.ids[int(shots[i])], reverse=True)
+            tied = np.array(largest[:places], dtype=np.int64)
         kept = np.concatenate([kept, tied])
         self._shots[topic], self._scores[topic], self._floor[topic] = shots[kept], scores[kept], floor

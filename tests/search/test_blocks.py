@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_stores import make_store
 
 from avs.core.errors import ConfigError, StoreError
 from avs.search.blocks import BlockSource
-from tests.search.stores import make_store
 
 
 @pytest.mark.parametrize("block_rows", [1, 2, 3, 7, 64])

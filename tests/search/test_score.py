@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny_stores import SPEC, make_store
 
 from avs.core.errors import AvsError, ConfigError, DataError, MissingDependencyError, SpecMismatchError, StoreError
 from avs.core.ranking import RankedList
 from avs.core.store import FeatureStore
 from avs.search.blocks import BlockSource
 from avs.search.score import CpuScorer, DeviceScorer, search, shot_scores
-from tests.search.stores import SPEC, make_store
 
 
 def dyadic(rng: np.random.Generator, *shape: int) -> np.ndarray:
@@ -44,7 +44,11 @@ def assert_same(found: list[RankedList], wanted: list[RankedList]) -> None:
 @pytest.mark.parametrize("seed", range(25))
 def test_shot_level_is_brute_force(tmp_path: Path, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    shots, dim, topics = int(rng.integers(1, 300)), int(rng.integers(2, 40)), [str(t) for t in range(rng.integers(1, 7))]
+    shots, dim, topics = (
+        int(rng.integers(1, 300)),
+        int(rng.integers(2, 40)),
+        [str(t) for t in range(rng.integers(1, 7))],
+    )
     rows = dyadic(rng, shots, dim)
     rows[rng.integers(0, shots, size=shots // 3)] = rows[0]  # the same shot again and again: ties
     store = make_store(tmp_path, rows, dtype=str(rng.choice(["float16", "float32"])))
@@ -172,7 +176,11 @@ def test_a_store_left_half_written_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "error", "text"),
     [
-        ({"queries": np.ones((2, 8))}, DataError, r"queries of the wrong shape\n  got:    \(2, 8\)\n  wanted: \(1, 8\)"),
+        (
+            {"queries": np.ones((2, 8))},
+            DataError,
+            r"queries of the wrong shape\n  got:    \(2, 8\)\n  wanted: \(1, 8\)",
+        ),
         ({"queries": np.ones((1, 7))}, DataError, "queries of the wrong shape"),
         ({"queries": np.full((1, 8), np.nan)}, DataError, "zero or not finite\n  where:  topic 661"),
         ({"queries": np.zeros((1, 8))}, DataError, "zero or not finite\n  where:  topic 661"),
