@@ -1,0 +1,32 @@
+"""The golden outputs of NIST's sample_eval.pl, byte for byte."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from avs.cli.main import main
+
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+CASES = sorted((DATA / "infap_golden").glob("*.expected"))
+
+
+def printed(capsys: pytest.CaptureFixture[str], run: Path, qrels: Path, *options: str) -> str:
+    words = ["eval", str(run), "--qrels", str(qrels), "--format", "sample_eval", "--per-topic", "--official-mean"]
+    assert main([*words, *options]) == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.skipif(not CASES, reason="the golden outputs of sample_eval.pl are not here (../shared/data/infap_golden)")
+@pytest.mark.parametrize("case", CASES, ids=lambda path: path.stem)
+def test_every_golden_output_is_reproduced(case: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert printed(capsys, case.with_suffix(".run"), case.with_suffix(".qrels")) == case.read_text()
+
+
+@pytest.mark.skipif(not (DATA / "tv21").is_dir(), reason="TV21's qrels and run are not here (../shared/data/tv21)")
+def test_a_real_run_of_tv21(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = DATA / "tv21"
+    cutoffs = ("--cutoffs", "5,10,15,20,30,100,200,500,1000")
+    out = printed(capsys, folder / "RUCMM.run", folder / "avs.qrels.main.tv21", *cutoffs)
+    assert out == (folder / "RUCMM.sample_eval.txt").read_text() and "infAP\t\tall\t\t0.3430\n" in out
