@@ -224,3 +224,23 @@ def test_master_shots_of_iacc3_give_frames(shared: Shared) -> None:
             duration_s = video.duration_s()
         (shot,) = read(path, (0.0, duration_s))
         assert (shot.status, len(shot.data)) == ("ok", max(1, int(duration_s / 0.5 + 1e-6)))
+
+
+def test_sparse_shots_of_a_real_file_are_the_same_by_seeking_and_in_sequence(
+    shared: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = shared("videos/clips/car-detection.mp4")
+    spans_s = ((6.0, 7.0), (16.2, 17.3), (29.0, 29.9))
+    sought = read(path, *spans_s)
+    decoded = []
+    take = Video._frame
+    monkeypatch.setattr(Video, "_frame", lambda self, now: decoded.append(now) or take(self, now))
+    again = read(path, *spans_s)
+    by_seeking = len(decoded)
+    monkeypatch.setattr("avs.video.decode.INDEXED_FORMATS", ())
+    in_sequence = read(path, *spans_s)
+    assert by_seeking < (len(decoded) - by_seeking) * 0.75
+    for one, two, three in zip(sought, again, in_sequence, strict=True):
+        assert one.status == two.status == three.status == "ok"
+        assert one.pts_s.tolist() == two.pts_s.tolist() == three.pts_s.tolist()
+        assert np.array_equal(one.data, two.data) and np.array_equal(one.data, three.data)
