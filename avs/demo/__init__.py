@@ -1,0 +1,1 @@
+"""The mini collection: a small V3C-shaped video collection, rendered, with topics, judgments and three encoders."""
