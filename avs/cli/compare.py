@@ -30,7 +30,7 @@ avs compare --novelty all-teams/ --qrels avs.qrels.main.tv21
 """
 
 INPUTS, TEST = "Inputs", "Test"
-RUN_ID = re.compile(r"[A-Z](?:_[A-Za-z0-9]+){2,}?_(?P<team>[A-Za-z0-9][A-Za-z0-9._-]*)\.\d\d_\d+")
+RUN_ID = re.compile(r"[A-Z](?:_[A-Z])+_(?P<team>[A-Za-z0-9][A-Za-z0-9._-]*)\.\d\d_\d+")  # F_M_C_D_TEAM.24_1
 
 
 def command(
