@@ -85,7 +85,7 @@ def command(
     force: Force = False,
     debug: Debug = False,
 ) -> None:
-    from avs.core.artifacts import Manifest, atomic_write, fingerprint_input, is_up_to_date, write_manifest
+    from avs.core.artifacts import Manifest, atomic_write, fingerprint_input, is_up_to_date, write_artefact
     from avs.core.progress import Reporter
     from avs.trecvid.editions import get_edition
     from avs.trecvid.run_file import read_run
@@ -120,11 +120,14 @@ def command(
     made = make_submission(
         run, year, attributes, read_valid_shots(shots, dropped=dropped), topics=ids, elapsed_s=elapsed_s
     )
-    with atomic_write(path, "wb") as file:
-        file.write(made.data)
+
+    def write(path: Path) -> None:
+        with atomic_write(path, "wb") as file:
+            file.write(made.data)
+
     counts = {"topics": made.report.topics, "shots": made.report.items, "cut_topics": len(made.cut_topics)}
     seconds = perf_counter() - start
-    write_manifest(path, Manifest("run", manifest.config, manifest.inputs, counts=counts, seconds=seconds))
+    write_artefact(path, Manifest("run", manifest.config, manifest.inputs, counts=counts, seconds=seconds), write)
     if made.cut_topics:
         reporter.say(f"cut {len(made.cut_topics)} lists to their best {year.max_results}, as many as NIST takes")
     reporter.say(f"wrote {path}: {made.report.summary}; it passes avs check-run")

@@ -197,7 +197,7 @@ def _search(
     """Search one store, write its list and the manifest beside it, and say so."""
     from dataclasses import replace
 
-    from avs.core.artifacts import write_manifest
+    from avs.core.artifacts import write_artefact
     from avs.core.ranking import Run
     from avs.search.score import search
     from avs.trecvid.trec import write_trec
@@ -214,10 +214,11 @@ def _search(
         dtype=config["score_dtype"],
         reporter=reporter,
     )
-    write_trec(Run({ranked.topic: ranked for ranked in lists}, plan.path.stem), plan.path)
+    run = Run({ranked.topic: ranked for ranked in lists}, plan.path.stem)
     seconds = time.perf_counter() - start
     counts = {"topics": len(lists), "shots": len(plan.store), "results": sum(len(ranked) for ranked in lists)}
-    write_manifest(plan.path, replace(plan.manifest, counts=counts, seconds=seconds))
+    manifest = replace(plan.manifest, counts=counts, seconds=seconds)
+    write_artefact(plan.path, manifest, lambda path: write_trec(run, path))
     best = f"the best {len(lists[0])} of {len(plan.store)} shots for {len(lists)} topics"
     reporter.say(f"wrote {plan.path}: {best}, {seconds:.1f} s")
     return {"path": str(plan.path), "model": plan.store.spec.name, **counts, "seconds": round(seconds, 3)}

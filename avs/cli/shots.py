@@ -64,7 +64,7 @@ def command(
     force: Force = False,
     debug: Debug = False,
 ) -> None:
-    from avs.core.artifacts import Manifest, is_up_to_date, write_manifest
+    from avs.core.artifacts import Manifest, is_up_to_date, write_artefact
     from avs.core.errors import ConfigError
     from avs.core.progress import Reporter
     from avs.core.shots import write_shot_table
@@ -91,13 +91,13 @@ def command(
     if msb:
         table, failed = _imported(tables, files, videos, reporter)
     else:
-        table, failed = _found(files, how, workers or len(os.sched_getaffinity(0)), reporter)
+        table, failed = _found(files, how, workers or _cores(), reporter)
     total = len(table.video_ids) + len(failed)
     problems = _write_problems(failed, output, total, max_failed)
-    write_shot_table(table, output)
     counts: dict[str, Any] = {"videos": len(table.video_ids), "shots": len(table), "failed_videos": len(failed)}
     seconds = perf_counter() - start
-    write_manifest(output, Manifest("shot-table", manifest.config, inputs, counts=counts, seconds=seconds))
+    manifest = Manifest("shot-table", manifest.config, inputs, counts=counts, seconds=seconds)
+    write_artefact(output, manifest, lambda path: write_shot_table(table, path))
     reporter.say(f"wrote {output}: {len(table)} shots of {len(table.video_ids)} videos ({how}) in {seconds:.1f} s")
     if failed:
         share = f"{len(failed)} of {total} videos failed, {max_failed:.0%} may (--max-failed)"
@@ -107,6 +107,11 @@ def command(
     if json:
         reasons = {"problems": str(problems)} if failed else {}
         print(json_.dumps({"path": str(output), "seconds": round(seconds, 3), **counts, **reasons}))
+
+
+def _cores() -> int:
+    """Cores this process may use; on systems that cannot say, all there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _tables(msb: Path, inputs: dict[str, str]) -> Mapping[str, Path]:

@@ -1,6 +1,7 @@
 """Files that are either whole or absent, and the manifests that say what made them.
 
-A result is written beside its final name, synced, and renamed; its manifest is written last and marks it complete.
+A result is written beside its final name, synced, and renamed. A folder is complete when its manifest, written last, is
+there; a single file when both it and its manifest are.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import os
 import platform
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -139,10 +140,21 @@ def manifest_path(artefact: Path) -> Path:
 
 
 def write_manifest(artefact: Path, manifest: Manifest) -> None:
-    """Write the manifest, which marks the artefact complete: call it last."""
+    """Write the manifest of a folder, which completes it: call it last. For a file use write_artefact."""
     with atomic_write(manifest_path(artefact)) as file:
         json.dump({**asdict(manifest), "fingerprint": manifest.fingerprint}, file, indent=2, default=str)
         file.write("\n")
+
+
+def write_artefact(path: Path, manifest: Manifest, write: Callable[[Path], None]) -> None:
+    """Have `write` make the file at `path` (atomically), with its manifest beside it.
+
+    The manifest goes first and the file completes it, so that after a kill at any moment there is never a file without
+    its manifest, nor one beside the manifest of another.
+    """
+    path.unlink(missing_ok=True)
+    write_manifest(path, manifest)
+    write(path)
 
 
 def read_manifest(artefact: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from avs.core.artifacts import (
     is_up_to_date,
     read_manifest,
     require_path,
+    write_artefact,
     write_manifest,
 )
 from avs.core.errors import AvsError, ChangedInputsError, FormatError
@@ -66,6 +67,23 @@ def test_up_to_date_changed_and_forced(tmp_path: Path) -> None:
         is_up_to_date(path, other, force=False)
     assert caught.value.got == "changed: config.k"
     assert not is_up_to_date(path, other, force=True)
+
+
+@pytest.mark.parametrize("standing", [False, True])
+def test_a_kill_while_a_file_is_written_leaves_nothing_that_blocks_the_next_try(tmp_path: Path, standing: bool) -> None:
+    path, manifest = tmp_path / "x.trec", Manifest("ranked-lists", {"k": 10})
+    if standing:
+        write_artefact(path, Manifest("ranked-lists", {"k": 5}), lambda p: p.write_text("older") and None)
+
+    def killed(p: Path) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_artefact(path, manifest, killed)
+    assert not is_up_to_date(path, manifest, force=False)
+    write_artefact(path, manifest, lambda p: p.write_text("list") and None)
+    assert is_up_to_date(path, manifest, force=False)
+    assert path.read_text() == "list"
 
 
 def test_a_manifest_says_what_made_it_and_survives_json(tmp_path: Path) -> None:
