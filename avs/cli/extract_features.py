@@ -11,7 +11,7 @@ import json as json_
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,37 +21,54 @@ if TYPE_CHECKING:
     from avs.core.progress import Reporter
     from avs.core.shots import ShotTable
     from avs.core.store import FeatureStore
+    from avs.features.recipe import Recipe
 
 EXAMPLES = """
 avs extract-features --videos videos/ --shots shots.tsv --model clip-vit-b32 -o features/
 avs extract-features --videos videos/ --shots shots.tsv --model mini-clip --model mini-blip --level frame -o features/
 avs extract-features --videos videos/ --shots shots.tsv --model clip --weights ./my-clip --device cuda -o features/
+avs extract-features --videos videos/ --shots shots.tsv --config configs/features/mini.yaml -o features/
 """
 
-INPUTS, MODEL, OUTPUT = "Inputs", "Model", "Output"
+INPUTS, MODEL, SAMPLING, OUTPUT = "Inputs", "Model", "Sampling", "Output"
 
 
 def command(
     videos: Annotated[Path, typer.Option(help="Folder of video files named by video id.", rich_help_panel=INPUTS)],
     shots: Annotated[Path, typer.Option(help="Shot table, as `avs shots` writes it.", rich_help_panel=INPUTS)],
-    model: Annotated[
-        list[str], typer.Option(help="Encoder of the catalog (docs/features.md); repeatable.", rich_help_panel=MODEL)
-    ],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for the stores: OUTPUT/MODEL/LEVEL.", rich_help_panel=OUTPUT)
     ],
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="Encoder of the catalog (docs/features.md); repeatable.", rich_help_panel=MODEL),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="YAML instead of the options of Model and Sampling, --level and --store-dtype (configs/features/).",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
     video_ids: Annotated[
         str, typer.Option(help="stem: 00123.mp4 is video 00123; name: it is 00123-mp4.", rich_help_panel=INPUTS)
     ] = "stem",
     policy: Annotated[
-        str, typer.Option(help="Frames of a shot: interval, uniform, head, tail or middle.", rich_help_panel=INPUTS)
-    ] = "interval",
+        str | None,
+        typer.Option(
+            help="Frames of a shot: interval (default), uniform, head, tail or middle.", rich_help_panel=SAMPLING
+        ),
+    ] = None,
     interval: Annotated[
-        float, typer.Option(help="Seconds between frames (interval, head, tail).", rich_help_panel=INPUTS)
-    ] = 0.5,
+        float | None,
+        typer.Option(help="Seconds between frames (interval, head, tail); default 0.5.", rich_help_panel=SAMPLING),
+    ] = None,
     frames: Annotated[
         int | None,
-        typer.Option(help="Frames a shot (uniform, head, tail); at most (interval).", rich_help_panel=INPUTS),
+        typer.Option(
+            help="Frames a shot (uniform, head, tail); for interval at most so many, default 120.",
+            rich_help_panel=SAMPLING,
+        ),
     ] = None,
     weights: Annotated[
         list[str] | None,
@@ -68,12 +85,15 @@ def command(
         ),
     ] = None,
     compute_dtype: Annotated[
-        str, typer.Option(help="float32, bfloat16, or float16 (CUDA only).", rich_help_panel=MODEL)
-    ] = "float32",
+        str | None,
+        typer.Option(help="float32 (default), bfloat16, or float16 (CUDA only).", rich_help_panel=MODEL),
+    ] = None,
     level: Annotated[
         list[str] | None, typer.Option(help="shot (default) or frame; repeatable.", rich_help_panel=OUTPUT)
     ] = None,
-    store_dtype: Annotated[str, typer.Option(help="float16 or float32.", rich_help_panel=OUTPUT)] = "float16",
+    store_dtype: Annotated[
+        str | None, typer.Option(help="float16 (default) or float32.", rich_help_panel=OUTPUT)
+    ] = None,
     max_failed: Annotated[
         float,
         typer.Option(help="Share of shots (0..1) that may fail; above it the exit code is 1.", rich_help_panel=OUTPUT),
@@ -105,28 +125,59 @@ def command(
     from avs.video.sampling import Sampling
 
     reporter, start = Reporter(quiet=quiet), time.monotonic()
-    levels = level or ["shot"]
-    _require(levels, ("shot", "frame"), "level")
-    _require([store_dtype], ("float16", "float32"), "store dtype")
     _require([video_ids], ("stem", "name"), "form of video ids")
-    checkpoints, poolings = _per_model(model, weights, "--weights"), _per_model(model, pooling, "--pooling")
-    sampling = Sampling(policy, interval_s=interval, frames=frames)
+    recipe = _recipe(
+        config,
+        {"model": model, "weights": weights, "pooling": pooling, "level": level, "compute_dtype": compute_dtype,
+         "store_dtype": store_dtype, "policy": policy, "interval": interval, "frames": frames},
+    )  # fmt: skip
+    sampling = Sampling(**recipe.sampling.model_dump())
     paths = find_videos(videos, ids=video_ids)  # type: ignore[arg-type]
     table = read_shot_table(require_path(shots, what="shot table"))
     _require_videos(table, paths, videos, reporter)
     planned = plan_stores(
         output,
-        [Encoder(name, checkpoints.get(name), poolings.get(name)) for name in model],
-        levels=levels,  # type: ignore[arg-type]
+        [Encoder(**encoder.model_dump()) for encoder in recipe.encoders],
+        levels=recipe.levels,
         sampling=asdict(sampling) | {"decoder": "PyAV"},
         inputs={"shots": fingerprint_input(shots), "videos": _fingerprint_videos(table, paths)},
-        compute_dtype=compute_dtype,
-        store_dtype=store_dtype,
+        compute_dtype=recipe.compute_dtype,
+        store_dtype=recipe.store_dtype,
     )
     source, runtime = VideoFolder(paths, sampling), {"batch_size": batch_size, "workers": workers}
     stores = make_stores(planned, table, source, force=force, device=device, reporter=reporter, **runtime)
     _report(stores, reporter, json=json, seconds=time.monotonic() - start)
     require_few_failures(stores, max_failed)
+
+
+def _recipe(config: Path | None, options: Mapping[str, Any]) -> Recipe:
+    """What to extract: from the YAML file, or from the options that were given; never from both."""
+    from avs.core.config import load_config
+    from avs.core.errors import ConfigError
+    from avs.features.recipe import Recipe
+
+    given = {name: value for name, value in options.items() if value is not None}
+    if config is not None:
+        if given:
+            names = ", ".join("--" + name.replace("_", "-") for name in given)
+            raise ConfigError("--config stands instead of these options", got=names, next_step="put them into the file")
+        return load_config(config, Recipe)
+    models = given.get("model")
+    if not models:
+        raise ConfigError("no encoder was asked for", next_step="give --model NAME, or --config FILE")
+    _require(given.get("level", ()), ("shot", "frame"), "level")
+    _require([given.get("store_dtype", "float16")], ("float16", "float32"), "store dtype")
+    _require([given.get("compute_dtype", "float32")], ("float32", "bfloat16", "float16"), "compute dtype")
+    checkpoints = _per_model(models, options["weights"], "--weights")
+    poolings = _per_model(models, options["pooling"], "--pooling")
+    encoders = [{"model": m, "weights": checkpoints.get(m), "pooling": poolings.get(m)} for m in models]
+    sampling = {"policy": "policy", "interval": "interval_s", "frames": "frames"}
+    settings = {"levels": given.get("level"), **{k: given.get(k) for k in ("compute_dtype", "store_dtype")}}
+    return Recipe(
+        encoders=encoders,
+        sampling={key: given[name] for name, key in sampling.items() if name in given},
+        **{key: value for key, value in settings.items() if value is not None},
+    )
 
 
 def _report(stores: Sequence[FeatureStore], reporter: Reporter, *, json: bool, seconds: float) -> None:

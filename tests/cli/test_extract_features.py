@@ -184,3 +184,22 @@ def test_help_does_not_load_torch() -> None:
     assert (
         subprocess.run([sys.executable, "-c", code, "extract-features", "--help"], capture_output=True).returncode == 0
     )
+
+
+def test_a_config_stands_for_the_options_and_is_checked_before_work_starts(
+    collection: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "recipe.yaml"
+    config.write_text(f"encoders:\n  - {{model: clip, weights: {collection / 'clip'}}}\nsampling: {{interval_s: 1.0}}\n")
+    words = ["extract-features", "--videos", str(collection / "videos"), "--shots", str(collection / "shots.tsv")]
+    words += ["--workers", "0", "--quiet", "-o", str(tmp_path / "out")]
+    assert main([*words, "--config", str(config), "--level", "frame"]) == 2
+    assert "--config stands instead of these options\n  got:    --level\n" in capsys.readouterr().err
+    config.write_text("encoders:\n  - {model: clip, wieghts: x}\nlevles: [shot]\n")
+    assert main([*words, "--config", str(config)]) == 2
+    message = capsys.readouterr().err
+    assert f"config {config}: 2 problems" in message
+    assert f"{config}:2: encoders.0.wieghts: unknown key" in message
+    assert f'{config}:3: levles: unknown key; did you mean "levels"?' in message
+    assert main(words) == 2
+    assert "no encoder was asked for" in capsys.readouterr().err

@@ -1,0 +1,36 @@
+"""What decides the numbers of a set of feature stores: encoders, levels, sampling, precision; from options or YAML."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class EncoderRecipe(BaseModel):
+    """An encoder of the catalog, as `avs.features.embedder.load_embedder` takes it."""
+
+    model_config = ConfigDict(extra="forbid")
+    model: str
+    weights: str | None = None
+    pooling: str | None = None
+
+
+class SamplingRecipe(BaseModel):
+    """Which frames of a shot; policies and limits are those of the video stage."""
+
+    model_config = ConfigDict(extra="forbid")
+    policy: str = "interval"
+    interval_s: float = 0.5
+    frames: int | None = None
+
+
+class Recipe(BaseModel):
+    """A set of feature stores. Device, batch size and workers are not in it: they do not decide what comes out."""
+
+    model_config = ConfigDict(extra="forbid")
+    encoders: list[EncoderRecipe] = Field(min_length=1)
+    levels: list[Literal["shot", "frame"]] = ["shot"]
+    sampling: SamplingRecipe = SamplingRecipe()
+    compute_dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    store_dtype: Literal["float16", "float32"] = "float16"
