@@ -140,11 +140,14 @@ def generate_collection(
     _write_videos(paths.videos, videos, workers=workers, reporter=reporter or Reporter())
     _write_shots(paths, videos)
     scenes = scenes_by_shot(videos)
-    if split == "test":
-        _write_topics(paths)
-        _write_judgments(paths, scenes, seed=seed)
-    else:
-        _write_captions(paths, scenes, seed=seed)
+    if paths.captions:
+        _write_captions(paths.captions, scenes, seed=seed)
+    if paths.topics and paths.narratives and paths.topic_tags:
+        _write_topics(paths.topics, paths.narratives, paths.topic_tags)
+    if paths.qrels and paths.qrels_full:
+        full = full_judgments(scenes, MINI_TOPICS)
+        write_qrels(full, paths.qrels_full)
+        write_qrels(pooled_judgments(full, scenes, MINI_TOPICS, seed=seed), paths.qrels)
     counts = {"videos": len(videos), "shots": shots}
     seconds = round(time.monotonic() - start, 1)
     write_manifest(folder, Manifest("mini-collection", config, counts=counts, seconds=seconds))
@@ -183,27 +186,18 @@ def _write_shots(paths: CollectionPaths, videos: Mapping[str, tuple[Scene, ...]]
         file.writelines(f"{video} {len(scenes)}\n" for video, scenes in videos.items())
 
 
-def _write_topics(paths: CollectionPaths) -> None:
-    assert paths.topics and paths.narratives and paths.topic_tags
-    with atomic_write(paths.topics) as file:
+def _write_topics(topics: Path, narratives: Path, tags: Path) -> None:
+    with atomic_write(topics) as file:
         file.writelines(f"{t.id}  {t.text}\n" for t in MINI_TOPICS)
-    with atomic_write(paths.narratives) as file:
+    with atomic_write(narratives) as file:
         file.writelines(f"{t.id}  {t.narrative}\n" for t in MINI_TOPICS)
-    with atomic_write(paths.topic_tags) as file:
+    with atomic_write(tags) as file:
         json.dump({t.id: list(t.tags) for t in MINI_TOPICS}, file, indent=1)
         file.write("\n")
 
 
-def _write_judgments(paths: CollectionPaths, scenes: Mapping[str, Scene], *, seed: int) -> None:
-    assert paths.qrels and paths.qrels_full
-    full = full_judgments(scenes, MINI_TOPICS)
-    write_qrels(full, paths.qrels_full)
-    write_qrels(pooled_judgments(full, scenes, MINI_TOPICS, seed=seed), paths.qrels)
-
-
-def _write_captions(paths: CollectionPaths, scenes: Mapping[str, Scene], *, seed: int) -> None:
-    assert paths.captions
-    with atomic_write(paths.captions) as file:
+def _write_captions(path: Path, scenes: Mapping[str, Scene], *, seed: int) -> None:
+    with atomic_write(path) as file:
         for shot, scene in scenes.items():
             rng = np.random.default_rng([STREAMS["train"], seed, scene.look, 1])
             file.writelines(f"{shot}#{k} {caption(scene, rng)}\n" for k in range(CAPTIONS_PER_SHOT))

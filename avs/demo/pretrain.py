@@ -122,12 +122,16 @@ def mean_vectors(vectors: torch.Tensor) -> torch.Tensor:
 class Trainer:
     """The state of one pre-training."""
 
-    def __init__(self, name: str, frames: Frames, *, seed: int, steps: int, batch: int) -> None:
+    def __init__(
+        self, name: str, frames: Frames, *, seed: int, steps: int, batch: int, clip: Path | None = None
+    ) -> None:
         torch.manual_seed(seed)
         self.diet, self.frames, self.batch, self.steps = DIETS[name], frames, batch, steps
         self.rng = np.random.default_rng([seed, 7])
         sample, _ = draw_captions(frames, self.rng.integers(0, len(frames.scenes), 20000), self.diet, self.rng)
         self.encoder = ENCODERS[name](small_models.words_of(sample), sample)
+        if clip is not None:
+            small_models.start_from_clip(self.encoder, clip)
         self.image_reader = nn.Linear(128, READINGS)
         self.text_reader = nn.Linear(128, READINGS)
         self.patch_reader = nn.Linear(128, sum(_PATCH_SIZES))
@@ -235,14 +239,20 @@ def _reading_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return binary_cross_entropy_with_logits(logits.float(), targets, reduction="sum") / len(targets)
 
 
-def pretrain(name: str, out: Path, *, seed: int, steps: int, batch: int, frames: int, threads: int) -> None:
-    """Train one encoder and write it to `out`, with `training.json`: settings, loss curve and times."""
+def pretrain(
+    name: str, out: Path, *, seed: int, steps: int, batch: int, frames: int, threads: int, clip: Path | None = None
+) -> None:
+    """Train one encoder and write it to `out`, with `training.json`: settings, loss curve and times.
+
+    Args:
+        clip: folder of a trained small CLIP whose vision tower a BLIP or BLIP-2 starts from.
+    """
     torch.set_num_threads(threads)
     start = time.monotonic()
     crop = name == "clip"
     seen = render_frames(frames, seed=seed, size=IMAGE_SIZE, crop=crop, favourites=DIETS[name].favourites, workers=2)
     rendered_s = time.monotonic() - start
-    trainer = Trainer(name, seen, seed=seed, steps=steps, batch=batch)
+    trainer = Trainer(name, seen, seed=seed, steps=steps, batch=batch, clip=clip)
     curve = []
     for number in range(steps):
         figures = trainer.step(number)
@@ -256,6 +266,7 @@ def pretrain(name: str, out: Path, *, seed: int, steps: int, batch: int, frames:
             print(json.dumps(curve[-1]), file=sys.stderr, flush=True)
     small_models.save(trainer.encoder, out)
     settings = {"encoder": name, "seed": seed, "steps": steps, "batch": batch, "frames": frames, "threads": threads}
+    settings["started_from"] = clip.name if clip else None
     log = settings | {"render_s": round(rendered_s, 1), "seconds": round(time.monotonic() - start, 1), "curve": curve}
     (out / "training.json").write_text(json.dumps(log, indent=1) + "\n")
 
@@ -268,17 +279,11 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--batch", type=int, default=128, help="frames a step")
     parser.add_argument("--frames", type=int, default=32000, help="frames to render")
+    parser.add_argument("--clip", type=Path, help="start from the vision tower of this small CLIP (blip, blip2)")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
-    pretrain(
-        args.encoder,
-        args.out,
-        seed=args.seed,
-        steps=args.steps,
-        batch=args.batch,
-        frames=args.frames,
-        threads=args.threads,
-    )
+    options = vars(args)
+    pretrain(options.pop("encoder"), options.pop("out"), **options)
 
 
 if __name__ == "__main__":

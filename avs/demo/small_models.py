@@ -146,6 +146,40 @@ def _place(embedding: torch.Tensor) -> None:
         embedding.view(-1, _WIDTH)[1:] = 0.3 * torch.cat([rows, columns], dim=2).reshape(-1, _WIDTH)
 
 
+@torch.no_grad()
+def start_from_clip(encoder: SmallBlip | SmallBlip2, clip: Path) -> None:
+    """Give `encoder` the vision tower of a trained small CLIP to start from.
+
+    CLIP normalises its embeddings before the first layer and the others do not: that normalisation is folded into the
+    embeddings with the mean deviation of the positions' embeddings in place of each one's own.
+    """
+    from transformers import CLIPModel
+
+    source = CLIPModel.from_pretrained(clip, local_files_only=True, dtype=torch.float32).vision_model
+    target, norm = encoder.model.vision_model, source.pre_layrnorm
+    weights = source.embeddings.patch_embedding.weight  # (W, 3, P, P)
+    positions = source.embeddings.position_embedding.weight  # (1 + patches, W)
+    # pixels have about unit variance, and those of a patch are nearly alike
+    spread = (positions.var(1).mean() + weights.sum((2, 3)).sum(1).var()).sqrt()
+    gain = norm.weight / spread
+    target.embeddings.patch_embedding.weight.copy_((weights - weights.mean(0)) * gain[:, None, None, None])
+    target.embeddings.patch_embedding.bias.zero_()
+    centred = positions - positions.mean(1, keepdim=True)
+    target.embeddings.position_embedding.copy_((centred * gain + norm.bias)[None])
+    token = source.embeddings.class_embedding
+    target.embeddings.class_embedding.copy_(((token - token.mean()) * gain).view_as(target.embeddings.class_embedding))
+    for theirs, ours in zip(source.encoder.layers, target.encoder.layers, strict=True):
+        ours.layer_norm1.load_state_dict(theirs.layer_norm1.state_dict())
+        ours.layer_norm2.load_state_dict(theirs.layer_norm2.state_dict())
+        ours.mlp.load_state_dict(theirs.mlp.state_dict())
+        attention = theirs.self_attn
+        parts = (attention.q_proj, attention.k_proj, attention.v_proj)
+        ours.self_attn.qkv.weight.copy_(torch.cat([part.weight for part in parts]))
+        ours.self_attn.qkv.bias.copy_(torch.cat([part.bias for part in parts]))
+        ours.self_attn.projection.load_state_dict(attention.out_proj.state_dict())
+    target.post_layernorm.load_state_dict(source.post_layernorm.state_dict())
+
+
 def clip_tokenizer(texts: Sequence[str], vocabulary: int = 1000) -> Any:
     """A lower-casing byte-level BPE tokenizer learned from `texts`; any string can be encoded."""
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
