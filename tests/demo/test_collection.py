@@ -93,7 +93,7 @@ def test_master_shots_cover_exactly_the_decoded_frames(made: CollectionPaths) ->
     spans = [(int(first), int(last)) for first, _, last, _ in rows[1:]]
     assert spans[0][0] == 0 and spans[-1][1] == len(frames) - 1
     assert all(after[0] == before[1] + 1 for before, after in zip(spans, spans[1:], strict=False))
-    assert all(float(row[1]) == round(int(row[0]) / FPS, 3) for row in rows[1:])
+    assert all(float(row[1]) == pytest.approx(int(row[0]) / float(FPS)) for row in rows[1:])
     scenes = sample_collection(shots=SHOTS, seed=SEED)[video.stem]
     for (first, last), scene in zip(spans, scenes, strict=True):
         drawn = list(frames_of(scene))
