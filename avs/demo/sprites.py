@@ -79,21 +79,9 @@ def _boat(pen: _Pen) -> None:
 
 def _ball(pen: _Pen) -> None:
     pen.ellipse(0.06, 0.06, 0.94, 0.94)
-    arc = pen.scaled([(0.06, 0.06), (0.94, 0.94)])
-    pen.draw.arc(
-        [arc[0][0] - 0.45 * pen.px, *arc[0][1:], arc[1][0] - 0.45 * pen.px, arc[1][1]],
-        -62,
-        62,
-        fill=pen.edge,
-        width=2 * pen.width,
-    )
-    pen.draw.arc(
-        [arc[0][0] + 0.45 * pen.px, *arc[0][1:], arc[1][0] + 0.45 * pen.px, arc[1][1]],
-        118,
-        242,
-        fill=pen.edge,
-        width=2 * pen.width,
-    )
+    for shift, start in ((-0.45, -62), (0.45, 118)):
+        corners = pen.scaled([(0.06 + shift, 0.06), (0.94 + shift, 0.94)])
+        pen.draw.arc([*corners[0], *corners[1]], start, start + 124, fill=pen.edge, width=2 * pen.width)
 
 
 def _star(pen: _Pen) -> None:
