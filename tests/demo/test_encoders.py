@@ -91,7 +91,7 @@ def test_units_and_dimensions(name: str) -> None:
 def test_case_does_not_matter(name: str) -> None:
     model, tokenizer = load(name)
     lower, upper = encode_texts(name, model, tokenizer, ["a red car", "A Red CAR"])
-    assert torch.equal(lower, upper)
+    assert torch.allclose(lower, upper, atol=1e-5)  # rows of a batch may differ in the last bit
 
 
 @pytest.mark.parametrize("name", NAMES)

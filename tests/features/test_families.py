@@ -115,4 +115,4 @@ def test_captions_are_cleaned_as_in_training() -> None:
 def test_blip_reads_a_caption_the_same_with_and_without_its_full_stop(checkpoints: dict[str, Path]) -> None:
     embedder = load_embedder("blip", weights=checkpoints["blip"])
     plain, pointed = embedder.encode_texts(["the man sits", "The man sits."])
-    np.testing.assert_array_equal(plain, pointed)
+    np.testing.assert_allclose(plain, pointed, atol=1e-6)  # rows of a batch may differ in the last bit
