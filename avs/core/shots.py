@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,7 @@ class Shot:
 
 
 class ShotTable:
-    """The shots of a collection, columnar, in natural order of their ids.
+    """The shots of a collection, columnar, in natural order: by video, then by number.
 
     Args:
         ids: N shot ids, `shot<video>_<n>`.
@@ -49,33 +50,16 @@ class ShotTable:
         starts, ends = np.asarray(start_s, dtype=np.float64), np.asarray(end_s, dtype=np.float64)
         if not len(ids) == len(starts) == len(ends):
             raise FormatError("columns of a shot table differ in length", got=(len(ids), len(starts), len(ends)))
-        order = sorted(range(len(ids)), key=lambda i: natural_key(ids[i]))
+        videos, numbers = _checked(ids, starts, ends)
+        video_key = {video: natural_key(video) for video in set(videos)}  # thousands of videos, millions of shots
+        order = sorted(range(len(ids)), key=lambda i: (video_key[videos[i]], numbers[i]))
         self.ids: tuple[str, ...] = tuple(ids[i] for i in order)
+        self.videos: tuple[str, ...] = tuple(videos[i] for i in order)
         self.start_s, self.end_s = starts[order], ends[order]
         self._row = {shot: row for row, shot in enumerate(self.ids)}
-        self._check()
-        self.videos: tuple[str, ...] = tuple(parse_shot_id(shot).video for shot in self.ids)
         self._video_rows: dict[str, list[int]] = {}
         for row, video in enumerate(self.videos):
             self._video_rows.setdefault(video, []).append(row)
-
-    def _check(self) -> None:
-        problems = Problems("shot table")
-        if not self.ids:
-            problems.add("table", "holds no shots")
-        if len(self._row) < len(self.ids):
-            for before, after in zip(self.ids, self.ids[1:], strict=False):
-                if before == after:
-                    problems.add(after, "stands twice")
-        for shot in self.ids:
-            try:
-                parse_shot_id(shot)
-            except FormatError as error:
-                problems.add(shot, str(error.what))
-        good = (self.start_s >= 0) & (self.start_s < self.end_s)  # NaN compares false, so it is caught too
-        for row in np.flatnonzero(~good):
-            problems.add(self.ids[row], f"start {self.start_s[row]} s must be >= 0 and before end {self.end_s[row]} s")
-        problems.raise_if_any(FormatError)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -118,6 +102,31 @@ class ShotTable:
     def fingerprint(self) -> str:
         """sha256 of the ids in order: two stores fit together when it is the same."""
         return ids_fingerprint(self.ids)
+
+
+def _checked(ids: Sequence[str], starts: np.ndarray, ends: np.ndarray) -> tuple[list[str], list[int]]:
+    """Video and number of every shot, when all ids and times can be used."""
+    problems = Problems("shot table")
+    if not ids:
+        problems.add("table", "holds no shots")
+    videos, numbers = [], []
+    for shot in ids:
+        try:
+            video, number = parse_shot_id(shot)
+        except FormatError as error:
+            problems.add(shot, error.what)
+            continue
+        videos.append(video)
+        numbers.append(number)
+    if len(set(ids)) < len(ids):
+        for shot, times in Counter(ids).items():
+            if times > 1:
+                problems.add(shot, "stands twice" if times == 2 else f"stands {times} times")
+    good = (starts >= 0) & (starts < ends)  # NaN compares false, so it is caught too
+    for row in np.flatnonzero(~good):
+        problems.add(ids[int(row)], f"start {starts[row]} s must be >= 0 and before end {ends[row]} s")
+    problems.raise_if_any(FormatError)
+    return videos, numbers
 
 
 def ids_fingerprint(ids: Sequence[str]) -> str:

@@ -190,7 +190,9 @@ def test_a_config_stands_for_the_options_and_is_checked_before_work_starts(
     collection: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = tmp_path / "recipe.yaml"
-    config.write_text(f"encoders:\n  - {{model: clip, weights: {collection / 'clip'}}}\nsampling: {{interval_s: 1.0}}\n")
+    config.write_text(
+        f"encoders:\n  - {{model: clip, weights: {collection / 'clip'}}}\nsampling: {{interval_s: 1.0}}\n"
+    )
     words = ["extract-features", "--videos", str(collection / "videos"), "--shots", str(collection / "shots.tsv")]
     words += ["--workers", "0", "--quiet", "-o", str(tmp_path / "out")]
     assert main([*words, "--config", str(config), "--level", "frame"]) == 2
