@@ -30,6 +30,7 @@ avs demo --videos my-videos --topics my-topics.txt -o my-demo
 MODELS = ("mini-clip", "mini-blip", "mini-blip2")
 OWN_TOPICS = "1  a person outdoors\n2  a car on a street\n3  an animal\n4  a flower\n5  a green tree\n"
 WORKERS = 2
+TOLERANT = ("--max-failed", 0.5)  # a few broken files among your own are no reason to show nothing
 INPUTS, OUTPUT = "Inputs", "Output"
 
 
@@ -107,8 +108,8 @@ class _Demo:
         stems = [path.stem for path in find_videos(videos, ids="name").values()]
         ids = "stem" if len(set(stems)) == len(stems) else "name"
         table = self.folder / "shots.tsv"
-        self.run("shots", "--videos", videos, "--video-ids", ids, "-o", table, "--workers", self.workers)
-        lists = self.extract_and_search(videos, table, topics, "--video-ids", ids)
+        self.run("shots", "--videos", videos, "--video-ids", ids, "-o", table, "--workers", self.workers, *TOLERANT)
+        lists = self.extract_and_search(videos, table, topics, "--video-ids", ids, *TOLERANT)
         runs = self.make_runs(lists, topics, "custom", table)
         self.run("check-run", *runs.values(), "--edition", "custom", "--shots", table, "--topics", topics)
         return self.report(runs, self.gallery(MODELS[0], lists, topics, table, videos, None, ids=ids), {})
@@ -128,12 +129,12 @@ class _Demo:
         if code:
             raise SystemExit(code)
 
-    def extract_and_search(self, videos: Path, table: Path, topics: Path, *ids: str) -> dict[str, Path]:
+    def extract_and_search(self, videos: Path, table: Path, topics: Path, *options: object) -> dict[str, Path]:
         """Encoder -> its ranked lists. Videos are decoded once for all encoders."""
         features, lists = self.folder / "features", {model: self.folder / "lists" / f"{model}.trec" for model in MODELS}
         models = [word for model in MODELS for word in ("--model", model)]
         self.run(
-            "extract-features", "--videos", videos, *ids, "--shots", table, *models,
+            "extract-features", "--videos", videos, *options, "--shots", table, *models,
             "-o", features, "--workers", self.workers,
         )  # fmt: skip
         for model, path in lists.items():
