@@ -92,7 +92,8 @@ def _report(verb: str, error: AvsError | OSError, *, debug: bool) -> int:
         print(f"avs {verb}: {error}", file=sys.stderr)
         return error.exit_code
     if isinstance(error, (FileNotFoundError, IsADirectoryError, NotADirectoryError)):
-        print(f"avs {verb}: {error.strerror}\n  where:  {error.filename}", file=sys.stderr)
+        wanted = "\n  wanted: a file" if isinstance(error, IsADirectoryError) else ""
+        print(f"avs {verb}: {error.strerror}\n  where:  {error.filename}{wanted}", file=sys.stderr)
         return 2
     print(f"avs {verb}: the system refused: {error}", file=sys.stderr)
     return 3

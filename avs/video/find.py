@@ -29,7 +29,8 @@ def find_videos(folder: Path, *, ids: VideoIds = "stem") -> Mapping[str, Path]:
         VideoError: there is no video; says what was looked for and what there is.
         FormatError: two files get one id, or an id cannot stand in a shot id; all of them at once.
     """
-    require_path(folder, what="video folder")
+    if not require_path(folder, what="video folder").is_dir():
+        raise VideoError("not a folder of videos", where=folder, got="a file", next_step="give the folder it lies in")
     files = sorted(path for path in Path(folder).rglob("*") if path.is_file() and not path.name.startswith("."))
     videos = [path for path in files if path.suffix.lower() in VIDEO_SUFFIXES]
     if not videos:

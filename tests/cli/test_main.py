@@ -75,3 +75,8 @@ def test_an_interrupt_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys:
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--version"]) == 0
     assert re.fullmatch(r"\d+\.\d+\S*\n", capsys.readouterr().out)
+
+
+def test_a_folder_in_place_of_a_file(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_with(monkeypatch, IsADirectoryError(21, "Is a directory", "runs")) == 2
+    assert capsys.readouterr().err == "avs info: Is a directory\n  where:  runs\n  wanted: a file\n"

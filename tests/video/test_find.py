@@ -60,3 +60,9 @@ def test_names_that_cannot_be_ids_are_all_named(tmp_path: Path) -> None:
     assert "3 problems" in str(caught.value)
     assert '"my film" cannot be a video id' in str(caught.value)
     assert "--video-ids" not in str(caught.value)
+
+
+def test_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").touch()
+    with pytest.raises(VideoError, match="not a folder of videos"):
+        find_videos(tmp_path / "a.mp4")
