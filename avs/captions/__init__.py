@@ -1,0 +1,1 @@
+"""Captioned collections: the files they are published in, read into one form."""

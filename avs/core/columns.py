@@ -1,0 +1,106 @@
+"""Columns: one feature of many videos or texts, of which any rows can be taken as a batch.
+
+A video's CLIP vector, a sentence's bag of words, the frames of a shot and the words of a sentence all come as one of
+these, so whatever batches rows need not know which.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VectorColumn:
+    """A vector a row.
+
+    Attributes:
+        values: (N, D) of any float type, possibly memory-mapped.
+    """
+
+    values: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def dim(self) -> int:
+        return int(self.values.shape[1])
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """(B, D) float32."""
+        taken: np.ndarray = self.values[rows].astype(np.float32)
+        return taken
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SparseColumn:
+    """A vector a row, of which few values are not zero: a CSR matrix.
+
+    Attributes:
+        offsets: (N+1,) int64; the values of row i stand at offsets[i]:offsets[i+1].
+        indices: (M,) int64 which value it is, once a row.
+        values: (M,) float32.
+        dim: length of a vector.
+    """
+
+    offsets: np.ndarray
+    indices: np.ndarray
+    values: np.ndarray
+    dim: int
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """(B, D) float32, dense."""
+        where, lengths = _positions(self.offsets, rows, None)
+        dense = np.zeros((len(rows), self.dim), dtype=np.float32)
+        dense[np.repeat(np.arange(len(rows)), lengths), self.indices[where]] = self.values[where]
+        return dense
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SequenceColumn:
+    """A sequence a row: the frames of a shot, or the words of a sentence.
+
+    Attributes:
+        values: (M, D) float vectors, or (M,) integer tokens, possibly memory-mapped.
+        offsets: (N+1,) int64; row i is values[offsets[i]:offsets[i+1]], never empty.
+        limit: the first so many values of a row count; None: all of them.
+    """
+
+    values: np.ndarray
+    offsets: np.ndarray
+    limit: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector; of tokens 1."""
+        return int(self.values.shape[1]) if self.values.ndim == 2 else 1
+
+    def take(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(B, L, D) float32 or (B, L) int64, zero after a row's end, and (B,) int64 lengths; L is the longest."""
+        where, lengths = _positions(self.offsets, rows, self.limit)
+        kind = np.float32 if self.values.ndim == 2 else np.int64
+        padded = np.zeros((len(rows), int(lengths.max(initial=0)), *self.values.shape[1:]), dtype=kind)
+        padded[np.arange(padded.shape[1]) < lengths[:, None]] = self.values[where]
+        return padded, lengths
+
+
+Column = VectorColumn | SparseColumn | SequenceColumn
+
+
+def _positions(offsets: np.ndarray, rows: np.ndarray, limit: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Where the values of `rows` stand, one row after another, and the (B,) lengths of the rows."""
+    starts = offsets[rows]
+    lengths = offsets[np.asarray(rows) + 1] - starts
+    if limit is not None:
+        lengths = np.minimum(lengths, limit)
+    ends = np.cumsum(lengths)
+    within = np.arange(int(ends[-1]) if len(ends) else 0) - np.repeat(ends - lengths, lengths)
+    return np.repeat(starts, lengths) + within, lengths

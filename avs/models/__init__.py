@@ -1,0 +1,1 @@
+"""Retrieval models: what they compute, and nothing of files, options or training."""

@@ -1,0 +1,280 @@
+"""LAFF: lightweight attentional feature fusion (Hu et al., ECCV 2022, arXiv 2112.01832).
+
+A block transforms k features into one space and adds them up with weights that attention gives:
+
+    g_i = tanh(W_i f_i + b_i)        a = softmax_i(u . g_i + c)        e = l2(sum_i a_i g_i)
+
+Paired blocks, h for videos and h for texts, span h common spaces; a similarity is the mean of the h cosines.
+LAFF-ml lets a frame-level block (FrameLaff) make a video-level feature out of frames first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from avs.models.batch import Batch, Sequences
+from avs.models.losses import Direction, Reduction, different_videos, margin_ranking_loss
+from avs.models.text_encoders import Tokens, encode_tokens, make_token_encoders
+
+
+@dataclass(frozen=True, slots=True)
+class LaffConfig:
+    """A LAFF. Features are named; their order does not matter to what is computed.
+
+    Attributes:
+        video: name -> dimension of the video-level features.
+        video_frames: name -> dimension of frame-level features, each pooled by a FrameLaff (LAFF-ml).
+        text: name -> dimension of the text features that come as vectors.
+        text_tokens: name -> encoder of those that come as words and are trained with the model.
+        heads: h, the number of common spaces.
+        head_dim: d, the dimension of each.
+        dropout: after the tanh.
+        batch_norm: after the dropout; off in the authors' LAFF, on in their LAFF-ml.
+        no_transform: features of dimension `head_dim` that every head sees as they are, through batch
+            normalisation alone (the authors' treatment of fine-tuned CLIP, on both sides).
+        with_ave: add r times the plain mean of the g_i, r falling from 0.8 by 0.2 an epoch to 0.
+        margin, direction, reduction: of the loss.
+        loss_per_head: the losses of the heads are added; otherwise one loss of the mean similarity.
+        legacy: do as the authors' code where it differs from what it means to do: other captions of the same video
+            are negatives; frames of a batch are cut to the length of its first video; a feature that is zero in a
+            whole training batch is replaced by noise.
+    """
+
+    video: Mapping[str, int]
+    text: Mapping[str, int]
+    video_frames: Mapping[str, int] = field(default_factory=dict)
+    text_tokens: Mapping[str, Tokens] = field(default_factory=dict)
+    heads: int = 8
+    head_dim: int = 512
+    dropout: float = 0.2
+    batch_norm: bool = False
+    no_transform: tuple[str, ...] = ()
+    with_ave: bool = False
+    margin: float = 0.2
+    direction: Direction = "t2v"
+    reduction: Reduction = "sum"
+    loss_per_head: bool = True
+    legacy: bool = False
+
+
+class BatchNorm(nn.BatchNorm1d):
+    """Batch normalisation that takes a single training row, which has no variance, with the running statistics."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if self.training and len(input) == 1:
+            return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        return super().forward(input)
+
+
+class Transform(nn.Module):
+    """A feature into all heads at once: linear, tanh, dropout, and batch normalisation if asked for.
+
+    Weights start Xavier-uniform, biases zero. (W2VV++ normalises before the tanh and drops out last.)
+    """
+
+    def __init__(self, dim: int, width: int, *, dropout: float, batch_norm: bool) -> None:
+        super().__init__()
+        self.linear = nn.Linear(dim, width)
+        self.dropout = nn.Dropout(dropout)
+        self.norm = BatchNorm(width) if batch_norm else nn.Identity()
+        nn.init.xavier_uniform_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, feature: Tensor) -> Tensor:
+        """(B, H*d) of (B, D)."""
+        return self.norm(self.dropout(torch.tanh(self.linear(feature))))
+
+
+class Tile(nn.Module):
+    """A feature of the heads' own dimension, given to each of them through batch normalisation alone."""
+
+    def __init__(self, heads: int, head_dim: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = BatchNorm(heads * head_dim)
+
+    def forward(self, feature: Tensor) -> Tensor:
+        """(B, H*d) of (B, d)."""
+        return self.norm(feature.repeat(1, self.heads))
+
+
+class Laff(nn.Module):
+    """One side's h blocks over the same k features.
+
+    Args:
+        dims: name -> dimension of each feature.
+        heads, head_dim, dropout, batch_norm, no_transform, with_ave: as of LaffConfig.
+    """
+
+    def __init__(
+        self,
+        dims: Mapping[str, int],
+        *,
+        heads: int = 8,
+        head_dim: int = 512,
+        dropout: float = 0.2,
+        batch_norm: bool = False,
+        no_transform: Sequence[str] = (),
+        with_ave: bool = False,
+    ) -> None:
+        super().__init__()
+        self.names, self.heads, self.head_dim = tuple(dims), heads, head_dim
+        self.transforms = nn.ModuleList(
+            Tile(heads, head_dim)
+            if name in no_transform
+            else Transform(dim, heads * head_dim, dropout=dropout, batch_norm=batch_norm)
+            for name, dim in dims.items()
+        )
+        self.attention = nn.Parameter(torch.empty(heads, head_dim))  # u of every head
+        self.attention_bias = nn.Parameter(torch.zeros(heads))  # c: it cancels in the softmax, but the authors have it
+        nn.init.uniform_(self.attention, -(head_dim**-0.5), head_dim**-0.5)
+        self.with_ave, self.average_weight = with_ave, 0.0
+
+    def start_epoch(self, epoch: int) -> None:
+        """Set r of `with_ave` for the 0-based epoch."""
+        self.average_weight = max(0.8 - 0.2 * epoch, 0.0) if self.with_ave else 0.0
+
+    def forward(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
+        """(B, H, d) unit vectors of (B, D_i) features. Those not `present` in a row take no part in it."""
+        moved = self._transformed(features, present)
+        shares = self._attention(moved, present)
+        if self.average_weight:
+            shares = shares + self.average_weight * (shares > 0)
+        fused = torch.einsum("bhk,bkhd->bhd", shares, moved)
+        return F.normalize(fused, dim=-1)
+
+    def weights(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
+        """(B, H, k) attention over the features in the order of `names`; a row and head add up to 1."""
+        return self._attention(self._transformed(features, present), present)
+
+    def _transformed(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
+        """(B, k, H, d) of all features; zeros where one is not present."""
+        columns = []
+        for name, transform in zip(self.names, self.transforms, strict=True):
+            there = present.get(name)
+            if there is None:
+                moved = transform(features[name])
+            else:  # the others must not enter the statistics of a batch normalisation either
+                some = transform(features[name][there])
+                moved = some.new_zeros(len(there), some.shape[1]).index_put((there,), some)
+            columns.append(moved.unflatten(1, (self.heads, self.head_dim)))
+        return torch.stack(columns, dim=1)
+
+    def _attention(self, moved: Tensor, present: Mapping[str, Tensor]) -> Tensor:
+        logits = torch.einsum("bkhd,hd->bhk", moved, self.attention) + self.attention_bias[:, None]
+        for place, name in enumerate(self.names):
+            if name in present:
+                logits[:, :, place] = logits[:, :, place].masked_fill(~present[name][:, None], float("-inf"))
+        return logits.softmax(dim=2)
+
+
+class FrameLaff(nn.Module):
+    """Frames into one vector: attention over the frames as they are, one head, no transform (LAFF-ml).
+
+    Args:
+        dim: of a frame's vector.
+        legacy: cut every video to the length of the batch's first one, as the authors' code does.
+    """
+
+    def __init__(self, dim: int, *, legacy: bool = False) -> None:
+        super().__init__()
+        self.attention, self.legacy = nn.Linear(dim, 1), legacy
+
+    def forward(self, frames: Sequences) -> Tensor:
+        """(B, D) unit vectors of (B, L, D) frames, each over its own length."""
+        mask = frames.mask
+        if self.legacy:
+            mask = mask[:1].expand_as(mask)
+        logits = self.attention(frames.values).squeeze(-1).masked_fill(~mask, float("-inf"))
+        pooled = torch.einsum("bl,bld->bd", logits.softmax(dim=1), frames.values.masked_fill(~mask[..., None], 0.0))
+        return F.normalize(pooled, dim=-1)
+
+
+class LaffModel(nn.Module):
+    """Paired LAFF over videos and texts; with frame-level features, LAFF-ml. A RetrievalModel.
+
+    An embedding is the h unit vectors of the heads, one after another: E = h*d.
+    """
+
+    def __init__(self, config: LaffConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.video_features = (*config.video, *config.video_frames)
+        self.text_features = (*config.text, *config.text_tokens)
+        self.frame_names = tuple(config.video_frames)
+        self.frames = nn.ModuleList(FrameLaff(dim, legacy=config.legacy) for dim in config.video_frames.values())
+        self.tokens = make_token_encoders(config.text_tokens)
+        token_dims = {name: encoder.dim for name, encoder in zip(config.text_tokens, self.tokens, strict=True)}
+        self.video = self._side({**config.video, **config.video_frames})
+        self.text = self._side({**config.text, **token_dims})
+
+    def _side(self, dims: Mapping[str, int]) -> Laff:
+        c = self.config
+        tiled = [name for name in c.no_transform if name in dims]
+        return Laff(
+            dims,
+            heads=c.heads,
+            head_dim=c.head_dim,
+            dropout=c.dropout,
+            batch_norm=c.batch_norm,
+            no_transform=tiled,
+            with_ave=c.with_ave,
+        )
+
+    def start_epoch(self, epoch: int) -> None:
+        """Tell the blocks which 0-based epoch begins."""
+        self.video.start_epoch(epoch)
+        self.text.start_epoch(epoch)
+
+    def embed_videos(self, videos: Batch) -> Tensor:
+        return self.video(self._video_vectors(videos), videos.present).flatten(1)
+
+    def embed_texts(self, texts: Batch) -> Tensor:
+        return self.text(self._text_vectors(texts), texts.present).flatten(1)
+
+    def score(self, texts: Tensor, videos: Tensor) -> Tensor:
+        """(T, B) mean over the heads of the cosines, in [-1, 1]."""
+        return texts @ videos.T / self.config.heads
+
+    def loss(self, texts: Tensor, videos: Tensor, *, video_of: Tensor) -> Tensor:
+        c = self.config
+        if c.loss_per_head:
+            by_head = (-1, c.heads, c.head_dim)
+            scores = torch.einsum("thd,vhd->htv", texts.view(by_head), videos.view(by_head))
+        else:
+            scores = self.score(texts, videos)
+        return margin_ranking_loss(
+            scores,
+            margin=c.margin,
+            direction=c.direction,
+            negatives=None if c.legacy else different_videos(video_of),
+            reduction=c.reduction,
+        )
+
+    def attention(self, batch: Batch, side: str) -> dict[str, Tensor]:
+        """Feature -> (B, H) attention, of a batch of the "video" or the "text" side."""
+        block, vectors = (
+            (self.video, self._video_vectors(batch)) if side == "video" else (self.text, self._text_vectors(batch))
+        )
+        return dict(zip(block.names, block.weights(vectors, batch.present).unbind(2), strict=True))
+
+    def _video_vectors(self, videos: Batch) -> dict[str, Tensor]:
+        vectors = {name: self._noise_for_zeros(videos.vectors[name]) for name in self.config.video}
+        for name, pool in zip(self.frame_names, self.frames, strict=True):
+            vectors[name] = pool(videos.sequences[name])
+        return vectors
+
+    def _text_vectors(self, texts: Batch) -> dict[str, Tensor]:
+        vectors = {name: texts.vectors[name] for name in self.config.text}
+        return vectors | encode_tokens(self.tokens, self.config.text_tokens, texts)
+
+    def _noise_for_zeros(self, feature: Tensor) -> Tensor:
+        """The authors' replacement of a feature that is zero in a whole training batch (legacy)."""
+        if self.config.legacy and self.training and not feature.any():
+            return torch.randn_like(feature)
+        return feature

@@ -1,0 +1,79 @@
+"""Losses over the similarities of a batch of matching texts and videos.
+
+Throughout, `scores` is (B, B): row i is text i against every video, column j is video j, and the diagonal matches.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Direction = Literal["t2v", "v2t", "both"]
+Reduction = Literal["sum", "mean"]
+DIRECTIONS = ("t2v", "v2t", "both")
+REDUCTIONS = ("sum", "mean")
+
+
+def different_videos(video_of: Tensor) -> Tensor:
+    """(B, B) bool: which pairs of rows are negatives, because their videos differ."""
+    return video_of[:, None] != video_of[None, :]
+
+
+def margin_ranking_loss(
+    scores: Tensor,
+    *,
+    margin: float = 0.2,
+    direction: Direction = "t2v",
+    negatives: Tensor | None = None,
+    hardest: bool = True,
+    reduction: Reduction = "sum",
+) -> Tensor:
+    """Hinge loss against the hardest negative (VSE++; "mrl" in W2VV++, Dual Encoding, SEA and LAFF).
+
+    A text that has no negative in the batch costs nothing.
+
+    Args:
+        scores: (B, B), or (S, B, B) for S spaces, whose losses are added.
+        margin: by how much the match must win.
+        direction: "t2v": for each text, against other videos; "v2t": for each video, against other texts; or "both".
+        negatives: (B, B) bool, which pairs may be negatives; None: all off the diagonal, as in the authors' code,
+            where another caption of the same video counts as a negative.
+        hardest: the largest violation alone; otherwise the sum of all.
+        reduction: over the batch. "sum" is the authors' choice; with gradient clipping it is not the same as "mean".
+    """
+    size = scores.shape[-1]
+    if negatives is None:
+        negatives = ~torch.eye(size, dtype=torch.bool, device=scores.device)
+    matches = scores.diagonal(dim1=-2, dim2=-1)  # (..., B)
+    total = scores.new_zeros(())
+    if direction in ("t2v", "both"):
+        total = total + _violations(scores - matches[..., :, None], margin, negatives, hardest).sum()
+    if direction in ("v2t", "both"):
+        across = scores.transpose(-2, -1)
+        total = total + _violations(across - matches[..., :, None], margin, negatives, hardest).sum()
+    return total / size if reduction == "mean" else total
+
+
+def _violations(excess: Tensor, margin: float, negatives: Tensor, hardest: bool) -> Tensor:
+    """(..., B) cost of each row from the (..., B, B) scores above its match."""
+    cost = (margin + excess).clamp(min=0).masked_fill(~negatives, 0.0)
+    return cost.amax(dim=-1) if hardest else cost.sum(dim=-1)
+
+
+def contrastive_loss(scores: Tensor, *, negatives: Tensor | None = None) -> Tensor:
+    """Symmetric cross entropy: the average of both directions (InfoNCE, as CLIP and CLIP4Clip compute it).
+
+    CLIP4Clip's paper adds the two directions; its code, like all others, averages.
+
+    Args:
+        scores: (B, B), already multiplied by the logit scale.
+        negatives: (B, B) bool; pairs that are neither negatives nor on the diagonal are left out of the softmax.
+    """
+    size = len(scores)
+    if negatives is not None:
+        keep = negatives | torch.eye(size, dtype=torch.bool, device=scores.device)
+        scores = scores.masked_fill(~keep, float("-inf"))
+    matches = scores.diagonal()
+    return ((scores.logsumexp(1) - matches).mean() + (scores.logsumexp(0) - matches).mean()) / 2
