@@ -1,0 +1,107 @@
+"""CLIP-straight (Portillo-Quintero, Ortiz-Bayliss, Terashima-Marin, MCPR 2021): frames to a vector, and no training.
+
+The vectors of a video's frames are aggregated, and the cosine with the vector of the text is the score:
+
+    single           A_s: frame 30, about one second in at 30 frames a second
+    mean             A_avg: the mean of the frames, which the authors chose
+    kmeans_minrank   A_k as the paper evaluates it: every query keeps the best of its k ranks, where the i-th ranks the
+                     i-th centroid of every video. Which centroids meet is an accident of k-means, and the best of k is
+                     known only to who has the answer: for comparing with the paper
+    kmeans_maxsim    A_k as the authors' notebook does it: a video scores as its best centroid. One ranking, which a
+                     search can use
+
+Frames, aggregates and texts have length 1 before anything is done with them. The paper takes all frames of a video; a
+store holds what its sampling policy took.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Literal
+
+import numpy as np
+
+from avs.core.errors import ConfigError, DataError
+
+Aggregation = Literal["single", "mean", "kmeans_minrank", "kmeans_maxsim"]
+AGGREGATIONS: tuple[Aggregation, ...] = ("single", "mean", "kmeans_minrank", "kmeans_maxsim")
+SINGLE_FRAME = 29  # column 30 of the paper, which counts from 1
+
+
+def aggregate(videos: Iterable[tuple[str, np.ndarray]], how: Aggregation, *, k: int = 1, seed: int = 0) -> np.ndarray:
+    """(V, K, D) float32 vectors of length 1: one a video, or with k-means its K = k centroids.
+
+    What the paper leaves open is decided so: "single" takes the last frame of a video that has fewer than 30, and a
+    video with fewer than k different frames gives them as its centroids, over and over.
+
+    Args:
+        videos: id and (F, D) frames of each, in time order.
+        how: one of AGGREGATIONS.
+        k: centroids a video; the paper tries 2 to 10.
+        seed: of k-means, which starts anew for every video: its centroids do not depend on the videos before it.
+
+    Raises:
+        ConfigError: no such aggregation, or k below 1.
+        DataError: a video without frames, or a frame or an aggregate whose length is 0 or not finite; names the video.
+    """
+    if how not in AGGREGATIONS or k < 1:
+        raise ConfigError("no such aggregation", got=f"{how}, k={k}", wanted=f"{', '.join(AGGREGATIONS)}; k from 1")
+    prototypes = []
+    for video, frames in videos:
+        if not len(frames):
+            raise DataError("a video without frames", where=video)
+        unit = _unit(frames.astype(np.float64), where=video)
+        if how == "single":
+            chosen = unit[[min(SINGLE_FRAME, len(unit) - 1)]]
+        elif how == "mean":
+            chosen = unit.mean(axis=0, keepdims=True)
+        else:
+            chosen = _centroids(unit, k, seed)
+        prototypes.append(_unit(chosen, where=video).astype(np.float32))
+    return np.stack(prototypes)
+
+
+def score_matrices(texts: np.ndarray, prototypes: np.ndarray, how: Aggregation) -> Iterator[np.ndarray]:
+    """(T, V) float32 cosines of texts and videos: one matrix, but with "kmeans_minrank" K, whose best ranks count.
+
+    Transposed they rank texts for a video.
+
+    Args:
+        texts: (T, D).
+        prototypes: (V, K, D) of `aggregate`.
+        how: as they were aggregated.
+
+    Raises:
+        DataError: a text whose vector has length 0 or is not finite, or is not of the videos' dimensions.
+    """
+    if texts.ndim != 2 or texts.shape[1] != prototypes.shape[2]:
+        raise DataError("texts and videos of different spaces", got=texts.shape, wanted=f"(T, {prototypes.shape[2]})")
+    queries = _unit(texts.astype(np.float32), where="the texts")
+    products = (queries @ prototypes[:, i].T for i in range(prototypes.shape[1]))  # (T, D) @ (D, V) -> (T, V)
+    if how == "kmeans_minrank":
+        yield from products
+        return
+    best = next(products)
+    for scores in products:
+        np.maximum(best, scores, out=best)
+    yield best
+
+
+def _centroids(frames: np.ndarray, k: int, seed: int) -> np.ndarray:
+    """(k, D) k-means centroids of (F, D) frames; the different frames, repeated, where there are fewer than k."""
+    first_seen = np.sort(np.unique(frames, axis=0, return_index=True)[1])
+    if len(first_seen) <= k:
+        return frames[np.resize(first_seen, k)]
+    from sklearn.cluster import KMeans
+
+    centroids: np.ndarray = KMeans(k, n_init=10, random_state=seed).fit(frames).cluster_centers_
+    return centroids
+
+
+def _unit(vectors: np.ndarray, *, where: str) -> np.ndarray:
+    """(N, D) vectors of length 1."""
+    lengths = np.linalg.norm(vectors, axis=1)
+    for row in np.flatnonzero(~np.isfinite(lengths) | (lengths == 0))[:1].tolist():
+        raise DataError("a vector is zero or not finite", where=f"{where}, row {row}", got=f"length {lengths[row]}")
+    unit: np.ndarray = vectors / lengths[:, None]
+    return unit
