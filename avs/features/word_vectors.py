@@ -1,0 +1,143 @@
+"""Files of word vectors: word2vec text and binary, GloVe text, and RUC's BigFile folders."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from avs.core.artifacts import fingerprint_file, require_path
+from avs.core.errors import DataError, FormatError, MissingDependencyError
+
+BIGFILE = ("shape.txt", "id.txt", "feature.bin")
+MAX_LINE_BYTES = 2**20
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WordVectors:
+    """The vectors of some words.
+
+    Attributes:
+        path: file or folder they were read from.
+        index: word -> row.
+        vectors: (W, D) float32, possibly memory-mapped.
+    """
+
+    path: Path
+    index: Mapping[str, int]
+    vectors: np.ndarray
+
+    @property
+    def dim(self) -> int:
+        return int(self.vectors.shape[1])
+
+    def take(self, words: Sequence[str]) -> np.ndarray:
+        """(W, D) float32 vectors of known words, in the order asked.
+
+        Raises:
+            DataError: some are not finite; names the words.
+        """
+        taken = np.array(self.vectors[[self.index[word] for word in words]], dtype=np.float32)
+        taken = taken.reshape(len(words), self.dim)
+        broken = np.flatnonzero(~np.isfinite(taken).all(axis=1)).tolist()
+        if broken:
+            raise DataError(
+                "word vectors that are not finite", where=self.path, got=", ".join(words[i] for i in broken[:8])
+            )
+        return taken
+
+
+def fingerprint_word_vectors(path: Path) -> str:
+    """What a file or BigFile folder of word vectors holds, wherever it lies."""
+    if not require_path(path, what="file of word vectors").is_dir():
+        return fingerprint_file(path)
+    parts = [fingerprint_file(require_path(path / name)) for name in BIGFILE]
+    return f"sha256:{hashlib.sha256(' '.join(parts).encode()).hexdigest()}"
+
+
+def open_word_vectors(path: str | Path) -> WordVectors:
+    """The word vectors of a file (read whole) or of a BigFile folder (memory-mapped).
+
+    A file is word2vec's text or binary format, which of them is seen from its content, or GloVe's text, which has no
+    header; each possibly .gz or .bz2.
+
+    Raises:
+        AvsError: no such file.
+        FormatError: it is none of these, or broken.
+        MissingDependencyError: gensim, which reads files, is not installed.
+    """
+    path = require_path(Path(path), what="file of word vectors")
+    return _open_bigfile(path) if path.is_dir() else _open_file(path)
+
+
+def _open_bigfile(folder: Path) -> WordVectors:
+    absent = [name for name in BIGFILE if not (folder / name).is_file()]
+    if absent:
+        raise FormatError(
+            "not a BigFile folder", where=folder, got=f"no {', '.join(absent)}", wanted=", ".join(BIGFILE)
+        )
+    shape = (folder / "shape.txt").read_text(encoding="utf-8").split()
+    words = (folder / "id.txt").read_text(encoding="utf-8").split()
+    size = (folder / "feature.bin").stat().st_size
+    if len(shape) != 2 or not all(part.isdigit() for part in shape):
+        raise FormatError(
+            "not the shape of a matrix", where=folder / "shape.txt", got=" ".join(shape), wanted="ROWS DIM"
+        )
+    rows, dim = map(int, shape)
+    if rows != len(words) or rows * dim * 4 != size or not size:
+        raise FormatError(
+            "the files of a BigFile folder do not fit together",
+            where=folder,
+            got=f"shape {rows} x {dim}, {len(words)} ids, {size} bytes of float32",
+        )
+    vectors = np.memmap(folder / "feature.bin", dtype="<f4", mode="r", shape=(rows, dim))
+    return WordVectors(folder, dict(zip(words, range(rows), strict=True)), vectors)
+
+
+def _open_file(path: Path) -> WordVectors:
+    try:
+        from gensim.models import KeyedVectors
+    except ImportError as error:
+        raise MissingDependencyError(
+            "reading word2vec files needs gensim", where=path, next_step="pip install 'avs[word2vec]'"
+        ) from error
+    try:
+        binary, no_header = _recognise(path)
+        found = KeyedVectors.load_word2vec_format(
+            str(path), binary=binary, no_header=no_header, unicode_errors="replace"
+        )
+    except (ValueError, EOFError, OSError) as error:
+        raise FormatError(
+            "not a readable file of word vectors",
+            where=path,
+            got=str(error),
+            wanted="word2vec text or binary (gensim writes both with KeyedVectors.save_word2vec_format), or GloVe text",
+        ) from error
+    return WordVectors(path, found.key_to_index, found.vectors)
+
+
+def _recognise(path: Path) -> tuple[bool, bool]:
+    """Whether a file is binary, and whether it lacks the header `WORDS DIM`.
+
+    Raises:
+        ValueError: it is no file of word vectors.
+    """
+    from gensim.utils import open as open_possibly_compressed
+
+    with open_possibly_compressed(str(path), "rb") as file:
+        first, second = file.readline(MAX_LINE_BYTES).split(), file.readline(MAX_LINE_BYTES)
+    if len(first) == 2 and all(part.isdigit() for part in first):
+        return not _is_text_row(second.split(), int(first[1])), False
+    if len(first) > 2 and _is_text_row(first, len(first) - 1):
+        return False, True
+    raise ValueError(f"the first line begins {b' '.join(first)[:60]!r}")
+
+
+def _is_text_row(parts: list[bytes], dim: int) -> bool:
+    try:
+        return len([float(part) for part in parts[1:]]) == dim
+    except ValueError:
+        return False
