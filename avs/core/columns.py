@@ -7,6 +7,7 @@ these, so whatever batches rows need not know which.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -92,7 +93,37 @@ class SequenceColumn:
         return padded, lengths
 
 
-Column = VectorColumn | SparseColumn | SequenceColumn
+@dataclass(frozen=True, slots=True, eq=False)
+class ChainColumn:
+    """The rows of several columns of one kind, one column after another: a feature of several collections."""
+
+    parts: tuple[Column, ...]
+
+    def __len__(self) -> int:
+        return sum(len(part) for part in self.parts)
+
+    @property
+    def dim(self) -> int:
+        return self.parts[0].dim
+
+    def take(self, rows: np.ndarray) -> Any:
+        """What its columns give for `rows`, counted through all of them."""
+        starts = np.cumsum([0, *(len(part) for part in self.parts)])
+        part_of = np.searchsorted(starts, rows, side="right") - 1
+        numbers = np.unique(part_of).tolist()
+        taken = [self.parts[n].take(rows[part_of == n] - starts[n]) for n in numbers]
+        places = np.argsort(np.concatenate([np.flatnonzero(part_of == n) for n in numbers]))
+        if not isinstance(taken[0], tuple):
+            return np.concatenate(taken)[places]
+        longest = max(values.shape[1] for values, _ in taken)
+        padded = [
+            np.pad(values, [(0, 0), (0, longest - values.shape[1])] + [(0, 0)] * (values.ndim - 2))
+            for values, _ in taken
+        ]
+        return np.concatenate(padded)[places], np.concatenate([lengths for _, lengths in taken])[places]
+
+
+Column = VectorColumn | SparseColumn | SequenceColumn | ChainColumn
 
 
 def _positions(offsets: np.ndarray, rows: np.ndarray, limit: int | None) -> tuple[np.ndarray, np.ndarray]:

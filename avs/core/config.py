@@ -43,6 +43,24 @@ def load_config(path: Path, model: type[M]) -> M:
         raise
 
 
+def validate_config(data: dict[str, Any], model: type[M], *, where: str) -> M:
+    """Settings that do not come from a file, such as options, as `model`.
+
+    Raises:
+        ConfigError: as load_config.
+    """
+    from pydantic import ValidationError
+
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        problems = Problems(where)
+        for item in error.errors():
+            problems.add(".".join(str(part) for part in item["loc"]), _explain(item, model))
+        problems.raise_if_any(ConfigError)
+        raise
+
+
 def _explain(item: Any, model: type[BaseModel]) -> str:
     if item["type"] == "extra_forbidden":
         known = list(model.model_fields) if len(item["loc"]) == 1 else []

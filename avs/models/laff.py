@@ -2,8 +2,9 @@
 
 A block transforms k features into one space and adds them up with weights that attention gives:
 
-    g_i = tanh(W_i f_i + b_i)        a = softmax_i(u . g_i + c)        e = l2(sum_i a_i g_i)
+    g_i = tanh(W_i f_i + b_i)        a = softmax_i(u . g_i)        e = l2(sum_i a_i g_i)
 
+(The authors add a bias c to u . g_i, which cancels in the softmax; it is left out.)
 Paired blocks, h for videos and h for texts, span h common spaces; a similarity is the mean of the h cosines.
 LAFF-ml lets a frame-level block (FrameLaff) make a video-level feature out of frames first.
 """
@@ -131,7 +132,6 @@ class Laff(nn.Module):
             for name, dim in dims.items()
         )
         self.attention = nn.Parameter(torch.empty(heads, head_dim))  # u of every head
-        self.attention_bias = nn.Parameter(torch.zeros(heads))  # c: it cancels in the softmax, but the authors have it
         nn.init.uniform_(self.attention, -(head_dim**-0.5), head_dim**-0.5)
         self.with_ave, self.average_weight = with_ave, 0.0
 
@@ -166,7 +166,7 @@ class Laff(nn.Module):
         return torch.stack(columns, dim=1)
 
     def _attention(self, moved: Tensor, present: Mapping[str, Tensor]) -> Tensor:
-        logits = torch.einsum("bkhd,hd->bhk", moved, self.attention) + self.attention_bias[:, None]
+        logits = torch.einsum("bkhd,hd->bhk", moved, self.attention)
         for place, name in enumerate(self.names):
             if name in present:
                 logits[:, :, place] = logits[:, :, place].masked_fill(~present[name][:, None], float("-inf"))

@@ -1,0 +1,277 @@
+"""The training loop, one for all models: epochs of steps, validation, early stop, the best and the averaged weights.
+
+A folder under training holds
+
+    state.safetensors   where it is; a killed training goes on from there, to the same losses
+    best.safetensors    weights of the best epoch so far
+    epochs/0007.safetensors   weights of the last epochs, for their average
+    metrics.jsonl       a line an epoch
+    tensorboard/        the same for TensorBoard
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from avs.core.errors import DataError
+from avs.core.progress import Reporter
+from avs.train.data import PairBatch, Pairs, ahead
+from avs.train.distributed import Workers
+from avs.train.record import Record
+from avs.train.sampler import EpochSampler
+from avs.train.schedule import Schedule
+from avs.train.settings import Settings
+from avs.train.state import Progress, load_state, save_state
+from avs.train.weights import average_weights, read_weights, write_weights
+
+Validate = Callable[[nn.Module], Mapping[str, float]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trained:
+    """What a training ended with.
+
+    Attributes:
+        best: weights of the best epoch; `best_epoch` is 1-based, `measures` its validation.
+        average: mean of the last epochs' weights; None when none was asked for.
+        averaged: how many epochs that were.
+        epochs: trained.
+        seconds: of training, validation included.
+        data_share: of the time in epochs, the share spent waiting for data.
+    """
+
+    best: dict[str, Tensor]
+    best_epoch: int
+    measures: dict[str, float]
+    average: dict[str, Tensor] | None
+    averaged: int
+    epochs: int
+    seconds: float
+    data_share: float
+
+
+class Trainer:
+    """Trains a model on pairs.
+
+    Args:
+        model: a RetrievalModel, already on `device`.
+        pairs: to train on.
+        validate: measures of the model as it is; it is called after every epoch, in eval mode, by the first worker.
+        measure: the one that decides which epoch is best; more is better.
+        settings: how to train.
+        folder: for the files above.
+        fingerprint: of everything that decides the result; a state with another is refused.
+        device: of the model.
+        workers: that train together.
+        reporter: of progress.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        pairs: Pairs,
+        validate: Validate,
+        *,
+        measure: str,
+        settings: Settings,
+        folder: Path,
+        fingerprint: str,
+        device: str = "cpu",
+        workers: Workers | None = None,
+        reporter: Reporter | None = None,
+    ) -> None:
+        self.model, self.pairs, self.validate, self.measure = model, pairs, validate, measure
+        self.settings, self.folder, self.fingerprint, self.device = settings, Path(folder), fingerprint, device
+        self.workers, self.reporter = workers or Workers(), reporter or Reporter()
+        self.optimiser = _optimiser(model, settings)
+        self.scaler = torch.amp.GradScaler(device.partition(":")[0], enabled=settings.precision == "float16")
+        self.sampler = EpochSampler(
+            len(pairs),
+            settings.batch_size,
+            seed=settings.seed,
+            rank=self.workers.rank,
+            workers=self.workers.count,
+        )
+        self.record = Record(self.folder, write=self.workers.first)
+
+    def run(self) -> Trained:
+        """Train to the end, from wherever it was.
+
+        Raises:
+            DataError: the loss is not a number; names the batch.
+            ChangedInputsError: the folder holds another training.
+        """
+        settings, state = self.settings, self.folder / "state.safetensors"
+        progress = load_state(state, self.fingerprint, self.model, self.optimiser, self.scaler)
+        if progress is None:
+            progress = Progress(_schedule(settings))
+        else:
+            done = f"{progress.epoch} epochs and {progress.step} steps"
+            self.reporter.say(f"going on in {self.folder} after {done}")
+        self.record.keep_epochs(progress.epoch)
+        while progress.epoch < settings.epochs and progress.since_best <= settings.patience:
+            self._epoch(progress)
+            self._judge(progress)
+            if self.workers.first:
+                self._save(progress)
+        self.workers.wait()
+        self.record.close()
+        return self._result(progress)
+
+    def _epoch(self, progress: Progress) -> None:
+        """The steps of an epoch that are not done yet."""
+        epoch, rate = progress.epoch, progress.schedule.rate
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        if progress.step == 0:  # otherwise the saved random state goes on
+            torch.manual_seed(hash((self.settings.seed, epoch, self.workers.rank)) % 2**63)
+        self.model.train()
+        if hasattr(self.model, "start_epoch"):
+            self.model.start_epoch(epoch)
+        batches = ahead(map(self.pairs.batch, self.sampler.batches(epoch, first=progress.step)))
+        start = saved = time.perf_counter()
+        with self.reporter.stage(f"epoch {epoch + 1}", len(self.sampler), "steps") as stage:
+            stage.advance(progress.step)
+            while True:
+                asked = time.perf_counter()
+                batch = next(batches, None)
+                progress.waited_s += time.perf_counter() - asked
+                if batch is None:
+                    break
+                progress.losses.append(self._step(batch, epoch, progress.step))
+                progress.step += 1
+                stage.advance()
+                now = time.perf_counter()
+                if self.workers.first and now - saved > self.settings.save_every_s:
+                    progress.seconds, start, saved = progress.seconds + now - start, now, now
+                    self._save(progress)
+        progress.seconds += time.perf_counter() - start
+
+    def _step(self, batch: PairBatch, epoch: int, step: int) -> float:
+        """One update of the weights.
+
+        Returns:
+            The loss of the whole batch.
+        """
+        model, workers, settings = self.model, self.workers, self.settings
+        video_of = workers.gather(batch.video_of.to(self.device, non_blocking=True))
+        with self._autocast():
+            texts = workers.gather(model.embed_texts(batch.texts.to(self.device)))
+            videos = workers.gather(model.embed_videos(batch.videos.to(self.device)))
+        loss = model.loss(texts.float(), videos.float(), video_of=video_of)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            self._stop(batch, f"the loss is {value}", epoch, step)
+        self.optimiser.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()
+        workers.add_gradients(model.parameters())
+        if not settings.legacy:
+            self.scaler.unscale_(self.optimiser)
+        norm = nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
+        if not self.scaler.is_enabled() and not torch.isfinite(norm):
+            self._stop(batch, f"the gradient's norm is {float(norm)}", epoch, step)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        return value
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        if self.settings.precision == "float32":
+            return nullcontext()
+        return torch.autocast(self.device.partition(":")[0], dtype=getattr(torch, self.settings.precision))
+
+    def _stop(self, batch: PairBatch, what: str, epoch: int, step: int) -> None:
+        ids = [self.pairs.ids[i] for i in batch.captions.tolist()]
+        raise DataError(
+            f"training stopped: {what}",
+            where=f"epoch {epoch + 1}, step {step + 1} of {len(self.sampler)}",
+            got="captions " + ", ".join(ids[:8]) + (f" and {len(ids) - 8} more" if len(ids) > 8 else ""),
+            next_step="look for infinite features in these captions' videos, or lower the learning rate",
+        )
+
+    def _judge(self, progress: Progress) -> None:
+        """The end of an epoch: validate, keep its weights, set the next learning rate."""
+        start = time.perf_counter()
+        self.workers.average_buffers(self.model)
+        measures: dict[str, float] = {}
+        if self.workers.first:
+            self.model.eval()
+            with torch.inference_mode():
+                measures = dict(self.validate(self.model))
+        measures = self.workers.from_first(measures)
+        value, rate = measures[self.measure], progress.schedule.rate
+        improved = progress.best_epoch < 0 or value > progress.best[self.measure]
+        loss = sum(progress.losses) / len(progress.losses)
+        if improved:
+            progress.best, progress.best_epoch, progress.since_best = measures, progress.epoch, 0
+        else:
+            progress.since_best += 1
+        progress.schedule.step(value)
+        progress.epoch, progress.step, progress.losses = progress.epoch + 1, 0, []
+        progress.seconds += time.perf_counter() - start
+        if self.workers.first:
+            self._keep_weights(progress.epoch, best=improved)
+            self.record.add(progress, loss=loss, rate=rate, measures=measures)
+        shown = "  ".join(f"{name} {number:.4f}" for name, number in measures.items())
+        mark = "  best" if improved else ""
+        self.reporter.say(f"epoch {progress.epoch:<3} loss {loss:<9.4f} {shown}{mark}")
+
+    def _keep_weights(self, epoch: int, *, best: bool) -> None:
+        if best:
+            write_weights(self.folder / "best.safetensors", self.model.state_dict())
+        if self.settings.average_last:
+            write_weights(self._epoch_path(epoch), self.model.state_dict())
+            self._epoch_path(epoch - self.settings.average_last).unlink(missing_ok=True)
+
+    def _epoch_path(self, epoch: int) -> Path:
+        return self.folder / "epochs" / f"{epoch:04d}.safetensors"
+
+    def _save(self, progress: Progress) -> None:
+        path = self.folder / "state.safetensors"
+        save_state(path, self.fingerprint, progress, self.model, self.optimiser, self.scaler)
+
+    def _result(self, progress: Progress) -> Trained:
+        count = min(self.settings.average_last, progress.epoch)
+        chosen = range(progress.epoch - (1 if self.settings.legacy else count) + 1, progress.epoch + 1)
+        average = average_weights([self._epoch_path(epoch) for epoch in chosen]) if count else None
+        return Trained(
+            best=read_weights(self.folder / "best.safetensors"),
+            best_epoch=progress.best_epoch + 1,
+            measures=progress.best,
+            average=average,
+            averaged=count,
+            epochs=progress.epoch,
+            seconds=progress.seconds,
+            data_share=progress.waited_s / max(progress.seconds, 1e-9),
+        )
+
+    def clean(self) -> None:
+        """Remove what only an unfinished training needs."""
+        for name in ("state.safetensors", "best.safetensors"):
+            (self.folder / name).unlink(missing_ok=True)
+        shutil.rmtree(self.folder / "epochs", ignore_errors=True)
+
+
+def _schedule(settings: Settings) -> Schedule:
+    return Schedule(
+        settings.learning_rate,
+        decay=settings.decay,
+        cut=settings.cut,
+        patience=settings.cut_patience,
+        rest=settings.cut_rest,
+    )
+
+
+def _optimiser(model: nn.Module, settings: Settings) -> torch.optim.Optimizer:
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if settings.optimiser == "adam":
+        return torch.optim.Adam(parameters, lr=settings.learning_rate)
+    return torch.optim.RMSprop(parameters, lr=settings.learning_rate, alpha=0.99, eps=1e-8)

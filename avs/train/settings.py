@@ -1,0 +1,46 @@
+"""How a model is trained, whatever the model: optimiser, schedule, stopping, precision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Defaults are those of the authors' LAFF.
+
+    Attributes:
+        optimiser: "rmsprop" (alpha 0.99, eps 1e-8) or "adam".
+        learning_rate: of the first epoch.
+        decay: factor on the learning rate after every epoch.
+        cut: further factor when validation has stopped improving.
+        cut_patience: epochs in a row without a new best that are borne before a cut.
+        cut_rest: epochs from one cut to the next, at least.
+        clip_norm: largest norm of all gradients together.
+        batch_size: pairs a step, of all workers together.
+        epochs: at most.
+        patience: epochs in a row without a new best after which training stops.
+        average_last: of how many last epochs the weights are averaged into a second checkpoint; 0: none.
+        precision: "float32", "bfloat16" (autocast), or on CUDA "float16" (autocast and scaled gradients).
+        seed: of weights, order and dropout.
+        save_every_s: seconds of training after which the state is saved within an epoch.
+        legacy: as the authors' code where it differs from what it means to do: gradients are clipped before they are
+            unscaled (float16), and the averaged weights are those of the last epoch.
+    """
+
+    optimiser: Literal["rmsprop", "adam"] = "rmsprop"
+    learning_rate: float = 1e-4
+    decay: float = 0.99
+    cut: float = 0.5
+    cut_patience: int = 2
+    cut_rest: int = 0
+    clip_norm: float = 2.0
+    batch_size: int = 128
+    epochs: int = 80
+    patience: int = 10
+    average_last: int = 10
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    seed: int = 2
+    save_every_s: float = 600.0
+    legacy: bool = False

@@ -1,0 +1,108 @@
+"""The state of a training under way, in one file that is whole or absent: after a kill it goes on with the same losses.
+
+Nothing is pickled: tensors are safetensors, the rest is JSON in the file's header.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from avs.core.artifacts import atomic_write
+from avs.core.errors import ChangedInputsError
+from avs.train.schedule import Schedule
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where a training is.
+
+    Attributes:
+        epoch: 0-based, the one under way.
+        step: batches of it that are done.
+        losses: of those, in order.
+        seconds: of training so far.
+        waited_s: of those, seconds spent waiting for data.
+        schedule: of the learning rate.
+        best: validation measures of the best epoch, and `best_epoch` which it was (-1: none).
+        since_best: epochs since then.
+    """
+
+    schedule: Schedule
+    epoch: int = 0
+    step: int = 0
+    losses: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+    waited_s: float = 0.0
+    best: dict[str, float] = field(default_factory=dict)
+    best_epoch: int = -1
+    since_best: int = 0
+
+
+def save_state(
+    path: Path, fingerprint: str, progress: Progress, model: nn.Module, optimiser: torch.optim.Optimizer, scaler: Any
+) -> None:
+    """Write everything a training needs to go on."""
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    tensors["random"] = torch.get_rng_state()
+    if torch.cuda.is_available():
+        tensors["random.cuda"] = torch.cuda.get_rng_state()
+    state = optimiser.state_dict()
+    numbers: dict[str, dict[str, Any]] = {}
+    for parameter, entries in state["state"].items():
+        for key, value in entries.items():
+            if isinstance(value, Tensor):
+                tensors[f"optimiser.{parameter}.{key}"] = value
+            else:
+                numbers.setdefault(str(parameter), {})[key] = value
+    header = {
+        "fingerprint": fingerprint,
+        "progress": asdict(progress),
+        "optimiser": numbers,
+        "scaler": scaler.state_dict(),
+    }
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with atomic_write(path, "wb") as file:
+        file.write(save(whole, metadata={"state": json.dumps(header)}))
+
+
+def load_state(
+    path: Path, fingerprint: str, model: nn.Module, optimiser: torch.optim.Optimizer, scaler: Any
+) -> Progress | None:
+    """Bring a training back to where it was saved; None when nothing was.
+
+    Raises:
+        ChangedInputsError: the state is of a training with other inputs or settings.
+    """
+    if not path.is_file():
+        return None
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()["state"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+    if header["fingerprint"] != fingerprint:
+        raise ChangedInputsError(
+            "an unfinished training with other inputs or settings lies here",
+            where=path,
+            next_step="choose another -o, or start over with --force",
+        )
+    prefix = "model."
+    model.load_state_dict({name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)})
+    entries: dict[int, dict[str, Any]] = {int(p): dict(values) for p, values in header["optimiser"].items()}
+    for name, tensor in tensors.items():
+        if name.startswith("optimiser."):
+            _, parameter, key = name.split(".", 2)
+            entries.setdefault(int(parameter), {})[key] = tensor
+    optimiser.load_state_dict({"state": entries, "param_groups": optimiser.state_dict()["param_groups"]})
+    scaler.load_state_dict(header["scaler"])
+    torch.set_rng_state(tensors["random"])
+    if "random.cuda" in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors["random.cuda"])
+    progress = header["progress"]
+    return Progress(**{**progress, "schedule": Schedule(**progress["schedule"])})

@@ -1,0 +1,39 @@
+"""Weights as safetensors files, and the mean of several."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from avs.core.artifacts import atomic_write
+
+
+def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
+    """Write a state dict, atomically."""
+    with atomic_write(path, "wb") as file:
+        file.write(save({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}))
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The state dict of a file."""
+    found: dict[str, Tensor] = load_file(path)
+    return found
+
+
+def average_weights(paths: Sequence[Path]) -> dict[str, Tensor]:
+    """The mean of the state dicts of several files; whole numbers, such as counts of batches, are the last file's.
+
+    The authors' average holds references to live weights and so equals the last epoch's.
+    """
+    total = {name: tensor.double() for name, tensor in read_weights(paths[0]).items()}
+    for path in paths[1:]:
+        for name, tensor in read_weights(path).items():
+            total[name] += tensor
+    last = read_weights(paths[-1])
+    return {
+        name: (total[name] / len(paths)).to(tensor.dtype) if tensor.is_floating_point() else tensor
+        for name, tensor in last.items()
+    }

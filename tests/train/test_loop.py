@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_pairs import tiny_model, tiny_pairs
+
+from avs.core.columns import VectorColumn
+from avs.core.errors import ChangedInputsError, DataError
+from avs.train.data import FeatureTable, Pairs
+from avs.train.embed import similarities
+from avs.train.loop import Trained, Trainer
+from avs.train.record import draw_curve, read_metrics
+from avs.train.settings import Settings
+from avs.train.weights import read_weights
+
+SETTINGS = Settings(learning_rate=1e-3, batch_size=16, epochs=6, patience=10, average_last=3, seed=7)
+
+
+def measure_on(pairs: Pairs):
+    def validate(model: torch.nn.Module) -> dict[str, float]:
+        scores = similarities(model, pairs.texts, pairs.videos)
+        own = scores[np.arange(len(scores)), pairs.video_of]
+        return {"MRR": float((1 / (1 + (scores > own[:, None]).sum(1))).mean())}
+
+    return validate
+
+
+def trainer(folder: Path, settings: Settings = SETTINGS, **options) -> Trainer:
+    pairs = options.pop("pairs", None) or tiny_pairs()
+    model = options.pop("model", None) or tiny_model()
+    validate = options.pop("validate", None) or measure_on(tiny_pairs())
+    return Trainer(model, pairs, validate, measure="MRR", settings=settings, folder=folder, fingerprint="f", **options)
+
+
+def losses(folder: Path) -> list[float]:
+    return [row["loss"] for row in read_metrics(folder)]
+
+
+def test_a_model_learns_and_the_best_epoch_is_kept(tmp_path: Path) -> None:
+    found: Trained = trainer(tmp_path, replace(SETTINGS, epochs=25)).run()
+    rows = read_metrics(tmp_path)
+    assert rows[-1]["loss"] < rows[0]["loss"] / 2
+    assert found.measures["MRR"] > 0.5  # at random, 30 videos give 0.13
+    assert found.measures["MRR"] == max(row["MRR"] for row in rows)
+    assert rows[found.best_epoch - 1]["MRR"] == found.measures["MRR"]
+    model = tiny_model(seed=3)
+    model.load_state_dict(found.best)
+    model.eval()
+    assert measure_on(tiny_pairs())(model)["MRR"] == pytest.approx(found.measures["MRR"])
+
+
+def test_training_stops_when_validation_does(tmp_path: Path) -> None:
+    values = iter([0.3, 0.5, *[0.4] * 20])
+    found = trainer(
+        tmp_path, replace(SETTINGS, epochs=20, patience=3), validate=lambda model: {"MRR": next(values)}
+    ).run()
+    assert (found.best_epoch, found.epochs) == (2, 6)  # 4 epochs without a new best: more than 3
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("when", [4, 15, 23])
+def test_a_killed_training_goes_on_to_the_same_losses_and_weights(tmp_path: Path, when: int) -> None:
+    whole = trainer(tmp_path / "whole").run()
+    settings = replace(SETTINGS, save_every_s=0.0)  # after every step
+    pairs, steps = tiny_pairs(), 0
+    model = tiny_model()
+    loss = model.loss
+
+    def fragile(*args: object, **kwargs: object) -> torch.Tensor:
+        nonlocal steps
+        steps += 1
+        if steps == when:
+            raise Killed
+        return loss(*args, **kwargs)
+
+    model.loss = fragile
+    with pytest.raises(Killed):
+        trainer(tmp_path / "cut", settings, pairs=pairs, model=model).run()
+    resumed = trainer(tmp_path / "cut", settings, model=tiny_model(seed=99)).run()
+    assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
+    assert resumed.measures == whole.measures
+    for name, tensor in whole.best.items():
+        assert torch.equal(resumed.best[name], tensor), name
+    assert resumed.average is not None and whole.average is not None
+    for name, tensor in whole.average.items():
+        assert torch.equal(resumed.average[name], tensor), name
+
+
+def test_a_state_of_another_training_is_refused(tmp_path: Path) -> None:
+    trainer(tmp_path, replace(SETTINGS, epochs=1)).run()
+    other = trainer(tmp_path)
+    other.fingerprint = "another"
+    with pytest.raises(ChangedInputsError, match="an unfinished training with other inputs or settings lies here"):
+        other.run()
+
+
+def test_the_average_is_of_the_last_epochs_and_not_of_live_tensors(tmp_path: Path) -> None:
+    run = trainer(tmp_path)
+    found = run.run()
+    paths = sorted((tmp_path / "epochs").iterdir())
+    assert [path.name for path in paths] == ["0004.safetensors", "0005.safetensors", "0006.safetensors"]
+    weights = [read_weights(path)["video.attention"] for path in paths]
+    assert not torch.equal(weights[0], weights[2])
+    assert found.average is not None
+    torch.testing.assert_close(found.average["video.attention"], sum(weights) / 3)
+    legacy = trainer(tmp_path / "legacy", replace(SETTINGS, legacy=True)).run()
+    last = read_weights(tmp_path / "legacy" / "epochs" / "0006.safetensors")
+    assert legacy.average is not None and torch.equal(legacy.average["video.attention"], last["video.attention"])
+
+
+def test_a_loss_that_is_not_a_number_stops_and_names_the_batch(tmp_path: Path) -> None:
+    pairs = tiny_pairs()
+    broken = pairs.videos.columns["a"].values.copy()
+    broken[5] = np.nan
+    videos = FeatureTable({**pairs.videos.columns, "a": VectorColumn(broken)}, pairs.videos.rows)
+    with pytest.raises(DataError) as stopped:
+        trainer(tmp_path, pairs=Pairs(pairs.ids, pairs.texts, videos, pairs.video_of)).run()
+    assert stopped.value.what == "training stopped: the loss is nan"
+    assert stopped.value.where.startswith("epoch 1, step ")
+    assert "v5#" in stopped.value.got or "more" in stopped.value.got
+
+
+def test_the_records_are_whole(tmp_path: Path) -> None:
+    trainer(tmp_path).run()
+    rows = read_metrics(tmp_path)
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert rows[1]["learning_rate"] == pytest.approx(rows[0]["learning_rate"] * 0.99)
+    assert list((tmp_path / "tensorboard").glob("events.out.tfevents.*"))
+    picture = draw_curve(tmp_path, "MRR").read_bytes()
+    assert picture.startswith(b"\x89PNG") and len(picture) > 5000
+
+
+def test_an_epoch_written_after_the_last_saved_state_is_forgotten(tmp_path: Path) -> None:
+    trainer(tmp_path, replace(SETTINGS, epochs=2)).run()
+    with open(tmp_path / "metrics.jsonl", "a", encoding="utf-8") as file:
+        file.write(json.dumps({"epoch": 3, "loss": -1.0, "MRR": 1.0}) + "\n" + '{"epoch": 4, "lo')
+    trainer(tmp_path, replace(SETTINGS, epochs=3)).run()
+    rows = read_metrics(tmp_path)
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert rows[2]["loss"] > 0
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_reduced_precision_learns_too(tmp_path: Path, precision: str) -> None:
+    trainer(tmp_path, replace(SETTINGS, precision=precision, epochs=8)).run()
+    rows = read_metrics(tmp_path)
+    assert rows[-1]["loss"] < rows[0]["loss"]
+
+
+WORKER = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+import torch
+torch.set_num_threads(1)
+from test_loop import SETTINGS, trainer, replace
+from tiny_pairs import tiny_model
+from avs.train.distributed import workers_of_environment
+with workers_of_environment("cpu") as workers:
+    trainer(Path({folder!r}), replace(SETTINGS, epochs=3), model=tiny_model(dropout=0.0), workers=workers).run()
+"""
+
+
+def test_two_workers_do_what_one_does_on_the_same_batches(tmp_path: Path) -> None:
+    alone = trainer(tmp_path / "one", replace(SETTINGS, epochs=3), model=tiny_model(dropout=0.0)).run()
+    script = tmp_path / "worker.py"
+    script.write_text(WORKER.format(tests=str(Path(__file__).parent), folder=str(tmp_path / "two")))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    common = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
+    running = [
+        subprocess.Popen([sys.executable, str(script)], env={**common, "RANK": str(rank)}, stderr=subprocess.PIPE)
+        for rank in range(2)
+    ]
+    for process in running:
+        _, said = process.communicate(timeout=120)
+        assert process.returncode == 0, said.decode()
+    np.testing.assert_allclose(losses(tmp_path / "two"), losses(tmp_path / "one"), rtol=1e-4)
+    together = read_weights(tmp_path / "two" / "best.safetensors")
+    for name, tensor in alone.best.items():
+        torch.testing.assert_close(together[name], tensor, rtol=1e-3, atol=1e-5)
