@@ -9,8 +9,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
-from avs.core.errors import ConfigError, Problems
-from avs.features.catalog import get_entry
+from avs.core.errors import ConfigError, Problems, did_you_mean
+from avs.features.catalog import read_catalog
+
+KINDS = ("bow", "word2vec", "gru", "bigru")
 
 
 class _Options(BaseModel):
@@ -85,18 +87,14 @@ class EncoderOptions(_Options):
     @field_validator("model")
     @classmethod
     def _in_catalog(cls, model: str) -> str:
-        try:
-            get_entry(model)
-        except ConfigError as error:
-            raise ValueError(f"{error.what}; other text features are {', '.join(KINDS)}") from error
+        known = (*KINDS, *read_catalog())
+        if model not in known:
+            raise ValueError(f'no text feature "{model}"{did_you_mean(model, known)}')
         return model
 
     @property
     def name(self) -> str:
         return self.model
-
-
-KINDS = ("bow", "word2vec", "gru", "bigru")
 
 
 def _from_name(entry: object) -> object:
@@ -129,8 +127,8 @@ def parse_text_options(entries: Sequence[Any], *, where: object = "text") -> lis
             parsed.append(TypeAdapter(TextOptions).validate_python(entry))
         except ValidationError as error:
             for item in error.errors():
-                place = ".".join(str(part) for part in item["loc"][1:])
-                problems.add(f"{where}, entry {number}", f"{place}: {item['msg']}" if place else item["msg"])
+                place = "".join(f"{part}: " for part in item["loc"][1:])
+                problems.add(f"{where}, entry {number}", place + item["msg"].removeprefix("Value error, "))
     names = Counter(text_feature_name(options) for options in parsed)
     for name in (name for name, count in names.items() if count > 1):
         problems.add(where, f'{names[name]} features are called "{name}"; tell them apart with `name:`')

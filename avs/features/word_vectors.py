@@ -1,4 +1,4 @@
-"""Files of word vectors: word2vec text and binary, GloVe text, and RUC's BigFile folders."""
+"""Files of word vectors: word2vec's text and binary formats, and RUC's BigFile folders."""
 
 from __future__ import annotations
 
@@ -61,12 +61,11 @@ def fingerprint_word_vectors(path: Path) -> str:
 def open_word_vectors(path: str | Path) -> WordVectors:
     """The word vectors of a file (read whole) or of a BigFile folder (memory-mapped).
 
-    A file is word2vec's text or binary format, which of them is seen from its content, or GloVe's text, which has no
-    header; each possibly .gz or .bz2.
+    A file is in word2vec's text or binary format, which is seen from its content, possibly .gz or .bz2.
 
     Raises:
         AvsError: no such file.
-        FormatError: it is none of these, or broken.
+        FormatError: it is neither, or broken.
         MissingDependencyError: gensim, which reads files, is not installed.
     """
     path = require_path(Path(path), what="file of word vectors")
@@ -80,7 +79,7 @@ def _open_bigfile(folder: Path) -> WordVectors:
             "not a BigFile folder", where=folder, got=f"no {', '.join(absent)}", wanted=", ".join(BIGFILE)
         )
     shape = (folder / "shape.txt").read_text(encoding="utf-8").split()
-    words = (folder / "id.txt").read_text(encoding="utf-8").split()
+    words = [word.decode("utf-8", "replace") for word in (folder / "id.txt").read_bytes().split()]
     size = (folder / "feature.bin").stat().st_size
     if len(shape) != 2 or not all(part.isdigit() for part in shape):
         raise FormatError(
@@ -105,39 +104,31 @@ def _open_file(path: Path) -> WordVectors:
             "reading word2vec files needs gensim", where=path, next_step="pip install 'avs[word2vec]'"
         ) from error
     try:
-        binary, no_header = _recognise(path)
-        found = KeyedVectors.load_word2vec_format(
-            str(path), binary=binary, no_header=no_header, unicode_errors="replace"
-        )
+        found = KeyedVectors.load_word2vec_format(str(path), binary=_is_binary(path), unicode_errors="replace")
     except (ValueError, EOFError, OSError) as error:
         raise FormatError(
             "not a readable file of word vectors",
             where=path,
             got=str(error),
-            wanted="word2vec text or binary (gensim writes both with KeyedVectors.save_word2vec_format), or GloVe text",
+            wanted="word2vec text or binary, whose first line is `WORDS DIM`",
+            next_step="gensim writes both formats with KeyedVectors.save_word2vec_format",
         ) from error
     return WordVectors(path, found.key_to_index, found.vectors)
 
 
-def _recognise(path: Path) -> tuple[bool, bool]:
-    """Whether a file is binary, and whether it lacks the header `WORDS DIM`.
+def _is_binary(path: Path) -> bool:
+    """Whether what follows the first word behind the header `WORDS DIM` is other than numbers in text.
 
     Raises:
-        ValueError: it is no file of word vectors.
+        ValueError: there is no such header.
     """
     from gensim.utils import open as open_possibly_compressed
 
     with open_possibly_compressed(str(path), "rb") as file:
-        first, second = file.readline(MAX_LINE_BYTES).split(), file.readline(MAX_LINE_BYTES)
-    if len(first) == 2 and all(part.isdigit() for part in first):
-        return not _is_text_row(second.split(), int(first[1])), False
-    if len(first) > 2 and _is_text_row(first, len(first) - 1):
-        return False, True
-    raise ValueError(f"the first line begins {b' '.join(first)[:60]!r}")
-
-
-def _is_text_row(parts: list[bytes], dim: int) -> bool:
+        header, row = file.readline(MAX_LINE_BYTES).split(), file.readline(MAX_LINE_BYTES).split()
+    if len(header) != 2 or not all(part.isdigit() for part in header):
+        raise ValueError(f"the first line begins {b' '.join(header)[:60]!r}")
     try:
-        return len([float(part) for part in parts[1:]]) == dim
+        return not [float(number) for number in row[1:]]
     except ValueError:
-        return False
+        return True
