@@ -1,0 +1,82 @@
+"""Hybrid space (Dong et al., TPAMI 2021, arXiv 2009.05381): next to the latent space one whose dimensions are concepts.
+
+    c = sigmoid(BatchNorm(W f + b))      J(q, v) = sum_i min(q_i, v_i) / sum_i max(q_i, v_i)
+    s = 0.6 latent + 0.4 J, each scaled to [0, 1] first
+
+A concept is a frequent word of the training captions. The two concept vectors learn to rank, by J, and to predict the
+words, by binary cross entropy against the labels of the video.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from avs.models.laff import BatchNorm
+from avs.models.losses import Reduction
+
+BLOCK = 4096  # videos whose similarities are held at once by `calibrate`
+
+
+class ConceptHead(nn.Module):
+    """Features to the logits of concepts. Linear, then batch normalisation."""
+
+    def __init__(self, dim: int, concepts: int) -> None:
+        super().__init__()
+        self.linear, self.norm = nn.Linear(dim, concepts), BatchNorm(concepts)
+        nn.init.xavier_uniform_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, C) of (B, D)."""
+        return self.norm(self.linear(features))
+
+
+class MinMax(nn.Module):
+    """Similarities of one kind to [0, 1], by a range that is kept with the weights.
+
+    The authors take the range of the whole score matrix that is being ranked. A search that streams through a
+    collection never sees it, and its scores would depend on the collection; here the range is that of validation
+    scores, set once. Scores outside it leave [0, 1], which orders them all the same.
+
+    Args:
+        low, high: the range until one is set.
+    """
+
+    def __init__(self, low: float, high: float) -> None:
+        super().__init__()
+        self.register_buffer("low", torch.tensor(low))
+        self.register_buffer("high", torch.tensor(high))
+
+    def set_range(self, low: Tensor, high: Tensor) -> None:
+        self.low.copy_(low)
+        self.high.copy_(high)
+
+    def forward(self, scores: Tensor) -> Tensor:
+        span = self.high - self.low
+        return (scores - self.low) / torch.where(span > 0, span, torch.ones_like(span))
+
+
+def jaccard(texts: Tensor, videos: Tensor) -> Tensor:
+    """(T, B) Jaccard similarities of (T, C) and (B, C) values in [0, 1], in [0, 1].
+
+    With |q-v| the sum of absolute differences, min and max add up to (|q|+|v| -+ |q-v|) / 2: no (T, B, C) is made.
+    """
+    both = texts.sum(dim=1)[:, None] + videos.sum(dim=1)
+    apart = torch.cdist(texts, videos, p=1)
+    return (both - apart) / (both + apart).clamp(min=torch.finfo(both.dtype).tiny)
+
+
+def concept_scores(texts: Tensor, videos: Tensor) -> Tensor:
+    """(T, B) Jaccard similarities of (T, C) and (B, C) logits."""
+    return jaccard(texts.sigmoid(), videos.sigmoid())
+
+
+def concept_loss(texts: Tensor, videos: Tensor, labels: Tensor, *, reduction: Reduction) -> Tensor:
+    """Binary cross entropy of both sides' (B, C) logits against (B, C) labels in [0, 1].
+
+    Mean over concepts; over the batch their sum, the authors' choice, or mean.
+    """
+    cost = F.binary_cross_entropy_with_logits(texts, labels) + F.binary_cross_entropy_with_logits(videos, labels)
+    return cost * len(labels) if reduction == "sum" else cost
