@@ -1,0 +1,128 @@
+"""Losses: the values of their method card, directions, reductions, and other captions of the same video."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from avs.models.losses import DIRECTIONS, REDUCTIONS, contrastive_loss, different_videos, margin_ranking_loss
+
+
+def cosines(videos: list[list[float]], texts: list[list[float]]) -> Tensor:
+    """(T, B), rows being texts."""
+    v, t = torch.tensor(videos).double(), torch.tensor(texts).double()
+    return F.normalize(t, dim=1) @ F.normalize(v, dim=1).T
+
+
+def naive(scores: Tensor, *, direction: str, negatives: Tensor, hardest: bool, margin: float) -> float:
+    """The sum over the batch, one term after another."""
+    total, size = 0.0, len(scores)
+    for i in range(size):
+        if direction in ("t2v", "both"):
+            costs = [max(0.0, (margin + scores[i, j] - scores[i, i]).item()) for j in range(size) if negatives[i, j]]
+            total += max(costs, default=0.0) if hardest else sum(costs)
+        if direction in ("v2t", "both"):
+            costs = [max(0.0, (margin + scores[j, i] - scores[i, i]).item()) for j in range(size) if negatives[j, i]]
+            total += max(costs, default=0.0) if hardest else sum(costs)
+    return total
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_orthogonal_pairs_cost_nothing(direction: str) -> None:
+    assert margin_ranking_loss(torch.eye(4), direction=direction).item() == 0
+
+
+def test_eight_identical_vectors() -> None:
+    ones = torch.ones(4, 4)
+    assert margin_ranking_loss(ones).item() == pytest.approx(0.8)
+    assert margin_ranking_loss(ones, direction="both").item() == pytest.approx(1.6)
+    assert margin_ranking_loss(ones, hardest=False).item() == pytest.approx(2.4)
+
+
+def test_three_pairs_in_both_directions() -> None:
+    scores = cosines([[1, 0], [0, 1], [1, 1]], [[1, 0], [0, 1], [1, 0.2]])
+    assert margin_ranking_loss(scores).item() == pytest.approx(0.348530, abs=5e-7)
+    assert margin_ranking_loss(scores, direction="v2t").item() == pytest.approx(0.255637, abs=5e-7)
+    assert margin_ranking_loss(scores, direction="both").item() == pytest.approx(0.604167, abs=1e-6)
+
+
+@pytest.mark.parametrize("hardest", [True, False])
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_margin_loss_equals_the_naive_one(direction: str, hardest: bool) -> None:
+    torch.manual_seed(0)
+    scores, video_of = torch.randn(9, 9).double(), torch.tensor([0, 1, 1, 2, 3, 3, 3, 4, 5])
+    for margin in (0.0, 0.2, 1.0):
+        for negatives in (None, different_videos(video_of)):
+            pairs = ~torch.eye(9, dtype=torch.bool) if negatives is None else negatives
+            wanted = naive(scores, direction=direction, negatives=pairs, hardest=hardest, margin=margin)
+            options = {"margin": margin, "direction": direction, "negatives": negatives, "hardest": hardest}
+            assert margin_ranking_loss(scores, **options).item() == pytest.approx(wanted)
+            assert margin_ranking_loss(scores, **options, reduction="mean").item() == pytest.approx(wanted / 9)
+
+
+def test_other_captions_of_a_video_are_no_negatives() -> None:
+    video_of = torch.tensor([0, 0, 1])
+    assert different_videos(video_of).tolist() == [[False, False, True], [False, False, True], [True, True, False]]
+    scores = torch.tensor([[0.9, 0.9, 0.1], [0.9, 0.9, 0.1], [0.1, 0.1, 0.9]])  # rows 0 and 1: the same video
+    assert margin_ranking_loss(scores, negatives=different_videos(video_of), direction="both").item() == 0
+    assert margin_ranking_loss(scores, direction="both").item() == pytest.approx(0.8)  # as in the authors' code
+
+
+def test_a_batch_of_one_video_costs_nothing() -> None:
+    scores = torch.ones(3, 3, requires_grad=True)
+    for hardest in (True, False):
+        loss = margin_ranking_loss(
+            scores, negatives=different_videos(torch.zeros(3)), direction="both", hardest=hardest
+        )
+        loss.backward()
+        assert loss.item() == 0
+    assert not scores.grad.any()
+    assert margin_ranking_loss(torch.ones(1, 1), direction="both").item() == 0
+
+
+def test_spaces_are_added() -> None:
+    torch.manual_seed(0)
+    scores, negatives = torch.randn(3, 6, 6), different_videos(torch.tensor([0, 1, 2, 2, 3, 4]))
+    for direction in DIRECTIONS:
+        for reduction in REDUCTIONS:
+            options = {"direction": direction, "reduction": reduction, "negatives": negatives}
+            wanted = sum(margin_ranking_loss(one, **options).item() for one in scores)
+            assert margin_ranking_loss(scores, **options).item() == pytest.approx(wanted, rel=1e-5)
+
+
+def test_the_gradient_of_the_hardest_negative() -> None:
+    scores = torch.tensor([[0.5, 0.6, 0.4], [0.0, 0.9, 0.0], [0.0, 0.0, 0.9]], requires_grad=True)
+    margin_ranking_loss(scores).backward()
+    assert scores.grad.tolist() == [[-1.0, 1.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
+
+
+@pytest.mark.parametrize(
+    ("size", "scale", "wanted"), [(4, 0.0, 1.386294), (4, 1.0, 0.743668), (128, 0.0, 4.852030), (6, 3.0, None)]
+)
+def test_contrastive_loss_of_a_scaled_identity(size: int, scale: float, wanted: float | None) -> None:
+    found = contrastive_loss(scale * torch.eye(size).double()).item()
+    assert found == pytest.approx(math.log(1 + (size - 1) * math.exp(-scale)), abs=1e-9)
+    if wanted is not None:
+        assert found == pytest.approx(wanted, abs=5e-7)
+
+
+def test_contrastive_loss_is_the_average_of_two_cross_entropies() -> None:
+    torch.manual_seed(0)
+    scores, target = torch.randn(7, 7).double() * 5, torch.arange(7)
+    wanted = (F.cross_entropy(scores, target) + F.cross_entropy(scores.T, target)) / 2
+    assert contrastive_loss(scores).item() == pytest.approx(wanted.item())
+    assert contrastive_loss(scores.T).item() == pytest.approx(wanted.item())
+
+
+def test_contrastive_loss_leaves_out_other_captions_of_the_video() -> None:
+    torch.manual_seed(0)
+    scores, video_of = torch.randn(3, 3).double(), torch.tensor([0, 0, 1])
+    e = scores.exp()
+    rows = [e[0, 0] + e[0, 2], e[1, 1] + e[1, 2], e[2].sum()]
+    columns = [e[0, 0] + e[2, 0], e[1, 1] + e[2, 1], e[:, 2].sum()]
+    wanted = sum(-math.log(e[i, i] / rows[i]) - math.log(e[i, i] / columns[i]) for i in range(3)) / 6
+    assert contrastive_loss(scores, negatives=different_videos(video_of)).item() == pytest.approx(wanted)
