@@ -133,17 +133,20 @@ class Laff(nn.Module):
         )
         self.attention = nn.Parameter(torch.empty(heads, head_dim))  # u of every head
         nn.init.uniform_(self.attention, -(head_dim**-0.5), head_dim**-0.5)
-        self.with_ave, self.average_weight = with_ave, 0.0
+        self.with_ave = with_ave
+        # r stays with the weights it was validated with; a model without it has nothing to save
+        self.register_buffer("average_weight", torch.zeros(()), persistent=with_ave)
 
     def start_epoch(self, epoch: int) -> None:
         """Set r of `with_ave` for the 0-based epoch."""
-        self.average_weight = max(0.8 - 0.2 * epoch, 0.0) if self.with_ave else 0.0
+        if self.with_ave:
+            self.average_weight.fill_(max(0.8 - 0.2 * epoch, 0.0))
 
     def forward(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
         """(B, H, d) unit vectors of (B, D_i) features. Those not `present` in a row take no part in it."""
         moved = self._transformed(features, present)
         shares = self._attention(moved, present)
-        if self.average_weight:
+        if self.with_ave:
             shares = shares + self.average_weight * (shares > 0)
         fused = torch.einsum("bhk,bkhd->bhd", shares, moved)
         return F.normalize(fused, dim=-1)
