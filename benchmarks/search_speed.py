@@ -92,13 +92,16 @@ def product(store: FeatureStore, queries, *, in_blocks: bool) -> Callable[[], ob
 def search_once(store: FeatureStore, queries: np.ndarray, *, memory: bool) -> dict[str, float]:
     import torch
 
+    from avs.search.blocks import BlockSource
+    from avs.search.cosine import CosineScorer
     from avs.search.score import search
 
     torch.mm(torch.ones(64, 64), torch.ones(64, 64))  # the library's own start-up is no part of a search
     topics = [str(number) for number in range(len(queries))]
 
     def run() -> object:
-        return search(queries, topics, store, query_spec=store.spec)
+        scorer = CosineScorer("x", queries, topics=topics, store=store, feature="x", query_spec=store.spec)
+        return search([scorer], topics, BlockSource({"x": store}))
 
     if not memory:
         return timed(run)

@@ -1,6 +1,7 @@
 """Rank the shots of a feature store for every topic: exact cosine similarity, the best 1,000 a topic.
 
-Topics are encoded by the model that made the store. Several stores give several lists; fusing them is another step.
+Topics are encoded by the model that made the store. Several stores are searched in one pass and give a list each;
+fusing them is another step.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from avs.core.artifacts import Manifest
     from avs.core.progress import Reporter
+    from avs.core.ranking import RankedList
     from avs.core.spec import EmbedderSpec
     from avs.core.store import FeatureStore
     from avs.core.topic import TopicSet
@@ -86,7 +88,7 @@ def command(
     k: Annotated[int, typer.Option("--k", help="Shots a topic; NIST takes 1000.", rich_help_panel=OUTPUT)] = 1000,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.", rich_help_panel=RUNTIME)] = "cpu",
     score_dtype: Annotated[
-        str, typer.Option(help="float32, or the coarser bfloat16 (CUDA only).", rich_help_panel=RUNTIME)
+        str, typer.Option(help="float32, or the coarser bfloat16.", rich_help_panel=RUNTIME)
     ] = "float32",
     quiet: Quiet = False,
     json: Json = False,
@@ -105,21 +107,18 @@ def command(
     config = {"k": k, "query_mode": query_mode, "score_dtype": score_dtype}
     plans = _plan(store, weights, output, frame_score, config=config, inputs=inputs)
     todo = [plan for plan in plans if not is_up_to_date(plan.path, plan.manifest, force=force)]
-    encoded: dict[EmbedderSpec, np.ndarray] = {}
-    made = []
+    made = {}
     for plan in plans:
         if plan not in todo:
             reporter.say(f"up to date: {plan.path}")
-            made.append({"path": str(plan.path), "up_to_date": True})
-            continue
-        start = time.perf_counter()
-        if plan.store.spec not in encoded:
-            encoded[plan.store.spec] = _encode(plan, queries, device)
-        made.append(_search(plan, chosen, encoded[plan.store.spec], device, reporter, start=start))
+            made[plan.path] = {"path": str(plan.path), "up_to_date": True}
     if todo:
+        vectors = _encode(todo, queries, device)
+        made |= _search(todo, chosen, vectors, _state(output, plans), device=device, reporter=reporter)
         _say_next(todo[0].path, topics, edition, reporter)
     if json:
-        print(json_.dumps(made if len(made) > 1 else made[0], indent=2))
+        summaries = [made[plan.path] for plan in plans]
+        print(json_.dumps(summaries if len(summaries) > 1 else summaries[0], indent=2))
 
 
 def _plan(
@@ -185,37 +184,68 @@ def _path(output: Path, store: FeatureStore, *, alone: bool) -> Path:
     return output / f"{folder.parent.name}-{folder.name}.trec"
 
 
-def _encode(plan: Planned, queries: Sequence[str], device: str) -> np.ndarray:
+def _state(output: Path, plans: Sequence[Planned]) -> Path:
+    """Where a search that takes long keeps what it has found: beside its lists."""
+    return plans[0].path.with_name(f".{output.stem if plans[0].path == output else 'search'}.state.npz")
+
+
+def _encode(plans: Sequence[Planned], queries: Sequence[str], device: str) -> dict[EmbedderSpec, np.ndarray]:
+    """The (T, D) queries in the space of every store; each encoder is loaded once."""
     from avs.features.embedder import load_embedder_for
 
-    return load_embedder_for(plan.store.spec, weights=plan.weights, device=device).encode_texts(queries)
+    encoded: dict[EmbedderSpec, np.ndarray] = {}
+    for plan in plans:
+        if plan.store.spec not in encoded:
+            embedder = load_embedder_for(plan.store.spec, weights=plan.weights, device=device)
+            encoded[plan.store.spec] = embedder.encode_texts(queries)
+    return encoded
 
 
 def _search(
-    plan: Planned, topics: TopicSet, vectors: np.ndarray, device: str, reporter: Reporter, *, start: float
-) -> dict[str, object]:
-    """Search one store, write its list and the manifest beside it, and say so."""
+    plans: Sequence[Planned],
+    topics: TopicSet,
+    queries: Mapping[EmbedderSpec, np.ndarray],
+    state: Path,
+    *,
+    device: str,
+    reporter: Reporter,
+) -> dict[Path, dict[str, object]]:
+    """Search all stores in one pass and write their lists; returns their summaries by path."""
+    from avs.search.blocks import BlockSource
+    from avs.search.cosine import CosineScorer
+    from avs.search.score import search
+
+    start = time.perf_counter()
+    config = plans[0].manifest.config
+    source = BlockSource(
+        {str(plan.store.folder): plan.store for plan in plans}, device=device, dtype=config["score_dtype"]
+    )
+    scorers = [
+        CosineScorer(
+            plan.path.stem,
+            queries[plan.store.spec],
+            topics=topics.ids,
+            store=plan.store,
+            feature=str(plan.store.folder),
+            query_spec=plan.store.spec,  # load_embedder_for has compared it with the encoder's
+            frame_score=plan.manifest.config.get("frame_score", "max"),
+        )
+        for plan in plans
+    ]
+    found = search(scorers, topics.ids, source, k=config["k"], reporter=reporter, state=state)
+    seconds = time.perf_counter() - start
+    return {plan.path: _write(plan, found[plan.path.stem], seconds, reporter) for plan in plans}
+
+
+def _write(plan: Planned, lists: Sequence[RankedList], seconds: float, reporter: Reporter) -> dict[str, object]:
+    """Write the list of a store and the manifest beside it, and say so."""
     from dataclasses import replace
 
     from avs.core.artifacts import write_artefact
     from avs.core.ranking import Run
-    from avs.search.score import search
     from avs.trecvid.trec import write_trec
 
-    config = plan.manifest.config
-    lists = search(
-        vectors,
-        topics.ids,
-        plan.store,
-        query_spec=plan.store.spec,  # load_embedder_for has compared it with the encoder's
-        k=config["k"],
-        frame_score=config.get("frame_score", "max"),
-        device=device,
-        dtype=config["score_dtype"],
-        reporter=reporter,
-    )
     run = Run({ranked.topic: ranked for ranked in lists}, plan.path.stem)
-    seconds = time.perf_counter() - start
     counts = {"topics": len(lists), "shots": len(plan.store), "results": sum(len(ranked) for ranked in lists)}
     manifest = replace(plan.manifest, counts=counts, seconds=seconds)
     write_artefact(plan.path, manifest, lambda path: write_trec(run, path))

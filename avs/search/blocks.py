@@ -1,65 +1,273 @@
-"""The rows of a feature store in blocks that fit into a cache, cut where a shot ends."""
+"""The rows of any number of feature stores in blocks of the same shots, read, converted and moved once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+import json
+import warnings
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from avs.core.errors import ConfigError, StoreError
-from avs.core.store import FeatureStore
+from avs.core.artifacts import EDGE_BYTES
+from avs.core.errors import ConfigError, DataError, MissingDependencyError, StoreError
+from avs.core.ids import natural_key, parse_shot_id
+from avs.core.shots import ids_fingerprint
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+DTYPES = ("float32", "bfloat16")
+CPU_BLOCK_ROWS = 2048  # as float32 of 512 dimensions: 4 MB, which the last-level cache holds
+CUDA_BLOCK_ROWS = 16384
+TILE_ROWS = 64
+
+
+class Rows(Protocol):
+    """What a block is read from, such as a FeatureStore.
+
+    Attributes:
+        ids: of N shots.
+        vectors: (rows, D) of any float type, possibly memory-mapped.
+        offsets: (N+1,) int64, the rows of shot i being offsets[i]:offsets[i+1]; None when a shot is one row.
+    """
+
+    @property
+    def ids(self) -> tuple[str, ...]: ...
+    @property
+    def vectors(self) -> np.ndarray: ...
+    @property
+    def offsets(self) -> np.ndarray | None: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BlockFeature:
+    """One feature of the shots of a block. Valid until the next block is asked for.
+
+    Attributes:
+        buffer: (>= R, D) on the device, in the dtype of the pass: rows of the present shots, one shot after another,
+            and behind them whatever an earlier block left. Its height is the same in every block, so a product with
+            all of it takes every row through the same instructions, whichever block the row came in.
+        count: R.
+        starts: (P,) int64 where the rows of each present shot begin; None when a shot is one row.
+        present: (count of the block,) bool, of which P are true; None when all shots are there.
+    """
+
+    buffer: Tensor
+    count: int
+    starts: np.ndarray | None
+    present: np.ndarray | None
+
+    @property
+    def rows(self) -> Tensor:
+        """(R, D)."""
+        return self.buffer[: self.count]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
-    """Consecutive shots of a store.
-
-    Attributes:
-        first: position of the first shot.
-        rows: (R, D) their vectors as stored, memory-mapped.
-        starts: (shots,) int64, where each shot's rows begin within the block; None when a shot is one row.
-    """
+    """Consecutive shots `first` to `first + count` of a source, with their features by name."""
 
     first: int
-    rows: np.ndarray
-    starts: np.ndarray | None
+    count: int
+    features: Mapping[str, BlockFeature]
 
 
 class BlockSource:
-    """The blocks of a store, in its order.
+    """The blocks of stores, in the order of the stores where they hold the same shots, else in natural order.
 
     Args:
-        store: shot- or frame-level.
-        block_rows: rows of a block. Only a shot that has more makes a longer one.
+        stores: feature name -> store, of either level.
+        device: "cpu", "cuda" or "cuda:N", where the rows are wanted.
+        dtype: "float32" or "bfloat16", as which.
+        block_rows: rows of a block in any one feature; None: 2,048 on the CPU, 16,384 on CUDA. Only a shot that has
+            more makes a longer one.
+
+    Attributes:
+        ids: of all shots that are in at least one store.
 
     Raises:
-        ConfigError: `block_rows` is below 1.
+        ConfigError: unknown device or dtype; `block_rows` below 1.
         StoreError: a shot of a frame-level store has no row.
+        MissingDependencyError: there is no such CUDA device.
     """
 
-    def __init__(self, store: FeatureStore, *, block_rows: int) -> None:
-        if block_rows < 1:
-            raise ConfigError("a block must have at least 1 row", got=f"block_rows={block_rows}")
-        self.store, self.offsets = store, store.offsets
-        # Opened copy-on-write: torch wants memory that may be written to. Nothing writes to it.
-        self.vectors: np.ndarray = np.load(store.folder / "vectors.npy", mmap_mode="c")
-        longest = 1
-        if self.offsets is not None:
-            lengths = np.diff(self.offsets)
-            if lengths.min() < 1:
-                raise StoreError("a shot has no row", where=store.folder, got=store.ids[int(lengths.argmin())])
-            longest = int(lengths.max())
-        self.max_rows = max(min(block_rows, len(self.vectors)), longest)  # of any block
+    def __init__(
+        self,
+        stores: Mapping[str, Rows],
+        *,
+        device: str = "cpu",
+        dtype: str = "float32",
+        block_rows: int | None = None,
+    ) -> None:
+        import torch
 
-    def __iter__(self) -> Iterator[Block]:
-        shots, first = len(self.store), 0
-        while first < shots:
-            if self.offsets is None:
-                last = min(first + self.max_rows, shots)
-                yield Block(first, self.vectors[first:last], None)
-            else:
-                start = self.offsets[first]
-                last = int(np.searchsorted(self.offsets, start + self.max_rows, side="right")) - 1
-                yield Block(first, self.vectors[start : self.offsets[last]], self.offsets[first:last] - start)
-            first = last
+        if dtype not in DTYPES:
+            raise ConfigError("unknown dtype of scores", got=dtype, wanted=", ".join(DTYPES))
+        self.device, self.dtype = _device(device), getattr(torch, dtype)
+        self.block_rows = block_rows or (CPU_BLOCK_ROWS if self.device.type == "cpu" else CUDA_BLOCK_ROWS)
+        if block_rows is not None and block_rows < 1:
+            raise ConfigError("a block must have at least 1 row", got=f"block_rows={block_rows}")
+        if not stores:
+            raise ConfigError("there is no store to read blocks from")
+        self.ids = _union([store.ids for store in stores.values()])
+        self._readers = {name: _Reader(name, store, self.ids, self) for name, store in stores.items()}
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the features of its blocks."""
+        return tuple(self._readers)
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of the shots, the stores (first and last MiB of their vectors) and how they are read."""
+        parts: list[object] = [ids_fingerprint(self.ids), str(self.dtype), self.device.type, self.block_rows]
+        parts += [(name, reader.fingerprint) for name, reader in self._readers.items()]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    def __len__(self) -> int:
+        """The number of shots."""
+        return len(self.ids)
+
+    def blocks(self, first: int = 0) -> Iterator[Block]:
+        """The blocks from the shot at position `first` on."""
+        turn = 0
+        while first < len(self):
+            last = min(reader.end_of_block(first) for reader in self._readers.values())
+            features = {name: reader.read(first, last, turn) for name, reader in self._readers.items()}
+            yield Block(first, last - first, features)
+            first, turn = last, 1 - turn
+
+
+class _Reader:
+    """One store of a source.
+
+    The rows of a block lie together in the file when the store has its shots in the source's order, with or without
+    gaps; otherwise they are gathered.
+    """
+
+    def __init__(self, name: str, store: Rows, ids: tuple[str, ...], source: BlockSource) -> None:
+        self.offsets = store.offsets
+        if self.offsets is not None and np.diff(self.offsets).min(initial=1) < 1:
+            raise StoreError("a shot has no row", where=name, got=store.ids[int(np.diff(self.offsets).argmin())])
+        self.positions = None if store.ids == ids else _positions(store.ids, ids)  # (N,) in the store, -1 if absent
+        self.ends = self._ends()
+        self.vectors = _as_tensor(store.vectors)
+        longest = 1 if self.offsets is None else int(np.diff(self.offsets).max())
+        self.block_rows = max(source.block_rows, longest)
+        rows = -(-min(self.block_rows, len(self.vectors)) // TILE_ROWS) * TILE_ROWS
+        self._make_buffers(rows, source.device, source.dtype)
+
+    @property
+    def fingerprint(self) -> str:
+        values = self.vectors.numpy()
+        edge = max(EDGE_BYTES // max(values[:1].nbytes, 1), 1)  # rows
+        digest = hashlib.sha256(f"{values.shape} {values.dtype} ".encode())
+        for part in (values[:edge], values[-edge:], self.offsets):
+            digest.update(b"" if part is None else part.tobytes())
+        return digest.hexdigest()
+
+    def _ends(self) -> np.ndarray | None:
+        """(N+1,) int64 rows before each shot of the source; None when a shot is one row, always there."""
+        if self.positions is None:
+            return self.offsets
+        present = self.positions >= 0
+        lengths = present.astype(np.int64)
+        if self.offsets is not None:
+            lengths[present] = np.diff(self.offsets)[self.positions[present]]
+        return np.concatenate([[0], np.cumsum(lengths)])
+
+    def _make_buffers(self, rows: int, device: torch.device, dtype: torch.dtype) -> None:
+        import torch
+
+        shape = (rows, self.vectors.shape[1])
+        self.buffers = [torch.zeros(shape, dtype=dtype, device=device)]
+        self.staging: list[Tensor] = []
+        if device.type == "cuda":  # a block is read while the one before is scored
+            self.buffers.append(torch.zeros_like(self.buffers[0]))
+            self.staging = [torch.empty(shape, dtype=self.vectors.dtype, pin_memory=True) for _ in range(2)]
+
+    def end_of_block(self, first: int) -> int:
+        """The position behind the last shot of the longest block that begins at `first`."""
+        if self.ends is None:
+            return min(first + self.block_rows, len(self.vectors))
+        return int(np.searchsorted(self.ends, self.ends[first] + self.block_rows, side="right")) - 1
+
+    def read(self, first: int, last: int, turn: int) -> BlockFeature:
+        """The rows of shots `first` to `last`; on CUDA the buffers take turns."""
+        rows = self._stored(first, last)
+        buffer = self.buffers[turn % len(self.buffers)]
+        if self.staging:
+            buffer[: len(rows)].copy_(self.staging[turn][: len(rows)].copy_(rows), non_blocking=True)
+        else:
+            buffer[: len(rows)].copy_(rows)
+        present = None
+        if self.positions is not None:
+            present = self.positions[first:last] >= 0
+            present = None if present.all() else present
+        starts = None
+        if self.offsets is not None:
+            assert self.ends is not None  # a frame-level store has them
+            starts = self.ends[first:last] - self.ends[first]
+            starts = starts if present is None else starts[present]
+        return BlockFeature(buffer, len(rows), starts, present)
+
+    def _stored(self, first: int, last: int) -> Tensor:
+        """(R, D) as stored."""
+        if self.positions is None:
+            ends = (first, last) if self.ends is None else (self.ends[first], self.ends[last])
+            return self.vectors[ends[0] : ends[1]]
+        shots = self.positions[first:last]
+        shots = shots[shots >= 0]
+        starts, stops = (shots, shots + 1) if self.offsets is None else (self.offsets[shots], self.offsets[shots + 1])
+        if (starts[1:] == stops[:-1]).all():
+            return self.vectors[starts[0] : stops[-1]] if len(shots) else self.vectors[:0]
+        return self.vectors[np.concatenate([np.arange(a, b) for a, b in zip(starts, stops, strict=True)])]
+
+
+def _union(lists: list[tuple[str, ...]]) -> tuple[str, ...]:
+    """All ids, in natural order unless all lists are the same."""
+    if all(ids == lists[0] for ids in lists):
+        return lists[0]
+    videos: dict[str, object] = {}  # thousands of videos, millions of shots
+    keys = {}
+    for shot in set().union(*lists):
+        video, number = parse_shot_id(shot)
+        if video not in videos:
+            videos[video] = natural_key(video)
+        keys[shot] = (videos[video], number)
+    return tuple(sorted(keys, key=keys.__getitem__))
+
+
+def _positions(store_ids: tuple[str, ...], ids: tuple[str, ...]) -> np.ndarray:
+    at = {shot: row for row, shot in enumerate(store_ids)}
+    if len(at) < len(store_ids):
+        raise DataError("a shot is twice in a store", got=max(store_ids, key=store_ids.count))
+    return np.fromiter((at.get(shot, -1) for shot in ids), dtype=np.int64, count=len(ids))
+
+
+def _as_tensor(vectors: np.ndarray) -> Tensor:
+    import torch
+
+    with warnings.catch_warnings():  # torch wants memory that may be written to; nothing writes to it
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
+        return torch.from_numpy(vectors)
+
+
+def _device(name: str) -> torch.device:
+    import torch
+
+    kind, _, number = name.partition(":")
+    if kind not in ("cpu", "cuda") or (number and not number.isdigit()):
+        raise ConfigError("unknown device", got=name, wanted="cpu, cuda or cuda:N")
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        raise MissingDependencyError(
+            "no such CUDA device",
+            got=name,
+            wanted=f"one of {torch.cuda.device_count()} CUDA devices",
+            next_step="use --device cpu, or check `avs info --env`",
+        )
+    return torch.device(name)

@@ -1,207 +1,140 @@
-"""Exact search: queries x a feature store -> the k best shots per query.
+"""One pass over a collection: any number of models, all topics, the k best shots of each.
 
-Blocks of rows flow from the store through a scorer into a top-k collector. A block is converted into a buffer that
-stays in the cache and is multiplied there, so a collection is read once and never held in memory.
+Blocks of rows flow from the stores through every scorer into a top-k collector each. A block is read, converted and
+moved once, and memory is set by the block: a collection is never held.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Literal, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from avs.core.errors import ConfigError, DataError, MissingDependencyError
+from avs.core.errors import ConfigError
 from avs.core.progress import Reporter
 from avs.core.ranking import MAX_RESULTS, RankedList
-from avs.core.spec import EmbedderSpec
-from avs.core.store import FeatureStore
 from avs.search.blocks import Block, BlockSource
+from avs.search.state import SearchState
 from avs.search.topk import TopK
 
 if TYPE_CHECKING:
-    from torch import Tensor, device
+    from torch import Tensor
 
-FrameScore = Literal["max", "mean"]
-FRAME_SCORES = ("max", "mean")
-SCORE_DTYPES = ("float32", "bfloat16")
-CPU_BLOCK_ROWS = 2048  # as float32 of 512 dimensions: 4 MB, which the last-level cache holds
-CUDA_BLOCK_ROWS = 65536
-TILE_ROWS = 64
+    Scored = tuple[Block, dict[str, tuple[Tensor, np.ndarray | None]]]
+
+SECONDS_BETWEEN_SAVES = 60.0
 
 
 class Scorer(Protocol):
-    """Turns blocks of rows into scores of rows."""
+    """What gives the shots of a block their scores: a trained model with its queries, or queries alone.
 
-    def stream(self, blocks: BlockSource) -> Iterator[tuple[Block, np.ndarray]]:
-        """Every block with its (T, R) float32 row scores, which are valid until the next one is asked for."""
+    Attributes:
+        name: of its lists.
+        features: names of what it reads from a block.
+        fingerprint: of everything that decides its scores, but for the features.
+    """
+
+    name: str
+    features: tuple[str, ...]
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    def score(self, block: Block) -> tuple[Tensor, np.ndarray | None]:
+        """The scores of those shots of a block that it can score, possibly not waited for (CUDA).
+
+        Returns:
+            (T, P) float32 on the block's device, and the (count,) bool mask of the P shots; None: all of them.
+        """
         ...
 
 
 def search(
-    queries: np.ndarray,
+    scorers: Sequence[Scorer],
     topics: Sequence[str],
-    store: FeatureStore,
+    source: BlockSource,
     *,
-    query_spec: EmbedderSpec,
     k: int = MAX_RESULTS,
-    frame_score: FrameScore = "max",
-    device: str = "cpu",
-    dtype: str = "float32",
-    block_rows: int | None = None,
     reporter: Reporter | None = None,
-) -> list[RankedList]:
-    """The `k` best shots of a store per query, by cosine similarity; ties by shot id, the larger string first.
-
-    Vectors that the spec calls normalised are multiplied as they are; others are divided by their lengths.
+    state: Path | None = None,
+    save_every_s: float = SECONDS_BETWEEN_SAVES,
+) -> dict[str, list[RankedList]]:
+    """The `k` best shots per scorer and topic, in one pass; ties by shot id, the larger string first.
 
     Args:
-        queries: (T, D) float32.
+        scorers: of different names.
         topics: T topic ids.
-        store: of N shots; a list is shorter than `k` only where N is.
-        query_spec: of the encoder that made the queries.
-        frame_score: a shot's score in a frame-level store, from its rows' scores: "max" or "mean". Of a BLIP-2 store
-            with pooling "queries", "max" is the ITC score.
-        device: "cpu" (as many threads as torch is set to), "cuda" or "cuda:N".
-        dtype: of the product: "float32", or on CUDA "bfloat16", which is coarser.
-        block_rows: rows that are scored at once; None: 2,048 on the CPU, 65,536 on CUDA.
+        source: of N shots; a list is shorter than `k` only where fewer could be scored.
+        state: a file that keeps what was found so far. A search that finds it there, killed or failed before, goes on
+            behind the last block it covers and ends with the same lists. It is removed at the end.
+        save_every_s: seconds of work between two writings of it.
+
+    Returns:
+        Name of a scorer -> its lists in the order of `topics`.
 
     Raises:
-        SpecMismatchError: another encoder made the store.
-        DataError: queries of the wrong shape; a query or a score that is not finite (the first such shot is named).
-        ConfigError: unknown frame score, device or dtype; `k` or `block_rows` below 1.
-        MissingDependencyError: there is no such CUDA device.
+        ConfigError: no scorer, or two of one name; one that needs a feature the source lacks; `k` below 1.
+        DataError: a score that is not finite (the first such shot is named).
     """
-    store.spec.require_same(query_spec, where=str(store.folder))
-    if frame_score not in FRAME_SCORES:
-        raise ConfigError("unknown frame score", got=frame_score, wanted=", ".join(FRAME_SCORES))
-    vectors = _checked(queries, topics, store.spec)
-    where = _device(device, dtype)
-    rows = block_rows if block_rows is not None else CPU_BLOCK_ROWS if where.type == "cpu" else CUDA_BLOCK_ROWS
-    best = TopK(topics, store.ids, k=k)
-    blocks = BlockSource(store, block_rows=rows)
-    scorer: Scorer = (
-        CpuScorer(vectors, normalise=not store.spec.normalised)
-        if where.type == "cpu"
-        else DeviceScorer(vectors, where, dtype=dtype, normalise=not store.spec.normalised)
-    )
-    with (reporter or Reporter()).stage(f"search {store.spec.name}", len(store), "shots") as stage:
-        for block, scores in scorer.stream(blocks):
-            by_shot = shot_scores(scores, block, frame_score)
-            best.add(by_shot, first=block.first)
-            stage.advance(by_shot.shape[1])
-    return best.lists()
+    _check(scorers, source)
+    best = {scorer.name: TopK(topics, source.ids, k=k) for scorer in scorers}
+    reporter = reporter or Reporter()
+    kept = SearchState(state, lambda: _fingerprint(scorers, topics, source, k)) if state is not None else None
+    first = kept.load(best, reporter) if kept is not None else 0
+    what = scorers[0].name if len(scorers) == 1 else f"{len(scorers)} models"
+    with reporter.stage(f"search {what}", len(source), "shots") as stage:
+        stage.advance(first)
+        saved = time.monotonic()
+        for block, scores in _scored(scorers, source, first):
+            for name, (columns, present) in scores.items():
+                best[name].add(columns.cpu().numpy(), first=block.first, present=present)
+            stage.advance(block.count)
+            if kept is not None and time.monotonic() - saved >= save_every_s:
+                kept.save(block.first + block.count, best)
+                saved = time.monotonic()
+    lists = {name: collector.lists() for name, collector in best.items()}
+    if kept is not None:
+        kept.remove()
+    return lists
 
 
-def shot_scores(scores: np.ndarray, block: Block, frame_score: FrameScore) -> np.ndarray:
-    """(T, shots) float32 scores of a block's shots from the (T, R) scores of its rows."""
-    if block.starts is None:
-        return scores
-    if frame_score == "max":
-        return np.maximum.reduceat(scores, block.starts, axis=1)
-    lengths = np.diff(block.starts, append=scores.shape[1])
-    return np.add.reduceat(scores, block.starts, axis=1) / lengths.astype(np.float32)
-
-
-class CpuScorer:
-    """Scores on the CPU in float32, a block at a time in one reused buffer.
-
-    A short block is multiplied with the whole buffer, whose rows fill the tiles of the matrix product: every row then
-    goes through the same instructions, and its score does not depend on the block it came in.
-
-    Args:
-        queries: (T, D) float32.
-        normalise: divide a row's scores by its length.
-    """
-
-    def __init__(self, queries: np.ndarray, *, normalise: bool) -> None:
-        import torch
-
-        self.queries, self.normalise = torch.from_numpy(queries), normalise
-
-    def stream(self, blocks: BlockSource) -> Iterator[tuple[Block, np.ndarray]]:
-        import torch
-
-        padded = -(-blocks.max_rows // TILE_ROWS) * TILE_ROWS
-        buffer = torch.zeros(padded, self.queries.shape[1])
-        scores = torch.empty(len(self.queries), padded)
-        for block in blocks:
-            rows = len(block.rows)
-            buffer[:rows].copy_(torch.from_numpy(block.rows))
-            torch.mm(self.queries, buffer.T, out=scores)  # (T, D) @ (D, R) -> (T, R)
-            yield block, _by_length(scores[:, :rows], buffer[:rows], self.normalise).numpy()
-
-
-class DeviceScorer:
-    """Scores on an accelerator: while it multiplies one block, the next is read into page-locked memory.
-
-    Args:
-        queries: (T, D) float32.
-        device: of the product.
-        dtype: of the product; scores come back as float32.
-        normalise: divide a row's scores by its length.
-    """
-
-    def __init__(self, queries: np.ndarray, device: device, *, dtype: str, normalise: bool) -> None:
-        import torch
-
-        self.device, self.dtype, self.normalise = device, getattr(torch, dtype), normalise
-        self.queries = torch.from_numpy(queries).to(device, self.dtype)
-
-    def stream(self, blocks: BlockSource) -> Iterator[tuple[Block, np.ndarray]]:
-        import torch
-
-        stored = torch.from_numpy(blocks.vectors[:1]).dtype
-        shape, pin = (blocks.max_rows, self.queries.shape[1]), self.device.type == "cuda"
-        staging = [torch.empty(shape, dtype=stored, pin_memory=pin) for _ in range(2)]
-        before: tuple[Block, Tensor] | None = None
-        for number, block in enumerate(blocks):
-            rows = staging[number % 2][: len(block.rows)]
-            rows.copy_(torch.from_numpy(block.rows))  # the product of the block before runs meanwhile
-            if before is not None:
-                yield before[0], before[1].cpu().numpy()  # waits for it, after which its staging buffer is free
-            before = block, self._scores(rows)
+def _scored(scorers: Sequence[Scorer], source: BlockSource, first: int) -> Iterator[Scored]:
+    """Every block with its scores by scorer. On CUDA a block comes out when the next one has been read."""
+    before: Scored | None = None
+    for block in source.blocks(first):
+        now = block, {scorer.name: scorer.score(block) for scorer in scorers}
+        if source.device.type == "cpu":
+            yield now
+            continue
         if before is not None:
-            yield before[0], before[1].cpu().numpy()
-
-    def _scores(self, rows: Tensor) -> Tensor:
-        """(T, R) float32 on the device, queued and not waited for."""
-        there = rows.to(self.device, non_blocking=True).to(self.dtype)
-        return _by_length((self.queries @ there.T).float(), there, self.normalise)
+            yield before
+        before = now
+    if before is not None:
+        yield before
 
 
-def _by_length(scores: Tensor, rows: Tensor, normalise: bool) -> Tensor:
-    """(T, R) scores, divided by the lengths of the (R, D) rows where they are to be normalised."""
-    return scores / rows.float().norm(dim=1) if normalise else scores
+def _check(scorers: Sequence[Scorer], source: BlockSource) -> None:
+    names = [scorer.name for scorer in scorers]
+    if not names:
+        raise ConfigError("there is nothing to score with", wanted="a scorer or more")
+    if len(set(names)) < len(names):
+        raise ConfigError("two scorers of one name", got=max(names, key=names.count))
+    for scorer in scorers:
+        missing = [name for name in scorer.features if name not in source.features]
+        if missing:
+            raise ConfigError(
+                f"{scorer.name} needs features that no store gives",
+                got=", ".join(source.features),
+                wanted=", ".join(missing),
+            )
 
 
-def _checked(queries: np.ndarray, topics: Sequence[str], spec: EmbedderSpec) -> np.ndarray:
-    """The queries as contiguous float32, of length 1 where the spec leaves that to the search."""
-    if queries.shape != (len(topics), spec.dim):
-        raise DataError("queries of the wrong shape", got=queries.shape, wanted=(len(topics), spec.dim))
-    vectors = np.ascontiguousarray(queries, dtype=np.float32)
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    for topic, length in zip(topics, lengths[:, 0].tolist(), strict=True):
-        if not np.isfinite(length) or length == 0:
-            raise DataError("a query vector is zero or not finite", where=f"topic {topic}", got=f"length {length}")
-    return vectors if spec.normalised else vectors / lengths
-
-
-def _device(name: str, dtype: str) -> device:
-    import torch
-
-    if dtype not in SCORE_DTYPES:
-        raise ConfigError("unknown dtype of scores", got=dtype, wanted=", ".join(SCORE_DTYPES))
-    kind, _, number = name.partition(":")
-    if kind not in ("cpu", "cuda") or (number and not number.isdigit()):
-        raise ConfigError("unknown device", got=name, wanted="cpu, cuda or cuda:N")
-    if kind == "cpu" and dtype != "float32":
-        raise ConfigError("scores on the CPU are float32", got=dtype)
-    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
-        raise MissingDependencyError(
-            "no such CUDA device",
-            got=name,
-            wanted=f"one of {torch.cuda.device_count()} CUDA devices",
-            next_step="use --device cpu, or check `avs info --env`",
-        )
-    return torch.device(name)
+def _fingerprint(scorers: Sequence[Scorer], topics: Sequence[str], source: BlockSource, k: int) -> str:
+    """sha256 of what decides the lists, down to their last digits."""
+    parts = [[(scorer.name, scorer.fingerprint) for scorer in scorers], list(topics), source.fingerprint, k]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -35,16 +35,20 @@ class TopK:
         self._pending: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # (topic, shot, score) columns
         self._pending_count = 0
 
-    def add(self, scores: np.ndarray, *, first: int) -> None:
+    def add(self, scores: np.ndarray, *, first: int, present: np.ndarray | None = None) -> None:
         """Take the (T, B) float32 scores of shots `first` to `first + B`.
+
+        Args:
+            present: bool, of which B are true: the shots from `first` on that have a score. The others enter no list.
 
         Raises:
             DataError: a score is NaN or infinite; names the first such shot.
         """
-        self._require_finite(scores, first)
+        shots = first + (np.arange(scores.shape[1]) if present is None else np.flatnonzero(present))
+        self._require_finite(scores, shots)
         topic, column = np.divmod(np.flatnonzero(scores >= self._floor[:, None]), scores.shape[1])
         if len(topic):
-            self._pending.append((topic, first + column, scores[topic, column]))
+            self._pending.append((topic, shots[column], scores[topic, column]))
             self._pending_count += len(topic)
         if self._pending_count > len(self.topics) * self.k:
             self._merge()
@@ -57,7 +61,23 @@ class TopK:
             for topic, shots, scores in zip(self.topics, self._shots, self._scores, strict=True)
         ]
 
-    def _require_finite(self, scores: np.ndarray, first: int) -> None:
+    def state(self) -> dict[str, np.ndarray]:
+        """What was kept so far, as arrays from which `restore` makes a collector of the same topics go on."""
+        self._merge()
+        return {
+            "floor": self._floor,
+            "counts": np.array([len(shots) for shots in self._shots], dtype=np.int64),
+            "shots": np.concatenate([np.empty(0, dtype=np.int64), *self._shots]),
+            "scores": np.concatenate([np.empty(0, dtype=np.float32), *self._scores]),
+        }
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on from a `state`."""
+        cuts = np.cumsum(state["counts"])[:-1]
+        self._floor = state["floor"]
+        self._shots, self._scores = np.split(state["shots"], cuts), np.split(state["scores"], cuts)
+
+    def _require_finite(self, scores: np.ndarray, shots: np.ndarray) -> None:
         finite = np.isfinite(scores)
         if finite.all():
             return
@@ -65,7 +85,7 @@ class TopK:
         topic = int(np.flatnonzero(~finite[:, column])[0])
         raise DataError(
             "a score is not a finite number",
-            where=f"{self.ids[first + column]}, topic {self.topics[topic]}",
+            where=f"{self.ids[int(shots[column])]}, topic {self.topics[topic]}",
             got=f"{scores[topic, column]}",
             next_step="the store holds values that cannot be used: extract this shot's features again",
         )

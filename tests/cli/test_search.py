@@ -146,7 +146,7 @@ def test_a_model_that_is_not_in_the_catalog(work: Path, tmp_path: Path, capsys: 
         (["--weights", "a", "--weights", "b"], "--weights does not fit the stores"),
         (["--k", "0"], "the length of a list must be at least 1"),
         (["--device", "tpu"], 'unknown device "tpu"'),
-        (["--score-dtype", "bfloat16"], "scores on the CPU are float32"),
+        (["--score-dtype", "float8"], "unknown dtype of scores"),
     ],
 )
 def test_what_cannot_be_searched(
