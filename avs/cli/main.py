@@ -25,6 +25,7 @@ VERBS = {
     "make-run": "Write ranked lists as the XML run file NIST takes.",
     "check-run": "Check a run file as NIST will, and more strictly.",
     "eval": "Score runs: xinfAP exactly as NIST's sample_eval, and measures for full judgments.",
+    "eval-retrieval": "Score text-to-video retrieval on captioned videos: R@k, MdR, MnR, mAP.",
     "compare": "Test runs against each other, topic by topic; score novelty.",
     "info": "Say what an artefact is and what made it, or what this environment can do.",
     "demo": "Do all of it on a small collection made on the spot, or on your own videos.",

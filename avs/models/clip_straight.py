@@ -93,8 +93,10 @@ def _centroids(frames: np.ndarray, k: int, seed: int) -> np.ndarray:
     if len(first_seen) <= k:
         return frames[np.resize(first_seen, k)]
     from sklearn.cluster import KMeans
+    from threadpoolctl import threadpool_limits
 
-    centroids: np.ndarray = KMeans(k, n_init=10, random_state=seed).fit(frames).cluster_centers_
+    with threadpool_limits(1):  # the frames of one video are too few to share: threads that wait take 50 times longer
+        centroids: np.ndarray = KMeans(k, n_init=10, random_state=seed).fit(frames).cluster_centers_
     return centroids
 
 
