@@ -87,7 +87,7 @@ def command(
         typer.Option(help="A video's vector in a frame-level store; default mean.", rich_help_panel=MODEL),
     ] = None,
     k: Annotated[
-        int | None, typer.Option("--k", help="Centroids a video, with k-means.", rich_help_panel=MODEL)
+        int | None, typer.Option("--k", min=1, help="Centroids a video, with k-means.", rich_help_panel=MODEL)
     ] = None,
     seed: Annotated[int, typer.Option(help="Of k-means.", rich_help_panel=MODEL)] = 0,
     directions: Annotated[
