@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from avs.core.errors import ConfigError, Problems
 from avs.models.batch import Batch, Sequences
 from avs.models.losses import Direction, Reduction, different_videos, margin_ranking_loss
 from avs.models.text_encoders import Tokens, encode_tokens, make_token_encoders
@@ -44,6 +45,9 @@ class LaffConfig:
         legacy: do as the authors' code where it differs from what it means to do: other captions of the same video
             are negatives; frames of a batch are cut to the length of its first video; a feature that is zero in a
             whole training batch is replaced by noise.
+
+    Raises:
+        ConfigError: a feature of `no_transform` that is not there or not of dimension `head_dim`; all at once.
     """
 
     video: Mapping[str, int]
@@ -61,6 +65,18 @@ class LaffConfig:
     reduction: Reduction = "sum"
     loss_per_head: bool = True
     legacy: bool = False
+
+    def __post_init__(self) -> None:
+        problems = Problems("options of laff that do not go together")
+        for name in self.no_transform:
+            sides = (self.video, self.video_frames, self.text)
+            dims = {side[name] for side in sides if name in side}
+            if name in self.text_tokens:
+                dims.add(self.text_tokens[name].dim)
+            if dims != {self.head_dim}:
+                got = f"got {', '.join(map(str, sorted(dims)))} dimensions" if dims else "there is no such feature"
+                problems.add("no_transform", f"{name}: {got}; wanted head_dim, {self.head_dim}")
+        problems.raise_if_any(ConfigError)
 
 
 class BatchNorm(nn.BatchNorm1d):

@@ -28,6 +28,11 @@ class Tokens:
     hidden: int = 1024
     bidirectional: bool = False
 
+    @property
+    def dim(self) -> int:
+        """Length of a text's vector."""
+        return self.hidden * (2 if self.bidirectional else 1)
+
 
 class GruEncoder(nn.Module):
     """Words to the mean of the GRU's outputs over them.
@@ -41,7 +46,7 @@ class GruEncoder(nn.Module):
         self.embedding = nn.Embedding(config.words, config.embedding)
         nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
         self.gru = nn.GRU(config.embedding, config.hidden, batch_first=True, bidirectional=config.bidirectional)
-        self.dim = config.hidden * (2 if config.bidirectional else 1)
+        self.dim = config.dim
 
     def set_words(self, rows: Tensor, vectors: Tensor) -> None:
         """Start the embeddings of the words at (R,) `rows` from (R, embedding) `vectors`."""

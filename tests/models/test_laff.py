@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from avs.core.errors import ConfigError
 from avs.models.architectures import config_to_json, make_config
 from avs.models.batch import Batch, Sequences
 from avs.models.laff import FrameLaff, Laff, LaffConfig, LaffModel, Tile, Transform
@@ -364,3 +365,14 @@ def test_bfloat16_stays_near_float32() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         q, v = model.embed_texts(text), model.embed_videos(video)
     assert (model.score(q.float(), v.float()) - exact).abs().max() < 0.02
+
+
+def test_no_transform_needs_features_of_the_heads_dimension() -> None:
+    with pytest.raises(ConfigError) as error:
+        replace(SMALL, no_transform=("clip", "clop"), head_dim=5)
+    assert str(error.value) == (
+        "options of laff that do not go together: 2 problems\n"
+        "  no_transform: clip: got 6 dimensions; wanted head_dim, 5\n"
+        "  no_transform: clop: there is no such feature; wanted head_dim, 5"
+    )
+    assert replace(ML, no_transform=("gru",)).no_transform == ("gru",)
