@@ -21,8 +21,8 @@ from torch.nn import functional as F
 
 from avs.core.errors import ConfigError, DataError, Problems
 from avs.models.batch import Batch, Sequences
+from avs.models.batch_norm import BatchNorm
 from avs.models.hybrid_space import BLOCK, ConceptHead, MinMax, concept_loss, concept_scores
-from avs.models.laff import BatchNorm
 from avs.models.losses import Direction, Reduction, different_videos, margin_ranking_loss
 from avs.models.sequence_levels import Level, MaxConvolutions, SequenceLevels
 from avs.models.text_encoders import Tokens, make_token_encoders

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from avs.models.laff import BatchNorm
+from avs.models.batch_norm import BatchNorm
 from avs.models.losses import Reduction
 
 BLOCK = 4096  # videos whose similarities are held at once by `calibrate`

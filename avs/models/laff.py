@@ -20,7 +20,10 @@ from torch.nn import functional as F
 
 from avs.core.errors import ConfigError, Problems
 from avs.models.batch import Batch, Sequences
+from avs.models.batch_norm import BatchNorm
+from avs.models.linear_tanh import linear_tanh
 from avs.models.losses import Direction, Reduction, different_videos, margin_ranking_loss
+from avs.models.sequence_levels import first_steps
 from avs.models.text_encoders import Tokens, encode_tokens, make_token_encoders
 
 
@@ -40,6 +43,7 @@ class LaffConfig:
         no_transform: features of dimension `head_dim` that every head sees as they are, through batch
             normalisation alone (the authors' treatment of fine-tuned CLIP, on both sides).
         with_ave: add r times the plain mean of the g_i, r falling from 0.8 by 0.2 an epoch to 0.
+        max_frames: of a video's frames the first so many count, 50 in the authors' LAFF-ml; None: all.
         margin, direction, reduction: of the loss.
         loss_per_head: the losses of the heads are added; otherwise one loss of the mean similarity.
         legacy: do as the authors' code where it differs from what it means to do: other captions of the same video
@@ -60,6 +64,7 @@ class LaffConfig:
     batch_norm: bool = False
     no_transform: tuple[str, ...] = ()
     with_ave: bool = False
+    max_frames: int | None = None
     margin: float = 0.2
     direction: Direction = "t2v"
     reduction: Reduction = "sum"
@@ -79,15 +84,6 @@ class LaffConfig:
         problems.raise_if_any(ConfigError)
 
 
-class BatchNorm(nn.BatchNorm1d):
-    """Batch normalisation that takes a single training row, which has no variance, with the running statistics."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        if self.training and len(input) == 1:
-            return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
-        return super().forward(input)
-
-
 class Transform(nn.Module):
     """A feature into all heads at once: linear, tanh, dropout, and batch normalisation if asked for.
 
@@ -104,7 +100,7 @@ class Transform(nn.Module):
 
     def forward(self, feature: Tensor) -> Tensor:
         """(B, H*d) of (B, D)."""
-        return self.norm(self.dropout(torch.tanh(self.linear(feature))))
+        return self.norm(self.dropout(linear_tanh(self.linear, feature)))
 
 
 class Tile(nn.Module):
@@ -164,15 +160,17 @@ class Laff(nn.Module):
         shares = self._attention(moved, present)
         if self.with_ave:
             shares = shares + self.average_weight * (shares > 0)
-        fused = torch.einsum("bhk,bkhd->bhd", shares, moved)
+        fused = moved[0] * shares[:, :, 0, None]
+        for place, feature in enumerate(moved[1:], start=1):
+            fused.addcmul_(feature, shares[:, :, place, None])
         return F.normalize(fused, dim=-1)
 
     def weights(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
         """(B, H, k) attention over the features in the order of `names`; a row and head add up to 1."""
         return self._attention(self._transformed(features, present), present)
 
-    def _transformed(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
-        """(B, k, H, d) of all features; zeros where one is not present."""
+    def _transformed(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> list[Tensor]:
+        """(B, H, d) of every feature; zeros where it is not present."""
         columns = []
         for name, transform in zip(self.names, self.transforms, strict=True):
             there = present.get(name)
@@ -182,14 +180,16 @@ class Laff(nn.Module):
                 some = transform(features[name][there])
                 moved = some.new_zeros(len(there), some.shape[1]).index_put((there,), some)
             columns.append(moved.unflatten(1, (self.heads, self.head_dim)))
-        return torch.stack(columns, dim=1)
+        return columns
 
-    def _attention(self, moved: Tensor, present: Mapping[str, Tensor]) -> Tensor:
-        logits = torch.einsum("bkhd,hd->bhk", moved, self.attention)
-        for place, name in enumerate(self.names):
-            if name in present:
-                logits[:, :, place] = logits[:, :, place].masked_fill(~present[name][:, None], float("-inf"))
-        return logits.softmax(dim=2)
+    def _attention(self, moved: Sequence[Tensor], present: Mapping[str, Tensor]) -> Tensor:
+        columns = []
+        for name, feature in zip(self.names, moved, strict=True):
+            # every head's g with every head's u, of which the diagonal is wanted: no product is faster
+            logits = F.linear(feature, self.attention).diagonal(dim1=1, dim2=2)  # (B, H)
+            there = present.get(name)
+            columns.append(logits if there is None else logits.masked_fill(~there[:, None], float("-inf")))
+        return torch.stack(columns, dim=2).softmax(dim=2)
 
 
 class FrameLaff(nn.Module):
@@ -197,15 +197,18 @@ class FrameLaff(nn.Module):
 
     Args:
         dim: of a frame's vector.
+        max_frames: the first so many count; None: all.
         legacy: cut every video to the length of the batch's first one, as the authors' code does.
     """
 
-    def __init__(self, dim: int, *, legacy: bool = False) -> None:
+    def __init__(self, dim: int, *, max_frames: int | None = None, legacy: bool = False) -> None:
         super().__init__()
-        self.attention, self.legacy = nn.Linear(dim, 1), legacy
+        self.attention, self.max_frames, self.legacy = nn.Linear(dim, 1), max_frames, legacy
 
     def forward(self, frames: Sequences) -> Tensor:
         """(B, D) unit vectors of (B, L, D) frames, each over its own length."""
+        if self.max_frames is not None:
+            frames = first_steps(frames, self.max_frames)
         mask = frames.mask
         if self.legacy:
             mask = mask[:1].expand_as(mask)
@@ -226,7 +229,9 @@ class LaffModel(nn.Module):
         self.video_features = (*config.video, *config.video_frames)
         self.text_features = (*config.text, *config.text_tokens)
         self.frame_names = tuple(config.video_frames)
-        self.frames = nn.ModuleList(FrameLaff(dim, legacy=config.legacy) for dim in config.video_frames.values())
+        self.frames = nn.ModuleList(
+            FrameLaff(dim, max_frames=config.max_frames, legacy=config.legacy) for dim in config.video_frames.values()
+        )
         self.tokens = make_token_encoders(config.text_tokens)
         token_dims = {name: encoder.dim for name, encoder in zip(config.text_tokens, self.tokens, strict=True)}
         self.video = self._side({**config.video, **config.video_frames})

@@ -76,15 +76,15 @@ def test_without_attention_it_is_the_mean() -> None:  # N1
     made, features = block(), vectors(DIMS)
     torch.nn.init.zeros_(made.attention)
     assert torch.allclose(made.weights(features, {}), torch.full((5, 3, 3), 1 / 3).double(), atol=1e-12)
-    moved = made._transformed(features, {})
-    assert torch.allclose(made(features, {}), F.normalize(moved.mean(1), dim=-1), atol=1e-6)
+    moved = torch.stack(made._transformed(features, {}))
+    assert torch.allclose(made(features, {}), F.normalize(moved.mean(0), dim=-1), atol=1e-6)
 
 
 def test_one_feature_has_all_the_attention() -> None:  # N1
     for seed in range(3):
         made, features = block({"clip": 6}, seed=seed), vectors({"clip": 6})
         assert torch.equal(made.weights(features, {}), torch.ones(5, 3, 1).double())
-        moved = made._transformed(features, {})[:, 0]
+        (moved,) = made._transformed(features, {})
         assert torch.allclose(made(features, {}), F.normalize(moved, dim=-1), atol=1e-12)
 
 
@@ -105,7 +105,7 @@ def test_attention_is_a_distribution_over_bounded_features() -> None:  # N2
     weights = made.weights(features, {})
     assert torch.allclose(weights.sum(2), torch.ones(5, 3).double(), atol=1e-12)
     assert (weights > 0).all()
-    assert made._transformed(features, {}).abs().max() < 1
+    assert torch.stack(made._transformed(features, {})).abs().max() < 1
 
 
 def test_tiled_features_alone_are_their_cosine() -> None:  # N3
