@@ -29,8 +29,11 @@ avs demo --videos my-videos --topics my-topics.txt -o my-demo
 
 MODELS = ("mini-clip", "mini-blip", "mini-blip2")
 OWN_TOPICS = "1  a person outdoors\n2  a car on a street\n3  an animal\n4  a flower\n5  a green tree\n"
+LAFF = "laff"
+LAFF_EPOCHS = 15  # validation has flattened by then, and the demo stays within minutes
 WORKERS = 2
 TOLERANT = ("--max-failed", 0.5)  # a few broken files among your own are no reason to show nothing
+DESCRIPTIONS = {LAFF: "LAFF over all encoders, trained on captions", "random": "shots in random order"}
 INPUTS, OUTPUT = "Inputs", "Output"
 
 
@@ -77,7 +80,7 @@ class _Demo:
         self.start = perf_counter()
 
     def made_collection(self, shots: int, seed: int) -> dict[str, Any]:
-        """Make the mini collection, search it with every small encoder, and score the runs beside a random one."""
+        """Make the mini collection, train LAFF on others, search with it and with every encoder, score all runs."""
         from avs.demo.collection import generate_collection
 
         self.reporter.say(f"making a collection of {shots} shots in {self.folder / 'collection'}")
@@ -86,7 +89,9 @@ class _Demo:
         )
         table = self.folder / "shots.tsv"
         self.run("shots", "--videos", made.videos, "--msb", made.msb, "-o", table, "--workers", self.workers)
-        lists = self.extract_and_search(made.videos, table, made.topics)
+        self.extract(made.videos, table, self.folder / "features")
+        laff = self.train_laff(shots, seed)
+        lists = self.search(made.topics, laff)
         lists["random"] = self.random_lists(table, made.topics)
         runs = self.make_runs(lists, made.topics, "mini", made.valid_shots)
         self.run("check-run", *runs.values(), "--edition", "mini", "--shots", made.valid_shots)
@@ -109,7 +114,8 @@ class _Demo:
         ids = "stem" if len(set(stems)) == len(stems) else "name"
         table = self.folder / "shots.tsv"
         self.run("shots", "--videos", videos, "--video-ids", ids, "-o", table, "--workers", self.workers, *TOLERANT)
-        lists = self.extract_and_search(videos, table, topics, "--video-ids", ids, *TOLERANT)
+        self.extract(videos, table, self.folder / "features", "--video-ids", ids, *TOLERANT)
+        lists = self.search(topics, None)
         runs = self.make_runs(lists, topics, "custom", table)
         self.run("check-run", *runs.values(), "--edition", "custom", "--shots", table, "--topics", topics)
         return self.report(runs, self.gallery(MODELS[0], lists, topics, table, videos, None, ids=ids), {})
@@ -129,17 +135,38 @@ class _Demo:
         if code:
             raise SystemExit(code)
 
-    def extract_and_search(self, videos: Path, table: Path, topics: Path, *options: object) -> dict[str, Path]:
-        """Encoder -> its ranked lists. Videos are decoded once for all encoders."""
-        features, lists = self.folder / "features", {model: self.folder / "lists" / f"{model}.trec" for model in MODELS}
+    def extract(self, videos: Path, table: Path, features: Path, *options: object) -> None:
+        """Features of all small encoders. Videos are decoded once for all of them."""
         models = [word for model in MODELS for word in ("--model", model)]
         self.run(
             "extract-features", "--videos", videos, *options, "--shots", table, *models,
             "-o", features, "--workers", self.workers,
         )  # fmt: skip
-        for model, path in lists.items():
-            self.run("search", "--topics", topics, "--store", features / model / "shot", "-o", path)
-        return lists
+
+    def train_laff(self, shots: int, seed: int) -> Path:
+        """LAFF over all encoders, trained on captions of as many shots that are not in the collection."""
+        from avs.demo.collection import generate_collection
+
+        folder = self.folder / "training"
+        self.reporter.say(f"\nmaking {shots} captioned shots to train on in {folder / 'collection'}")
+        made = generate_collection(
+            folder / "collection", shots=shots, seed=seed, split="train", workers=self.workers, reporter=self.reporter
+        )
+        table, model = folder / "shots.tsv", self.folder / "models" / LAFF
+        self.run("shots", "--videos", made.videos, "--msb", made.msb, "-o", table, "--workers", self.workers)
+        self.extract(made.videos, table, folder / "features")
+        features = [word for name in MODELS for word in ("--features", folder / "features" / name / "shot")]
+        self.run("train-laff", "--captions", made.captions, *features, "--epochs", LAFF_EPOCHS, "-o", model)
+        return model
+
+    def search(self, topics: Path, laff: Path | None) -> dict[str, Path]:
+        """Name -> its ranked lists, all of one pass."""
+        folder = self.folder / "lists"
+        stores = [word for model in MODELS for word in ("--store", self.folder / "features" / model / "shot")]
+        trained = ["--checkpoint", laff, "--zero-shot"] if laff else []
+        self.run("search", "--topics", topics, *stores, *trained, "-o", folder)
+        lists = {model: folder / f"{model}-shot.trec" for model in MODELS}
+        return lists | ({LAFF: folder / f"{LAFF}.trec"} if laff else {})
 
     def random_lists(self, table: Path, topics: Path) -> Path:
         """Shots in random order: what a run scores that knows nothing."""
@@ -163,7 +190,7 @@ class _Demo:
             self.run(
                 "make-run", "--topics", topics, "--ranked", ranked, "--edition", edition, "--shots", shots,
                 "--pid", "DEMO", "--priority", priority, "--class", "F", "--task", "M", "--novelty", "C",
-                "--trtype", "D", "--desc", f"{name}, zero-shot", "--elapsed", 1, "-o", folder,
+                "--trtype", "D", "--desc", DESCRIPTIONS.get(name, f"{name}, zero-shot"), "--elapsed", 1, "-o", folder,
             )  # fmt: skip
             runs[name] = folder / f"F_M_C_D_DEMO.{edition}_{priority}.xml"
         return runs

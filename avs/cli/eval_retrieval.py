@@ -1,7 +1,8 @@
 """Score text-to-video retrieval on captioned videos: R@k, MdR, MnR, StdR, MRR, mAP and SumR, both directions.
 
-Every caption searches the videos that the captions describe, and every video the captions. Zero-shot: captions are
-encoded by the model that made the store, and frames are aggregated as CLIP-straight does.
+Every caption searches the videos that the captions describe, and every video the captions. With --checkpoint by a
+trained model, which finds its features among the stores. Without, zero-shot: captions are encoded by the model that
+made each store, and frames are aggregated as CLIP-straight does.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json as json_
 import sys
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,12 +26,14 @@ if TYPE_CHECKING:
     from avs.core.captions import CaptionSet
     from avs.metrics.text_to_video import Protocol, Ranking, RetrievalScores
     from avs.pipeline.zero_shot import RetrievalSystem, ZeroShot
+    from avs.train.checkpoint import Checkpoint
 
     Way = tuple[Protocol | None, str]  # None: text to video; and how ties are counted
 
 EXAMPLES = """
 avs eval-retrieval --captions msvd.caption.txt --store features/clip-vit-b32/shot
 avs eval-retrieval --captions msvd.caption.txt --store features/clip-vit-b32/frame --aggregate kmeans_maxsim --k 5
+avs eval-retrieval --captions msvd.caption.txt --store features/clip/shot --store features/blip/shot --checkpoint m/laff
 avs eval-retrieval --captions MSRVTT_data.json --split test --store features/clip-vit-b32/frame --ties both --json
 """
 
@@ -67,8 +71,15 @@ def command(
     ],
     store: Annotated[
         list[Path],
-        typer.Option("--store", help="Feature store of the videos; repeatable, scored each.", rich_help_panel=INPUTS),
+        typer.Option("--store", help="Feature store of the videos; repeatable.", rich_help_panel=INPUTS),
     ],
+    checkpoint: Annotated[
+        list[Path] | None,
+        typer.Option("--checkpoint", help="Trained model; repeatable, scored each.", rich_help_panel=MODEL),
+    ] = None,
+    zero_shot: Annotated[
+        bool, typer.Option("--zero-shot", help="The stores' own encoders beside the models.", rich_help_panel=MODEL)
+    ] = False,
     captions_format: Annotated[
         str | None, typer.Option(help="Of the captions file, where its content does not say.", rich_help_panel=INPUTS)
     ] = None,
@@ -115,17 +126,29 @@ def command(
     from avs.core.artifacts import is_up_to_date, write_artefact
     from avs.core.progress import Reporter
     from avs.metrics.text_to_video import RetrievalScores
+    from avs.pipeline.collections import open_stores
+    from avs.pipeline.trained import Moved
+    from avs.pipeline.trained_systems import selected_on_captions, trained_systems
     from avs.pipeline.zero_shot import require_videos, zero_shot_systems
+    from avs.train.checkpoint import read_checkpoint
 
     reporter = Reporter(quiet=quiet)
-    plans = _plan(store, weights, aggregate, k, seed)
+    models = [read_checkpoint(folder) for folder in checkpoint or []]
+    plans = _plan(store, weights, aggregate, k, seed) if zero_shot or not models else []
     chosen = read_captions(captions, format=captions_format, split=split)
     require_videos(chosen, [plan.store for plan in plans])
+    for warning in selected_on_captions(models, chosen):
+        reporter.say(warning)
     ways = _ways(directions, protocol, ties)
-    manifest = _manifest(chosen, plans, ways)
+    manifest = _manifest(chosen, plans, models, ways)
     write = per_query is not None and not is_up_to_date(per_query, manifest, force=force)
     reporter.say(f"{chosen.name}: {len(chosen)} captions of {len(chosen.videos)} videos")
-    systems = zero_shot_systems(plans, chosen, device=device, reporter=reporter)
+    opened = open_stores(store) if models else {}
+    moved = Moved(dict(zip([one.spec.name for one in opened.values()], weights or [], strict=False)))
+    systems = chain(
+        trained_systems(models, opened, chosen, moved=moved, device=device, reporter=reporter),
+        zero_shot_systems(plans, chosen, device=device, reporter=reporter),
+    )
     found = {system.name: _rank(system, chosen, ways) for system in systems}
     scores = {name: [RetrievalScores.of(ranking) for ranking in rankings] for name, rankings in found.items()}
     sys.stdout.write(_render(scores, chosen, json=json))
@@ -204,12 +227,15 @@ def _render(scores: Mapping[str, Sequence[RetrievalScores]], captions: CaptionSe
     return json_.dumps({"collection": captions.name, **counts, "systems": systems}, indent=2) + "\n"
 
 
-def _manifest(captions: CaptionSet, plans: Sequence[ZeroShot], ways: Sequence[Way]) -> Manifest:
+def _manifest(
+    captions: CaptionSet, plans: Sequence[ZeroShot], models: Sequence[Checkpoint], ways: Sequence[Way]
+) -> Manifest:
     """What decides the ranks of every query."""
     from avs.core.artifacts import Manifest
 
     systems = {plan.name: {"seed": plan.seed, "model": plan.store.spec.revision} for plan in plans}
     stores = {plan.name: plan.store.manifest["fingerprint"] for plan in plans}
+    stores |= {str(model.folder): model.fingerprint for model in models}
     return Manifest("query-ranks", {"systems": systems, "ways": ways}, {"captions": captions.fingerprint, **stores})
 
 

@@ -1,4 +1,7 @@
-"""Say what an artefact is and what made it; with --env, what this environment can do."""
+"""Say what an artefact is and what made it; with --env, what this environment can do.
+
+Of a trained model it says what it reads, how it was validated, and how much attention it gives to each feature.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +17,18 @@ from avs.cli.options import Debug, Force, Json, Quiet
 
 EXAMPLES = """
 avs info features/mini-clip/shot
+avs info models/laff
 avs info lists/x.trec --json
 avs info --env
 """
 
 NEEDED_BY = {
     "numpy": "every verb",
-    "torch": "extract-features, search",
-    "transformers": "extract-features, search",
+    "torch": "extract-features, train-..., search",
+    "transformers": "extract-features, train-..., search",
+    "matplotlib": "train-... (the curve)",
+    "tensorboardX": "train-...",
+    "gensim": "the text feature word2vec",
     "av": "shots, extract-features",
     "lxml": "make-run, check-run, eval of XML runs",
     "safetensors": "extract-features, search",
@@ -32,7 +39,8 @@ NEEDED_BY = {
 
 def command(
     artefact: Annotated[
-        Path | None, typer.Argument(help="A feature store, a ranked list, a run file: anything avs made.")
+        Path | None,
+        typer.Argument(help="A feature store, a trained model, a ranked list, a run file: anything avs made."),
     ] = None,
     env: Annotated[bool, typer.Option("--env", help="Packages and devices instead of an artefact.")] = False,
     quiet: Quiet = False,
@@ -59,7 +67,37 @@ def _artefact(path: Path) -> dict[str, Any]:
         shape = f"{store.vectors.shape[0]} x {store.vectors.shape[1]} {store.vectors.dtype}"
         manifest["vectors"] = f"{shape}, {len(store)} shots, {store.level} level"
         manifest["problems"] = {problem.shot: f"{problem.status}: {problem.reason}" for problem in store.problems}
+    if manifest["type"] in ("checkpoint", "training"):
+        manifest = _model(path) | {"made by": manifest}
     return manifest
+
+
+def _model(path: Path) -> dict[str, Any]:
+    """What a checkpoint, or the best one of a training, reads and is worth."""
+    from avs.train.checkpoint import read_checkpoint
+
+    checkpoint = read_checkpoint(path)
+    facts: dict[str, Any] = {
+        "checkpoint": str(checkpoint.folder),
+        "architecture": checkpoint.architecture,
+        "epoch": checkpoint.epoch,
+        "validated on": dict(checkpoint.validation),
+        "validation": {name: round(value, 4) for name, value in checkpoint.measures.items()},
+        "video features": {name: f"{spec.dim} dimensions" for name, spec in checkpoint.video_features.items()},
+        "text features": {feature["name"]: _text_feature(feature) for feature in checkpoint.text_features},
+    }
+    for side, shares in checkpoint.attention.items():
+        ordered = sorted(shares.items(), key=lambda item: -item[1])
+        facts[f"{side} attention, mean over {'videos' if side == 'video' else 'texts'} and heads"] = {
+            name: f"{share:.4f}" for name, share in ordered
+        }
+    return facts
+
+
+def _text_feature(feature: dict[str, Any]) -> str:
+    if "vocabulary" in feature:
+        return f"{feature['kind']}, {len(feature['vocabulary']['words'])} words"
+    return str(feature["kind"])
 
 
 def _environment() -> dict[str, Any]:

@@ -16,12 +16,14 @@ from avs.core.errors import AvsError, did_you_mean
 if TYPE_CHECKING:
     import typer
 
-FLOW = "video -> shots -> frames -> features -> ranked lists -> TRECVID run -> xinfAP"
+FLOW = "video -> shots -> frames -> features -> models -> ranked lists -> TRECVID run -> xinfAP"
 
 VERBS = {
     "shots": "Make the shot table of a collection: import master shots, or detect them.",
     "extract-features": "Turn the frames of every shot into vectors, resumably.",
-    "search": "Rank the shots of a feature store for every topic.",
+    "train-laff": "Train LAFF, attention over any number of video and text features, on captioned videos.",
+    "train-dual-encoding": "Train dual encoding, three levels of frame features, on captioned videos.",
+    "search": "Rank the shots of a collection for every topic, zero-shot or with trained models.",
     "make-run": "Write ranked lists as the XML run file NIST takes.",
     "check-run": "Check a run file as NIST will, and more strictly.",
     "eval": "Score runs: xinfAP exactly as NIST's sample_eval, and measures for full judgments.",
@@ -41,7 +43,7 @@ HELP = "\n".join(
         "",
         "Usage: avs VERB [OPTIONS]      avs VERB --help      avs --version",
         "",
-        *(f"  {verb:<17} {line}" for verb, line in VERBS.items()),
+        *(f"  {verb:<20} {line}" for verb, line in VERBS.items()),
         "",
         "Start with: avs demo",
     ]

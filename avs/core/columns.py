@@ -56,7 +56,7 @@ class SparseColumn:
 
     def take(self, rows: np.ndarray) -> np.ndarray:
         """(B, D) float32, dense."""
-        where, lengths = _positions(self.offsets, rows, None)
+        where, lengths = _positions(self.offsets, rows)
         dense = np.zeros((len(rows), self.dim), dtype=np.float32)
         dense[np.repeat(np.arange(len(rows)), lengths), self.indices[where]] = self.values[where]
         return dense
@@ -69,12 +69,10 @@ class SequenceColumn:
     Attributes:
         values: (M, D) float vectors, or (M,) integer tokens, possibly memory-mapped.
         offsets: (N+1,) int64; row i is values[offsets[i]:offsets[i+1]], never empty.
-        limit: the first so many values of a row count; None: all of them.
     """
 
     values: np.ndarray
     offsets: np.ndarray
-    limit: int | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -86,7 +84,7 @@ class SequenceColumn:
 
     def take(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(B, L, D) float32 or (B, L) int64, zero after a row's end, and (B,) int64 lengths; L is the longest."""
-        where, lengths = _positions(self.offsets, rows, self.limit)
+        where, lengths = _positions(self.offsets, rows)
         kind = np.float32 if self.values.ndim == 2 else np.int64
         padded = np.zeros((len(rows), int(lengths.max(initial=0)), *self.values.shape[1:]), dtype=kind)
         padded[np.arange(padded.shape[1]) < lengths[:, None]] = self.values[where]
@@ -126,12 +124,10 @@ class ChainColumn:
 Column = VectorColumn | SparseColumn | SequenceColumn | ChainColumn
 
 
-def _positions(offsets: np.ndarray, rows: np.ndarray, limit: int | None) -> tuple[np.ndarray, np.ndarray]:
+def _positions(offsets: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where the values of `rows` stand, one row after another, and the (B,) lengths of the rows."""
     starts = offsets[rows]
     lengths = offsets[np.asarray(rows) + 1] - starts
-    if limit is not None:
-        lengths = np.minimum(lengths, limit)
     ends = np.cumsum(lengths)
     within = np.arange(int(ends[-1]) if len(ends) else 0) - np.repeat(ends - lengths, lengths)
     return np.repeat(starts, lengths) + within, lengths

@@ -35,6 +35,7 @@ class EncoderText:
     ) -> None:
         self.spec, self.weights, self.device, self.dtype = spec, weights, device, dtype
         self._embedder: Embedder | None = None
+        self._last: tuple[tuple[str, ...], VectorColumn] = ((), VectorColumn(np.zeros((0, spec.dim), np.float32)))
 
     @property
     def name(self) -> str:
@@ -57,13 +58,18 @@ class EncoderText:
         return self._embedder
 
     def columns(self, texts: Sequence[str]) -> tuple[VectorColumn, None]:
-        """The (N, dim) float32 vectors of N texts; every text has one. Equal texts are encoded once."""
+        """The (N, dim) float32 vectors of N texts; every text has one. Equal texts are encoded once.
+
+        Asked for the same texts again, as the many models of a search do, it answers what it did.
+        """
+        if tuple(texts) != self._last[0]:
+            self._last = tuple(texts), VectorColumn(self._encoded(texts))
+        return self._last[1], None
+
+    def _encoded(self, texts: Sequence[str]) -> np.ndarray:
         place = {text: number for number, text in enumerate(dict.fromkeys(texts))}
-        if not place:
-            return VectorColumn(np.zeros((0, self.dim), dtype=np.float32)), None
         distinct = self.embedder.encode_texts(list(place))
-        same = len(place) == len(texts)
-        return VectorColumn(distinct if same else distinct[[place[text] for text in texts]]), None
+        return distinct if len(place) == len(texts) else distinct[[place[text] for text in texts]]
 
     def unknown_words(self, texts: Sequence[str]) -> list[list[str]]:
         """Nothing: its tokenizer spells out words it does not know."""

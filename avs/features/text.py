@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -11,13 +11,20 @@ import numpy as np
 from avs.core.columns import Column
 from avs.core.errors import FormatError
 from avs.features.bag_of_words import BagOfWords
+from avs.features.concepts import Concepts
 from avs.features.encoder_text import EncoderText
 from avs.features.word2vec import Word2Vec, WordMeanColumn
 from avs.features.word_ids import WordIds
 from avs.features.words import Vocabulary
 
 if TYPE_CHECKING:
-    from avs.features.text_options import BagOfWordsOptions, EncoderOptions, RecurrentOptions, Word2VecOptions
+    from avs.features.text_options import (
+        BagOfWordsOptions,
+        ConceptOptions,
+        EncoderOptions,
+        RecurrentOptions,
+        Word2VecOptions,
+    )
 
 
 class TextFeature(Protocol):
@@ -48,8 +55,8 @@ class TextFeature(Protocol):
 
 
 def build_text_feature(
-    options: BagOfWordsOptions | Word2VecOptions | RecurrentOptions | EncoderOptions,
-    texts: Iterable[str],
+    options: BagOfWordsOptions | Word2VecOptions | RecurrentOptions | ConceptOptions | EncoderOptions,
+    texts: Sequence[str],
     *,
     device: str = "cpu",
     dtype: str = "float32",
@@ -75,6 +82,8 @@ def build_text_feature(
 
         spec = read_spec(options.model, weights=options.weights, pooling=options.pooling)
         return EncoderText(spec, weights=options.weights, device=device, dtype=dtype)
+    if options.kind == "concepts":
+        return Concepts.mine(options.name or "concepts", texts, size=options.size)
     if options.kind == "bow":
         known = Vocabulary.build(texts, threshold=options.threshold, remove_stop_words=options.remove_stop_words)
         return BagOfWords(options.name or "bow", known, norm=options.norm, legacy=legacy)
@@ -102,6 +111,8 @@ def text_feature_from_json(
     match data.get("kind"):
         case "bow":
             return BagOfWords.from_json(data)
+        case "concepts":
+            return Concepts.from_json(data)
         case "gru" | "bigru":
             return WordIds.from_json(data)
         case "word2vec":
@@ -110,7 +121,7 @@ def text_feature_from_json(
             return EncoderText.from_json(data, weights=path, device=device, dtype=dtype)
         case kind:
             raise FormatError(
-                "a text feature of an unknown kind", got=kind, wanted="bow, word2vec, gru, bigru, encoder"
+                "a text feature of an unknown kind", got=kind, wanted="bow, word2vec, gru, bigru, concepts, encoder"
             )
 
 

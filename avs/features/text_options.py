@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter,
 from avs.core.errors import ConfigError, Problems, did_you_mean
 from avs.features.catalog import read_catalog
 
-KINDS = ("bow", "word2vec", "gru", "bigru")
+KINDS = ("bow", "word2vec", "gru", "bigru", "concepts")
 
 
 class _Options(BaseModel):
@@ -70,6 +70,19 @@ class RecurrentOptions(_Options):
     words: Path | None = None
 
 
+class ConceptOptions(_Options):
+    """Concept labels for the hybrid space of Dual Encoding; name them in the model's `concepts`.
+
+    Attributes:
+        name: of the feature; None: its kind.
+        size: so many of the most frequent content words.
+    """
+
+    kind: Literal["concepts"]
+    name: str | None = None
+    size: int = Field(default=512, ge=1)
+
+
 class EncoderOptions(_Options):
     """Text tower of an extractor.
 
@@ -104,7 +117,10 @@ def _from_name(entry: object) -> object:
 
 
 TextOptions = Annotated[
-    Annotated[BagOfWordsOptions | Word2VecOptions | RecurrentOptions | EncoderOptions, Field(discriminator="kind")],
+    Annotated[
+        BagOfWordsOptions | Word2VecOptions | RecurrentOptions | ConceptOptions | EncoderOptions,
+        Field(discriminator="kind"),
+    ],
     BeforeValidator(_from_name),
 ]
 """Type of a `text:` entry in a pydantic model."""

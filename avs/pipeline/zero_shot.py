@@ -1,4 +1,4 @@
-"""Captions against videos without training: the encoder of a store for the texts, CLIP-straight for the frames."""
+"""Captions against videos, zero-shot: the encoder of a store for the texts, CLIP-straight for the frames."""
 
 from __future__ import annotations
 

@@ -35,7 +35,6 @@ class Checkpoint:
         config: its options and inputs, as plain values.
         video_features: name -> spec of the stores it reads.
         text_features: what brings each text feature back, vocabularies included.
-        frame_limit: of frame-level features, the first so many frames count; None: all.
         epoch: whose weights these are; of an average, the last.
         measures: validation of that epoch (of an average, its own).
         validation: what decided on this epoch: name, fingerprint of captions or of topics and judgments.
@@ -47,7 +46,6 @@ class Checkpoint:
     config: Mapping[str, Any]
     video_features: Mapping[str, EmbedderSpec]
     text_features: Sequence[Mapping[str, Any]]
-    frame_limit: int | None
     epoch: int
     measures: Mapping[str, float]
     validation: Mapping[str, str]

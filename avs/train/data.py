@@ -32,6 +32,16 @@ class FeatureTable:
     def __len__(self) -> int:
         return len(next(iter(self.rows.values())))
 
+    @property
+    def lacking(self) -> np.ndarray:
+        """(N,) bool: items without any feature, of which a model cannot say anything."""
+        lacks: np.ndarray = np.all([rows < 0 for rows in self.rows.values()], axis=0)
+        return lacks
+
+    def select(self, items: np.ndarray) -> FeatureTable:
+        """The same features of (M,) `items`."""
+        return FeatureTable(self.columns, {name: rows[items] for name, rows in self.rows.items()})
+
     def batch(self, items: np.ndarray) -> Batch:
         """The features of (B,) `items`."""
         vectors: dict[str, Tensor] = {}

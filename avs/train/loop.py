@@ -27,6 +27,7 @@ from avs.core.progress import Reporter
 from avs.train.data import PairBatch, Pairs, ahead
 from avs.train.distributed import Workers
 from avs.train.record import Record
+from avs.train.rmsprop import RMSprop
 from avs.train.sampler import EpochSampler
 from avs.train.schedule import Schedule
 from avs.train.settings import Settings
@@ -147,7 +148,7 @@ class Trainer:
                 progress.waited_s += time.perf_counter() - asked
                 if batch is None:
                     break
-                progress.losses.append(self._step(batch, epoch, progress.step))
+                progress.losses.append(self.step(batch, epoch, progress.step))
                 progress.step += 1
                 stage.advance()
                 now = time.perf_counter()
@@ -156,7 +157,7 @@ class Trainer:
                     self._save(progress)
         progress.seconds += time.perf_counter() - start
 
-    def _step(self, batch: PairBatch, epoch: int, step: int) -> float:
+    def step(self, batch: PairBatch, epoch: int, step: int) -> float:
         """One update of the weights.
 
         Returns:
@@ -274,4 +275,4 @@ def _optimiser(model: nn.Module, settings: Settings) -> torch.optim.Optimizer:
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if settings.optimiser == "adam":
         return torch.optim.Adam(parameters, lr=settings.learning_rate)
-    return torch.optim.RMSprop(parameters, lr=settings.learning_rate, alpha=0.99, eps=1e-8)
+    return RMSprop(parameters, lr=settings.learning_rate)

@@ -131,7 +131,10 @@ def test_a_model_that_is_not_in_the_catalog(work: Path, tmp_path: Path, capsys: 
     assert main(["search", *topics, "--store", str(tmp_path / "store"), "-o", str(tmp_path / "x.trec")]) == 2
     err = capsys.readouterr().err
     assert "the store was made by a model that the catalog does not know" in err
-    assert 'got:    model "clip-of-someone"' in err and "next:   add its entry to " in err
+    assert (
+        'got:    model "clip-of-someone"' in err
+        and "next:   search it with a trained model (--checkpoint), or add its entry to " in err
+    )
 
 
 @pytest.mark.parametrize(
@@ -145,7 +148,7 @@ def test_a_model_that_is_not_in_the_catalog(work: Path, tmp_path: Path, capsys: 
         (["--frame-score", "max"], "--frame-score is for frame-level stores"),
         (["--weights", "a", "--weights", "b"], "--weights does not fit the stores"),
         (["--k", "0"], "the length of a list must be at least 1"),
-        (["--device", "tpu"], 'unknown device "tpu"'),
+        (["--device", "tpu"], "unknown device"),
         (["--score-dtype", "float8"], "unknown dtype of scores"),
     ],
 )
@@ -160,9 +163,9 @@ def test_what_cannot_be_searched(
 def test_several_stores_need_a_folder(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     more = ["--store", str(work / "features/tiny/frame")]
     assert main(arguments(work, tmp_path / "x.trec", *more)) == 2
-    assert "several stores need a folder to write to" in capsys.readouterr().err
+    assert "several lists need a folder to be written to" in capsys.readouterr().err
     assert main(arguments(work, tmp_path, "--store", str(work / "features/tiny/shot"))) == 2
-    assert "two stores would write the same list" in capsys.readouterr().err
+    assert "two lists would be written to the same file" in capsys.readouterr().err
 
 
 def test_a_store_left_half_written(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,7 +35,7 @@ def test_all_problems_are_said_at_once() -> None:
         '  text, entry 4: model: no text feature "clip-vit-b23"; did you mean "clip-vit-b32"?\n'
         "  text, entry 5: Input should be a valid dictionary or object to extract fields from\n"
         "  text, entry 8: Input tag 'gruu' found using 'kind' does not match any of the expected tags:"
-        " 'bow', 'word2vec', 'gru', 'bigru', 'encoder'\n"
+        " 'bow', 'word2vec', 'gru', 'bigru', 'concepts', 'encoder'\n"
         '  text: 2 features are called "bow"; tell them apart with `name:`'
     )
 

@@ -1,0 +1,102 @@
+"""Captions of a collection, whatever layout it is published in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from avs.captions import flickr8k, msrvtt, msvd, ruc, tgif, vatex, webvid  # noqa: F401  each registers its formats
+from avs.captions.caption_format import (
+    HEAD_CHARACTERS,
+    CaptionFormat,
+    SourceCaption,
+    SourceFile,
+    caption_formats,
+    first_line,
+    read_source,
+)
+from avs.captions.video_list import read_video_list
+from avs.core.captions import Caption, CaptionSet
+from avs.core.errors import ConfigError, FormatError, Problems, UnknownIdError, did_you_mean
+
+
+def read_captions(
+    path: Path, *, format: str | None = None, split: str | None = None, name: str | None = None
+) -> CaptionSet:
+    """The captions of a file, in its order, white space within a sentence as single spaces.
+
+    Args:
+        format: one of `caption_formats`; None recognises it from how the file begins.
+        split: keep the captions of a part of the collection: a name that the file itself gives (MSR-VTT's JSON: train,
+            validate, test), or a file that lists the videos, one a line or a csv with a video_id column.
+        name: of the collection; None: the file's, and "-" and the split's where there is one.
+
+    Raises:
+        FormatError: not UTF-8; a layout that is not recognised; lines that are not in the layout, ids that stand twice,
+            empty captions, all at once with their lines.
+        ConfigError: an unknown format or split.
+        UnknownIdError: the split lists videos that have no caption here.
+    """
+    path = Path(path)
+    file = read_source(path)
+    layout = caption_formats.get(format) if format is not None else _recognised(file)
+    problems = Problems(f"captions {path}")
+    captions = list(layout.parse(file, problems))
+    _check(captions, file, problems)
+    problems.raise_if_any(FormatError, next_step=f"a file of this format holds: {layout.layout}")
+    if not captions:
+        raise FormatError("no captions", where=path, wanted=layout.layout)
+    name = name or path.name.removesuffix(path.suffix).removesuffix(".caption")
+    if split is not None:
+        captions = _of_split(captions, split, layout, path)
+        name = f"{name}-{Path(split).stem}"
+    return CaptionSet(name, (Caption(c.id, c.video, " ".join(c.text.split())) for c in captions))
+
+
+def _recognised(file: SourceFile) -> CaptionFormat:
+    head = file.text[:HEAD_CHARACTERS]
+    fitting = [name for name in caption_formats if caption_formats.get(name).recognises(head)]
+    if len(fitting) == 1:
+        return caption_formats.get(fitting[0])
+    known = "\n".join(f"    {name:<11} {caption_formats.get(name).layout}" for name in fitting or caption_formats)
+    raise FormatError(
+        "the format could be any of several" if fitting else "not a format of captions that we know",
+        where=file.path,
+        got=f'"{first_line(head)[:80]}"' if head.strip() else "an empty file",
+        wanted=f"one of\n{known}",
+        next_step="name its format",
+    )
+
+
+def _check(captions: Iterable[SourceCaption], file: SourceFile, problems: Problems) -> None:
+    first: dict[str, int | str] = {}
+    for caption in captions:
+        before = first.setdefault(caption.id, caption.place)
+        if before != caption.place:
+            problems.add(file.at(caption.place), f"{caption.id} stands before at {before}")
+        if not caption.text.strip():
+            problems.add(file.at(caption.place), f"the caption {caption.id} is empty")
+
+
+def _of_split(captions: list[SourceCaption], split: str, layout: CaptionFormat, path: Path) -> list[SourceCaption]:
+    """The captions of the split that the file names so, or of the videos that the file `split` lists."""
+    named = dict.fromkeys(caption.split for caption in captions if caption.split is not None)
+    if split in named:
+        return [caption for caption in captions if caption.split == split]
+    if not Path(split).is_file():
+        raise ConfigError(
+            f'unknown split "{split}"{did_you_mean(split, named)}',
+            where=path,
+            got="neither a split of this file nor a file that lists videos",
+            wanted=", ".join([*named, "or a file with a video a line"]),
+        )
+    videos = {layout.video_of(entry) for entry in read_video_list(Path(split))}
+    known = {caption.video for caption in captions}
+    if missing := sorted(videos - known):
+        raise UnknownIdError(
+            f"{len(missing)} of {len(videos)} videos of the split have no caption",
+            where=split,
+            got=", ".join(missing[:5]),
+            wanted=f"videos of {path}, such as {captions[0].video}",
+        )
+    return [caption for caption in captions if caption.video in videos]

@@ -1,0 +1,202 @@
+"""BigFile, the feature files of RUC's VisualSearch collections: read without copying, rows by id, and written.
+
+    shape.txt     `N D`
+    id.txt        N ids, separated by white space
+    feature.bin   N x D float32, row after row
+
+Frame features come as rows with ids `<video>_<frame number>`. RUC's own reader answers a request in the order of the
+file and once an id; here rows come in the order asked for.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from avs.core.artifacts import atomic_write, fingerprint_file, require_path
+from avs.core.errors import DataError, FormatError, StoreError, UnknownIdError
+from avs.core.shots import ids_fingerprint
+from avs.core.spec import EmbedderSpec
+from avs.core.store import FeatureStore, Level, Problem
+
+FILES = ("feature.bin", "id.txt", "shape.txt")
+
+
+class BigFile:
+    """A BigFile folder, memory-mapped; it stands wherever a FeatureStore is read.
+
+    Such features have no text tower: their spec holds a name, the folder's, and a dimension. Two folders of one name
+    count as features of one model. Of `MODEL/shot` and `MODEL/frame`, as our stores are laid out, the name is MODEL.
+
+    Args:
+        folder: with the three files.
+        level: "frame": ids are `<video>_<frame number>`, and a video's rows stand together in the order of its frames.
+
+    Attributes:
+        ids: of the N shots (or videos).
+        vectors: (rows, D) float32.
+        offsets: frame level only: (N+1,) int64, the frames of shot i are rows offsets[i]:offsets[i+1].
+
+    Raises:
+        StoreError: a file is missing, or they do not fit together.
+        FormatError: an id stands twice, or frames that are not in order.
+    """
+
+    def __init__(self, folder: Path, *, level: Level = "shot") -> None:
+        self.folder, self.level = Path(folder), level
+        missing = [name for name in FILES if not (self.folder / name).is_file()]
+        if missing:
+            raise StoreError(
+                "not a BigFile", where=self.folder, got=f"no {', '.join(missing)}", wanted=", ".join(FILES)
+            )
+        rows, dim = self._shape()
+        names = tuple((self.folder / "id.txt").read_text(encoding="utf-8").split())
+        size = os.path.getsize(self.folder / "feature.bin")
+        if len(names) != rows or size != 4 * rows * dim:
+            raise StoreError(
+                "the BigFile's files do not fit together",
+                where=self.folder,
+                got=f"{len(names)} ids, {size} bytes",
+                wanted=f"{rows} ids, {4 * rows * dim} bytes ({rows} x {dim} float32)",
+            )
+        self.vectors: np.ndarray = np.memmap(self.folder / "feature.bin", np.float32, "r", shape=(rows, dim))
+        self.offsets: np.ndarray | None = None
+        self.ids = names if level == "shot" else self._grouped(names)
+        self._row = {name: row for row, name in enumerate(self.ids)}
+        if len(self._row) < len(self.ids):
+            raise FormatError("ids stand twice", where=self.folder / "id.txt", got=", ".join(_twice(self.ids)[:5]))
+        place = self.folder.resolve()
+        name = place.parent.name if place.name in ("shot", "frame") else place.name
+        self.spec = EmbedderSpec(name, "bigfile", dim, 0, (), (), "", "", "", "", False)
+
+    def _shape(self) -> tuple[int, int]:
+        words = (self.folder / "shape.txt").read_text(encoding="utf-8").split()
+        if len(words) != 2 or not all(word.isdigit() and int(word) > 0 for word in words):
+            raise StoreError(
+                "not the shape of a BigFile", where=self.folder / "shape.txt", got=" ".join(words), wanted="N D"
+            )
+        return int(words[0]), int(words[1])
+
+    def _grouped(self, names: Sequence[str]) -> tuple[str, ...]:
+        """The videos of frame ids, and `offsets`."""
+        videos: list[str] = []
+        starts: list[int] = []
+        before = -1
+        for row, name in enumerate(names):
+            video, _, number = name.rpartition("_")
+            if not video or not number.isdigit():
+                raise FormatError(
+                    "not a frame id", where=self.folder / "id.txt", got=name, wanted="<video>_<frame number>"
+                )
+            if not videos or video != videos[-1]:
+                videos.append(video)
+                starts.append(row)
+            elif int(number) <= before:
+                raise FormatError(
+                    "frames that are not in order",
+                    where=self.folder / "id.txt",
+                    got=f"{name} behind frame {before}",
+                    next_step="sort the rows by video and frame number, and write them with write_bigfile",
+                )
+            before = int(number)
+        self.offsets = np.array([*starts, len(names)], dtype=np.int64)
+        return tuple(videos)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of the ids in order."""
+        return ids_fingerprint(self.ids)
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """What stands in for a manifest: the fingerprint is of the features, the whole file or its edges."""
+        return {"type": "bigfile", "fingerprint": fingerprint_file(self.folder / "feature.bin"), "config": {}}
+
+    @property
+    def problems(self) -> list[Problem]:
+        """None are recorded."""
+        return []
+
+    def index(self, ids: Sequence[str]) -> np.ndarray:
+        """(len(ids),) int64 positions of `ids`, in the order asked for.
+
+        Raises:
+            UnknownIdError: an id is not there.
+        """
+        missing = [name for name in ids if name not in self._row]
+        if missing:
+            raise UnknownIdError(
+                f"{len(missing)} of {len(ids)} ids are not in the BigFile",
+                where=self.folder,
+                got=", ".join(missing[:5]),
+            )
+        return np.fromiter((self._row[name] for name in ids), np.int64, len(ids))
+
+    def rows(self, ids: Sequence[str]) -> np.ndarray:
+        """(len(ids), D) float32 in the order asked for; an id may be asked for twice.
+
+        Raises:
+            UnknownIdError: an id is not there.
+            StoreError: this is read at frame level.
+        """
+        if self.offsets is not None:
+            raise StoreError("a frame-level BigFile has several rows a video", where=self.folder)
+        return np.asarray(self.vectors[self.index(ids)])
+
+
+def _twice(ids: Iterable[str]) -> list[str]:
+    seen: set[str] = set()
+    return [name for name in ids if name in seen or seen.add(name)]  # type: ignore[func-returns-value]
+
+
+def write_bigfile(folder: Path, ids: Sequence[str], blocks: Iterable[np.ndarray]) -> BigFile:
+    """Write rows in the order of `ids`, from (B, D) blocks of any float type; shape.txt, written last, completes it.
+
+    Raises:
+        FormatError: an id with white space in it, or twice.
+        DataError: the blocks do not hold a row an id, or differ in dimension.
+    """
+    folder = Path(folder)
+    bad = [name for name in ids if not name or name.split() != [name]]
+    if bad or len(set(ids)) < len(ids):
+        raise FormatError(
+            "ids of a BigFile are words, each once", where=folder, got=", ".join((bad or _twice(ids))[:5])
+        )
+    rows, dims = 0, set[int]()
+    (folder / "shape.txt").unlink(missing_ok=True)
+    with atomic_write(folder / "feature.bin", "wb") as file:
+        for block in blocks:
+            rows += len(block)
+            dims.add(block.shape[1])
+            file.write(np.ascontiguousarray(block, dtype="<f4").tobytes())
+        if rows != len(ids) or len(dims) != 1:
+            raise DataError(
+                "the rows do not fit the ids",
+                where=folder,
+                got=f"{rows} rows of dimension {', '.join(map(str, sorted(dims)))}",
+                wanted=f"{len(ids)} rows of one dimension",
+            )
+    with atomic_write(folder / "id.txt") as file:
+        file.write(" ".join(ids))
+    with atomic_write(folder / "shape.txt") as file:
+        file.write(f"{rows} {dims.pop()}")
+    return BigFile(folder)
+
+
+def open_features(path: Path) -> FeatureStore | BigFile:
+    """The features in a folder: a store of `avs extract-features`, or a BigFile, at frame level if it is `MODEL/frame`.
+
+    Raises:
+        StoreError: neither, or not complete.
+    """
+    folder = require_path(Path(path), what="feature folder")
+    if not (folder / "feature.bin").is_file():
+        return FeatureStore(folder)
+    return BigFile(folder, level="frame" if folder.resolve().name == "frame" else "shot")

@@ -1,0 +1,110 @@
+"""Texts as a model reads them: features built from training captions, and tables of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from avs.core.artifacts import atomic_write
+from avs.core.columns import Column, VectorColumn
+from avs.core.spec import EmbedderSpec
+from avs.features.catalog import read_catalog
+from avs.features.concepts import Concepts
+from avs.features.encoder_text import EncoderText
+from avs.features.text import TextFeature, build_text_feature
+from avs.features.text_options import EncoderOptions, RecurrentOptions, parse_text_options
+from avs.features.word_ids import WordIds
+from avs.features.word_vectors import open_word_vectors
+from avs.models.text_encoders import Tokens
+from avs.train.data import FeatureTable
+
+
+def default_text(video: Mapping[str, EmbedderSpec], architecture: str) -> list[Any]:
+    """The text tower of every video feature that has one; for LAFF bag of words too, and where there is no tower."""
+    towers = list(dict.fromkeys(spec.name for spec in video.values() if spec.name in read_catalog()))
+    return parse_text_options(["bow", *towers] if architecture == "laff" or not towers else towers)
+
+
+def build_text_features(
+    options: Sequence[Any], captions: Sequence[str], video: Mapping[str, EmbedderSpec], *, legacy: bool, device: str
+) -> list[TextFeature]:
+    """The text features of a recipe, their vocabularies made of the training captions.
+
+    A text tower without weights of its own is that of the video feature of the same name.
+    """
+    known = {spec.name: spec for spec in video.values()}
+    return [
+        EncoderText(known[option.model], device=device)
+        if isinstance(option, EncoderOptions) and option.weights is None and option.model in known
+        else build_text_feature(option, captions, device=device, legacy=legacy)
+        for option in options
+    ]
+
+
+def model_inputs(features: Sequence[TextFeature]) -> dict[str, dict[str, Any]]:
+    """The fields `text` and `text_tokens` of a model's config."""
+    recurrent = {
+        f.name: Tokens(f.dim, f.embedding, f.hidden, f.bidirectional) for f in features if isinstance(f, WordIds)
+    }
+    return {
+        "text": {feature.name: feature.dim for feature in features if feature.name not in recurrent},
+        "text_tokens": recurrent,
+    }
+
+
+def set_initial_words(model: nn.Module, options: Sequence[Any], features: Sequence[TextFeature]) -> None:
+    """Start word embeddings from the word vectors that recurrent features name."""
+    encoders = iter(model.tokens)
+    for option, feature in zip(options, features, strict=True):
+        if not isinstance(feature, WordIds):
+            continue
+        encoder = next(encoders)
+        if isinstance(option, RecurrentOptions) and option.words is not None:
+            rows, vectors = feature.initial_embeddings(open_word_vectors(option.words))
+            encoder.set_words(torch.from_numpy(rows), torch.from_numpy(vectors))
+
+
+def text_table(
+    features: Sequence[TextFeature],
+    texts: Sequence[str],
+    *,
+    video_of: np.ndarray | None = None,
+    cache: Path | None = None,
+) -> FeatureTable:
+    """The features of texts.
+
+    Args:
+        video_of: (N,) int64, equal for captions of one video, where the videos' concepts are wanted.
+        cache: folder for the vectors of text towers, which take long to compute; None: they are not kept.
+    """
+    columns: dict[str, Column] = {}
+    rows: dict[str, np.ndarray] = {}
+    everyone = np.arange(len(texts))
+    for feature in features:
+        if cache is not None and isinstance(feature, EncoderText):
+            column, present = _kept(feature, texts, cache), None
+        elif video_of is not None and isinstance(feature, Concepts):
+            column, present = feature.labels(texts, video_of), None
+        else:
+            column, present = feature.columns(texts)
+        columns[feature.name] = column
+        rows[feature.name] = everyone if present is None else np.where(present, everyone, -1)
+    return FeatureTable(columns, rows)
+
+
+def _kept(feature: EncoderText, texts: Sequence[str], cache: Path) -> Column:
+    """An encoder's vectors of the texts, from the cache or now."""
+    asked = json.dumps([feature.spec.revision, feature.spec.name, feature.spec.pooling, *texts])
+    path = cache / f"{feature.name}-{hashlib.sha256(asked.encode()).hexdigest()[:24]}.npy"
+    if not path.is_file():
+        column, _ = feature.columns(texts)
+        with atomic_write(path, "wb") as file:
+            np.save(file, column.take(np.arange(len(texts))))
+    return VectorColumn(np.load(path, mmap_mode="r"))
