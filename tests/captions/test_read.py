@@ -1,0 +1,214 @@
+"""Every layout reads into the same captions; what is wrong is said at once, with its lines."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from avs.captions.caption_format import HEAD_CHARACTERS, caption_formats
+from avs.captions.read import read_captions
+from avs.captions.ruc import write_captions
+from avs.captions.video_list import read_video_list
+from avs.core.captions import Caption, CaptionSet
+from avs.core.errors import AvsError, ConfigError, DataError, FormatError, UnknownIdError
+
+FLICKR8K = Path("../shared/data/flickr8k_clip/Flickr8k.token.txt")
+GIF = "https://38.media.tumblr.com/9f/tumblr_me{}_500.gif"
+MSRVTT = {
+    "info": {"year": "2016"},
+    "videos": [{"video_id": "video0", "split": "train"}, {"video_id": "video7", "split": "validate"}],
+    "sentences": [
+        {"sen_id": 0, "video_id": "video0", "caption": "a car is shown"},
+        {"sen_id": 2, "video_id": "video7", "caption": "men play"},
+        {"sen_id": 1, "video_id": "video0", "caption": "a  red car"},
+    ],
+}
+MSVD_HEADER = "VideoID,Start,End,WorkerID,Source,AnnotationTime,Language,Description\n"
+EXAMPLES = {
+    "ruc": ("bu_150_166#0 A woman\nvideo7#enc#3 a man\n", [("bu_150_166#0", "bu_150_166"), ("video7#enc#3", "video7")]),
+    "flickr8k": ("1_a.jpg#0\tA child\n2_b.jpg.1#0\tA dog\n", [("1_a#0", "1_a"), ("2_b#0", "2_b")]),
+    "tgif": (
+        f"{GIF.format(1)}\ta man\n{GIF.format(1)}\ta cat\n",
+        [("tumblr_me1_500#0", "tumblr_me1_500"), ("tumblr_me1_500#1", "tumblr_me1_500")],
+    ),
+    "vatex": (
+        json.dumps([{"videoID": "abc_1_11", "enCap": ["One.", "Two."], "chCap": ["一"]}]),
+        [("abc_1_11#0", "abc_1_11"), ("abc_1_11#1", "abc_1_11")],
+    ),
+    "msvd": (
+        "The English descriptions.\n\n-4wsuPCjDBc_5_15 a squirrel\n-4wsuPCjDBc_5_15 it eats\n",
+        [("-4wsuPCjDBc_5_15#0", "-4wsuPCjDBc_5_15"), ("-4wsuPCjDBc_5_15#1", "-4wsuPCjDBc_5_15")],
+    ),
+    "msvd-csv": (
+        MSVD_HEADER + 'mv89psg6zh4,33,46,1,clean,5,German,Vogel\nmv89psg6zh4,33,46,1,clean,5,English,"A bird, wet"\n',
+        [("mv89psg6zh4_33_46#0", "mv89psg6zh4_33_46")],
+    ),
+    "webvid": (
+        'videoid,contentUrl,duration,page_dir,name\n21,http://x,PT1S,0_1,"Aerial, forest"\n',
+        [("21#0", "21")],
+    ),
+    "msrvtt": (json.dumps(MSRVTT), [("video0#0", "video0"), ("video7#0", "video7"), ("video0#1", "video0")]),
+    "msrvtt-1ka": ("key,vid_key,video_id,sentence\nret0,msr9,video9,a person\n", [("video9#0", "video9")]),
+}
+
+
+def write(folder: Path, text: str, name: str = "c.txt") -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_every_format_has_an_example() -> None:
+    assert set(caption_formats) == set(EXAMPLES)
+
+
+@pytest.mark.parametrize("format", EXAMPLES)
+def test_a_format_is_recognised_by_itself_alone_and_read(tmp_path: Path, format: str) -> None:
+    text, wanted = EXAMPLES[format]
+    assert [f for f in caption_formats if caption_formats.get(f).recognises(text[:HEAD_CHARACTERS])] == [format]
+    path = write(tmp_path, text)
+    captions = read_captions(path)
+    assert [(c.id, c.video) for c in captions] == wanted
+    assert read_captions(path, format=format).fingerprint == captions.fingerprint
+
+
+@pytest.mark.parametrize("format", EXAMPLES)
+def test_windows_line_ends_and_a_byte_order_mark_change_nothing(tmp_path: Path, format: str) -> None:
+    text = EXAMPLES[format][0]
+    (tmp_path / "w.txt").write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
+    assert read_captions(tmp_path / "w.txt").fingerprint == read_captions(write(tmp_path, text)).fingerprint
+
+
+def test_sentences_keep_their_words_and_single_spaces(tmp_path: Path) -> None:
+    assert read_captions(write(tmp_path, json.dumps(MSRVTT))).texts == ("a car is shown", "men play", "a red car")
+    assert read_captions(write(tmp_path, EXAMPLES["msvd-csv"][0])).texts == ("A bird, wet",)
+
+
+def test_a_line_separator_within_a_caption_does_not_end_its_line(tmp_path: Path) -> None:
+    assert read_captions(write(tmp_path, "a#0 one\u2028two\nb#0 three\n")).texts == ("one two", "three")
+
+
+def test_names(tmp_path: Path) -> None:
+    assert read_captions(write(tmp_path, "a#0 x", "mini.caption.txt")).name == "mini"
+    assert read_captions(write(tmp_path, "a#0 x"), name="other").name == "other"
+    assert read_captions(write(tmp_path, json.dumps(MSRVTT), "m.json"), split="train").name == "m-train"
+
+
+def test_all_problems_of_a_file_at_once(tmp_path: Path) -> None:
+    path = write(tmp_path, "a#0 one\nb#0\n\nno id here\na#0 again\n")
+    with pytest.raises(FormatError) as caught:
+        read_captions(path)
+    assert str(caught.value) == (
+        f"captions {path}: 3 problems\n"
+        f'  {path}:4: no caption id <video>#<k> before "no id here"\n'
+        f"  {path}:2: the caption b#0 is empty\n"
+        f"  {path}:5: a#0 stands before at 1\n"
+        "  next:   a file of this format holds: <video>#<k> sentence"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "format", "said"),
+    [
+        ("x.jpg#0\ta\ny.png\tb\n", "flickr8k", ':2: no <image>.jpg#<k> and tab at the beginning of "y.png\tb"'),
+        (f"{GIF.format(1)}\ta\nhttp://x/y.png\tb\n", "tgif", ":2: no URL of a .gif and tab"),
+        ("-4wsuPCjDBc_5_15 a\nbroken b\n", "msvd", ':2: no <YouTube id>_<start>_<end> before "broken b"'),
+        (
+            MSVD_HEADER + "mv89psg6zh4,a,46,1,c,5,English,x\n",
+            "msvd-csv",
+            ":2: VideoID, Start, End are mv89psg6zh4, a, 46",
+        ),
+        (MSVD_HEADER + "mv89psg6zh4,1,46,1,c,5,English,\n", "msvd-csv", ":2: the caption mv89psg6zh4_1_46#0 is empty"),
+        ("videoid,name\n1,a\n1,b\n", "webvid", ":3: 1#0 stands before at 2"),
+        ('videoid,name\n1,"a\nb"\n2,c,d\n', "webvid", ":4: 3 fields, wanted 2"),
+        ('videoid,name\n1,"a\n2,b\n', "webvid", ":2"),
+        ("videoid,title\n1,a\n", "webvid", "no column name"),
+        ('[{"videoID": "a", "enCap": ["x"]}, {"videoID": "b"}]', "vatex", ":[1]: wanted"),
+        (
+            '[{"videoID": "a", "enCap": ["x"]}, {"videoID": "a", "enCap": ["y"]}]',
+            "vatex",
+            "video a stands before at [0]",
+        ),
+        ('{"videos": [],\n "sentences": [}', "msrvtt", ":2"),
+        ('{"videos": [], "sentences": [{"video_id": "v", "caption": "x"}]}', "msrvtt", "[0]: v is none of the videos"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, text: str, format: str, said: str) -> None:
+    with pytest.raises(FormatError) as caught:
+        read_captions(write(tmp_path, text), format=format)
+    assert said in str(caught.value)
+
+
+def test_other_encodings_are_refused_with_the_line(tmp_path: Path) -> None:
+    path = tmp_path / "latin.txt"
+    path.write_bytes("a#0 one\na#1 caf\xe9\n".encode("latin1"))
+    with pytest.raises(FormatError, match="captions must be UTF-8 text") as caught:
+        read_captions(path)
+    assert (caught.value.where, caught.value.got) == (f"{path}:2", "byte 0xe9")
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "what is this\n", '{"captions": []}'])
+def test_an_unknown_layout_lists_the_known_ones(tmp_path: Path, text: str) -> None:
+    with pytest.raises(FormatError, match="not a format of captions that we know") as caught:
+        read_captions(write(tmp_path, text))
+    assert all(name in str(caught.value.wanted) for name in caption_formats)
+
+
+def test_unknown_names(tmp_path: Path) -> None:
+    path = write(tmp_path, json.dumps(MSRVTT))
+    with pytest.raises(ConfigError, match='unknown caption format "msrvt"; did you mean "msrvtt"?'):
+        read_captions(path, format="msrvt")
+    with pytest.raises(ConfigError, match='unknown split "trian"; did you mean "train"?') as caught:
+        read_captions(path, split="trian")
+    assert caught.value.wanted == "train, validate, or a file with a video a line"
+    with pytest.raises(AvsError, match="no such caption file"):
+        read_captions(tmp_path / "absent.txt")
+
+
+def test_splits_by_name_and_by_list(tmp_path: Path) -> None:
+    path = write(tmp_path, json.dumps(MSRVTT))
+    assert read_captions(path, split="train").ids == ("video0#0", "video0#1")
+    listed = write(tmp_path, "video_id\nvideo7\n", "7k.csv")
+    assert read_captions(path, split=str(listed)).ids == ("video7#0",)
+    pairs = write(tmp_path, "key,vid_key,video_id,sentence\nret0,msr0,video0,x\n", "1ka.csv")
+    assert read_captions(path, split=str(pairs)).videos == ("video0",)
+    with pytest.raises(UnknownIdError, match="1 of 2 videos of the split have no caption"):
+        read_captions(path, split=str(write(tmp_path, "video7\nvideo8\n", "list.txt")))
+
+
+def test_lists_name_videos_as_their_collection_does(tmp_path: Path) -> None:
+    gifs = write(tmp_path, f"{GIF.format(1)}\ta\n{GIF.format(2)}\tb\n", "t.tsv")
+    assert read_captions(gifs, split=str(write(tmp_path, GIF.format(2) + "\n", "val.txt"))).texts == ("b",)
+    images = write(tmp_path, EXAMPLES["flickr8k"][0])
+    assert read_captions(images, split=str(write(tmp_path, "1_a.jpg\n", "trainImages.txt"))).videos == ("1_a",)
+
+
+def test_lists_that_are_none(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match='wanted one video, got "a b"'):
+        read_video_list(write(tmp_path, "x\na b\n"))
+    with pytest.raises(FormatError, match="a list without videos"):
+        read_video_list(write(tmp_path, "video_id\n"))
+
+
+def test_what_is_written_reads_the_same(tmp_path: Path) -> None:
+    captions = CaptionSet(
+        "x", [Caption("v1#0", "v1", "a b"), Caption("v2#enc#1", "v2", "naïve 犬"), Caption("v1#9", "v1", "c")]
+    )
+    write_captions(captions, tmp_path / "x.caption.txt")
+    assert read_captions(tmp_path / "x.caption.txt").fingerprint == captions.fingerprint
+
+
+def test_ids_that_the_layout_cannot_hold_are_refused(tmp_path: Path) -> None:
+    captions = CaptionSet("x", [Caption("17", "v1", "a"), Caption("v 1#0", "v 1", "b"), Caption("v3#0", "v4", "c")])
+    with pytest.raises(DataError, match="3 problems"):
+        write_captions(captions, tmp_path / "x.txt")
+    assert not (tmp_path / "x.txt").exists()
+
+
+@pytest.mark.skipif(not FLICKR8K.is_file(), reason="no Flickr8k.token.txt in ../shared/data")
+def test_the_real_flickr8k_has_five_captions_an_image() -> None:
+    captions = read_captions(FLICKR8K)
+    assert (len(captions), len(captions.videos)) == (40460, 8092)
+    assert all(captions.video_of.tolist().count(v) == 5 for v in (0, captions.videos.index("2258277193_586949ec62")))

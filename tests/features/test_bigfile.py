@@ -1,0 +1,104 @@
+"""BigFile folders: rows in the order asked for, never copied whole, and refused when the files do not fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_stores import make_store
+
+from avs.core.errors import DataError, FormatError, StoreError, UnknownIdError
+from avs.core.store import FeatureStore
+from avs.features.bigfile import BigFile, open_features, write_bigfile
+
+ROWS = np.random.default_rng(0).standard_normal((5, 3)).astype(np.float32)
+IDS = ["shot9_2", "a,b.c", "shot9_10", "x", "é"]
+
+
+def by_hand(folder: Path, ids: str, rows: np.ndarray, shape: str) -> Path:
+    """The three files as RUC's tools write them, without ours."""
+    folder.mkdir(parents=True)
+    (folder / "feature.bin").write_bytes(rows.astype("<f4").tobytes())
+    (folder / "id.txt").write_text(ids, encoding="utf-8")
+    (folder / "shape.txt").write_text(shape)
+    return folder
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_round_trip_in_blocks_and_any_order(tmp_path: Path, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows = rng.standard_normal((rng.integers(1, 50), rng.integers(1, 9))).astype(np.float32)
+    ids = [f"v{i}" for i in rng.permutation(len(rows))]
+    cuts = np.sort(rng.integers(0, len(rows) + 1, 3))
+    file = write_bigfile(tmp_path / "f", ids, np.split(rows, cuts))
+    asked = rng.integers(0, len(rows), 20)
+    assert np.array_equal(file.vectors, rows) and list(file.ids) == ids
+    assert np.array_equal(file.rows([ids[i] for i in asked]), rows[asked])
+
+
+@pytest.mark.parametrize("between", [" ", "\n", "\r\n"])
+def test_what_other_tools_wrote_is_mapped(tmp_path: Path, between: str) -> None:
+    file = BigFile(by_hand(tmp_path / "clip", between.join(IDS) + between, ROWS, "5 3\n"))
+    assert file.ids == tuple(IDS) and len(file) == 5 and isinstance(file.vectors, np.memmap)
+    assert np.array_equal(file.rows(["x", "shot9_2", "x"]), ROWS[[3, 0, 3]])
+    assert (file.spec.name, file.spec.revision, file.spec.dim, file.level) == ("clip", "bigfile", 3, "shot")
+    with pytest.raises(UnknownIdError, match="1 of 2 ids are not in the BigFile"):
+        file.rows(["x", "y"])
+
+
+@pytest.mark.parametrize(
+    ("ids", "shape", "said"),
+    [
+        ("a b", "3 3", "got:    2 ids, 36 bytes"),
+        ("a b c", "3 4", "wanted: 3 ids, 48 bytes"),
+        ("a b c", "3", "not the shape of a BigFile"),
+        ("a b a", "3 3", "ids stand twice"),
+    ],
+)
+def test_files_that_do_not_fit_are_refused(tmp_path: Path, ids: str, shape: str, said: str) -> None:
+    with pytest.raises((StoreError, FormatError)) as caught:
+        BigFile(by_hand(tmp_path / "f", ids, ROWS[:3], shape))
+    assert said in str(caught.value)
+
+
+def test_frames_of_a_video_stand_together_in_order(tmp_path: Path) -> None:
+    file = BigFile(by_hand(tmp_path / "f", "s_1_0 s_1_15 s_1_100 s_2_0 s_2_3", ROWS, "5 3"), level="frame")
+    assert file.ids == ("s_1", "s_2") and file.offsets is not None and file.offsets.tolist() == [0, 3, 5]
+    assert isinstance(file.vectors, np.memmap)
+    with pytest.raises(StoreError, match="several rows a video"):
+        file.rows(["s_1"])
+
+
+@pytest.mark.parametrize(
+    ("ids", "said"),
+    [
+        ("s_0 s_100 s_15 t_0 t_1", "frames that are not in order"),
+        ("s_0 t_0 s_1 t_1 t_2", "ids stand twice"),
+        ("s_0 s_1 s_2 t t_1", "not a frame id"),
+    ],
+)
+def test_frames_out_of_order_are_refused(tmp_path: Path, ids: str, said: str) -> None:
+    with pytest.raises(FormatError, match=said):
+        BigFile(by_hand(tmp_path / "f", ids, ROWS, "5 3"), level="frame")
+
+
+def test_what_cannot_be_written_is_refused_and_leaves_nothing_to_read(tmp_path: Path) -> None:
+    for ids in (["a", "a"], ["a b", "c"], ["", "c"]):
+        with pytest.raises(FormatError, match="ids of a BigFile are words, each once"):
+            write_bigfile(tmp_path / "f", ids, [ROWS[:2]])
+    with pytest.raises(DataError, match="the rows do not fit the ids"):
+        write_bigfile(tmp_path / "f", ["a", "b"], [ROWS[:3]])
+    with pytest.raises(StoreError, match="not a BigFile"):
+        BigFile(tmp_path / "f")
+
+
+def test_open_features_takes_what_lies_there(tmp_path: Path) -> None:
+    make_store(tmp_path / "store", ROWS)
+    by_hand(tmp_path / "clip" / "frame", "s_0 s_1 t_0 t_1 t_2", ROWS, "5 3")
+    assert isinstance(open_features(tmp_path / "store"), FeatureStore)
+    opened = open_features(tmp_path / "clip" / "frame")
+    assert isinstance(opened, BigFile) and opened.level == "frame" and opened.spec.name == "clip"
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(StoreError):
+        open_features(tmp_path / "empty")
