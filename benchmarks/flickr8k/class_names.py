@@ -39,6 +39,7 @@ from avs.train.settings import Settings
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "flickr8k_class_names.json"
 CLIP = "clip"
 AT_LEAST = 3
+EPOCHS = 10
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ class Mixed:
             self._pairs(train.of(numbers(train, kept))),
             lambda model: judge(similarities(model, held_texts, held_videos)),
             measure="MRR",
-            settings=Settings(average_last=0),
+            settings=Settings(epochs=EPOCHS, average_last=0),
             folder=folder,
             fingerprint=train.captions.fingerprint,
         )
