@@ -79,9 +79,7 @@ def measure(precision: str) -> dict[str, float]:
         folder = Path(name)
         data = pairs(folder)
         settings = Settings(batch_size=BATCH, precision=precision)  # type: ignore[arg-type]
-        trainer = Trainer(
-            model, data, lambda m: {}, measure="", settings=settings, folder=folder, fingerprint=""
-        )
+        trainer = Trainer(model, data, lambda m: {}, measure="", settings=settings, folder=folder, fingerprint="")
         rng = np.random.default_rng(1)
         batches = [data.batch(rng.integers(0, VIDEOS, BATCH)) for _ in range(ROUNDS + 1)]
         products = floor(model.config.heads * model.config.head_dim)

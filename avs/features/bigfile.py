@@ -191,7 +191,9 @@ def write_bigfile(folder: Path, ids: Sequence[str], blocks: Iterable[np.ndarray]
 
 
 def open_features(path: Path) -> FeatureStore | BigFile:
-    """The features in a folder: a store of `avs extract-features`, or a BigFile, at frame level if it is `MODEL/frame`.
+    """The features in a folder: a store of `avs extract-features`, or a BigFile.
+
+    A BigFile is read at frame level in `MODEL/frame`, as our stores are laid out, and in `frame/MODEL`, as RUC's are.
 
     Raises:
         StoreError: neither, or not complete.
@@ -199,4 +201,5 @@ def open_features(path: Path) -> FeatureStore | BigFile:
     folder = require_path(Path(path), what="feature folder")
     if not (folder / "feature.bin").is_file():
         return FeatureStore(folder)
-    return BigFile(folder, level="frame" if folder.resolve().name == "frame" else "shot")
+    place = folder.resolve()
+    return BigFile(folder, level="frame" if "frame" in (place.name, place.parent.name) else "shot")

@@ -22,7 +22,7 @@ from avs.core.errors import ConfigError, Problems
 from avs.models.batch import Batch
 from avs.models.batch_norm import BatchNorm
 from avs.models.frame_laff import FrameLaff
-from avs.models.linear_tanh import linear_tanh
+from avs.models.linear_tanh import linear_tanh, pack
 from avs.models.losses import Direction, Reduction, different_videos, margin_ranking_loss
 from avs.models.text_encoders import Tokens, encode_tokens, make_token_encoders
 
@@ -101,6 +101,10 @@ class Transform(nn.Module):
     def forward(self, feature: Tensor) -> Tensor:
         """(B, H*d) of (B, D)."""
         return self.norm(self.dropout(linear_tanh(self.linear, feature)))
+
+    def pack_weights(self, rows: int) -> None:
+        """Prepare for inference alone, `rows` rows at a time."""
+        pack(self.linear, rows)
 
 
 class Tile(nn.Module):

@@ -14,10 +14,24 @@ def linear_tanh(linear: nn.Linear, feature: Tensor) -> Tensor:
     Without gradients on the CPU, oneDNN puts the bias and the tanh on a tile of the product while it is in registers;
     a tanh of its own would cost as much as a tenth of the product. It rounds once in bfloat16, not three times.
     """
+    weight = getattr(linear, "packed", linear.weight)
+    if not len(feature):
+        return feature.new_empty(0, linear.out_features)
     if _can_fuse(linear, feature):
-        fused: Tensor = torch.ops.mkldnn._linear_pointwise(feature, linear.weight, linear.bias, "tanh", [], "")
+        fused: Tensor = torch.ops.mkldnn._linear_pointwise(feature, weight, linear.bias, "tanh", [], "")
         return fused
     return torch.tanh(linear(feature))
+
+
+def pack(linear: nn.Linear, rows: int) -> None:
+    """Lay the weights out as oneDNN multiplies `rows` rows with them, which it would otherwise do in every product.
+
+    For inference on the CPU, at the end of all preparation: the weights in their plain layout are given up.
+    """
+    weight = linear.weight.detach()
+    if weight.device.type == "cpu" and weight.dtype in FUSED_DTYPES and _has_operators():
+        linear.packed = torch.ops.mkldnn._reorder_linear_weight(weight, rows)
+        linear.weight = nn.Parameter(weight.new_empty(0), requires_grad=False)  # keeps dtype and device, no values
 
 
 def _can_fuse(linear: nn.Linear, feature: Tensor) -> bool:
@@ -27,7 +41,10 @@ def _can_fuse(linear: nn.Linear, feature: Tensor) -> bool:
         and feature.device.type == "cpu"
         and feature.dtype == linear.weight.dtype
         and feature.dtype in FUSED_DTYPES
-        and len(feature) > 0
-        and torch.backends.mkldnn.is_available()
-        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+        and _has_operators()
     )
+
+
+def _has_operators() -> bool:
+    names = ("_linear_pointwise", "_reorder_linear_weight")
+    return torch.backends.mkldnn.is_available() and all(hasattr(torch.ops.mkldnn, name) for name in names)

@@ -42,7 +42,8 @@ class ModelScorer:
 
     Args:
         name: of its lists.
-        model: a RetrievalModel; it is put in eval mode and moved to `device` and `dtype`.
+        model: a RetrievalModel; it is put in eval mode, moved to `device` and `dtype`, and its weights are laid out for
+            this search: it can do nothing else afterwards.
         queries: (T, E) embeddings of the topics, made before in float32.
         device, dtype: of the pass: the blocks' own. Similarities of embeddings are float32 in either.
         chunk_shots: shots that are embedded at once; None: 512 on the CPU, 8,192 on CUDA.
@@ -63,10 +64,13 @@ class ModelScorer:
         self.features: tuple[str, ...] = tuple(model.video_features)
         on_cpu = torch.device(device).type == "cpu"
         self.chunk_shots = chunk_shots or (CPU_CHUNK_SHOTS if on_cpu else CUDA_CHUNK_SHOTS)
+        self.fingerprint = self._fingerprint()
+        for module in self.model.modules():
+            if hasattr(module, "pack_weights"):
+                module.pack_weights(self.chunk_shots)
 
-    @property
-    def fingerprint(self) -> str:
-        """sha256 of the weights, the queries and the length of a chunk; reads all weights."""
+    def _fingerprint(self) -> str:
+        """sha256 of the weights, the queries and the length of a chunk."""
         digest = hashlib.sha256(f"{type(self.model).__name__} {self.chunk_shots} ".encode())
         for name, values in {"queries": self.queries, **self.model.state_dict()}.items():
             digest.update(f"{name} {values.dtype} {tuple(values.shape)} ".encode())

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -103,7 +104,7 @@ def test_a_block_scores_as_shot_after_shot(frames: bool, share: float, chunk: in
 def test_bfloat16_is_close() -> None:
     block, model = shots(np.random.default_rng(0), 200, share=1.0), laff()
     queries = torch.nn.functional.normalize(torch.randn(4, 3, 8), dim=-1).flatten(1)
-    wanted, _ = ModelScorer("x", model, queries).score(block)
+    wanted, _ = ModelScorer("x", deepcopy(model), queries).score(block)
     low = Shots(200, {name: Feature(feature.rows.bfloat16()) for name, feature in block.features.items()})
     found, _ = ModelScorer("x", model, queries, dtype=torch.bfloat16).score(low)
     assert found.dtype == torch.float32
@@ -145,9 +146,11 @@ def test_chunks_are_cut_where_padding_would_grow() -> None:
 
 def test_a_fingerprint_says_what_decides_the_scores() -> None:
     queries = torch.randn(2, 24)
-    one, same, other = (ModelScorer(name, laff(), queries) for name in "abc")
+    one, same = (ModelScorer(name, laff(), queries) for name in "ab")
+    changed = laff()
     with torch.no_grad():
-        other.model.video.attention[0, 0] += 1
+        changed.video.attention[0, 0] += 1
+    other = ModelScorer("c", changed, queries)
     prints = [one.fingerprint, other.fingerprint, ModelScorer("a", laff(), queries + 1).fingerprint]
     assert len({*prints, ModelScorer("a", laff(), queries, dtype=torch.bfloat16).fingerprint}) == 4
     assert same.fingerprint == one.fingerprint
