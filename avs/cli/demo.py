@@ -30,7 +30,10 @@ avs demo --videos my-videos --topics my-topics.txt -o my-demo
 MODELS = ("mini-clip", "mini-blip", "mini-blip2")
 OWN_TOPICS = "1  a person outdoors\n2  a car on a street\n3  an animal\n4  a flower\n5  a green tree\n"
 LAFF = "laff"
-LAFF_EPOCHS = 15  # validation has flattened by then, and the demo stays within minutes
+# As many shots and epochs as leave the demo within three minutes; the small encoders' vectors have some 100 dimensions.
+TRAINING_SHOTS = 2  # for each of the collection's
+TRAINING_FRAMES = 4  # of each shot
+LAFF_OPTIONS = ("--head-dim", 128, "--epochs", 10, "--batch-size", 256, "--learning-rate", 0.0004)
 WORKERS = 2
 TOLERANT = ("--max-failed", 0.5)  # a few broken files among your own are no reason to show nothing
 DESCRIPTIONS = {LAFF: "LAFF over all encoders, trained on captions", "random": "shots in random order"}
@@ -144,19 +147,19 @@ class _Demo:
         )  # fmt: skip
 
     def train_laff(self, shots: int, seed: int) -> Path:
-        """LAFF over all encoders, trained on captions of as many shots that are not in the collection."""
+        """LAFF over all encoders, trained on captions of shots that are not in the collection."""
         from avs.demo.collection import generate_collection
 
-        folder = self.folder / "training"
+        folder, shots = self.folder / "training", TRAINING_SHOTS * shots
         self.reporter.say(f"\nmaking {shots} captioned shots to train on in {folder / 'collection'}")
         made = generate_collection(
             folder / "collection", shots=shots, seed=seed, split="train", workers=self.workers, reporter=self.reporter
         )
         table, model = folder / "shots.tsv", self.folder / "models" / LAFF
         self.run("shots", "--videos", made.videos, "--msb", made.msb, "-o", table, "--workers", self.workers)
-        self.extract(made.videos, table, folder / "features")
+        self.extract(made.videos, table, folder / "features", "--policy", "uniform", "--frames", TRAINING_FRAMES)
         features = [word for name in MODELS for word in ("--features", folder / "features" / name / "shot")]
-        self.run("train-laff", "--captions", made.captions, *features, "--epochs", LAFF_EPOCHS, "-o", model)
+        self.run("train-laff", "--captions", made.captions, *features, *LAFF_OPTIONS, "-o", model)
         return model
 
     def search(self, topics: Path, laff: Path | None) -> dict[str, Path]:

@@ -116,6 +116,14 @@ def read_checkpoint(path: Path) -> Checkpoint:
             next_step="if its training was interrupted, run the same command again",
         )
     read_manifest(folder)
-    data = json.loads((folder / "checkpoint.json").read_text(encoding="utf-8"))
-    data["video_features"] = {name: EmbedderSpec.from_json(spec) for name, spec in data["video_features"].items()}
-    return Checkpoint(**data, folder=folder)
+    try:
+        data = json.loads((folder / "checkpoint.json").read_text(encoding="utf-8"))
+        data["video_features"] = {name: EmbedderSpec.from_json(spec) for name, spec in data["video_features"].items()}
+        return Checkpoint(**data, folder=folder)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise FormatError(
+            "not a checkpoint of this avs",
+            where=folder / "checkpoint.json",
+            got=str(error),
+            next_step="train the model again, or use the avs that its manifest.json names",
+        ) from error

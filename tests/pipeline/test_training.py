@@ -227,3 +227,22 @@ training: {{epochs: 8, batch_size: 16, learning_rate: 0.005}}
     command = ["search", "--topics", str(topics), *stores, "--checkpoint", str(tmp_path / "model")]
     assert main([*command, "-o", str(tmp_path / "lists")]) == 0
     assert f"warning: model was selected by xinfAP on {topics}" in capsys.readouterr().err
+
+
+def test_retrieval_by_a_trained_model_and_the_warning_on_what_selected_it(
+    collection: TinyCollection, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tiny_collection(tmp_path / "other", seed=5, shots=24)
+    rename(other, "shot00001_", "shot00009_")
+    chosen = ["--validation-captions", str(other.captions)]
+    chosen += [word for store in other.stores for word in ("--validation-features", str(store))]
+    assert train(collection, tmp_path / "model", *chosen) == 0
+    capsys.readouterr()
+    stores = [word for store in other.stores for word in ("--store", str(store))]
+    command = ["eval-retrieval", "--captions", str(other.captions), *stores, "--checkpoint", str(tmp_path / "model")]
+    assert main([*command, "--directions", "t2v", "--json"]) == 0
+    said = capsys.readouterr()
+    (system,) = json.loads(said.out)["systems"]
+    assert system["system"] == "model"
+    assert system["rankings"][0]["MRR"] == pytest.approx(read_checkpoint(tmp_path / "model").measures["MRR"])
+    assert "was selected on these captions" in said.err
