@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from avs.core.errors import ConfigError, Problems
 from avs.models.batch import Batch
 from avs.models.batch_norm import BatchNorm
+from avs.models.dropout import Dropout
 from avs.models.frame_laff import FrameLaff
 from avs.models.linear_tanh import linear_tanh, pack
 from avs.models.losses import Direction, Reduction, different_videos, margin_ranking_loss
@@ -93,7 +94,7 @@ class Transform(nn.Module):
     def __init__(self, dim: int, width: int, *, dropout: float, batch_norm: bool) -> None:
         super().__init__()
         self.linear = nn.Linear(dim, width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.norm = BatchNorm(width) if batch_norm else nn.Identity()
         nn.init.xavier_uniform_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
