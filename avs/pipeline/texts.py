@@ -17,11 +17,12 @@ from avs.core.columns import Column, VectorColumn
 from avs.core.spec import EmbedderSpec
 from avs.features.catalog import read_catalog
 from avs.features.concepts import Concepts
+from avs.features.embedder import read_spec
 from avs.features.encoder_text import EncoderText
 from avs.features.text import TextFeature, build_text_feature
-from avs.features.text_options import EncoderOptions, RecurrentOptions, parse_text_options
+from avs.features.text_options import EncoderOptions, RecurrentOptions, parse_text_options, text_feature_name
 from avs.features.word_ids import WordIds
-from avs.features.word_vectors import open_word_vectors
+from avs.features.word_vectors import fingerprint_word_vectors, open_word_vectors
 from avs.models.text_encoders import Tokens
 from avs.train.data import FeatureTable
 
@@ -46,6 +47,20 @@ def build_text_features(
         else build_text_feature(option, captions, device=device, legacy=legacy)
         for option in options
     ]
+
+
+def text_inputs(options: Sequence[Any], video: Mapping[str, EmbedderSpec]) -> dict[str, str]:
+    """Fingerprints of the files that text features are made from, for a manifest."""
+    known = {spec.name for spec in video.values()}
+    found = {}
+    for option in options:
+        vectors = getattr(option, "path", None) or getattr(option, "words", None)
+        if vectors is not None:
+            found[f"words of {text_feature_name(option)}"] = fingerprint_word_vectors(vectors)
+        if isinstance(option, EncoderOptions) and (option.weights is not None or option.model not in known):
+            spec = read_spec(option.model, weights=option.weights, pooling=option.pooling)
+            found[f"text tower {option.model}"] = spec.revision
+    return found
 
 
 def model_inputs(features: Sequence[TextFeature]) -> dict[str, dict[str, Any]]:

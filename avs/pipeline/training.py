@@ -26,8 +26,8 @@ from avs.models.architectures import config_to_json, get_architecture, make_conf
 from avs.pipeline import validation
 from avs.pipeline.attention import mean_attention
 from avs.pipeline.recipe import TrainRecipe
-from avs.pipeline.texts import build_text_features, default_text, model_inputs, set_initial_words
-from avs.pipeline.training_data import Opened, Tables, captions_of, make_tables, open_collections
+from avs.pipeline.texts import build_text_features, default_text, model_inputs, set_initial_words, text_inputs
+from avs.pipeline.training_data import Opened, Tables, captions_of, judged_inputs, make_tables, open_collections
 from avs.train.checkpoint import CHECKPOINT_TYPE, TRAINING_TYPE, Checkpoint, read_checkpoint, write_checkpoint
 from avs.train.distributed import Workers
 from avs.train.loop import Trained, Trainer
@@ -87,12 +87,11 @@ class _Task:
         self.manifest = self._manifest()
 
     def _manifest(self) -> Manifest:
-        inputs = dict(self.opened.inputs)
+        inputs = {**self.opened.inputs, **judged_inputs(self.recipe.validation)}
         if self.start:
             inputs["start"] = self.start.fingerprint
-        chosen = self.recipe.validation
-        if chosen.topics and chosen.qrels:
-            inputs |= validation.said_of_judgments(chosen.topics, chosen.qrels)
+        else:
+            inputs |= text_inputs(self.text, self.opened.specs)
         config = self.recipe.model_dump(mode="json", exclude={"grid", "collections", "start_from"})
         return Manifest(type=TRAINING_TYPE, config=config, inputs=inputs)
 

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from avs.core.artifacts import fingerprint_file
 from avs.core.captions import CaptionSet
 from avs.core.errors import ConfigError, DataError
 from avs.core.spec import EmbedderSpec
 from avs.features.text import TextFeature
 from avs.pipeline import validation
 from avs.pipeline.collections import Collection, open_collection, open_stores, store_table, video_features, video_table
-from avs.pipeline.recipe import FromAttention, TrainRecipe
+from avs.pipeline.recipe import FromAttention, TrainRecipe, ValidationRecipe
 from avs.pipeline.texts import text_table
 from avs.train.checkpoint import Checkpoint, read_checkpoint
 from avs.train.data import FeatureTable, Pairs
@@ -50,6 +51,16 @@ class Opened:
             found[f"{name} captions"] = collection.captions.fingerprint
             found |= {f"{name} {key}": collection.stores[key].manifest["fingerprint"] for key in self.specs}
         return found
+
+
+def judged_inputs(recipe: ValidationRecipe) -> dict[str, str]:
+    """Fingerprints of a judged collection to validate on, for a manifest; {} where captions are validated on."""
+    if recipe.topics is None or recipe.qrels is None:
+        return {}
+    files = {"validation topics": recipe.topics, "validation qrels": recipe.qrels}
+    stores = open_stores(recipe.features)
+    found = {f"validation {name}": store.manifest["fingerprint"] for name, store in stores.items()}
+    return found | {name: fingerprint_file(path) for name, path in files.items()}
 
 
 def open_collections(recipe: TrainRecipe, start: Checkpoint | None) -> Opened:
