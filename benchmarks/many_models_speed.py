@@ -3,8 +3,8 @@
 The features have the dimensions of TRECVID 2023's (6,912 together), a model has 8 heads of 512: 57 MFLOP a shot. The
 floor multiplies rows that are resident in the dtype of the pass with the weights of all models, by torch.mm into one
 buffer, a block at a time; of its block sizes the fastest counts. Floor and pass take turns in one process, and the
-fastest of each counts. Beside them: the same models one pass each (of a few), how well bfloat16 ranks as float32 does,
-and the growth of anonymous memory with the number of shots, each in a process of its own.
+fastest of each counts. Beside them: how well bfloat16 ranks as float32 does, and the growth of anonymous memory with
+the number of shots, each in a process of its own.
 
     python benchmarks/many_models_speed.py
     python benchmarks/many_models_speed.py --models 6 --shots 4096    # less memory, fewer minutes
@@ -83,9 +83,13 @@ def one_pass(scorers: list[ModelScorer], stores: dict[str, MappedStore], dtype: 
     return search(scorers, TOPICS, BlockSource(stores, dtype=dtype))
 
 
-def products(scorers: list[ModelScorer], rows: list[Tensor], block: int) -> Callable[[], None]:
+def plain_weights(models: int, dtype: torch.dtype) -> list[list[Tensor]]:
+    """(D, W) weights of each model and feature, as torch lays them out; those of the models are laid out for oneDNN."""
+    return [[torch.randn(8 * 512, dim, dtype=dtype).T for dim in VIDEO.values()] for _ in range(models)]
+
+
+def products(weights: list[list[Tensor]], rows: list[Tensor], block: int) -> Callable[[], None]:
     """The matrix products of all models with resident rows, and nothing else."""
-    weights = [[transform.linear.weight.T for transform in scorer.model.video.transforms] for scorer in scorers]
     out = torch.empty(block, weights[0][0].shape[1], dtype=rows[0].dtype)
 
     @torch.inference_mode()
@@ -115,13 +119,14 @@ def speed(folder: Path, dtype: str, *, models: int, shots: int, repeats: int) ->
     """Seconds of the pass and its floor."""
     torch_dtype: torch.dtype = getattr(torch, dtype)
     stores, scorers = make_stores(folder, shots), make_scorers(models, torch_dtype)
+    weights = plain_weights(models, torch_dtype)
     rows = [torch.from_numpy(np.array(store.vectors)).to(torch_dtype) for store in stores.values()]
     few = rows[0][:1024], [feature[:1024] for feature in rows]  # to choose the floor's block by
-    tried = {block: timed(products(scorers[:3], few[1], block))["cpu_s"] for block in FLOOR_BLOCKS for _ in range(2)}
+    tried = {block: timed(products(weights[:3], few[1], block))["cpu_s"] for block in FLOOR_BLOCKS for _ in range(2)}
     block = min(tried, key=tried.__getitem__)
     found = fastest(
         {
-            "products": products(scorers, rows, block),
+            "products": products(weights, rows, block),
             "one pass": lambda: one_pass(scorers, stores, dtype),
         },
         repeats,
