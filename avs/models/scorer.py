@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from avs.models.batch import Batch, Sequences
 
-CPU_CHUNK_SHOTS = 512  # what a LAFF makes of them stays in the last-level cache
+CPU_CHUNK_SHOTS = 1024  # the weights are read half as often as with 512, and what a LAFF makes still fits the cache
 CUDA_CHUNK_SHOTS = 8192
 PADDED_ROWS = 4096  # of frames at once
 
@@ -46,7 +46,7 @@ class ModelScorer:
             this search: it can do nothing else afterwards.
         queries: (T, E) embeddings of the topics, made before in float32.
         device, dtype: of the pass: the blocks' own. Similarities of embeddings are float32 in either.
-        chunk_shots: shots that are embedded at once; None: 512 on the CPU, 8,192 on CUDA.
+        chunk_shots: shots that are embedded at once; None: 1,024 on the CPU, 8,192 on CUDA.
     """
 
     def __init__(
