@@ -15,7 +15,7 @@ from avs.cli.training import DATA, MODEL, OUTPUT, TRAINING, Choices, train_and_r
 
 EXAMPLES = """
 avs train-dual-encoding --captions msrvtt.caption.txt --features features/clip/frame -o models/dual-encoding
-avs train-dual-encoding --config configs/train/dual_encoding_tpami.yaml -o models/dual-encoding-tpami
+avs train-dual-encoding --config configs/train/dual_encoding_tpami21.yaml -o models/tpami21
 avs train-dual-encoding --captions c.txt --features features/clip/frame --text bow --text bigru -o models/de
 """
 
@@ -30,6 +30,13 @@ def command(
     ] = None,
     captions: Annotated[
         Path | None, typer.Option(help="Caption file of the training videos.", rich_help_panel=DATA)
+    ] = None,
+    captions_format: Annotated[
+        str | None, typer.Option(help="Of the captions, where the file does not say.", rich_help_panel=DATA)
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="Part to train on: a name the file knows, or a list of videos.", rich_help_panel=DATA),
     ] = None,
     features: Annotated[
         list[Path] | None,
@@ -46,7 +53,7 @@ def command(
     text: Annotated[
         list[str] | None,
         typer.Option(
-            help="Text feature: bow, gru, bigru or an encoder of the catalog; repeatable. "
+            help="Text feature: bow, word2vec:FILE, gru, bigru or an encoder of the catalog; repeatable. "
             "Default: the text tower of the frames' encoder.",
             rich_help_panel=MODEL,
         ),
@@ -88,6 +95,8 @@ def command(
         architecture="dual-encoding",
         config=config,
         captions=captions,
+        captions_format=captions_format,
+        split=split,
         features=features or [],
         validation_captions=validation_captions,
         validation_features=validation_features or [],

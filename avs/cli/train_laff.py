@@ -15,7 +15,7 @@ from avs.cli.training import DATA, MODEL, OUTPUT, TRAINING, Choices, train_and_r
 
 EXAMPLES = """
 avs train-laff --captions msrvtt.caption.txt --features features/clip/shot --features features/blip/shot -o models/laff
-avs train-laff --config configs/train/laff_tv22.yaml -o models/laff-tv22
+avs train-laff --config configs/train/laff_msrvtt.yaml -o models/laff-msrvtt
 avs train-laff --config configs/train/rucmm_tv23.yaml --list
 avs train-laff --captions c.txt --features features/clip/shot --start-from models/v3c1-pc -o models/laff-finetuned
 """
@@ -31,6 +31,13 @@ def command(
     ] = None,
     captions: Annotated[
         Path | None, typer.Option(help="Caption file of the training videos.", rich_help_panel=DATA)
+    ] = None,
+    captions_format: Annotated[
+        str | None, typer.Option(help="Of the captions, where the file does not say.", rich_help_panel=DATA)
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="Part to train on: a name the file knows, or a list of videos.", rich_help_panel=DATA),
     ] = None,
     features: Annotated[
         list[Path] | None,
@@ -89,6 +96,8 @@ def command(
         architecture="laff",
         config=config,
         captions=captions,
+        captions_format=captions_format,
+        split=split,
         features=features or [],
         validation_captions=validation_captions,
         validation_features=validation_features or [],

@@ -23,7 +23,7 @@ class Choices:
     Attributes:
         architecture: of the verb.
         config: YAML recipe.
-        captions, features: the collection to train on, instead of the recipe's.
+        captions, captions_format, split, features: the collection to train on, instead of the recipe's.
         validation_captions, validation_features: the one to validate on.
         text: text features.
         start_from: checkpoint.
@@ -34,6 +34,8 @@ class Choices:
     architecture: str
     config: Path | None
     captions: Path | None
+    captions_format: str | None
+    split: str | None
     features: list[Path]
     validation_captions: Path | None
     validation_features: list[Path]
@@ -147,7 +149,12 @@ def _lay_over(data: dict[str, Any], choices: Choices) -> None:
     if choices.captions:
         data["collections"] = {
             **data.get("collections", {}),
-            FROM_OPTIONS: {"captions": choices.captions, "features": choices.features},
+            FROM_OPTIONS: {
+                "captions": choices.captions,
+                "format": choices.captions_format,
+                "split": choices.split,
+                "features": choices.features,
+            },
         }
         data["train"] = [FROM_OPTIONS]
     if choices.validation_captions:
@@ -163,11 +170,17 @@ def _lay_over(data: dict[str, Any], choices: Choices) -> None:
     if choices.start_from:
         data["start_from"] = choices.start_from
     if choices.text:
-        data["text"] = choices.text
+        data["text"] = [_text_feature(word) for word in choices.text]
     if choices.legacy:
         data["legacy"] = True
     data["model"] = {"architecture": choices.architecture, **data.get("model", {}), **_given(choices.model)}
     data["training"] = {**data.get("training", {}), **_given(choices.training)}
+
+
+def _text_feature(word: str) -> str | dict[str, str]:
+    """word2vec:FILE as a recipe has it; others are names."""
+    kind, _, path = word.partition(":")
+    return {"kind": kind, "path": path} if kind == "word2vec" and path else word
 
 
 def _given(options: Mapping[str, Any]) -> dict[str, Any]:

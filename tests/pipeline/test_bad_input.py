@@ -96,3 +96,30 @@ def test_training_and_validation_must_not_share_videos(collection: TinyCollectio
     command = ["train-laff", *collection.options, "--validation-captions", str(collection.captions)]
     err = refused(capsys, *command, "-o", str(tmp_path / "x"))
     assert "48 videos are both trained and validated on" in err
+
+
+def test_the_recipes_that_are_shipped_are_understood_and_the_examples_name_them() -> None:
+    from avs.cli import train_dual_encoding, train_laff
+    from avs.core.config import load_config
+    from avs.models.architectures import make_config
+    from avs.pipeline.grid import expand
+    from avs.pipeline.recipe import TrainRecipe
+
+    root = Path(__file__).resolve().parents[2]
+    sizes = {}
+    for path in sorted((root / "configs/train").glob("*.yaml")):
+        recipe = load_config(path, TrainRecipe)
+        sizes[path.name] = len(expand(recipe))
+        dims = {"video": {}, "video_frames": {"f/frame": 4}, "text": {"bow": 3, "concepts": 2, "clip": 512}}
+        options = {key: value for key, value in recipe.model.items() if key != "architecture"}
+        make_config(recipe.architecture, {**dims, **options})
+    assert sizes["rucmm_tv23.yaml"] == 42
+    for verb in (train_laff, train_dual_encoding):
+        for word in verb.EXAMPLES.split():
+            assert not word.startswith("configs/") or (root / word).is_file(), word
+
+
+def test_word2vec_is_named_with_its_file(collection: TinyCollection, tmp_path: Path, capsys) -> None:
+    text = ["--text", f"word2vec:{tmp_path / 'none.bin'}"]
+    err = refused(capsys, "train-laff", *collection.options, *text, "-o", str(tmp_path / "x"))
+    assert "no such file of word vectors" in err
