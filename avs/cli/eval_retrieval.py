@@ -93,6 +93,10 @@ def command(
             rich_help_panel=MODEL,
         ),
     ] = None,
+    word2vec: Annotated[
+        Path | None,
+        typer.Option(help="Where the word vectors of the models lie now, when moved.", rich_help_panel=MODEL),
+    ] = None,
     aggregate: Annotated[
         Aggregate | None,
         typer.Option(help="A video's vector in a frame-level store; default mean.", rich_help_panel=MODEL),
@@ -124,10 +128,11 @@ def command(
 ) -> None:
     from avs.captions.read import read_captions
     from avs.core.artifacts import is_up_to_date, write_artefact
+    from avs.core.errors import ConfigError
     from avs.core.progress import Reporter
     from avs.metrics.text_to_video import RetrievalScores
     from avs.pipeline.collections import open_stores
-    from avs.pipeline.trained import Moved
+    from avs.pipeline.trained import Moved, model_name
     from avs.pipeline.trained_systems import selected_on_captions, trained_systems
     from avs.pipeline.zero_shot import require_videos, zero_shot_systems
     from avs.train.checkpoint import read_checkpoint
@@ -139,12 +144,16 @@ def command(
     require_videos(chosen, [plan.store for plan in plans])
     for warning in selected_on_captions(models, chosen):
         reporter.say(warning)
+    _require_different_names([*(model_name(model.folder) for model in models), *(plan.name for plan in plans)])
     ways = _ways(directions, protocol, ties)
     manifest = _manifest(chosen, plans, models, ways)
     write = per_query is not None and not is_up_to_date(per_query, manifest, force=force)
     reporter.say(f"{chosen.name}: {len(chosen)} captions of {len(chosen.videos)} videos")
     opened = open_stores(store) if models else {}
-    moved = Moved(dict(zip([one.spec.name for one in opened.values()], weights or [], strict=False)))
+    if weights and len(weights) != len(store):
+        raise ConfigError("--weights does not fit the stores", got=len(weights), wanted=f"{len(store)}, or none")
+    encoders = dict(zip([one.spec.name for one in opened.values()], weights, strict=True)) if weights and opened else {}
+    moved = Moved(encoders, word2vec)
     systems = chain(
         trained_systems(models, opened, chosen, moved=moved, device=device, reporter=reporter),
         zero_shot_systems(plans, chosen, device=device, reporter=reporter),
@@ -180,10 +189,14 @@ def _plan(
         if store.spec.pooling == "queries":
             raise ConfigError("CLIP-straight aggregates one vector a frame", where=folder, got='pooling "queries"')
         plans.append(ZeroShot(store, weights[number] if weights else None, how.value, k or 1, seed))
-    names = [plan.name for plan in plans]
-    if len(set(names)) < len(names):
-        raise ConfigError("two stores would have the same name in the table", got=max(names, key=names.count))
     return plans
+
+
+def _require_different_names(names: Sequence[str]) -> None:
+    from avs.core.errors import ConfigError
+
+    if len(set(names)) < len(names):
+        raise ConfigError("two rows of the table would have the same name", got=max(names, key=names.count))
 
 
 def _ways(directions: Directions, protocol: Protocols, ties: Ties) -> list[Way]:

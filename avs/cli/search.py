@@ -95,6 +95,7 @@ def command(
     debug: Debug = False,
 ) -> None:
     from avs.core.artifacts import fingerprint_input, is_up_to_date, require_path
+    from avs.core.errors import ConfigError
     from avs.core.progress import Reporter
     from avs.features.bigfile import open_features
     from avs.pipeline.searching import (
@@ -116,6 +117,8 @@ def command(
     settings = SearchSettings(k, query_mode, score_dtype, frame_score, device)
     opened = [open_features(require_path(folder, what="feature store")) for folder in store]
     models = [read_checkpoint(folder) for folder in checkpoint or []]
+    if frame_score and models and not zero_shot:
+        raise ConfigError("--frame-score is for the stores' own encoders", next_step="leave it out, or add --zero-shot")
     stores = source_stores(opened, by_feature=bool(models))
     ranked_alone = opened if zero_shot or not models else []
     alone = len(ranked_alone) + len(models) == 1

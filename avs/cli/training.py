@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +68,7 @@ def train_and_report(
         return
     folder = _required(output)
     summaries = _train_all(grid, folder, device=device, force=force, reporter=Reporter(quiet=quiet))
-    if json:
+    if json and os.environ.get("RANK", "0") == "0":  # of several workers one speaks
         print(json_.dumps(summaries if len(summaries) > 1 else summaries[0], indent=2))
 
 
@@ -75,13 +76,15 @@ def _train_all(
     grid: Mapping[str, TrainRecipe], folder: Path, *, device: str, force: bool, reporter: Reporter
 ) -> list[dict[str, Any]]:
     from avs.core.progress import Reporter
+    from avs.features.two_tower import resolve_device
     from avs.pipeline.training import Runtime, train
     from avs.train.distributed import workers_of_environment
 
     summaries = []
-    with workers_of_environment(device) as workers:
+    resolve_device(device, "float32")
+    with workers_of_environment(device) as (workers, device):
         spoken = reporter if workers.first else Reporter()
-        runtime = Runtime(device, folder / "text-features", workers, spoken, force)
+        runtime = Runtime(device, folder / ".text-features", workers, spoken, force)
         for number, (name, recipe) in enumerate(grid.items(), start=1):
             if name:
                 spoken.say(f"\nmodel {number} of {len(grid)}: {name}")
@@ -93,13 +96,15 @@ def _train_all(
 
 
 def _list(grid: Mapping[str, TrainRecipe], *, json: bool) -> None:
+    from avs.features.text_options import text_feature_name
+
     rows = [
         {
             "model": name or "(no grid)",
             "pretrain": recipe.pretrain,
             "train": recipe.trained_on(),
             "video": recipe.video if isinstance(recipe.video, list) else None,
-            "text": recipe.text,
+            "text": [text_feature_name(option) for option in recipe.text] if recipe.text else None,
             "seed": recipe.training.seed,
         }
         for name, recipe in grid.items()
@@ -109,9 +114,10 @@ def _list(grid: Mapping[str, TrainRecipe], *, json: bool) -> None:
         return
     width = max(len(str(row["model"])) for row in rows)
     for number, row in enumerate(rows, start=1):
-        video = ", ".join(row["video"]) if row["video"] else "all video features"
-        pretrain = ", ".join(row["pretrain"]) or "no pre-training"
-        print(f"{number:>3}  {row['model']:<{width}}  {pretrain} -> {', '.join(row['train'])}; {video}")
+        video = ", ".join(row["video"]) if row["video"] else "video features as given"
+        text = ", ".join(row["text"]) if row["text"] else "default"
+        trained = f"{', '.join(row['pretrain']) or 'no pre-training'} -> {', '.join(row['train'])}"
+        print(f"{number:>3}  {row['model']:<{width}}  {trained}; {video}; text {text}; seed {row['seed']}")
 
 
 def _recipe(choices: Choices) -> TrainRecipe:
@@ -124,17 +130,9 @@ def _recipe(choices: Choices) -> TrainRecipe:
     from avs.core.errors import ConfigError
     from avs.pipeline.recipe import TrainRecipe
 
-    data: dict[str, Any] = {}
     if choices.config:
-        recipe = load_config(choices.config, TrainRecipe)
-        data = recipe.model_dump(mode="json", exclude_unset=True)
-        named = data.get("model", {}).get("architecture", choices.architecture)
-        if named != choices.architecture:
-            raise ConfigError(
-                f"the recipe is of another architecture: {named}",
-                where=choices.config,
-                next_step=f"avs train-{named} --config {choices.config}",
-            )
+        return load_config(choices.config, TrainRecipe, adjust=lambda data: _lay_over(data, choices))
+    data: dict[str, Any] = {}
     _lay_over(data, choices)
     if not data.get("collections"):
         raise ConfigError("nothing to train on", next_step="give --captions and --features, or --config")
@@ -143,12 +141,13 @@ def _recipe(choices: Choices) -> TrainRecipe:
 
 def _lay_over(data: dict[str, Any], choices: Choices) -> None:
     from avs.core.errors import ConfigError
+    from avs.models.architectures import ARCHITECTURES
 
     if (choices.captions is None) != (not choices.features):
         raise ConfigError("--captions and --features go together", next_step="give both, or neither and a --config")
     if choices.captions:
         data["collections"] = {
-            **data.get("collections", {}),
+            **_section(data, "collections"),
             FROM_OPTIONS: {
                 "captions": choices.captions,
                 "format": choices.captions_format,
@@ -157,24 +156,48 @@ def _lay_over(data: dict[str, Any], choices: Choices) -> None:
             },
         }
         data["train"] = [FROM_OPTIONS]
+    if choices.validation_features and not choices.validation_captions:
+        raise ConfigError("--validation-features goes with --validation-captions")
     if choices.validation_captions:
         features = choices.validation_features or choices.features
         if not features:
             raise ConfigError("--validation-captions needs --validation-features or --features")
-        data.setdefault("collections", {})["validation"] = {
+        data["collections"] = _section(data, "collections")
+        data["collections"]["validation"] = {
             "captions": choices.validation_captions,
             "features": features,
         }
-        measure = data.get("validation", {}).get("measure", "MRR")
-        data["validation"] = {"collection": "validation", "measure": measure}
+        measure = _section(data, "validation").get("measure")
+        data["validation"] = {"collection": "validation", **({"measure": measure} if measure else {})}
     if choices.start_from:
         data["start_from"] = choices.start_from
     if choices.text:
         data["text"] = [_text_feature(word) for word in choices.text]
     if choices.legacy:
         data["legacy"] = True
-    data["model"] = {"architecture": choices.architecture, **data.get("model", {}), **_given(choices.model)}
-    data["training"] = {**data.get("training", {}), **_given(choices.training)}
+    data["model"] = {"architecture": choices.architecture, **_section(data, "model"), **_given(choices.model)}
+    named = data["model"]["architecture"]
+    if named != choices.architecture and named in ARCHITECTURES:
+        raise ConfigError(
+            f"the recipe is of another architecture: {named}",
+            where=choices.config,
+            next_step=f"avs train-{named} --config {choices.config}",
+        )
+    data["training"] = {**_section(data, "training"), **_given(choices.training)}
+
+
+def _section(data: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A section of a recipe to lay options over; {} where there is none.
+
+    Raises:
+        ConfigError: it is no mapping.
+    """
+    from avs.core.errors import ConfigError
+
+    section = data.get(name) or {}
+    if not isinstance(section, dict):
+        raise ConfigError(f"`{name}` is a mapping of keys to values", got=section)
+    return dict(section)
 
 
 def _text_feature(word: str) -> str | dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,8 +15,11 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound="BaseModel")
 
 
-def load_config(path: Path, model: type[M]) -> M:
+def load_config(path: Path, model: type[M], *, adjust: Callable[[dict[str, Any]], None] | None = None) -> M:
     """The settings of a YAML file as `model`.
+
+    Args:
+        adjust: changes what the file says before it is checked, as options beside it do.
 
     Raises:
         ConfigError: not YAML, or keys or values the model does not accept; all of them at once.
@@ -31,6 +35,8 @@ def load_config(path: Path, model: type[M]) -> M:
         raise ConfigError("not valid YAML", where=path, got=str(error).replace("\n", " ")) from error
     if not isinstance(data, dict):
         raise ConfigError("a config is a mapping of keys to values", where=path, got=type(data).__name__)
+    if adjust is not None:
+        adjust(data)
     try:
         return model.model_validate(data)
     except ValidationError as error:

@@ -10,6 +10,7 @@ file and once an id; here rows come in the order asked for.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -116,8 +117,9 @@ class BigFile:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """What stands in for a manifest: the fingerprint is of the features, the whole file or its edges."""
-        return {"type": "bigfile", "fingerprint": fingerprint_file(self.folder / "feature.bin"), "config": {}}
+        """What stands in for a manifest: the fingerprint is of the three files (of a large one, of its edges)."""
+        parts = " ".join([self.level, *(fingerprint_file(self.folder / name) for name in FILES)])
+        return {"type": "bigfile", "fingerprint": f"sha256:{hashlib.sha256(parts.encode()).hexdigest()}", "config": {}}
 
     @property
     def problems(self) -> list[Problem]:

@@ -73,7 +73,13 @@ class LaffConfig:
     legacy: bool = False
 
     def __post_init__(self) -> None:
-        problems = Problems("options of laff that do not go together")
+        problems = Problems("options of laff that cannot be used")
+        for name, least in (("heads", 1), ("head_dim", 1), ("max_frames", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                problems.add(name, f"got {value}; wanted at least {least}")
+        if not 0 <= self.dropout < 1:
+            problems.add("dropout", f"got {self.dropout}; wanted at least 0 and below 1")
         for name in self.no_transform:
             sides = (self.video, self.video_frames, self.text)
             dims = {side[name] for side in sides if name in side}

@@ -15,7 +15,7 @@ def linear_tanh(linear: nn.Linear, feature: Tensor) -> Tensor:
     a tanh of its own would cost as much as a tenth of the product. It rounds once in bfloat16, not three times.
     """
     weight = getattr(linear, "packed", linear.weight)
-    if not len(feature):
+    if not len(feature) and not torch.is_grad_enabled():
         return feature.new_empty(0, linear.out_features)
     if _can_fuse(linear, feature):
         fused: Tensor = torch.ops.mkldnn._linear_pointwise(feature, weight, linear.bias, "tanh", [], "")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from avs.captions.read import read_captions
-from avs.core.captions import CaptionSet
+from avs.core.captions import Caption, CaptionSet
 from avs.core.columns import ChainColumn, Column, SequenceColumn, VectorColumn
 from avs.core.errors import ConfigError, Problems, SpecMismatchError, UnknownIdError
 from avs.core.spec import EmbedderSpec
@@ -61,18 +61,34 @@ def open_collection(name: str, recipe: CollectionRecipe) -> Collection:
         UnknownIdError: captions describe videos that no store holds.
     """
     captions = read_captions(recipe.captions, format=recipe.format, split=recipe.split, name=name)
-    collection = Collection(name, captions, open_stores(recipe.features))
-    require_known_videos(collection, recipe.captions)
+    stores = open_stores(recipe.features)
+    collection = Collection(name, with_ids_of(stores, captions), stores)
+    require_known_videos(collection, list(stores), where=recipe.captions)
     return collection
 
 
-def require_known_videos(collection: Collection, where: Path) -> None:
-    """Check that every captioned video has at least one feature.
+def with_ids_of(stores: Mapping[str, Features], captions: CaptionSet) -> CaptionSet:
+    """The captions with their videos named as the stores name them, so that a video has one name.
+
+    A caption may name a video that was indexed as one shot, video7010 for shotvideo7010_1.
+    """
+    names = dict(zip(captions.videos, captions.videos, strict=True))
+    for store in stores.values():
+        for video, place in zip(captions.videos, positions(store, captions.videos).tolist(), strict=True):
+            if place >= 0:
+                names[video] = store.ids[place]
+    if all(video == name for video, name in names.items()):
+        return captions
+    return CaptionSet(captions.name, (Caption(c.id, names[c.video], c.text) for c in captions))
+
+
+def require_known_videos(collection: Collection, features: Sequence[str], *, where: object) -> None:
+    """Check that every captioned video has at least one of `features`.
 
     Raises:
         UnknownIdError: naming those that have none.
     """
-    found = [positions(store, collection.captions.videos) >= 0 for store in collection.stores.values()]
+    found = [positions(collection.stores[name], collection.captions.videos) >= 0 for name in features]
     unknown = [
         video for video, there in zip(collection.captions.videos, np.any(found, axis=0), strict=True) if not there
     ]
@@ -87,10 +103,7 @@ def require_known_videos(collection: Collection, where: Path) -> None:
 
 
 def positions(store: Features, videos: Sequence[str]) -> np.ndarray:
-    """(V,) int64 position in the store of each video, -1 where it has none.
-
-    A caption may name a video that was indexed as one shot, video7010 for shotvideo7010_1.
-    """
+    """(V,) int64 position in the store of each video (also by a name as with_ids_of reads it), -1 where it has none."""
     at = {shot: place for place, shot in enumerate(store.ids)}
 
     def place(video: str) -> int:
@@ -114,7 +127,7 @@ def video_features(collections: Sequence[Collection], wanted: Sequence[str] | No
     """
     names = list(wanted) if wanted is not None else list(collections[0].stores)
     problems = Problems("video features")
-    for collection in collections:
+    for collection in {id(one.stores): one for one in collections}.values():  # what is held out has the same stores
         for name in names:
             if name not in collection.stores:
                 problems.add(collection.name, f"no store of {name}; it has {', '.join(collection.stores)}")

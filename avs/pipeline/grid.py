@@ -25,7 +25,7 @@ def expand(recipe: TrainRecipe) -> dict[str, TrainRecipe]:
     ]
     made = {}
     for chosen in product(*(axis for axis in axes if axis)):
-        changes: dict[str, Any] = {"grid": None}
+        changes: dict[str, Any] = {"grid": None, "train": recipe.trained_on()}
         for _, change in chosen:
             changes |= change
         made[".".join(label for label, _ in chosen)] = recipe.model_copy(update=changes)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from avs.features.text_options import TextOptions
+from avs.features.text_options import TextOptions, text_feature_name
 from avs.models.architectures import get_architecture
 from avs.train.settings import Settings
 
@@ -127,12 +127,12 @@ class TrainRecipe(_Strict):
 
     layout: Layout = Layout()
     collections: dict[str, CollectionRecipe] = Field(min_length=1)
-    train: list[str] | None = None
+    train: list[str] | None = Field(default=None, min_length=1)
     pretrain: list[str] = []
     start_from: Path | None = None
     validation: ValidationRecipe = ValidationRecipe()
-    video: list[str] | FromAttention | None = None
-    text: list[TextOptions] | None = None
+    video: Annotated[list[str], Field(min_length=1)] | FromAttention | None = None
+    text: list[TextOptions] | None = Field(default=None, min_length=1)
     model: dict[str, Any] = {"architecture": "laff"}
     training: Settings = Settings()
     legacy: bool = False
@@ -146,6 +146,9 @@ class TrainRecipe(_Strict):
         layout = Layout.model_validate(data["layout"])
         filled = {}
         for name, given in data["collections"].items():
+            if not isinstance(given, dict | None):
+                filled[name] = given
+                continue
             own = dict(given or {})
             if layout.captions:
                 own.setdefault("captions", layout.captions.replace("{name}", name))
@@ -157,16 +160,17 @@ class TrainRecipe(_Strict):
     @model_validator(mode="before")
     @classmethod
     def _authors_defaults(cls, data: Any) -> Any:
-        if not isinstance(data, dict) or not isinstance(data.get("model"), dict):
+        if not isinstance(data, dict):
             return data
-        filled = dict(data)
-        for key, value in AUTHORS_DEFAULTS.get(data["model"].get("architecture", ""), {}).items():
-            if isinstance(value, dict) and isinstance(data.get(key, {}), dict):
-                filled[key] = {**value, **data.get(key, {})}
-            else:
-                filled.setdefault(key, value)
-        if "measure" not in data.get("validation", {}) and "topics" in filled.get("validation", {}):
-            filled["validation"] = {**filled["validation"], "measure": "xinfAP"}
+        filled = {key: value for key, value in data.items() if value is not None}
+        model = filled.get("model", {"architecture": "laff"})
+        authors = AUTHORS_DEFAULTS.get(model.get("architecture", ""), {}) if isinstance(model, dict) else {}
+        for key, value in authors.items():
+            if isinstance(filled.get(key, {}), dict):
+                filled[key] = {**value, **filled.get(key, {})}
+        asked, given = filled.get("validation"), data.get("validation")
+        if isinstance(asked, dict) and "topics" in asked and "measure" not in (given or {}):
+            filled["validation"] = {**asked, "measure": "xinfAP"}
         return filled
 
     @model_validator(mode="after")
@@ -179,12 +183,32 @@ class TrainRecipe(_Strict):
             raise ValueError(f"no such collection: {', '.join(unknown)}; there are {', '.join(self.collections)}")
         if self.start_from and (self.pretrain or (self.grid and self.grid.pretrain)):
             raise ValueError("give start_from or pretrain, not both")
+        self._require_different_names()
+        if not self.trained_on():
+            raise ValueError("no collection is left to train on")
         name = self.model.get("architecture")
         options = get_architecture(str(name)).options
         wrong = sorted(key for key in self.model if key not in (*options, "architecture"))
         if wrong:
             raise ValueError(f"{name} has no option {', '.join(wrong)}; it has {', '.join(options)}")
         return self
+
+    def _require_different_names(self) -> None:
+        lists = {"train": self.train, "pretrain": self.pretrain, "video": self.video}
+        chosen = {label: names for label, names in lists.items() if isinstance(names, list)}
+        texts = {
+            "text": self.text or [],
+            **{f"grid.text.{k}": v for k, v in (self.grid.text if self.grid else {}).items()},
+        }
+        chosen |= {label: [text_feature_name(option) for option in options] for label, options in texts.items()}
+        for label, names in chosen.items():
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise ValueError(f"{label}: {', '.join(twice)} stands twice")
+        for options in texts.values():
+            concepts = [text_feature_name(option) for option in options if option.kind == "concepts"]
+            if any(name != self.model.get("concepts") for name in concepts):
+                raise ValueError("concepts are labels, not a text feature: name them in the model's `concepts`")
 
     @property
     def architecture(self) -> str:
@@ -196,4 +220,6 @@ class TrainRecipe(_Strict):
         if self.train is not None:
             return self.train
         others = {*self.pretrain, self.validation.collection}
+        if self.grid:
+            others |= {name for names in self.grid.pretrain.values() for name in names}
         return [name for name in self.collections if name not in others]

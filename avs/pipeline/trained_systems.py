@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 from avs.core.captions import CaptionSet
 from avs.core.progress import Reporter
@@ -38,7 +37,7 @@ def trained_systems(
     for checkpoint in checkpoints:
         found = {name: store.spec for name, store in stores.items()}
         checkpoint.require_specs(found, where=", ".join(str(store.folder) for store in stores.values()))
-    require_known_videos(collection, Path(captions.name))
+        require_known_videos(collection, list(checkpoint.video_features), where=captions.name)
     for trained in load_trained([checkpoint.folder for checkpoint in checkpoints], moved=moved, device=device):
         texts = trained.read(captions.texts, captions.ids, noun="caption")
         videos = video_table([collection], list(trained.checkpoint.video_features))
@@ -47,9 +46,12 @@ def trained_systems(
 
 
 def selected_on_captions(checkpoints: Sequence[Checkpoint], captions: CaptionSet) -> list[str]:
-    """A warning for each checkpoint whose best epoch was chosen on these very captions."""
+    """A warning for each checkpoint whose best epoch was chosen on videos that these captions describe."""
+    here = {name for video in captions.videos for name in (video, f"shot{video}_1")}
+    shared = {checkpoint.folder: len(here.intersection(checkpoint.selected_on)) for checkpoint in checkpoints}
     return [
-        f"warning: {checkpoint.folder} was selected on these captions: what it scores on them says nothing about others"
-        for checkpoint in checkpoints
-        if checkpoint.validation.get("captions_fingerprint") == captions.fingerprint
+        f"warning: {folder} was selected on {count} of these {len(captions.videos)} videos: what it scores on them "
+        f"says nothing about others"
+        for folder, count in shared.items()
+        if count
     ]

@@ -20,8 +20,10 @@ import torch
 from torch import nn
 
 from avs.core.artifacts import Manifest, is_up_to_date, write_manifest
+from avs.core.errors import ConfigError
 from avs.core.progress import Reporter
 from avs.features.text import TextFeature, text_feature_from_json
+from avs.features.text_options import text_feature_name
 from avs.models.architectures import config_to_json, get_architecture, make_config, make_model
 from avs.pipeline import validation
 from avs.pipeline.attention import mean_attention
@@ -53,8 +55,11 @@ class Runtime:
     force: bool = False
 
 
-def train(recipe: TrainRecipe, out: Path, runtime: Runtime) -> dict[str, Any]:
+def train(recipe: TrainRecipe, out: Path, runtime: Runtime, *, without: frozenset[str] = frozenset()) -> dict[str, Any]:
     """Train the model of a recipe without a grid, after its pre-training.
+
+    Args:
+        without: videos that must not be trained on.
 
     Returns:
         A summary: folder, measures, epochs, seconds; of one that stood there already, "up_to_date".
@@ -65,8 +70,15 @@ def train(recipe: TrainRecipe, out: Path, runtime: Runtime) -> dict[str, Any]:
     start = recipe.start_from
     if recipe.pretrain:
         start = out / "pretrained"
-        train(recipe.model_copy(update={"train": recipe.pretrain, "pretrain": []}), start, runtime)
-    task = _Task(recipe, out, runtime, read_checkpoint(start) if start else None)
+        held = open_collections(recipe, None).held
+        before = recipe.model_copy(update={"train": recipe.pretrain, "pretrain": []})
+        train(before, start, runtime, without=frozenset(held.captions.videos) if held else frozenset())
+    found = read_checkpoint(start) if start else None
+    if found and not recipe.pretrain:
+        require_same_model(recipe, found)
+    if recipe.training.precision == "float16" and not runtime.device.startswith("cuda"):
+        raise ConfigError("float16 is for CUDA", got=f"--device {runtime.device}", wanted="float32 or bfloat16")
+    task = _Task(recipe, out, runtime, found, without)
     if is_up_to_date(out, task.manifest, force=runtime.force):
         runtime.reporter.say(f"up to date: {out}")
         return {"path": str(out), "up_to_date": True}
@@ -79,10 +91,12 @@ def train(recipe: TrainRecipe, out: Path, runtime: Runtime) -> dict[str, Any]:
 class _Task:
     """One training: everything opened and checked when it is made, the work done in `run`."""
 
-    def __init__(self, recipe: TrainRecipe, out: Path, runtime: Runtime, start: Checkpoint | None) -> None:
+    def __init__(
+        self, recipe: TrainRecipe, out: Path, runtime: Runtime, start: Checkpoint | None, without: frozenset[str]
+    ) -> None:
         self.recipe, self.out, self.runtime, self.start = recipe, out, runtime, start
         self.architecture = start.architecture if start else recipe.architecture
-        self.opened: Opened = open_collections(recipe, start)
+        self.opened: Opened = open_collections(recipe, start, without=without)
         self.text = recipe.text if recipe.text is not None else default_text(self.opened.specs, self.architecture)
         self.manifest = self._manifest()
 
@@ -201,6 +215,7 @@ class _Task:
                 epoch=epoch,
                 measures=measures,
                 validation=held.said,
+                selected_on=self.opened.held.captions.videos if self.opened.held else (),
                 attention=mean_attention(model, held.texts, held.videos, device=self.runtime.device),
                 folder=self.out / name,
             )
@@ -225,6 +240,29 @@ class _Task:
             "seconds": round(trained.seconds, 1),
             "data_share": round(waited, 4),
         }
+
+
+def require_same_model(recipe: TrainRecipe, start: Checkpoint) -> None:
+    """Check that a recipe asks for no other model than the one it starts from.
+
+    Raises:
+        ConfigError: another architecture, options or text features; a checkpoint has its own.
+    """
+    asked = {key: value for key, value in recipe.model.items() if start.config.get(key, recipe.architecture) != value}
+    if recipe.architecture != start.architecture:
+        asked["architecture"] = recipe.architecture
+    if recipe.text is not None:
+        asked["text"] = ", ".join(text_feature_name(option) for option in recipe.text)
+    if recipe.legacy and not start.config.get("legacy"):
+        asked["legacy"] = True
+    if asked:
+        raise ConfigError(
+            "a model that is fine-tuned keeps its architecture, options and text features",
+            where=start.folder,
+            got=", ".join(f"{key}: {value}" for key, value in asked.items()),
+            wanted=f"architecture: {start.architecture}, and none of the others",
+            next_step="leave these out, or train a new model",
+        )
 
 
 def _discard(out: Path) -> None:

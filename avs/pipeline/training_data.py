@@ -15,7 +15,15 @@ from avs.core.errors import ConfigError, DataError
 from avs.core.spec import EmbedderSpec
 from avs.features.text import TextFeature
 from avs.pipeline import validation
-from avs.pipeline.collections import Collection, open_collection, open_stores, store_table, video_features, video_table
+from avs.pipeline.collections import (
+    Collection,
+    open_collection,
+    open_stores,
+    require_known_videos,
+    store_table,
+    video_features,
+    video_table,
+)
 from avs.pipeline.recipe import FromAttention, TrainRecipe, ValidationRecipe
 from avs.pipeline.texts import text_table
 from avs.train.checkpoint import Checkpoint, read_checkpoint
@@ -63,8 +71,11 @@ def judged_inputs(recipe: ValidationRecipe) -> dict[str, str]:
     return found | {name: fingerprint_file(path) for name, path in files.items()}
 
 
-def open_collections(recipe: TrainRecipe, start: Checkpoint | None) -> Opened:
+def open_collections(recipe: TrainRecipe, start: Checkpoint | None, *, without: frozenset[str] = frozenset()) -> Opened:
     """Open what a recipe names.
+
+    Args:
+        without: videos that must not be trained on, since a later training is validated on them.
 
     Raises:
         AvsError: files that are missing or wrong; captions of unknown videos; collections, or the checkpoint to
@@ -72,13 +83,24 @@ def open_collections(recipe: TrainRecipe, start: Checkpoint | None) -> Opened:
     """
     train = [open_collection(name, recipe.collections[name]) for name in recipe.trained_on()]
     train, held = _hold_out(recipe, train)
+    train = _leave_out(train, without)
     wanted = recipe.video
     if isinstance(wanted, FromAttention):
         wanted = most_attended(wanted)
     if start and wanted is None:
         wanted = list(start.video_features)
-    specs = video_features([*train, *([held] if held else [])], wanted)
+    used = [*train, *([held] if held else [])]
+    specs = video_features(used, wanted)
+    for collection in used:
+        require_known_videos(collection, list(specs), where=collection.name)
     if start:
+        if set(specs) != set(start.video_features):
+            raise ConfigError(
+                "fine-tuning needs the features of the checkpoint, no more and no fewer",
+                where=start.folder,
+                got=", ".join(specs),
+                wanted=", ".join(start.video_features),
+            )
         start.require_specs(specs, where=", ".join(collection.name for collection in train))
     return Opened(train, held, specs)
 
@@ -89,9 +111,9 @@ def _hold_out(recipe: TrainRecipe, train: list[Collection]) -> tuple[list[Collec
     if chosen.topics is not None:
         return train, None
     if chosen.collection is None:
-        first, *others = train
-        kept, held = first.captions.split(chosen.share or HELD_OUT_SHARE, seed=recipe.training.seed)
-        return [first.with_captions(kept), *others], first.with_captions(held)
+        first = train[0]
+        _, held = first.captions.split(chosen.share or HELD_OUT_SHARE, seed=recipe.training.seed)
+        return _leave_out(train, frozenset(held.videos)), first.with_captions(held)
     collection = open_collection(chosen.collection, recipe.collections[chosen.collection])
     shared = {video for one in train for video in one.captions.videos} & set(collection.captions.videos)
     if shared:
@@ -102,6 +124,22 @@ def _hold_out(recipe: TrainRecipe, train: list[Collection]) -> tuple[list[Collec
             next_step="take them out of one of the two caption files",
         )
     return train, collection
+
+
+def _leave_out(collections: list[Collection], videos: frozenset[str]) -> list[Collection]:
+    """The collections without the captions of `videos`, wherever they stand.
+
+    Raises:
+        DataError: a collection has no others.
+    """
+    left = []
+    for collection in collections:
+        kept = [video for video in collection.captions.videos if video not in videos]
+        if not kept:
+            raise DataError("all videos of a collection are held out to validate on", where=collection.name)
+        few = len(kept) < len(collection.captions.videos)
+        left.append(collection.with_captions(collection.captions.of_videos(kept)) if few else collection)
+    return left
 
 
 def most_attended(chosen: FromAttention) -> list[str]:
@@ -150,10 +188,26 @@ def make_tables(recipe: TrainRecipe, opened: Opened, features: Sequence[TextFeat
     left_out = [ids[i] for i in np.flatnonzero(texts.lacking).tolist()]
     videos = video_table(opened.train, list(opened.specs))
     pairs = Pairs([ids[i] for i in known.tolist()], texts.select(known), videos, video_of[known])
+    _require_frames(recipe, opened, videos)
     if opened.held is None:
         return Tables(pairs, _judged(recipe, opened, features, cache), left_out)
     held, also = _captioned(recipe, opened, opened.held, features, cache)
     return Tables(pairs, held, left_out + also)
+
+
+def _require_frames(recipe: TrainRecipe, opened: Opened, videos: FeatureTable) -> None:
+    """Check that every video has the frames without which dual encoding has nothing to read."""
+    if recipe.architecture != "dual-encoding":
+        return
+    ids = [video for collection in opened.train for video in collection.captions.videos]
+    for name, rows in videos.rows.items():
+        lacking = [ids[i] for i in np.flatnonzero(rows < 0).tolist()]
+        if lacking:
+            raise DataError(
+                f"{len(lacking)} videos have no {name}, which dual encoding cannot do without",
+                got=", ".join(lacking[:8]) + (" ..." if len(lacking) > 8 else ""),
+                next_step="extract their frames, or take their captions out",
+            )
 
 
 def _captioned(
@@ -163,6 +217,8 @@ def _captioned(
     texts = text_table(features, captions.texts, cache=cache)
     left_out = [captions.ids[i] for i in np.flatnonzero(texts.lacking).tolist()]
     known = np.flatnonzero(~texts.lacking)
+    if not len(known):
+        raise DataError("the model knows no word of any caption to validate on", where=held.name)
     found = validation.Held(
         texts.select(known),
         video_table([held], list(opened.specs)),
@@ -190,13 +246,15 @@ def _judged(
         spec.require_same(stores[name].spec, where=str(stores[name].folder))
     used = {name: stores[name] for name in opened.specs}
     shots = list(dict.fromkeys(shot for store in used.values() for shot in store.ids))
-    topics = read_topics([chosen.topics])
+    topics, qrels = read_topics([chosen.topics]), read_qrels(chosen.qrels)
+    if not set(topics.ids) & set(qrels.ids):
+        raise DataError("no topic to validate on is judged", where=chosen.qrels, got=", ".join(topics.ids[:5]))
     texts = text_table(features, [topic.text for topic in topics], cache=cache)
     require_known_words(texts, topics.ids, noun="topic")
     return validation.Held(
         texts,
         store_table(used, shots),
-        validation.by_judgments(topics.ids, shots, read_qrels(chosen.qrels)),
+        validation.by_judgments(topics.ids, shots, qrels),
         "xinfAP",
         validation.said_of_judgments(chosen.topics, chosen.qrels),
     )

@@ -38,6 +38,7 @@ class Checkpoint:
         epoch: whose weights these are; of an average, the last.
         measures: validation of that epoch (of an average, its own).
         validation: what decided on this epoch: name, fingerprint of captions or of topics and judgments.
+        selected_on: the captioned videos that did.
         attention: side -> feature -> mean attention, of models that have it.
         folder: where it lies.
     """
@@ -49,6 +50,7 @@ class Checkpoint:
     epoch: int
     measures: Mapping[str, float]
     validation: Mapping[str, str]
+    selected_on: Sequence[str] = ()
     attention: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     folder: Path = field(default=Path(), compare=False)
 

@@ -80,14 +80,17 @@ class Workers:
 
 
 @contextmanager
-def workers_of_environment(device: str) -> Iterator[Workers]:
-    """The workers `torchrun` started, or one alone."""
+def workers_of_environment(device: str) -> Iterator[tuple[Workers, str]]:
+    """The workers `torchrun` started, or one alone, and our device: with "cuda" each worker has one of its own."""
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
-        yield Workers()
+        yield Workers(), device
         return
+    if device == "cuda":
+        device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+        torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.startswith("cuda") else "gloo", timeout=TIMEOUT)
     try:
-        yield Workers(dist.get_rank(), count)
+        yield Workers(dist.get_rank(), count), device
     finally:
         dist.destroy_process_group()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +32,17 @@ class Settings:
     """
 
     optimiser: Literal["rmsprop", "adam"] = "rmsprop"
-    learning_rate: float = 1e-4
-    decay: float = 0.99
-    cut: float = 0.5
-    cut_patience: int = 2
-    cut_rest: int = 0
-    clip_norm: float = 2.0
-    batch_size: int = 128
-    epochs: int = 80
-    patience: int = 10
-    average_last: int = 10
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    decay: Annotated[float, Field(gt=0, le=1)] = 0.99
+    cut: Annotated[float, Field(gt=0, le=1)] = 0.5
+    cut_patience: Annotated[int, Field(ge=0)] = 2
+    cut_rest: Annotated[int, Field(ge=0)] = 0
+    clip_norm: Annotated[float, Field(gt=0)] = 2.0
+    batch_size: Annotated[int, Field(ge=2)] = 128
+    epochs: Annotated[int, Field(ge=1)] = 80
+    patience: Annotated[int, Field(ge=0)] = 10
+    average_last: Annotated[int, Field(ge=0)] = 10
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    seed: int = 2
-    save_every_s: float = 600.0
+    seed: Annotated[int, Field(ge=0)] = 2
+    save_every_s: Annotated[float, Field(ge=0)] = 600.0
     legacy: bool = False

@@ -371,7 +371,7 @@ def test_no_transform_needs_features_of_the_heads_dimension() -> None:
     with pytest.raises(ConfigError) as error:
         replace(SMALL, no_transform=("clip", "clop"), head_dim=5)
     assert str(error.value) == (
-        "options of laff that do not go together: 2 problems\n"
+        "options of laff that cannot be used: 2 problems\n"
         "  no_transform: clip: got 6 dimensions; wanted head_dim, 5\n"
         "  no_transform: clop: there is no such feature; wanted head_dim, 5"
     )

@@ -123,3 +123,94 @@ def test_word2vec_is_named_with_its_file(collection: TinyCollection, tmp_path: P
     text = ["--text", f"word2vec:{tmp_path / 'none.bin'}"]
     err = refused(capsys, "train-laff", *collection.options, *text, "-o", str(tmp_path / "x"))
     assert "no such file of word vectors" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--epochs", "0"], "training.epochs"),
+        (["--batch-size", "0"], "training.batch_size"),
+        (["--batch-size", "-1"], "training.batch_size"),
+        (["--seed", "-1"], "training.seed"),
+        (["--learning-rate", "-1"], "training.learning_rate"),
+        (["--heads", "0"], "heads: got 0; wanted at least 1"),
+        (["--text", "bow", "--text", "bow"], "text: bow stands twice"),
+        (["--text", "bow", "--text", "concepts"], "concepts are labels, not a text feature"),
+        (["--device", "foo"], 'unknown device "foo"'),
+        (["--precision", "float16", "--text", "bow"], "float16 is for CUDA"),
+        (["--validation-features", "x"], "--validation-features goes with --validation-captions"),
+    ],
+)
+def test_options_that_cannot_be_used(collection: TinyCollection, tmp_path: Path, capsys, options, said) -> None:
+    assert said in refused(capsys, "train-laff", *collection.options, *options, "-o", str(tmp_path / "x"))
+
+
+def recipe_of(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_the_authors_defaults_do_not_need_a_model_section(collection: TinyCollection, tmp_path: Path) -> None:
+    from avs.cli.training import Choices, _recipe
+
+    data = f"collections: {{a: {{captions: {collection.captions}, features: [{collection.frames}]}}}}\n"
+    path = Path(recipe_of(tmp_path, data + "training: {epochs: 5}\n"))
+    nothing = dict(captions=None, captions_format=None, split=None, features=[], validation_features=[], text=None)
+    held = Choices(
+        "dual-encoding", path, validation_captions=collection.captions, start_from=None, model={}, training={},
+        legacy=False, **{**nothing, "validation_features": [collection.frames]},
+    )  # fmt: skip
+    recipe = _recipe(held)
+    assert (recipe.training.optimiser, recipe.training.cut_patience, recipe.training.epochs) == ("adam", 0, 5)
+    assert recipe.validation.measure == "SumR"
+
+
+def test_a_video_that_is_held_out_is_trained_on_nowhere(collection: TinyCollection) -> None:
+    from avs.pipeline.recipe import TrainRecipe
+    from avs.pipeline.training_data import open_collections
+
+    same = {"captions": collection.captions, "features": collection.stores}
+    recipe = TrainRecipe.model_validate({"collections": {"a": same, "b": same}})
+    opened = open_collections(recipe, None)
+    assert opened.held is not None
+    for one in opened.train:
+        assert not set(one.captions.videos) & set(opened.held.captions.videos)
+        assert len(one.captions.videos) == 48 - len(opened.held.captions.videos)
+
+
+def test_one_video_under_two_names_is_one_video(tmp_path: Path) -> None:
+    from avs.pipeline.collections import open_collection
+    from avs.pipeline.recipe import CollectionRecipe
+
+    store = make_store(tmp_path / "one", np.ones((3, 4)), spec=spec_named("one"))
+    assert store.ids[0] == "shot00001_1"
+    make_whole(tmp_path / "whole")
+    path = captions(tmp_path, "video7#0 a dog", "shotvideo7_1#1 a cat", "video8#0 a car")
+    opened = open_collection("c", CollectionRecipe(captions=Path(path), features=[tmp_path / "whole"]))
+    assert opened.captions.videos == ("shotvideo7_1", "shotvideo8_1")
+    assert opened.captions.video_of.tolist() == [0, 0, 1]
+
+
+def make_whole(folder: Path) -> None:
+    """A store of videos indexed as one shot each."""
+    from avs.core.artifacts import Manifest
+    from avs.core.store_writer import FeatureWriter, ShotFeatures
+
+    spec = spec_named("one")
+    writer = FeatureWriter(folder, Manifest("feature-store", {"level": "shot"}, {}, spec.to_json()))
+    ids = ["shotvideo7_1", "shotvideo8_1"]
+    for shot in ids:
+        writer.add(ShotFeatures(shot, np.ones((1, spec.dim)), np.zeros(1)))
+    writer.commit(ids)
+
+
+def test_fine_tuning_into_another_model_is_refused(collection: TinyCollection, tmp_path: Path, capsys) -> None:
+    small = ["--text", "bow", "--heads", "2", "--head-dim", "8", "--epochs", "1"]
+    assert main(["train-laff", *collection.options, *small, "-o", str(tmp_path / "m")]) == 0
+    again = ["train-laff", *collection.options, "--start-from", str(tmp_path / "m"), "-o", str(tmp_path / "n")]
+    err = refused(capsys, *again, "--heads", "4", "--text", "bow")
+    assert "heads: 4" in err and "text: bow" in err
+    fewer = ["--captions", str(collection.captions), "--features", str(collection.stores[0])]
+    command = ["train-laff", *fewer, "--start-from", str(tmp_path / "m"), "-o", str(tmp_path / "n")]
+    assert refused(capsys, *command).count("no store of two") == 1

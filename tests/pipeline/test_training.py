@@ -245,4 +245,4 @@ def test_retrieval_by_a_trained_model_and_the_warning_on_what_selected_it(
     (system,) = json.loads(said.out)["systems"]
     assert system["system"] == "model"
     assert system["rankings"][0]["MRR"] == pytest.approx(read_checkpoint(tmp_path / "model").measures["MRR"])
-    assert "was selected on these captions" in said.err
+    assert "was selected on 24 of these 24 videos" in said.err

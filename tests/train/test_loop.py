@@ -168,7 +168,7 @@ torch.set_num_threads(1)
 from test_loop import SETTINGS, trainer, replace
 from tiny_pairs import tiny_model
 from avs.train.distributed import workers_of_environment
-with workers_of_environment("cpu") as workers:
+with workers_of_environment("cpu") as (workers, _):
     trainer(Path({folder!r}), replace(SETTINGS, epochs=3), model=tiny_model(dropout=0.0), workers=workers).run()
 """
 
