@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "avs"
-STAGES = {"captions", "video", "features", "models", "train", "search", "fusion", "trecvid", "metrics", "demo"}
+STAGES = {"captions", "video", "features", "models", "train", "search", "fusion", "rerank", "trecvid", "metrics", "demo"}
 ALLOWED = {
     "cli": STAGES | {"core", "pipeline"},
     "pipeline": STAGES | {"core"},

@@ -1,0 +1,109 @@
+"""Scores of different models on one scale, topic by topic, before any weight is applied to them.
+
+A cosine of one model says nothing about that of another: ranges differ by model and by topic.
+
+    minmax           (s - min) / (max - min)          zscore           (s - mean) / std (population)
+    rank             1 - (r - 1) / D                  reciprocal-rank  1 / (60 + r)
+
+over the D shots that a list holds, r being the rank from 1. A list without variance says nothing: 0 for all it holds.
+
+What a list says of a shot that it does not hold is a policy of its own: `minimum`, the least it says of any (the shot
+is no better than the last one held), or `absent`, nothing at all. The third, the true score, is not a matter of scale:
+see `CandidatePool.recomputed`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+
+from avs.core.errors import ConfigError, did_you_mean
+from avs.fusion.pool import CandidatePool
+
+Normalization = Literal["minmax", "zscore", "rank", "reciprocal-rank"]
+Missing = Literal["minimum", "absent"]
+RRF_K = 60  # Cormack, Clarke, Buettcher: Reciprocal Rank Fusion, SIGIR 2009
+
+
+def minmax(pool: CandidatePool) -> np.ndarray:
+    """(C, M) in [0, 1]; NaN where there is no score."""
+    low, high = _over_lists(np.nanmin, pool), _over_lists(np.nanmax, pool)
+    return _scaled(pool.scores - low, high - low)
+
+
+def zscore(pool: CandidatePool) -> np.ndarray:
+    """(C, M) of mean 0 and population standard deviation 1 over what each list holds; NaN where there is no score."""
+    return _scaled(pool.scores - _over_lists(np.nanmean, pool), _over_lists(np.nanstd, pool))
+
+
+def rank(pool: CandidatePool) -> np.ndarray:
+    """(C, M) from 1 for the best down to 1 / D; NaN where there is no rank."""
+    ranks = _ranks(pool)
+    depth = np.maximum((pool.ranks > 0).sum(axis=0), 1)
+    return 1 - (ranks - 1) / depth
+
+
+def reciprocal_rank(pool: CandidatePool) -> np.ndarray:
+    """(C, M) 1 / (60 + r); NaN where there is no rank."""
+    return 1 / (RRF_K + _ranks(pool))
+
+
+NORMALIZATIONS: dict[str, Callable[[CandidatePool], np.ndarray]] = {
+    "minmax": minmax,
+    "zscore": zscore,
+    "rank": rank,
+    "reciprocal-rank": reciprocal_rank,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """A normalization and what it says of shots that a list does not hold.
+
+    Raises:
+        ConfigError: unknown names.
+    """
+
+    normalization: str = "minmax"
+    missing: str = "minimum"
+
+    def __post_init__(self) -> None:
+        for what, name, known in (
+            ("normalization", self.normalization, tuple(NORMALIZATIONS)),
+            ("policy for shots that a list does not hold", self.missing, get_args(Missing)),
+        ):
+            if name not in known:
+                raise ConfigError(f'unknown {what} "{name}"{did_you_mean(name, known)}', wanted=", ".join(known))
+
+    def __call__(self, pool: CandidatePool) -> np.ndarray:
+        """(C, M) float64 on the common scale; NaN only where the policy is `absent` (or the list has no shots)."""
+        values = NORMALIZATIONS[self.normalization](pool)
+        if self.missing == "minimum":
+            low = _over_columns(np.nanmin, values)
+            values = np.where(np.isnan(values), low, values)
+        return values
+
+
+def _ranks(pool: CandidatePool) -> np.ndarray:
+    return np.where(pool.ranks > 0, pool.ranks, np.nan)
+
+
+def _scaled(values: np.ndarray, width: np.ndarray) -> np.ndarray:
+    """values / width; where a column has no width, its values (all 0 but for rounding) become 0."""
+    flat = width == 0
+    return np.where(flat & ~np.isnan(values), 0.0, values / np.where(flat, 1.0, width))
+
+
+def _over_lists(statistic: Callable[..., np.ndarray], pool: CandidatePool) -> np.ndarray:
+    return _over_columns(statistic, pool.scores)
+
+
+def _over_columns(statistic: Callable[..., np.ndarray], values: np.ndarray) -> np.ndarray:
+    """(M,) a NaN-ignoring statistic of each column; NaN of one without values."""
+    with warnings.catch_warnings():  # a list that lacks the topic has no values, and stays NaN
+        warnings.filterwarnings("ignore", "All-NaN|Mean of empty|Degrees of freedom", RuntimeWarning)
+        return statistic(values, axis=0)

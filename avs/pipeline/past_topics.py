@@ -1,0 +1,90 @@
+"""The judged topics of past editions that fusion and reranking may learn from, and the leak that is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from avs.core.errors import ConfigError, DataError, Problems
+from avs.core.qrels import Qrels, TopicQrels
+from avs.trecvid.editions import Edition, editions_with_topics, get_edition
+from avs.trecvid.qrels import read_qrels
+
+
+def past_qrels(files: Sequence[Path], *, fit_on: Sequence[str] | None, submitted: Sequence[str], study: bool) -> Qrels:
+    """The judgments to learn from.
+
+    Args:
+        files: of qrels; together they judge a topic once.
+        fit_on: names of the editions to learn from, such as ("tv19", "tv20"); None: all judged topics.
+        submitted: topics that a list is to be made for; learning from their judgments is a leak.
+        study: it is meant as a study of judged topics, not as a submission: the leak is not refused.
+
+    Raises:
+        ConfigError: an unknown edition; one of which no topic is judged here; a leak.
+        DataError: two files judge a topic; a topic has no relevant shot, so that nothing can be learned from it.
+    """
+    editions = [get_edition(name) for name in fit_on or ()]
+    judged = _merge(files)
+    unjudged = [e.id for e in editions if not any(e.task_of(topic) for topic in judged)]
+    if unjudged:
+        raise ConfigError(
+            f"no topic of {', '.join(unjudged)} is judged",
+            where=", ".join(map(str, files)),
+            got=f"{len(judged)} topics of {', '.join(editions_with_topics(judged)) or 'no one edition'}",
+            next_step="give the qrels of these editions as well: --qrels, repeatable",
+        )
+    chosen = {topic: qrels for topic, qrels in judged.items() if not editions or _any_has(editions, topic)}
+    _refuse_leak(chosen, submitted, study=study)
+    _require_relevant(chosen)
+    return Qrels(chosen)
+
+
+def edition_of(topic: str) -> str:
+    """The group a topic is held out with: its edition, or the progress set it returns in, year after year.
+
+    >>> edition_of("661"), edition_of("595"), edition_of("901"), edition_of("x7")
+    ('tv21', 'progress tv19 tv20 tv21', 'mini', 'other')
+    """
+    found = editions_with_topics([topic])
+    if not found:
+        return "other"
+    progress = all(get_edition(name).task_of(topic) == "P" for name in found)
+    return " ".join(["progress", *found]) if progress else found[0]
+
+
+def _merge(files: Sequence[Path]) -> dict[str, TopicQrels]:
+    merged: dict[str, TopicQrels] = {}
+    first: dict[str, Path] = {}
+    problems = Problems("topics that two qrels files judge")
+    for file in files:
+        for topic, qrels in read_qrels(file).topics.items():
+            if topic in merged:
+                problems.add(f"topic {topic}", f"in {first[topic]} and {file}")
+            merged[topic] = qrels
+            first.setdefault(topic, file)
+    problems.raise_if_any(DataError, next_step="give each topic's judgments once")
+    return merged
+
+
+def _any_has(editions: Sequence[Edition], topic: str) -> bool:
+    return any(edition.task_of(topic) is not None for edition in editions)
+
+
+def _refuse_leak(chosen: dict[str, TopicQrels], submitted: Sequence[str], *, study: bool) -> None:
+    leaked = [topic for topic in submitted if topic in chosen]
+    if leaked and not study:
+        more = f" and {len(leaked) - 5} more" if len(leaked) > 5 else ""
+        raise ConfigError(
+            "leakage: judgments of the topics being submitted would be learned from",
+            got=f"topics {', '.join(leaked[:5])}{more}",
+            next_step="learn from other editions (--fit-on), or say that it is a study of judged topics (--study)",
+        )
+
+
+def _require_relevant(chosen: dict[str, TopicQrels]) -> None:
+    problems = Problems("topics to learn from")
+    for topic, qrels in chosen.items():
+        if not (qrels.judgments > 0).any():
+            problems.add(f"topic {topic}", "no shot is judged relevant: nothing can be learned from it")
+    problems.raise_if_any(DataError, next_step="take these topics out of the qrels")
