@@ -1,0 +1,45 @@
+"""What learning to rank sees of a candidate: each list's word for it, and how the lists agree.
+
+Everything grows with relevance where it grows at all, but for the spread of the lists (`std`); hence the monotone
+constraints. A shot that a list does not hold gets the least that list says of any, and a flag that says it is not held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from avs.fusion.normalize import RRF_K, Scale
+from avs.fusion.pool import CandidatePool
+
+BY_LIST = ("zscore", "minmax", "reciprocal-rank", "held")
+ACROSS = ("mean", "max", "min", "std", "median", "combmnz", "rrf", "top10", "top100", "top1000")
+FREE = ("std",)  # may help or harm
+
+
+def feature_names(lists: Sequence[str]) -> tuple[str, ...]:
+    """F = 4 M + 10 names, those of the lists first: `laff zscore`."""
+    return (*(f"{name} {what}" for what in BY_LIST for name in lists), *ACROSS)
+
+
+def monotone_constraints(lists: Sequence[str]) -> list[int]:
+    """(F,) 1 where the score must not fall when the feature grows, else 0."""
+    return [0 if name in FREE else 1 for name in feature_names(lists)]
+
+
+def features(pool: CandidatePool) -> np.ndarray:
+    """(C, F) float32, in the order of `feature_names(pool.lists)`. Statistics over lists are of their z-scores."""
+    z, m, r = (Scale(name)(pool) for name in ("zscore", "minmax", "reciprocal-rank"))
+    held = pool.held
+    across = [
+        z.mean(axis=1),
+        z.max(axis=1),
+        z.min(axis=1),
+        z.std(axis=1),
+        np.median(z, axis=1),
+        m.sum(axis=1) * held.sum(axis=1),
+        np.where(pool.ranks > 0, 1 / (RRF_K + np.maximum(pool.ranks, 1)), 0.0).sum(axis=1),
+        *(((pool.ranks > 0) & (pool.ranks <= top)).sum(axis=1) for top in (10, 100, 1000)),
+    ]
+    return np.column_stack([z, m, r, held, *across]).astype(np.float32)

@@ -1,0 +1,122 @@
+"""Fusion in two steps, as on RUCMM's slides of TRECVID 2023: within families of lists, then across them.
+
+The slides name the steps and not what they are. Here step 1 makes one list of each family (the LAFFs, say) and step 2
+fuses these with the lists that belong to none (a TeachCLIP student, say); either step is any method.
+
+When step 1 is learned, step 2 must not learn from step 1's answers for topics that step 1 has seen: they are too good.
+It learns from answers of step 1 fitted without them (stacking), and is applied to those of step 1 fitted on all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from avs.core.errors import ConfigError
+from avs.fusion.folds import Fold
+from avs.fusion.fuser import Fuser, Learner, Pools
+from avs.fusion.pool import CandidatePool, ranks_of
+
+
+@dataclass(frozen=True, slots=True)
+class TwoStep:
+    """Fusers of the families, and the one over what they give. A Fuser.
+
+    Attributes:
+        families: name -> its lists.
+        alone: lists of no family.
+        first: family -> its fuser.
+        second: over families and the lists alone.
+    """
+
+    families: Mapping[str, tuple[str, ...]]
+    alone: tuple[str, ...]
+    first: Mapping[str, Fuser]
+    second: Fuser
+
+    @property
+    def lists(self) -> tuple[str, ...]:
+        return (*(name for lists in self.families.values() for name in lists), *self.alone)
+
+    def fuse(self, pool: CandidatePool) -> np.ndarray:
+        return self.second.fuse(step_1(pool, self.families, self.alone, self.first))
+
+
+def step_1(
+    pool: CandidatePool, families: Mapping[str, Sequence[str]], alone: Sequence[str], first: Mapping[str, Fuser]
+) -> CandidatePool:
+    """The candidates as the families and the other lists see them; a family holds what any of its lists holds."""
+    parts = [_family(pool.columns(lists), first[name]) for name, lists in families.items()]
+    rest = pool.columns(alone)
+    return CandidatePool(
+        pool.topic,
+        (*families, *alone),
+        pool.shots,
+        np.column_stack([*(scores for scores, _, _ in parts), rest.scores]),
+        np.column_stack([*(ranks for _, ranks, _ in parts), rest.ranks]),
+        np.column_stack([*(held for _, _, held in parts), rest.held]),
+    )
+
+
+def learn_two_steps(
+    pools: Pools, families: Mapping[str, Sequence[str]], *, first: Learner, second: Learner, folds: Sequence[Fold]
+) -> TwoStep:
+    """Both steps, fitted.
+
+    Args:
+        folds: of the topics, by which step 2 gets answers of step 1 that have not seen them; none: step 1 learns
+            nothing, and its answers are taken as they are.
+
+    Raises:
+        ConfigError: a list in two families, a family of one list, a family named like a list that is in none.
+        As the learners.
+    """
+    lists = next(iter(pools.values())).lists
+    named = check_families(families, lists)
+    alone = tuple(name for name in lists if not any(name in members for members in named.values()))
+
+    def fit(topics: Sequence[str]) -> dict[str, Fuser]:
+        return {
+            family: first({name: pools[name].columns(members) for name in topics}) for family, members in named.items()
+        }
+
+    fitted = fit(tuple(pools))
+    without = {}
+    for fold in folds:
+        without |= dict.fromkeys(fold.test, fit(fold.train))
+    answers = {name: step_1(pool, named, alone, without.get(name, fitted)) for name, pool in pools.items()}
+    return TwoStep(named, alone, fitted, second(answers))
+
+
+def check_families(families: Mapping[str, Sequence[str]], lists: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The families over known lists.
+
+    Raises:
+        ConfigError: see learn_two_steps.
+    """
+    members = [name for names in families.values() for name in names]
+    unknown = [name for name in members if name not in lists]
+    if unknown:
+        raise ConfigError(f"a family names lists that are not there: {', '.join(unknown)}", got=", ".join(lists))
+    twice = {name for name in members if members.count(name) > 1}
+    if twice:
+        raise ConfigError("a list is in two families", got=", ".join(sorted(twice)))
+    small = [family for family, names in families.items() if len(names) < 2]
+    if small:
+        raise ConfigError("a family has two lists or more", got=", ".join(small))
+    clash = [family for family in families if family in lists and family not in families[family]]
+    if clash:
+        raise ConfigError("a family has the name of a list outside it", got=", ".join(clash))
+    return {family: tuple(names) for family, names in families.items()}
+
+
+def _family(pool: CandidatePool, fuser: Fuser) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(C,) scores, ranks and held of a family's fused list."""
+    held = pool.held.any(axis=1)
+    known = np.isfinite(pool.scores).any(axis=1)
+    scores = np.where(known, fuser.fuse(pool), np.nan)
+    ranks = np.zeros(len(pool), dtype=np.int64)
+    ranks[known] = ranks_of(scores[known][:, None])[:, 0]
+    return scores, ranks, held
