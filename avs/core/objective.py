@@ -1,4 +1,4 @@
-"""What a stage is given that must optimise a measure without knowing it: a callable that scores orders of candidates."""
+"""What a stage is given that must optimise a measure without knowing it: a callable that scores orders."""
 
 from __future__ import annotations
 

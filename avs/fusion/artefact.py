@@ -79,7 +79,7 @@ def _encode(fuser: Fuser, texts: list[str]) -> dict[str, Any]:
         return {"type": "rrf", "k": fuser.k}
     if isinstance(fuser, Borda):
         return {"type": "borda"}
-    return {"type": NAMES[type(fuser)], **_scale(fuser.scale)}  # type: ignore[index, attr-defined]
+    return {"type": NAMES[type(fuser)], **_scale(fuser.scale)}  # type: ignore[attr-defined]
 
 
 def _decode(data: Mapping[str, Any], folder: Path) -> Fuser:

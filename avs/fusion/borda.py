@@ -24,4 +24,5 @@ class Borda:
         count = len(pool)
         held = (pool.ranks > 0).sum(axis=0)  # (M,)
         left = (count - held + 1) / 2  # mean of 1 .. count - held
-        return np.where(pool.ranks > 0, count + 1 - pool.ranks, left).sum(axis=1)
+        points: np.ndarray = np.where(pool.ranks > 0, count + 1 - pool.ranks, left).sum(axis=1)
+        return points

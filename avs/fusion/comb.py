@@ -19,7 +19,8 @@ class CombSum:
     lists: ClassVar[None] = None
 
     def fuse(self, pool: CandidatePool) -> np.ndarray:
-        return np.nansum(self.scale(pool), axis=1)
+        fused: np.ndarray = np.nansum(self.scale(pool), axis=1)
+        return fused
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,8 @@ class Average:
     lists: ClassVar[None] = None
 
     def fuse(self, pool: CandidatePool) -> np.ndarray:
-        return np.nansum(self.scale(pool), axis=1) / len(pool.lists)
+        fused: np.ndarray = np.nansum(self.scale(pool), axis=1) / len(pool.lists)
+        return fused
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,8 @@ class CombMnz:
     def fuse(self, pool: CandidatePool) -> np.ndarray:
         values = self.scale(pool)
         low = min(float(np.nanmin(values)), 0.0)
-        return np.nansum(values - low, axis=1) * pool.held.sum(axis=1)
+        fused: np.ndarray = np.nansum(values - low, axis=1) * pool.held.sum(axis=1)
+        return fused
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,4 +61,5 @@ class CombMax:
     lists: ClassVar[None] = None
 
     def fuse(self, pool: CandidatePool) -> np.ndarray:
-        return np.nanmax(self.scale(pool), axis=1)
+        fused: np.ndarray = np.nanmax(self.scale(pool), axis=1)
+        return fused

@@ -165,4 +165,5 @@ def _shrinkage(weights: Sequence[np.ndarray], folds: Sequence[Fold], topics: dic
 
 
 def _shrunk(weights: np.ndarray, share: float) -> np.ndarray:
-    return (1 - share) / len(weights) + share * weights
+    shrunk: np.ndarray = (1 - share) / len(weights) + share * weights
+    return shrunk

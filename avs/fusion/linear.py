@@ -38,5 +38,6 @@ class Linear:
 
     def fuse(self, pool: CandidatePool) -> np.ndarray:
         values = self.scale(pool.columns(self.lists))
-        # nansum, then the product: 0 x NaN would spread, and the order of addition is the same for every topic
-        return np.nan_to_num(values, nan=0.0) @ np.array(list(self.weights.values()))
+        weights = np.array(list(self.weights.values()))
+        fused: np.ndarray = np.nan_to_num(values, nan=0.0) @ weights
+        return fused

@@ -100,7 +100,7 @@ class Ltr:
     def stages(self, pool: CandidatePool, trees: Sequence[int]) -> np.ndarray:
         """(len(trees), C) the fused scores with the first so many trees."""
         pool = pool.columns(self.lists)
-        stages = np.tile(standardised_average(pool), (len(trees), 1))
+        stages: np.ndarray = np.tile(standardised_average(pool), (len(trees), 1))
         seen = features(pool) if any(trees) else None
         for row, count in enumerate(trees):
             if count:
@@ -207,7 +207,8 @@ def fit_booster(rows: Sequence[Rows], parameters: Mapping[str, Any], trees: int)
 def standardised_average(pool: CandidatePool) -> np.ndarray:
     """(C,) the mean of the lists' z-scores, of mean 0 and standard deviation 1 over the candidates."""
     mean = Scale("zscore")(pool).mean(axis=1)
-    return (mean - mean.mean()) / (mean.std() or 1.0)
+    standardised: np.ndarray = (mean - mean.mean()) / (mean.std() or 1.0)
+    return standardised
 
 
 def _rows(pool: CandidatePool, qrels: TopicQrels, seed: int) -> Rows:
@@ -222,7 +223,7 @@ def training_rows(
     """(R,) positions of judged candidates, each as often as it stands for shots of its stratum, and (R,) labels."""
     at = {shot: row for row, shot in enumerate(pool.shots)}
     judged = qrels.judgments >= 0
-    pooled = {s: np.count_nonzero(qrels.strata == s) for s in np.unique(qrels.strata)}
+    pooled = {int(s): int(np.count_nonzero(qrels.strata == s)) for s in np.unique(qrels.strata)}
     found_positions, found_labels = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for stratum, count in pooled.items():
         inside = np.flatnonzero(judged & (qrels.strata == stratum))

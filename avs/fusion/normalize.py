@@ -44,7 +44,8 @@ def rank(pool: CandidatePool) -> np.ndarray:
     """(C, M) from 1 for the best down to 1 / D; NaN where there is no rank."""
     ranks = _ranks(pool)
     depth = np.maximum((pool.ranks > 0).sum(axis=0), 1)
-    return 1 - (ranks - 1) / depth
+    values: np.ndarray = 1 - (ranks - 1) / depth
+    return values
 
 
 def reciprocal_rank(pool: CandidatePool) -> np.ndarray:

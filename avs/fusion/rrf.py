@@ -29,4 +29,5 @@ class ReciprocalRank:
 
     def fuse(self, pool: CandidatePool) -> np.ndarray:
         held = pool.ranks > 0
-        return np.where(held, 1 / (self.k + np.where(held, pool.ranks, 1)), 0.0).sum(axis=1)
+        summed: np.ndarray = np.where(held, 1 / (self.k + np.where(held, pool.ranks, 1)), 0.0).sum(axis=1)
+        return summed

@@ -83,7 +83,7 @@ def learn_two_steps(
         }
 
     fitted = fit(tuple(pools))
-    without = {}
+    without: dict[str, Mapping[str, Fuser]] = {}
     for fold in folds:
         without |= dict.fromkeys(fold.test, fit(fold.train))
     answers = {name: step_1(pool, named, alone, without.get(name, fitted)) for name, pool in pools.items()}
@@ -114,7 +114,7 @@ def check_families(families: Mapping[str, Sequence[str]], lists: Sequence[str]) 
 
 def _family(pool: CandidatePool, fuser: Fuser) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(C,) scores, ranks and held of a family's fused list."""
-    held = pool.held.any(axis=1)
+    held: np.ndarray = np.asarray(pool.held.any(axis=1))
     known = np.isfinite(pool.scores).any(axis=1)
     scores = np.where(known, fuser.fuse(pool), np.nan)
     ranks = np.zeros(len(pool), dtype=np.int64)
