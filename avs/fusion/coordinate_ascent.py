@@ -150,7 +150,8 @@ def _tried(weights: np.ndarray, column: int) -> np.ndarray:
     here = weights[column]
     tried = np.append(here + STEPS, 0.0)
     others = weights.sum() - here
-    return tried[(tried > 0) | ((tried == 0) & (here > 0) & (others > 1e-12))]
+    kept: np.ndarray = tried[(tried > 0) | ((tried == 0) & (here > 0) & (others > 1e-12))]
+    return kept
 
 
 def _shrinkage(weights: Sequence[np.ndarray], folds: Sequence[Fold], topics: dict[str, _Topic]) -> float:

@@ -95,7 +95,8 @@ class Ltr:
     model: str = field(repr=False)
 
     def fuse(self, pool: CandidatePool) -> np.ndarray:
-        return self.stages(pool, [self.trees])[0]
+        fused: np.ndarray = self.stages(pool, [self.trees])[0]
+        return fused
 
     def stages(self, pool: CandidatePool, trees: Sequence[int]) -> np.ndarray:
         """(len(trees), C) the fused scores with the first so many trees."""

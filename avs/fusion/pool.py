@@ -19,7 +19,7 @@ class CandidatePool:
 
     Attributes:
         topic: topic id.
-        lists: the M names, in natural reading order of the columns.
+        lists: the M names, one a column; `pool_runs` sorts them.
         shots: C ids, the larger string first, so that a stable sort by score breaks ties as a ranked list does.
         scores: (C, M) float64 as the lists give them; NaN where a list does not hold the shot.
         ranks: (C, M) int64 from 1; 0 where a list does not hold the shot.
@@ -51,15 +51,23 @@ class CandidatePool:
         )
 
     def recomputed(self, scores: np.ndarray) -> CandidatePool:
-        """The candidates with the true score of every list for every one of them, (C, M), and ranks by these."""
-        if scores.shape != self.scores.shape or not np.isfinite(scores).all():
+        """The candidates with the true scores (C, M) of shots that a list does not hold, and ranks by all scores.
+
+        NaN stays where a list cannot score a shot. What a list holds keeps the score it has there.
+
+        Raises:
+            DataError: scores of another shape, or infinite.
+        """
+        if scores.shape != self.scores.shape or np.isinf(scores).any():
             raise DataError(
                 "recomputed scores must be finite, one for each candidate and list",
                 where=f"topic {self.topic}",
-                got=f"{scores.shape}, {int((~np.isfinite(scores)).sum())} not finite",
+                got=f"{scores.shape}, {int(np.isinf(scores).sum())} infinite",
                 wanted=self.scores.shape,
             )
-        return replace(self, scores=scores, ranks=ranks_of(scores))
+        scores = np.where(self.held, self.scores, scores)
+        known = ~np.isnan(scores)
+        return replace(self, scores=scores, ranks=np.where(known, ranks_of(np.where(known, scores, -np.inf)), 0))
 
     def ranking(self, scores: np.ndarray, *, limit: int) -> RankedList:
         """The candidates by fused scores (C,), the best `limit`; ties by shot id, the larger string first."""
@@ -98,6 +106,7 @@ def pool_runs(
     """
     if not runs or depth < 1:
         raise ConfigError("nothing to fuse", got=f"{len(runs)} lists, depth {depth}", wanted="a list, depth 1 or more")
+    runs = {name: runs[name] for name in sorted(runs)}  # so that sums do not depend on the order they are given in
     topics = list(dict.fromkeys(topic for run in runs.values() for topic in run.topics))
     _check(runs, topics, partial=partial)
     return {topic: _pool(topic, {name: run.lists.get(topic) for name, run in runs.items()}, depth) for topic in topics}

@@ -65,14 +65,17 @@ class SearchSettings:
 
 
 def plan_zero_shot(
-    stores: Sequence[Features], output: Path, settings: SearchSettings, inputs: Mapping[str, str], *, alone: bool
+    stores: Sequence[Features], output: Path, settings: SearchSettings, files: Mapping[str, Path], *, alone: bool
 ) -> list[Planned]:
     """A list for each store.
+
+    Args:
+        files: the topics and what else is searched with, by name.
 
     Raises:
         ConfigError: a store without a text tower, or a frame score of a shot-level store.
     """
-    plans = []
+    plans, inputs = [], {name: fingerprint_file(path) for name, path in files.items()}
     for store in stores:
         _require_known(store)
         if settings.frame_score and store.offsets is None:
@@ -83,6 +86,7 @@ def plan_zero_shot(
             config={**settings.config, **by_level},
             inputs={**inputs, "store": store.manifest["fingerprint"], "shots": store.fingerprint},
             spec=store.spec.to_json(),
+            paths={**files, "store": store.folder},
         )
         folder = store.folder.resolve()
         path = list_path(output, f"{folder.parent.name}-{folder.name}", alone=alone)
@@ -95,16 +99,19 @@ def plan_checkpoints(
     stores: Mapping[str, Features],
     output: Path,
     settings: SearchSettings,
-    inputs: Mapping[str, str],
+    files: Mapping[str, Path],
     *,
     alone: bool,
 ) -> list[Planned]:
     """A list for each checkpoint.
 
+    Args:
+        files: the topics and what else is searched with, by name.
+
     Raises:
         SpecMismatchError: the stores are not those of the encoders it was trained on.
     """
-    plans = []
+    plans, inputs = [], {name: fingerprint_file(path) for name, path in files.items()}
     for checkpoint in checkpoints:
         found = {name: store.spec for name, store in stores.items()}
         checkpoint.require_specs(found, where=", ".join(str(store.folder) for store in stores.values()))
@@ -113,6 +120,11 @@ def plan_checkpoints(
             type="ranked-lists",
             config=settings.config,
             inputs={**inputs, **used, "checkpoint": checkpoint.fingerprint},
+            paths={
+                **files,
+                **{f"store {name}": stores[name].folder for name in checkpoint.video_features},
+                "checkpoint": checkpoint.folder,
+            },
         )
         path = list_path(output, model_name(checkpoint.folder), alone=alone)
         plans.append(Planned(checkpoint, path, manifest))
@@ -184,15 +196,15 @@ def make_lists(
     """
     start = time.perf_counter()
     queries = [topic.query(settings.query_mode) for topic in topics]
-    read = _stores_read(plans, stores)
+    read = stores_read(plans, stores)
     source = BlockSource(read, device=settings.device, dtype=settings.score_dtype)
-    scorers = _scorers(plans, read, topics, queries, settings, moved, reporter)
+    scorers = make_scorers(plans, read, topics, queries, settings, moved, reporter)
     found = search(scorers, topics.ids, source, k=settings.k, reporter=reporter, state=state)
     seconds = time.perf_counter() - start
     return [_write(plan, found[plan.name], len(source), seconds, reporter) for plan in plans]
 
 
-def _stores_read(plans: Sequence[Planned], stores: Mapping[str, Features]) -> dict[str, Features]:
+def stores_read(plans: Sequence[Planned], stores: Mapping[str, Features]) -> dict[str, Features]:
     """Those of `stores` that some list needs: nothing else is read."""
     models = [plan.made_by for plan in plans if isinstance(plan.made_by, Checkpoint)]
     named = {name for model in models for name in model.video_features}
@@ -200,7 +212,7 @@ def _stores_read(plans: Sequence[Planned], stores: Mapping[str, Features]) -> di
     return {name: store for name, store in stores.items() if name in named or any(store is one for one in own)}
 
 
-def _scorers(
+def make_scorers(
     plans: Sequence[Planned],
     stores: Mapping[str, Features],
     topics: TopicSet,
@@ -209,6 +221,12 @@ def _scorers(
     moved: Moved,
     reporter: Reporter,
 ) -> list[Scorer]:
+    """What scores shots for each plan, in their order.
+
+    Args:
+        stores: name -> store, as the blocks that are scored name their features.
+        queries: of the topics, as texts.
+    """
     folders = [plan.made_by.folder for plan in plans if isinstance(plan.made_by, Checkpoint)]
     models = iter(load_trained(folders, moved=moved, device=settings.device))
     encoded: dict[EmbedderSpec, np.ndarray] = {}
