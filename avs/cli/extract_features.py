@@ -113,14 +113,22 @@ def command(
     force: Force = False,
     debug: Debug = False,
 ) -> None:
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
+    from functools import partial
 
-    from avs.core.artifacts import fingerprint_input, require_path
+    from avs.core.artifacts import as_made_before, fingerprint_input, require_path
     from avs.core.progress import Reporter
     from avs.core.shots import read_shot_table
     from avs.features.extract import require_few_failures
     from avs.features.stores import Encoder, make_stores, plan_stores
     from avs.video.find import find_videos
+    from avs.video.fingerprints import (
+        VIDEOS_FILE,
+        fingerprint_videos,
+        listing_fingerprint,
+        sizes_of_store,
+        write_videos,
+    )
     from avs.video.folder import VideoFolder
     from avs.video.sampling import Sampling
 
@@ -135,17 +143,25 @@ def command(
     paths = find_videos(videos, ids=video_ids)  # type: ignore[arg-type]
     table = read_shot_table(require_path(shots, what="shot table"))
     _require_videos(table, paths, videos, reporter)
+    used = {video: paths[video] for video in table.video_ids if video in paths}
+    hashed = fingerprint_videos(used, videos, reporter)
     planned = plan_stores(
         output,
         [Encoder(**encoder.model_dump()) for encoder in recipe.encoders],
         levels=recipe.levels,
         sampling=asdict(sampling) | {"decoder": "PyAV"},
-        inputs={"shots": fingerprint_input(shots), "videos": _fingerprint_videos(table, paths)},
+        inputs={"shots": fingerprint_input(shots), "videos": listing_fingerprint(hashed)},
+        paths={"shots": shots, "videos": videos},
         compute_dtype=recipe.compute_dtype,
         store_dtype=recipe.store_dtype,
     )
+    formerly = {"videos": sizes_of_store(used)}
+    planned = [replace(one, manifest=as_made_before(one.folder, one.manifest, formerly)) for one in planned]
     source, runtime = VideoFolder(paths, sampling), {"batch_size": batch_size, "workers": workers}
-    stores = make_stores(planned, table, source, force=force, device=device, reporter=reporter, **runtime)
+    beside = {VIDEOS_FILE: partial(write_videos, hashed)}
+    stores = make_stores(
+        planned, table, source, force=force, device=device, reporter=reporter, beside=beside, **runtime
+    )
     _report(stores, reporter, json=json, seconds=time.monotonic() - start)
     require_few_failures(stores, max_failed)
 
@@ -228,14 +244,6 @@ def _require(values: Sequence[str], known: Sequence[str], kind: str) -> None:
     for value in values:
         if value not in known:
             raise ConfigError(f'unknown {kind} "{value}"{did_you_mean(value, known)}', wanted=", ".join(known))
-
-
-def _fingerprint_videos(table: ShotTable, paths: Mapping[str, Path]) -> str:
-    """sha256 of the ids and sizes of the table's videos: an archive is terabytes, so their bytes are not read."""
-    import hashlib
-
-    sizes = "\n".join(f"{video} {paths[video].stat().st_size}" for video in table.video_ids if video in paths)
-    return f"sha256-sizes:{hashlib.sha256(sizes.encode()).hexdigest()}"
 
 
 def _require_videos(table: ShotTable, paths: Mapping[str, Path], folder: Path, reporter: Reporter) -> None:

@@ -75,17 +75,39 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(verb: str, args: list[str]) -> int:
     _configure_logging()
     try:
-        app_for(import_module(f"avs.cli.{verb.replace('-', '_')}"))(args, prog_name=f"avs {verb}")
-    except SystemExit as done:
-        if done.code == INTERRUPTED:  # typer turns Ctrl-C into this code
+        code = invoke(verb, args)
+        if code == INTERRUPTED:
             print(f"avs {verb}: interrupted; run the same command again to go on", file=sys.stderr)
-        return done.code if isinstance(done.code, int) else int(done.code is not None)
+        return code
     except BrokenPipeError:  # the reader of our stdout went away, as in `avs eval ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (AvsError, OSError) as error:
         return _report(verb, error, debug="--debug" in args)
+
+
+def invoke(verb: str, args: Sequence[str]) -> int:
+    """Run one verb, from within another too; what it makes records its own command line.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        AvsError: what the verb raises, for the caller to report.
+    """
+    before, sys.argv = sys.argv, ["avs", verb, *args]
+    try:
+        app_for(module_of(verb))(list(args), prog_name=f"avs {verb}")
+    except SystemExit as done:  # typer's way to end, also when interrupted
+        return done.code if isinstance(done.code, int) else int(done.code is not None)
+    finally:
+        sys.argv = before
     return 0
+
+
+def module_of(verb: str) -> ModuleType:
+    """The module with a verb's `command`."""
+    return import_module(f"avs.cli.{verb.replace('-', '_')}")
 
 
 def _report(verb: str, error: AvsError | OSError, *, debug: bool) -> int:

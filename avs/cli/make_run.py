@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated
@@ -109,6 +110,7 @@ def command(
         "run",
         {"edition": year.id, "attributes": attributes, "elapsed_s": elapsed_s},
         {name: fingerprint_input(file) for name, file in inputs.items()},
+        paths=inputs,
     )
     if is_up_to_date(path, manifest, force=force):
         reporter.say(f"up to date: {path}")
@@ -126,15 +128,15 @@ def command(
             file.write(made.data)
 
     counts = {"topics": made.report.topics, "shots": made.report.items, "cut_topics": len(made.cut_topics)}
-    seconds = perf_counter() - start
-    write_artefact(path, Manifest("run", manifest.config, manifest.inputs, counts=counts, seconds=seconds), write)
+    manifest = replace(manifest, counts=counts, seconds=perf_counter() - start)
+    write_artefact(path, manifest, write)
     if made.cut_topics:
         reporter.say(f"cut {len(made.cut_topics)} lists to their best {year.max_results}, as many as NIST takes")
     reporter.say(f"wrote {path}: {made.report.summary}; it passes avs check-run")
     scored_with = next(iter(year.scored_with), "QRELS")
     reporter.say(f"next: submit it, or avs eval {path} --qrels {scored_with}")
     if json:
-        print(json_.dumps({"path": str(path), "seconds": round(seconds, 3), **counts}))
+        print(json_.dumps({"path": str(path), "seconds": round(manifest.seconds, 3), **counts}))
 
 
 def _seconds_of_search(ranked: Path, topics: int) -> str:

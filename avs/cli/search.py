@@ -94,7 +94,7 @@ def command(
     force: Force = False,
     debug: Debug = False,
 ) -> None:
-    from avs.core.artifacts import fingerprint_input, is_up_to_date, require_path
+    from avs.core.artifacts import is_up_to_date, require_path
     from avs.core.errors import ConfigError
     from avs.core.progress import Reporter
     from avs.features.bigfile import open_features
@@ -112,8 +112,8 @@ def command(
 
     reporter = Reporter(quiet=quiet)
     chosen = read_topics(topics, narratives=narratives, edition=edition)
-    inputs = {f"topics {number}": fingerprint_input(file) for number, file in enumerate(topics, start=1)}
-    inputs |= {"narratives": fingerprint_input(narratives)} if narratives else {}
+    files = {f"topics {number}": file for number, file in enumerate(topics, start=1)}
+    files |= {"narratives": narratives} if narratives else {}
     settings = SearchSettings(k, query_mode, score_dtype, frame_score, device)
     opened = [open_features(require_path(folder, what="feature store")) for folder in store]
     models = [read_checkpoint(folder) for folder in checkpoint or []]
@@ -122,8 +122,8 @@ def command(
     stores = source_stores(opened, by_feature=bool(models))
     ranked_alone = opened if zero_shot or not models else []
     alone = len(ranked_alone) + len(models) == 1
-    plans = plan_checkpoints(models, stores, output, settings, inputs, alone=alone)
-    plans += plan_zero_shot(ranked_alone, output, settings, inputs, alone=alone)
+    plans = plan_checkpoints(models, stores, output, settings, files, alone=alone)
+    plans += plan_zero_shot(ranked_alone, output, settings, files, alone=alone)
     require_different_paths(plans)
     for warning in selected_on(plans, topics):
         reporter.say(warning)

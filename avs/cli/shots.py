@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as json_
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from math import ceil
 from pathlib import Path
 from time import perf_counter
@@ -64,11 +65,12 @@ def command(
     force: Force = False,
     debug: Debug = False,
 ) -> None:
-    from avs.core.artifacts import Manifest, is_up_to_date, write_artefact
+    from avs.core.artifacts import Manifest, as_made_before, is_up_to_date, write_artefact
     from avs.core.errors import ConfigError
     from avs.core.progress import Reporter
     from avs.core.shots import write_shot_table
-    from avs.video.find import find_videos, listing_fingerprint
+    from avs.video.find import find_videos
+    from avs.video.fingerprints import fingerprint_videos, listing_fingerprint, sizes_of_shots_table, write_videos
 
     start = perf_counter()
     reporter = Reporter(quiet=quiet or json)
@@ -79,10 +81,14 @@ def command(
         )
     how = "master shots" if msb else "one per file" if per_file else "hard cuts"
     files = find_videos(videos, ids=video_ids) if videos else {}
-    inputs = {"videos": listing_fingerprint(files)} if videos else {}
+    hashed = fingerprint_videos(files, videos, reporter) if videos else []
+    inputs = {"videos": listing_fingerprint(hashed)} if videos else {}
     tables = _tables(msb, inputs) if msb else {}
-    manifest = Manifest("shot-table", {"shots": how, "video_ids": video_ids, "max_failed": max_failed}, inputs)
-    if is_up_to_date(output, manifest, force=force):
+    paths = {name: path for name, path in (("videos", videos), ("msb", msb)) if path}
+    config = {"shots": how, "video_ids": video_ids, "max_failed": max_failed}
+    manifest = Manifest("shot-table", config, inputs, paths=paths)
+    before = as_made_before(output, manifest, {"videos": sizes_of_shots_table(files)} if videos else {})
+    if is_up_to_date(output, before, force=force):
         reporter.say(f"up to date: {output}")
         if json:
             print(json_.dumps({"path": str(output), "up_to_date": True}))
@@ -96,7 +102,9 @@ def command(
     problems = _write_problems(failed, output, total, max_failed)
     counts: dict[str, Any] = {"videos": len(table.video_ids), "shots": len(table), "failed_videos": len(failed)}
     seconds = perf_counter() - start
-    manifest = Manifest("shot-table", manifest.config, inputs, counts=counts, seconds=seconds)
+    manifest = replace(manifest, counts=counts, seconds=seconds)
+    if videos:
+        write_videos(hashed, output.with_name(f"{output.stem}.videos.tsv"))
     write_artefact(output, manifest, lambda path: write_shot_table(table, path))
     reporter.say(f"wrote {output}: {len(table)} shots of {len(table.video_ids)} videos ({how}) in {seconds:.1f} s")
     if failed:
@@ -115,7 +123,7 @@ def _cores() -> int:
 
 
 def _tables(msb: Path, inputs: dict[str, str]) -> Mapping[str, Path]:
-    from avs.video.find import contents_fingerprint
+    from avs.video.fingerprints import contents_fingerprint
     from avs.video.master_shots import find_master_shots
 
     tables = find_master_shots(msb)

@@ -14,7 +14,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
@@ -71,8 +71,7 @@ def fingerprint_file(path: Path) -> str:
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         if size <= WHOLE_FILE_BYTES:
-            digest.update(file.read())
-            return f"sha256:{digest.hexdigest()}"
+            return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
         digest.update(str(size).encode())
         digest.update(file.read(EDGE_BYTES))
         file.seek(-EDGE_BYTES, os.SEEK_END)
@@ -98,6 +97,7 @@ class Manifest:
         counts: such as {"ok": 980, "partial": 3, "failed": 17}.
         seconds: wall time of the command.
         command, created, versions, schema_version: filled in.
+        paths: name of an input -> where it lay; a hint for tracing what an artefact came from, which decides nothing.
     """
 
     type: str
@@ -110,6 +110,7 @@ class Manifest:
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     versions: Mapping[str, str] = field(default_factory=lambda: installed_versions())
     schema_version: int = SCHEMA_VERSION
+    paths: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def fingerprint(self) -> str:
@@ -141,8 +142,13 @@ def manifest_path(artefact: Path) -> Path:
 
 def write_manifest(artefact: Path, manifest: Manifest) -> None:
     """Write the manifest of a folder, which completes it: call it last. For a file use write_artefact."""
-    with atomic_write(manifest_path(artefact)) as file:
-        json.dump({**asdict(manifest), "fingerprint": manifest.fingerprint}, file, indent=2, default=str)
+    path = manifest_path(artefact)
+    beside = path.parent.resolve()
+    paths = {name: os.path.relpath(Path(lay).resolve(), beside) for name, lay in manifest.paths.items()}
+    with atomic_write(path) as file:
+        json.dump(
+            {**asdict(manifest), "paths": paths, "fingerprint": manifest.fingerprint}, file, indent=2, default=str
+        )
         file.write("\n")
 
 
@@ -185,6 +191,32 @@ def read_manifest(artefact: Path) -> dict[str, Any]:
             next_step="upgrade avs",
         )
     return data
+
+
+def input_paths(artefact: Path) -> dict[str, Path]:
+    """Name of an input -> where it lies, seen from the artefact: what is moved together keeps its trail.
+
+    Inputs whose place was not recorded are absent.
+    """
+    folder = manifest_path(artefact).parent
+    return {
+        name: Path(os.path.normpath(folder / path)) for name, path in read_manifest(artefact).get("paths", {}).items()
+    }
+
+
+def as_made_before(artefact: Path, manifest: Manifest, formerly: Mapping[str, str]) -> Manifest:
+    """`manifest` with the fingerprints that stand in the artefact's own, where they are what an older avs recorded.
+
+    So an artefact that an older avs made of the same inputs is up to date.
+
+    Args:
+        formerly: name of an input -> what an older avs would have recorded of it.
+    """
+    if not manifest_path(artefact).is_file():
+        return manifest
+    recorded = read_manifest(artefact).get("inputs", {})
+    same = {name: value for name, value in formerly.items() if recorded.get(name) == value}
+    return replace(manifest, inputs={**manifest.inputs, **same})
 
 
 def is_up_to_date(artefact: Path, manifest: Manifest, *, force: bool) -> bool:

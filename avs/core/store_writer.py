@@ -175,7 +175,7 @@ class FeatureWriter:
         partial = sum(status == "partial" for status, _ in notes.values())
         counts = {"ok": len(kept) - partial, "partial": partial, "failed": len(order) - len(kept)}
         m = self.manifest
-        return Manifest(m.type, m.config, m.inputs, m.spec, counts, seconds, m.command)
+        return Manifest(m.type, m.config, m.inputs, m.spec, counts, seconds, m.command, paths=m.paths)
 
     def _write_matrix(self, parts: list[_Part], kept: list[str], length: dict[str, int]) -> None:
         offsets = np.concatenate([[0], np.cumsum([length[shot] for shot in kept])]).astype(np.int64)

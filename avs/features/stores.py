@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from avs.core.artifacts import Manifest, is_up_to_date
@@ -45,8 +45,12 @@ def plan_stores(
     inputs: Mapping[str, str],
     compute_dtype: str = "float32",
     store_dtype: str = "float16",
+    paths: Mapping[str, Path] | None = None,
 ) -> list[Planned]:
     """The stores `folder/MODEL/LEVEL`, by encoder and then level; the weights are read for their fingerprint only.
+
+    Args:
+        inputs, paths: fingerprints of what the stores are made from, and where it lies.
 
     Raises:
         ConfigError: a model stands twice, or what load_embedder and store_manifest refuse.
@@ -61,6 +65,7 @@ def plan_stores(
             manifest = store_manifest(
                 spec, level, sampling=sampling, inputs=inputs, compute_dtype=compute_dtype, store_dtype=store_dtype
             )
+            manifest = replace(manifest, paths=dict(paths or {}))
             planned.append(Planned(Path(folder) / encoder.model / level, encoder, manifest))
     return planned
 
@@ -75,6 +80,7 @@ def make_stores(
     batch_size: int = 32,
     workers: int = 0,
     reporter: Reporter | None = None,
+    beside: Mapping[str, Callable[[Path], None]] | None = None,
 ) -> list[FeatureStore]:
     """All of `planned`, in order; those not complete are extracted now, in one pass over the frames.
 
@@ -84,6 +90,7 @@ def make_stores(
         force: make all of them anew, whatever stands there.
         device: "cpu", "cuda" or "cuda:N".
         reporter: of progress.
+        beside: name -> writer of a file that lies in every store made, such as the table of its videos.
 
     Raises:
         ChangedInputsError: something else stands in a folder, and `force` is off.
@@ -96,6 +103,9 @@ def make_stores(
             reporter.say(f"up to date: {store.folder}")
         elif force:
             _discard(store.folder)
+    for store in missing:
+        for name, write in (beside or {}).items():
+            write(store.folder / name)
     targets = [
         _target([store for store in missing if store.encoder == encoder], device)
         for encoder in dict.fromkeys(store.encoder for store in missing)

@@ -107,7 +107,8 @@ class _Task:
         else:
             inputs |= text_inputs(self.text, self.opened.specs)
         config = self.recipe.model_dump(mode="json", exclude={"grid", "collections", "start_from"})
-        return Manifest(type=TRAINING_TYPE, config=config, inputs=inputs)
+        paths = {**self.opened.paths, **({"start": self.start.folder} if self.start else {})}
+        return Manifest(type=TRAINING_TYPE, config=config, inputs=inputs, paths=paths)
 
     def run(self) -> dict[str, Any]:
         runtime, recipe = self.runtime, self.recipe
@@ -221,7 +222,7 @@ class _Task:
             )
             settings = {**self.manifest.config, "weights": name, "epochs": epochs}
             made_from = {**self.manifest.inputs, "training": self.manifest.fingerprint}
-            manifest = Manifest(type=CHECKPOINT_TYPE, config=settings, inputs=made_from)
+            manifest = Manifest(type=CHECKPOINT_TYPE, config=settings, inputs=made_from, paths=self.manifest.paths)
             write_checkpoint(checkpoint, model.state_dict(), manifest)
         counts = {"epochs": trained.epochs, "best_epoch": trained.best_epoch, **trained.measures}
         write_manifest(self.out, replace(self.manifest, counts=counts, seconds=trained.seconds))

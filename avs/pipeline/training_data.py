@@ -60,6 +60,15 @@ class Opened:
             found |= {f"{name} {key}": collection.stores[key].manifest["fingerprint"] for key in self.specs}
         return found
 
+    @property
+    def paths(self) -> dict[str, Path]:
+        """Where the features lie, by the names of `inputs`."""
+        return {
+            f"{'validation ' if collection is self.held else ''}{collection.name} {key}": collection.stores[key].folder
+            for collection in self.all
+            for key in self.specs
+        }
+
 
 def judged_inputs(recipe: ValidationRecipe) -> dict[str, str]:
     """Fingerprints of a judged collection to validate on, for a manifest; {} where captions are validated on."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -62,18 +61,3 @@ def _by_id(folder: Path, videos: list[Path], ids: VideoIds) -> Mapping[str, Path
     step = "--video-ids name tells flower-mp4 from flower-webm; files of one name in two folders must be renamed"
     problems.raise_if_any(FormatError, next_step=step if twins else None)
     return {video: found[video] for video in sorted(found, key=natural_key)}
-
-
-def listing_fingerprint(videos: Mapping[str, Path]) -> str:
-    """`sha256:...` of ids and file sizes: an archive of terabytes is not read to see whether it changed."""
-    listing = "\n".join(f"{video}\t{path.stat().st_size}" for video, path in videos.items())
-    return f"sha256:{hashlib.sha256(listing.encode()).hexdigest()}"
-
-
-def contents_fingerprint(files: Mapping[str, Path]) -> str:
-    """`sha256:...` of ids and the contents of small files, such as master shot tables."""
-    digest = hashlib.sha256()
-    for video, path in files.items():
-        digest.update(f"{video}\t{path.stat().st_size}\n".encode())
-        digest.update(path.read_bytes())
-    return f"sha256:{digest.hexdigest()}"

@@ -15,7 +15,9 @@ import pytest
 from tiny_checkpoints import DIM, make_blip, make_clip
 
 from avs.cli.main import main
+from avs.core.artifacts import Manifest, fingerprint_file, input_paths, read_manifest, write_manifest
 from avs.core.store import FeatureStore
+from avs.video.fingerprints import listing_fingerprint, read_videos, sizes_of_store
 
 FPS, SECONDS = 10, 6
 
@@ -77,6 +79,38 @@ def test_stores_of_several_models_and_levels(
     assert shot.manifest["counts"] == {"ok": 9, "partial": 0, "failed": 0}
     first, second = shot.rows(["shot00001_1", "shot00001_2"]).astype(np.float32)
     assert first @ second < 0.9999, "two different pictures have one vector"
+
+
+def test_a_store_knows_its_videos_and_notices_one_that_changed_within_its_size(
+    collection: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = shutil.copytree(collection, tmp_path / "mine")
+    assert main(arguments(mine, tmp_path)) == 0
+    videos = read_videos(tmp_path / "clip/shot/videos.tsv")
+    assert [(v.video, v.file) for v in videos] == [(f"0000{n}", f"0000{n}.mp4") for n in (1, 2, 3)]
+    assert videos[0].fingerprint == fingerprint_file(mine / "videos/00001.mp4")
+    assert read_manifest(tmp_path / "clip/shot")["inputs"]["videos"] == listing_fingerprint(videos)
+    assert input_paths(tmp_path / "clip/shot") == {"shots": mine / "shots.tsv", "videos": mine / "videos"}
+    changed = mine / "videos/00003.mp4"
+    changed.write_bytes(changed.read_bytes()[:-1] + b"?")
+    assert main(arguments(mine, tmp_path)) == 2
+    assert "changed: inputs.videos" in capsys.readouterr().err
+
+
+def test_a_store_made_before_videos_were_hashed_stands(
+    collection: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments(collection, tmp_path)) == 0
+    store = FeatureStore(tmp_path / "clip/shot")
+    sizes = {f"0000{n}": collection / f"videos/0000{n}.mp4" for n in (1, 2, 3)}
+    inputs = {**store.manifest["inputs"], "videos": sizes_of_store(sizes)}
+    made = {name: store.manifest[name] for name in ("config", "spec", "counts")}
+    write_manifest(store.folder, Manifest("feature-store", inputs=inputs, **made))
+    (store.folder / "videos.tsv").unlink()
+    before = (store.folder / "manifest.json").read_text()
+    assert main(arguments(collection, tmp_path)) == 0
+    assert f"up to date: {store.folder}" in capsys.readouterr().err
+    assert (store.folder / "manifest.json").read_text() == before
 
 
 def test_a_finished_command_says_so_and_changed_settings_need_force(

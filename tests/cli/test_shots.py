@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,8 +11,9 @@ import numpy as np
 import pytest
 
 from avs.cli.main import main
-from avs.core.artifacts import read_manifest
+from avs.core.artifacts import Manifest, fingerprint_file, input_paths, manifest_path, read_manifest
 from avs.core.shots import read_shot_table
+from avs.video.fingerprints import read_videos
 
 HEADER = "startframe\tstarttime\tendframe\tendtime\n"
 
@@ -68,6 +71,47 @@ def test_a_second_time_it_is_up_to_date_and_other_settings_ask_for_force(
     write_video(videos / "00003.mp4")
     assert shots("--videos", videos, "-o", out, "--per-file") == 2
     assert "changed: inputs.videos" in capsys.readouterr().err
+
+
+def flip_a_byte(path: Path) -> None:
+    """Other content of the same size at the same time."""
+    before, content = path.stat(), bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_a_video_changed_within_its_size_is_noticed(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "shots.tsv"
+    assert shots("--videos", videos, "-o", out, "--per-file", "--workers", 1) == 0
+    hashes = [file.fingerprint for file in read_videos(tmp_path / "shots.videos.tsv")]
+    assert hashes == [fingerprint_file(videos / name) for name in ("00001.mp4", "00002.mp4")]
+    assert input_paths(out) == {"videos": videos}
+    flip_a_byte(videos / "00002.mp4")
+    assert shots("--videos", videos, "-o", out, "--per-file") == 2
+    assert "changed: inputs.videos" in capsys.readouterr().err
+
+
+def test_a_table_made_before_videos_were_hashed_stands(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "shots.tsv"
+    assert shots("--videos", videos, "-o", out, "--per-file", "--workers", 1) == 0
+    sizes = "\n".join(f"{name}\t{(videos / f'{name}.mp4').stat().st_size}" for name in ("00001", "00002"))
+    old = Manifest(
+        "shot-table",
+        read_manifest(out)["config"],
+        {"videos": f"sha256:{hashlib.sha256(sizes.encode()).hexdigest()}"},
+    )
+    manifest_path(out).write_text(json.dumps({"inputs": old.inputs, "type": old.type, "fingerprint": old.fingerprint}))
+    capsys.readouterr()
+    assert shots("--videos", videos, "-o", out, "--per-file") == 0
+    assert capsys.readouterr().err.endswith(f"up to date: {out}\n")
+    (videos / "00002.mp4").write_bytes(b"shorter")
+    assert shots("--videos", videos, "-o", out, "--per-file") == 2
+    assert "changed: " in capsys.readouterr().err
 
 
 def test_master_shots_of_the_videos_at_hand(videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

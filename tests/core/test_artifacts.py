@@ -9,8 +9,10 @@ import pytest
 from avs.core import artifacts
 from avs.core.artifacts import (
     Manifest,
+    as_made_before,
     atomic_write,
     fingerprint_file,
+    input_paths,
     is_up_to_date,
     read_manifest,
     require_path,
@@ -112,3 +114,23 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(json.dumps({"type": "t", "fingerprint": "f", "schema_version": 99}))
     with pytest.raises(FormatError, match="made by a newer avs"):
         read_manifest(tmp_path)
+
+
+def test_paths_of_inputs_are_kept_as_seen_from_the_artefact_and_decide_nothing(tmp_path: Path) -> None:
+    made = Manifest("t", inputs={"a": "1"}, paths={"a": tmp_path / "in/a.txt"})
+    assert made.fingerprint == Manifest("t", inputs={"a": "1"}).fingerprint
+    write_artefact(tmp_path / "out/x", made, lambda path: path.write_text("x") and None)
+    assert read_manifest(tmp_path / "out/x")["paths"] == {"a": "../in/a.txt"}
+    (tmp_path / "out").rename(tmp_path / "moved")
+    assert input_paths(tmp_path / "moved/x") == {"a": tmp_path / "in/a.txt"}
+
+
+def test_an_artefact_of_older_fingerprints_stands_while_they_still_hold(tmp_path: Path) -> None:
+    path, now = tmp_path / "x", Manifest("t", {"k": 1}, {"videos": "hash", "shots": "s"})
+    write_artefact(
+        path, Manifest("t", {"k": 1}, {"videos": "sizes", "shots": "s"}), lambda p: p.write_text("") and None
+    )
+    assert is_up_to_date(path, as_made_before(path, now, {"videos": "sizes"}), force=False)
+    with pytest.raises(ChangedInputsError):
+        is_up_to_date(path, as_made_before(path, now, {"videos": "other sizes"}), force=False)
+    assert as_made_before(tmp_path / "none", now, {"videos": "sizes"}) == now
