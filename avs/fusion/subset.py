@@ -1,0 +1,95 @@
+"""Which lists to average: greedy forward selection on the measure itself.
+
+From no list, add the one whose addition makes the average of the chosen best, until all are in. The best of the subsets
+passed on the way is the selection; of equal ones the smallest. On the topics it was made for it is never worse than the
+average of all lists, which is the end of the way; what it is worth shows on other topics only (`prefix_values`).
+
+This is ensemble selection (Caruana et al.: Ensemble Selection from Libraries of Models, ICML 2004) without repeats.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from avs.core.errors import ConfigError
+from avs.core.objective import Objective, TopicObjective
+from avs.core.ranking import MAX_RESULTS
+from avs.fusion.fuser import Pools
+from avs.fusion.linear import Linear
+from avs.fusion.normalize import Scale
+from avs.fusion.order import best_first
+from avs.fusion.pool import CandidatePool
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """All lists in the order in which they were added.
+
+    Attributes:
+        path: names of the lists.
+        means: of the measure over the topics selected on, of the average of the first 1, 2, ... lists.
+        scale: that they are averaged on.
+    """
+
+    path: tuple[str, ...]
+    means: tuple[float, ...]
+    scale: Scale
+
+    @property
+    def lists(self) -> tuple[str, ...]:
+        """The best subset, in the order of the path."""
+        return self.path[: int(np.argmax(self.means)) + 1]
+
+    @property
+    def fuser(self) -> Linear:
+        """The average of the best subset."""
+        return Linear(dict.fromkeys(self.lists, 1 / len(self.lists)), self.scale)
+
+
+def forward_selection(pools: Pools, objective: Objective, *, scale: Scale | None = None) -> Selection:
+    """The path through all lists, chosen by the mean of the measure over these topics.
+
+    Args:
+        pools: of judged topics, all over the same lists.
+
+    Raises:
+        ConfigError: no topic.
+    """
+    if not pools:
+        raise ConfigError("nothing to select lists by", got="no topic")
+    scale = scale or Scale()
+    lists = next(iter(pools.values())).lists
+    topics = [(_values(pool.columns(lists), scale), objective(pool.topic, pool.shots)) for pool in pools.values()]
+    sums = [np.zeros(values.shape[1]) for values, _ in topics]
+    left, path, means = list(range(len(lists))), [], []
+    while left:
+        tried = [_score(s + values[left], measure) for s, (values, measure) in zip(sums, topics, strict=True)]
+        mean = np.mean(tried, axis=0)
+        best = int(mean.argmax())
+        added = left.pop(best)
+        sums = [s + values[added] for s, (values, _) in zip(sums, topics, strict=True)]
+        path.append(lists[added])
+        means.append(float(mean[best]))
+    return Selection(tuple(path), tuple(means), scale)
+
+
+def prefix_values(selection: Selection, pools: Pools, objective: Objective) -> np.ndarray:
+    """(T, M) the measure of each topic, of the average of the first 1, 2, ... M lists of the path."""
+    rows = [np.empty((0, len(selection.path)))]
+    for pool in pools.values():
+        sums = np.cumsum(_values(pool.columns(selection.path), selection.scale), axis=0)
+        rows.append(_score(sums, objective(pool.topic, pool.shots))[None])
+    return np.concatenate(rows)
+
+
+def _values(pool: CandidatePool, scale: Scale) -> np.ndarray:
+    """(M, C) what each list says, 0 where it says nothing."""
+    values: np.ndarray = np.ascontiguousarray(np.nan_to_num(scale(pool), nan=0.0).T)
+    return values
+
+
+def _score(sums: np.ndarray, measure: TopicObjective) -> np.ndarray:
+    """(W,) the measure of each row of (W, C) scores; a sum orders as the average does."""
+    return measure(best_first(sums, MAX_RESULTS))

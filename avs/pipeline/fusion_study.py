@@ -1,0 +1,271 @@
+"""What fusion is worth on judged topics: every list, the average, and a learned method on topics it has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from avs.core.objective import Objective
+from avs.core.progress import Reporter
+from avs.core.ranking import MAX_RESULTS
+from avs.fusion.comb import Average
+from avs.fusion.cross_validation import out_of_fold, value, values
+from avs.fusion.folds import Fold
+from avs.fusion.fuser import Fuser, Learner, Pools
+from avs.fusion.learning_curve import CurvePoint, curve_draws, curve_sizes, learning_curve
+from avs.fusion.normalize import Scale
+from avs.fusion.pool import CandidatePool
+from avs.fusion.rrf import ReciprocalRank
+from avs.fusion.subset import Selection, forward_selection, prefix_values
+from avs.metrics.significance import randomization_test, wins
+
+Kind = Literal["list", "average", "rrf", "subset", "learned"]
+SUBSET = "average of best subset"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class System:
+    """One row of the comparison.
+
+    Attributes:
+        kind: a single list, a fusion that learns nothing, or one whose every value is of a topic it did not learn from.
+        values: (T,) float64 of the measure, in the order of the study's topics.
+    """
+
+    name: str
+    kind: Kind
+    values: np.ndarray
+
+    @property
+    def mean(self) -> float:
+        return float(self.values.mean())
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A paired randomization test of two systems.
+
+    Attributes:
+        difference: mean of the first minus mean of the second.
+        p_value: two-sided.
+        wins, losses: topics on which the first is better, and worse.
+        swaps, exact: see `significance.Randomization`.
+    """
+
+    first: str
+    second: str
+    difference: float
+    p_value: float
+    wins: int
+    losses: int
+    swaps: int
+    exact: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SubsetStudy:
+    """Greedy forward selection of the lists to average.
+
+    Attributes:
+        selection: made on all topics; its means are in sample.
+        by_fold: fold -> the selection made on its topics to learn from.
+        means: (M,) float64, out of fold: of the first 1, 2, ... M lists that each fold's own selection added.
+    """
+
+    selection: Selection
+    by_fold: Mapping[str, Selection]
+    means: np.ndarray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FusionStudy:
+    """All that the report says.
+
+    Attributes:
+        method: name of the learned method.
+        scale: of the average and of the subset.
+        topics: the T held-out topics.
+        systems: single lists in the order of the pools, then the fusions, the learned one last.
+        comparisons: learned to average, learned to best single, average to best single, subset to average.
+        lists: topic -> (C,) scores of the learned method, which was fitted without it.
+        fusers: fold -> the fuser fitted without its topics.
+        final: fitted on all topics, where there is one.
+        curve: of the learned method, the last point from the folds themselves.
+    """
+
+    method: str
+    scale: Scale
+    seed: int
+    topics: tuple[str, ...]
+    folds: tuple[Fold, ...]
+    systems: tuple[System, ...]
+    comparisons: tuple[Comparison, ...]
+    lists: Mapping[str, np.ndarray]
+    fusers: Mapping[str, Fuser]
+    final: Fuser | None
+    subset: SubsetStudy
+    curve: tuple[CurvePoint, ...]
+
+    def system(self, kind: Kind) -> System:
+        """The only one of its kind; of single lists the best, which only hindsight knows."""
+        return _best(self.systems, kind)
+
+
+def study_fusion(
+    pools: Pools,
+    learner: Learner,
+    *,
+    method: str,
+    scale: Scale,
+    objective: Objective,
+    folds: Sequence[Fold],
+    reporter: Reporter,
+    seed: int = 0,
+    final: Fuser | None = None,
+) -> FusionStudy:
+    """Everything on the same held-out topics.
+
+    Args:
+        pools: of the judged topics, all over the same lists.
+        learner: what is studied, as it would be fitted for a submission.
+        method: its name, for display.
+        folds: each topic held out at most once.
+        seed: of the draws of the learning curve and of the randomization tests.
+        final: the fuser fitted on all topics, to show beside those of the folds.
+
+    Raises:
+        As the learner and the objective.
+    """
+    with reporter.stage(f"{method} out of fold", len(folds), "folds") as stage:
+        found = out_of_fold(_advancing(learner, stage.advance), pools, folds)
+    held_out = {topic: pools[topic] for topic in found}
+    learned = [value(topic, pools[topic].shots, scores, objective) for topic, (_, scores) in found.items()]
+    subset, subset_values = _study_subset(pools, tuple(found), objective, scale=scale, folds=folds, reporter=reporter)
+    systems = (
+        *_single_lists(held_out, objective),
+        System("rrf", "rrf", _over_topics(ReciprocalRank(), held_out, objective)),
+        System("average", "average", _over_topics(Average(scale), held_out, objective)),
+        System(SUBSET, "subset", subset_values),
+        System(method, "learned", np.array(learned)),
+    )
+    whole = CurvePoint(float(np.mean([len(fold.train) for fold in folds])), np.array([np.mean(learned)]))
+    return FusionStudy(
+        method=method,
+        scale=scale,
+        seed=seed,
+        topics=tuple(found),
+        folds=tuple(folds),
+        systems=systems,
+        comparisons=_compare(systems, seed),
+        lists={topic: scores for topic, (_, scores) in found.items()},
+        fusers={fold.name: found[fold.test[0]][0] for fold in folds if fold.test},
+        final=final,
+        subset=subset,
+        curve=(*_curve(learner, pools, objective, method=method, folds=folds, seed=seed, reporter=reporter), whole),
+    )
+
+
+def _study_subset(
+    pools: Pools,
+    topics: Sequence[str],
+    objective: Objective,
+    *,
+    scale: Scale,
+    folds: Sequence[Fold],
+    reporter: Reporter,
+) -> tuple[SubsetStudy, np.ndarray]:
+    """The selections, and (T,) the measure of topics that the selection of their fold has not seen."""
+    by_fold: dict[str, Selection] = {}
+    by_size: dict[str, np.ndarray] = {}  # topic -> (M,) of the first 1, 2, ... M lists
+    chosen: dict[str, float] = {}
+    with reporter.stage("best subset", len(folds) + 1, "selections") as stage:
+        for fold in folds:
+            selection = forward_selection({topic: pools[topic] for topic in fold.train}, objective, scale=scale)
+            measured = prefix_values(selection, {topic: pools[topic] for topic in fold.test}, objective)
+            by_fold[fold.name] = selection
+            by_size |= dict(zip(fold.test, measured, strict=True))
+            chosen |= dict(zip(fold.test, measured[:, len(selection.lists) - 1].tolist(), strict=True))
+            stage.advance()
+        everything = forward_selection({topic: pools[topic] for topic in topics}, objective, scale=scale)
+        stage.advance()
+    means = np.mean([by_size[topic] for topic in topics], axis=0)
+    return SubsetStudy(everything, by_fold, means), np.array([chosen[topic] for topic in topics])
+
+
+def _curve(
+    learner: Learner,
+    pools: Pools,
+    objective: Objective,
+    *,
+    method: str,
+    folds: Sequence[Fold],
+    seed: int,
+    reporter: Reporter,
+) -> list[CurvePoint]:
+    """The points below the whole."""
+    sizes, draws = curve_sizes(folds), curve_draws(folds)
+    with reporter.stage(f"{method} learning curve", len(sizes) * draws * len(folds), "fits") as stage:
+        counted = _advancing(learner, stage.advance)
+        return learning_curve(counted, pools, objective, folds, sizes=sizes, draws=draws, seed=seed)
+
+
+def _advancing(learner: Learner, advance: Callable[[], None]) -> Learner:
+    """The learner, which says when a fit is done."""
+
+    def fit(pools: Pools) -> Fuser:
+        fuser = learner(pools)
+        advance()
+        return fuser
+
+    return fit
+
+
+def _over_topics(fuser: Fuser, pools: Pools, objective: Objective) -> np.ndarray:
+    return np.array(list(values(fuser, pools, objective).values()))
+
+
+def _single_lists(pools: Pools, objective: Objective) -> list[System]:
+    lists = next(iter(pools.values())).lists
+    rows = [_list_values(pool.columns(lists), objective) for pool in pools.values()]
+    return [System(name, "list", np.array(column)) for name, column in zip(lists, zip(*rows, strict=True), strict=True)]
+
+
+def _list_values(pool: CandidatePool, objective: Objective) -> list[float]:
+    """The measure of each list by itself: of the shots it holds, not of those that others brought."""
+    measure = objective(pool.topic, pool.shots)
+    found = []
+    for column in range(len(pool.lists)):
+        held = np.flatnonzero(pool.held[:, column])
+        order = held[np.argsort(-pool.scores[held, column], kind="stable")][:MAX_RESULTS]
+        found.append(float(measure(order)) if len(order) else 0.0)
+    return found
+
+
+def _best(systems: Sequence[System], kind: Kind) -> System:
+    """Of a kind; of equal ones the first."""
+    return max((system for system in systems if system.kind == kind), key=lambda system: system.mean)
+
+
+def _compare(systems: Sequence[System], seed: int) -> tuple[Comparison, ...]:
+    learned, average, best, subset = compared = [_best(systems, k) for k in ("learned", "average", "list", "subset")]
+    measured = np.stack([system.values for system in compared])
+    test, better = randomization_test(measured, seed=seed), wins(measured)
+
+    def compare(first: System, second: System) -> Comparison:
+        i, j = compared.index(first), compared.index(second)
+        return Comparison(
+            first.name,
+            second.name,
+            difference=float(test.differences[i, j]),
+            p_value=float(test.p_values[i, j]),
+            wins=int(better[i, j]),
+            losses=int(better[j, i]),
+            swaps=test.swaps,
+            exact=test.exact,
+        )
+
+    pairs = ((learned, average), (learned, best), (average, best), (subset, average))
+    return tuple(compare(first, second) for first, second in pairs)
