@@ -1,6 +1,7 @@
 """Say what an artefact is and what made it; with --env, what this environment can do.
 
 Of a trained model it says what it reads, how it was validated, and how much attention it gives to each feature.
+With --provenance it follows what an artefact came from, down to the video files, and says what has changed since.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ EXAMPLES = """
 avs info features/mini-clip/shot
 avs info models/laff
 avs info lists/x.trec --json
+avs info runs/F_M_C_D_TEAM.24_1.xml --provenance
 avs info --env
 """
 
@@ -42,6 +44,10 @@ def command(
         Path | None,
         typer.Argument(help="A feature store, a trained model, a ranked list, a run file: anything avs made."),
     ] = None,
+    provenance: Annotated[
+        bool,
+        typer.Option("--provenance", help="What it came from, and whether that is as it was; reads the videos again."),
+    ] = False,
     env: Annotated[bool, typer.Option("--env", help="Packages and devices instead of an artefact.")] = False,
     quiet: Quiet = False,
     json: Json = False,
@@ -52,8 +58,28 @@ def command(
 
     if env == (artefact is not None):
         raise ConfigError("give an artefact or --env", next_step="avs info PATH, or avs info --env")
+    if provenance:
+        if artefact is None:
+            raise ConfigError("--provenance is of an artefact", next_step="avs info PATH --provenance")
+        _print_provenance(artefact, json=json)
+        return
     facts = _environment() if artefact is None else _artefact(artefact)
     print(json_.dumps(facts, indent=2) if json else "\n".join(_lines(facts)))
+
+
+def _print_provenance(path: Path, *, json: bool) -> None:
+    from avs.pipeline.provenance import Trail
+
+    trail = Trail([path])
+    if json:
+        print(json_.dumps(trail.to_json(base=Path()), indent=2))
+        return
+    for line in trail.lines():
+        print(line)
+    if trail.broken:
+        many = len(trail.broken) > 1
+        said = f"{len(trail.broken)} inputs are not what they were" if many else "1 input is not what it was"
+        print(f"{said}; the trail ends there")
 
 
 def _artefact(path: Path) -> dict[str, Any]:

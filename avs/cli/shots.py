@@ -70,7 +70,13 @@ def command(
     from avs.core.progress import Reporter
     from avs.core.shots import write_shot_table
     from avs.video.find import find_videos
-    from avs.video.fingerprints import fingerprint_videos, listing_fingerprint, sizes_of_shots_table, write_videos
+    from avs.video.fingerprints import (
+        fingerprint_videos,
+        listing_fingerprint,
+        sizes_of_shots_table,
+        videos_table,
+        write_videos,
+    )
 
     start = perf_counter()
     reporter = Reporter(quiet=quiet or json)
@@ -104,7 +110,7 @@ def command(
     seconds = perf_counter() - start
     manifest = replace(manifest, counts=counts, seconds=seconds)
     if videos:
-        write_videos(hashed, output.with_name(f"{output.stem}.videos.tsv"))
+        write_videos(hashed, videos_table(output))
     write_artefact(output, manifest, lambda path: write_shot_table(table, path))
     reporter.say(f"wrote {output}: {len(table)} shots of {len(table.video_ids)} videos ({how}) in {seconds:.1f} s")
     if failed:

@@ -222,7 +222,8 @@ class _Task:
             )
             settings = {**self.manifest.config, "weights": name, "epochs": epochs}
             made_from = {**self.manifest.inputs, "training": self.manifest.fingerprint}
-            manifest = Manifest(type=CHECKPOINT_TYPE, config=settings, inputs=made_from, paths=self.manifest.paths)
+            paths = {**self.manifest.paths, "training": self.out}
+            manifest = Manifest(type=CHECKPOINT_TYPE, config=settings, inputs=made_from, paths=paths)
             write_checkpoint(checkpoint, model.state_dict(), manifest)
         counts = {"epochs": trained.epochs, "best_epoch": trained.best_epoch, **trained.measures}
         write_manifest(self.out, replace(self.manifest, counts=counts, seconds=trained.seconds))

@@ -66,6 +66,11 @@ def listing_fingerprint(files: Iterable[VideoFile]) -> str:
     return f"sha256:{hashlib.sha256(listing.encode()).hexdigest()}"
 
 
+def videos_table(artefact: Path) -> Path:
+    """Where the table of the videos of an artefact lies: in a store, beside a shot table."""
+    return artefact / VIDEOS_FILE if artefact.is_dir() else artefact.with_name(f"{artefact.stem}.{VIDEOS_FILE}")
+
+
 def write_videos(files: Sequence[VideoFile], path: Path) -> None:
     """Write the table that read_videos reads."""
     with atomic_write(path) as out:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from avs.cli.main import main
-from avs.core.artifacts import Manifest
+from avs.core.artifacts import Manifest, fingerprint_file, write_manifest
 from avs.core.spec import EmbedderSpec
 from avs.core.store_writer import FeatureWriter, ShotFeatures
 
@@ -43,3 +43,23 @@ def test_a_missing_artefact_and_no_artefact(tmp_path: Path, capsys: pytest.Captu
     assert "avs info: no such artefact" in capsys.readouterr().err
     assert main(["info"]) == 2
     assert "avs info: give an artefact or --env" in capsys.readouterr().err
+
+
+def test_the_provenance_of_a_store(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = store.parent
+    (folder / "shots.tsv").write_text("table")
+    made = {"shots": fingerprint_file(folder / "shots.tsv")}
+    write_manifest(store, Manifest("feature-store", inputs=made, paths={"shots": folder / "shots.tsv"}))
+    assert main(["info", str(store), "--provenance"]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == [f"  shots: {folder / 'shots.tsv'}  ✓"]
+    (folder / "shots.tsv").write_text("other")
+    assert main(["info", str(store), "--provenance"]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        f"  shots: {folder / 'shots.tsv'}  ✗ changed since",
+        "1 input is not what it was; the trail ends there",
+    ]
+    assert main(["info", str(store), "--provenance", "--json"]) == 0
+    (artefact,) = json.loads(capsys.readouterr().out)["artefacts"].values()
+    assert artefact["inputs"]["shots"]["state"] == "changed"
+    assert main(["info", "--env", "--provenance"]) == 2
+    assert "--provenance is of an artefact" in capsys.readouterr().err

@@ -1,0 +1,228 @@
+"""What an artefact was made from, and what that was made from, down to the videos.
+
+Manifests hold the fingerprint of every input and where it lay. The trail follows them for as long as what lies there is
+still what was used; where it has changed or is gone, it says so and ends, for nobody can know what that was made from.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from avs.core.artifacts import fingerprint_file, input_paths, manifest_path, read_manifest, require_path
+from avs.core.errors import AvsError
+from avs.features.bigfile import FILES as BIGFILE
+from avs.features.bigfile import BigFile
+from avs.video.fingerprints import (
+    VideoFile,
+    contents_fingerprint,
+    fingerprint_videos,
+    listing_fingerprint,
+    read_videos,
+    videos_table,
+)
+from avs.video.master_shots import find_master_shots
+
+State = Literal["unchanged", "changed", "gone", "no path recorded", "not checked"]
+MARKS: Mapping[State, str] = {
+    "unchanged": "✓", "changed": "✗ changed since", "gone": "✗ gone", "no path recorded": "? no path recorded",
+    "not checked": "· not checked",
+}  # fmt: skip
+SHOWN_VIDEOS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What an artefact was made from.
+
+    Attributes:
+        name: of the input.
+        recorded: its fingerprint then.
+        path: where it lies, as far as recorded.
+        state: whether it is still what it was.
+        videos: of a folder of videos, every file as it was then, and its state.
+    """
+
+    name: str
+    recorded: str
+    path: Path | None
+    state: State
+    videos: tuple[tuple[VideoFile, State], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """An artefact on the trail: its manifest and its sources."""
+
+    manifest: Mapping[str, Any]
+    sources: tuple[Source, ...]
+
+
+@dataclass(slots=True)
+class Trail:
+    """Everything that `roots` come from.
+
+    Attributes:
+        roots: artefacts the trail begins at.
+        made: path -> artefact on the trail, each once.
+        check_videos: whether video files are read again to compare them; an archive of terabytes takes a while.
+    """
+
+    roots: Sequence[Path]
+    check_videos: bool = True
+    made: dict[Path, Made] = field(default_factory=dict)
+    _now: dict[Path, frozenset[str]] = field(default_factory=dict)
+    _videos: dict[Path, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.roots = [require_path(root, what="artefact").resolve() for root in self.roots]
+        todo = list(self.roots)
+        while todo:
+            path = todo.pop(0)
+            if path not in self.made:
+                self.made[path] = self._made(path)
+                todo += [s.path for s in self.made[path].sources if s.path is not None and self._leads_on(s)]
+
+    @property
+    def broken(self) -> list[str]:
+        """A line for every input that has changed or is gone."""
+        return [
+            f"{shown(path)}: {source.name} {shown(source.path)} {MARKS[source.state]}"
+            for path, made in self.made.items()
+            for source in made.sources
+            if source.state in ("changed", "gone") and source.path is not None
+        ]
+
+    def to_json(self, *, base: Path) -> dict[str, Any]:
+        """The whole trail, each artefact once; paths are as seen from the folder `base`."""
+
+        def seen(path: Path) -> str:
+            return os.path.relpath(path, base.resolve())
+
+        def source(one: Source) -> dict[str, Any]:
+            facts: dict[str, Any] = {"fingerprint": one.recorded, "state": one.state}
+            facts |= {"path": seen(one.path)} if one.path else {}
+            rows = [
+                {"video": v.video, "file": v.file, "bytes": v.bytes, "fingerprint": v.fingerprint, "state": state}
+                for v, state in one.videos
+            ]
+            return facts | ({"videos": rows} if rows else {})
+
+        kept = ("type", "config", "spec", "counts", "seconds", "command", "created", "versions", "fingerprint")
+        return {
+            "roots": {seen(root): fingerprint_file(root) for root in self.roots if root.is_file()}
+            | {seen(root): self.made[root].manifest["fingerprint"] for root in self.roots if root.is_dir()},
+            "artefacts": {
+                seen(path): {key: made.manifest[key] for key in kept if made.manifest.get(key)}
+                | {"inputs": {one.name: source(one) for one in made.sources}}
+                for path, made in self.made.items()
+            },
+        }
+
+    def lines(self) -> Iterator[str]:
+        """The trail as a tree; what two artefacts share is told once."""
+        told: set[Path] = set()
+        for root in self.roots:
+            yield f"{shown(root)}  {self._facts(root)}"
+            yield from self._below(root, "  ", told)
+
+    def _below(self, path: Path, indent: str, told: set[Path]) -> Iterator[str]:
+        told.add(path)
+        for source in self.made[path].sources:
+            place = shown(source.path) if source.path else source.recorded
+            line = f"{indent}{source.name}: {place}  {MARKS[source.state]}"
+            if source.path not in self.made or not self._leads_on(source):
+                yield line
+                yield from _video_lines(source, indent + "  ")
+            elif source.path in told:
+                yield f"{line}  (see above)"
+            else:
+                yield f"{line}  {self._facts(source.path)}"
+                yield from self._below(source.path, indent + "  ", told)
+
+    def _facts(self, path: Path) -> str:
+        manifest = self.made[path].manifest
+        encoder = f", {manifest['spec']['name']} {manifest['spec']['revision'][:12]}" if manifest.get("spec") else ""
+        return f"[{manifest['type']}{encoder}, {manifest.get('created', 'when is not known')}]"
+
+    def _leads_on(self, source: Source) -> bool:
+        unchanged = source.path is not None and source.state == "unchanged"
+        return unchanged and source.name != "videos" and manifest_path(source.path).is_file()  # type: ignore[arg-type]
+
+    def _made(self, path: Path) -> Made:
+        manifest, paths = read_manifest(path), input_paths(path)
+        sources = []
+        for name, recorded in manifest.get("inputs", {}).items():
+            place = paths[name].resolve() if name in paths else None
+            if name == "videos":
+                sources.append(self._videos_of(path, recorded, place))
+                continue
+            state: State = "no path recorded" if place is None else "gone" if not place.exists() else "unchanged"
+            if place is not None and state == "unchanged" and recorded not in self._fingerprints(place):
+                state = "changed"
+            sources.append(Source(name, recorded, place, state))
+        return Made(manifest, tuple(sources))
+
+    def _fingerprints(self, path: Path) -> frozenset[str]:
+        """Every fingerprint that what lies there may have been recorded by."""
+        if path not in self._now:
+            self._now[path] = frozenset(_fingerprints(path))
+        return self._now[path]
+
+    def _videos_of(self, artefact: Path, recorded: str, folder: Path | None) -> Source:
+        table = videos_table(artefact)
+        files = read_videos(table) if table.is_file() else []
+        if listing_fingerprint(files) != recorded:  # made before videos were hashed, or a table of others
+            return Source("videos", recorded, folder, "not checked" if folder else "no path recorded")
+        if folder is None or not self.check_videos:
+            return Source("videos", recorded, folder, "not checked", tuple((file, "not checked") for file in files))
+        self._hash({file.video: folder / file.file for file in files}, folder)
+        states = [self._state_of(file, folder) for file in files]
+        whole: State = "gone" if not folder.exists() else "unchanged" if set(states) == {"unchanged"} else "changed"
+        return Source("videos", recorded, folder, whole, tuple(zip(files, states, strict=True)))
+
+    def _hash(self, paths: Mapping[str, Path], folder: Path) -> None:
+        missing = {video: path for video, path in paths.items() if path not in self._videos and path.is_file()}
+        for file in fingerprint_videos(missing, folder):
+            self._videos[missing[file.video]] = file.fingerprint
+
+    def _state_of(self, file: VideoFile, folder: Path) -> State:
+        now = self._videos.get(folder / file.file)
+        return "gone" if now is None else "unchanged" if now == file.fingerprint else "changed"
+
+
+def shown(path: Path) -> str:
+    """A path as a reader wants it: from here, or in full where it lies elsewhere."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
+def _fingerprints(path: Path) -> Iterator[str]:
+    if manifest_path(path).is_file():
+        yield str(read_manifest(path)["fingerprint"])
+    if path.is_file():
+        yield fingerprint_file(path)
+    elif (path / "manifest.json").is_file():
+        yield fingerprint_file(path / "manifest.json")
+    elif all((path / name).is_file() for name in BIGFILE):
+        yield str(BigFile(path).manifest["fingerprint"])
+    if path.is_dir() and not manifest_path(path).is_file():
+        try:
+            yield contents_fingerprint(find_master_shots(path))
+        except AvsError:  # a folder of something else
+            return
+
+
+def _video_lines(source: Source, indent: str) -> Iterator[str]:
+    if not source.videos:
+        return
+    bytes_ = sum(file.bytes for file, _ in source.videos)
+    yield f"{indent}{len(source.videos)} videos, {bytes_ / 1e6:.1f} MB, {source.recorded}"
+    odd = [(file, state) for file, state in source.videos if state in ("changed", "gone")]
+    for file, state in odd[:SHOWN_VIDEOS]:
+        yield f"{indent}{file.file}  {MARKS[state]}"
+    if len(odd) > SHOWN_VIDEOS:
+        yield f"{indent}... and {len(odd) - SHOWN_VIDEOS} more (--json lists all)"
