@@ -49,7 +49,8 @@ class Comparison:
     """A paired randomization test of two systems.
 
     Attributes:
-        difference: mean of the first minus mean of the second.
+        first, second: names.
+        means: of the first and of the second.
         p_value: two-sided.
         wins, losses: topics on which the first is better, and worse.
         swaps, exact: see `significance.Randomization`.
@@ -57,12 +58,17 @@ class Comparison:
 
     first: str
     second: str
-    difference: float
+    means: tuple[float, float]
     p_value: float
     wins: int
     losses: int
     swaps: int
     exact: bool
+
+    @property
+    def difference(self) -> float:
+        """Of the means, first minus second."""
+        return self.means[0] - self.means[1]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -259,7 +265,7 @@ def _compare(systems: Sequence[System], seed: int) -> tuple[Comparison, ...]:
         return Comparison(
             first.name,
             second.name,
-            difference=float(test.differences[i, j]),
+            means=(first.mean, second.mean),
             p_value=float(test.p_values[i, j]),
             wins=int(better[i, j]),
             losses=int(better[j, i]),

@@ -16,6 +16,26 @@ ACROSS_LISTS = "(across lists)"
 
 
 @dataclass(frozen=True, slots=True)
+class PartRow:
+    """A list or a feature, and its value in every fold that has one; none when only the final fuser has any."""
+
+    name: str
+    values: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        return sum(self.values) / max(len(self.values), 1)
+
+    @property
+    def least(self) -> float:
+        return min(self.values, default=0.0)
+
+    @property
+    def most(self) -> float:
+        return max(self.values, default=0.0)
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """One table: a step of the fusers, and one kind of numbers in it.
 
@@ -35,12 +55,16 @@ class Part:
     def title(self) -> str:
         return f"{self.step}: {self.what}" if self.step else self.what
 
-    def rows(self) -> list[tuple[str, list[float]]]:
-        """(name, its value in each fold), the largest mean first; of the final fuser where no fold has any."""
+    def rows(self) -> list[PartRow]:
+        """The largest mean over the folds first."""
         folds = list(self.by_fold.values())
         names = dict.fromkeys(name for one in (*folds, self.final or {}) for name in one)
-        rows = [(name, [one.get(name, 0.0) for one in folds]) for name in names]
-        return sorted(rows, key=lambda row: -sum(row[1]))
+        rows = [PartRow(name, tuple(one.get(name, 0.0) for one in folds)) for name in names]
+        return sorted(rows, key=lambda row: -row.mean)
+
+    def number(self, value: float) -> str:
+        """A value as the part is read: trees are counted, the rest are shares."""
+        return f"{value:g}" if self.what == TREES else f"{value:.3f}"
 
 
 def learned_parts(fusers: Mapping[str, Fuser], final: Fuser | None) -> list[Part]:
