@@ -29,7 +29,7 @@ from avs.fusion.linear import Linear
 from avs.fusion.normalize import Scale
 from avs.fusion.order import best_first
 
-STEPS = np.concatenate([sign * 0.05 * 2.0 ** np.arange(6) for sign in (1, -1)])
+STEPS = np.sort(np.concatenate([sign * 0.05 * 2.0 ** np.arange(6) for sign in (1, -1)]))  # neighbours rank alike
 LEAST_GAIN = 1e-4
 RESTARTS = 5
 SHRINKAGE = (0.0, 0.25, 0.5, 0.75, 1.0)  # values of l that cross-validation chooses from
@@ -148,7 +148,7 @@ def _climb(topics: Sequence[_Topic], weights: np.ndarray, seed: int) -> Climb:
 def _tried(weights: np.ndarray, column: int) -> np.ndarray:
     """The other values of one weight: not negative, and not all weights 0."""
     here = weights[column]
-    tried = np.append(here + STEPS, 0.0)
+    tried = np.append(0.0, here + STEPS)
     others = weights.sum() - here
     kept: np.ndarray = tried[(tried > 0) | ((tried == 0) & (here > 0) & (others > 1e-12))]
     return kept
