@@ -26,6 +26,7 @@ VERBS = {
     "search": "Rank the shots of a collection for every topic, zero-shot or with trained models.",
     "make-run": "Write ranked lists as the XML run file NIST takes.",
     "check-run": "Check a run file as NIST will, and more strictly.",
+    "make-submission": "Make a whole submission from one YAML: search, fuse, rerank, make-run and check-run.",
     "eval": "Score runs: xinfAP exactly as NIST's sample_eval, and measures for full judgments.",
     "eval-retrieval": "Score text-to-video retrieval on captioned videos: R@k, MdR, MnR, mAP.",
     "compare": "Test runs against each other, topic by topic; score novelty.",

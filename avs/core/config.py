@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from avs.core.artifacts import require_path
 from avs.core.errors import ConfigError, Problems, did_you_mean
@@ -15,11 +15,18 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound="BaseModel")
 
 
-def load_config(path: Path, model: type[M], *, adjust: Callable[[dict[str, Any]], None] | None = None) -> M:
+def load_config(
+    path: Path,
+    model: type[M],
+    *,
+    adjust: Callable[[dict[str, Any]], None] | None = None,
+    check: Callable[[M], Iterable[tuple[Sequence[object], str]]] | None = None,
+) -> M:
     """The settings of a YAML file as `model`.
 
     Args:
         adjust: changes what the file says before it is checked, as options beside it do.
+        check: what is wrong with settings that are well-formed, each as the keys that lead there and a sentence.
 
     Raises:
         ConfigError: not YAML, or keys or values the model does not accept; all of them at once.
@@ -37,16 +44,20 @@ def load_config(path: Path, model: type[M], *, adjust: Callable[[dict[str, Any]]
         raise ConfigError("a config is a mapping of keys to values", where=path, got=type(data).__name__)
     if adjust is not None:
         adjust(data)
+    wrong: list[tuple[Sequence[object], str]] = []
+    settings = None
     try:
-        return model.model_validate(data)
+        settings = model.model_validate(data)
     except ValidationError as error:
-        problems = Problems(f"config {path}")
-        for item in error.errors():
-            location = [str(part) for part in item["loc"]]
-            line = _line_of(node, location)
-            problems.add(f"{path}:{line}", f"{'.'.join(location)}: {_explain(item, model)}")
-        problems.raise_if_any(ConfigError)
-        raise
+        wrong += [(item["loc"], _explain(item, model)) for item in error.errors()]
+    if settings is not None and check is not None:
+        wrong += check(settings)
+    problems = Problems(f"config {path}")
+    for keys, what in wrong:
+        location = [str(key) for key in keys]
+        problems.add(f"{path}:{_line_of(node, location)}", f"{'.'.join(location)}: {what}")
+    problems.raise_if_any(ConfigError)
+    return cast(M, settings)
 
 
 def validate_config(data: dict[str, Any], model: type[M], *, where: str) -> M:

@@ -22,7 +22,8 @@ from avs.features.catalog import CATALOG, read_catalog
 from avs.features.embedder import load_embedder_for
 from avs.models.scorer import ModelScorer
 from avs.pipeline.collections import Features, feature_name
-from avs.pipeline.trained import Moved, TrainedModel, load_trained, model_name
+from avs.pipeline.list_names import model_name, store_name
+from avs.pipeline.trained import Moved, TrainedModel, load_trained
 from avs.search.blocks import BlockSource
 from avs.search.cosine import CosineScorer
 from avs.search.score import Scorer, search
@@ -88,8 +89,7 @@ def plan_zero_shot(
             spec=store.spec.to_json(),
             paths={**files, "store": store.folder},
         )
-        folder = store.folder.resolve()
-        path = list_path(output, f"{folder.parent.name}-{folder.name}", alone=alone)
+        path = list_path(output, store_name(store.folder), alone=alone)
         plans.append(Planned(store, path, manifest))
     return plans
 

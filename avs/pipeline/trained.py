@@ -13,6 +13,7 @@ from avs.core.spec import EmbedderSpec
 from avs.features.encoder_text import EncoderText
 from avs.features.text import TextFeature, report_unknown, text_feature_from_json
 from avs.models.retrieval import RetrievalModel
+from avs.pipeline.list_names import model_name
 from avs.pipeline.texts import text_table
 from avs.pipeline.training_data import require_known_words
 from avs.train.checkpoint import Checkpoint, read_checkpoint
@@ -66,14 +67,6 @@ class TrainedModel:
     def unknown_words(self, texts: Sequence[str], ids: Sequence[str], *, noun: str = "topic") -> list[str]:
         """A line for every word that some of its text features cannot use."""
         return report_unknown(self.text_features, texts, ids, noun=noun)
-
-
-def model_name(folder: Path) -> str:
-    """What a checkpoint's lists are called."""
-    folder = folder.resolve()
-    if folder.name == "best":
-        return folder.parent.name
-    return f"{folder.parent.name}-average" if folder.name == "average" else folder.name
 
 
 def load_trained(paths: Sequence[Path], *, moved: Moved | None = None, device: str = "cpu") -> list[TrainedModel]:

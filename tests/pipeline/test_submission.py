@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from avs.cli.make_submission import describe
+from avs.core.errors import AvsError, ConfigError
+from avs.pipeline.submission import read_submission
+from avs.pipeline.submission_plan import SubmissionPlan
+
+TOP = """\
+edition: tv23
+topics: topics.txt
+shots: table
+pid: TEAM
+class: F
+task: M
+novelty: C
+trtype: D
+"""
+RUN = "runs: [{priority: 1, list: a, desc: x}]\n"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in ("topics.txt", "table", "other.trec", "past.txt", "qrels"):
+        Path(name).touch()
+    for name in ("features/clip/shot", "features/blip/shot", "models/laff10", "models/laff9", "old/clip/shot"):
+        Path(name).mkdir(parents=True)
+    return tmp_path
+
+
+def plan(text: str) -> SubmissionPlan:
+    Path("x.yaml").write_text(TOP + text)
+    return read_submission(Path("x.yaml"), Path("out"), describe)
+
+
+def refused(text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        plan(text)
+    return [line.strip() for line in str(caught.value).splitlines()[1:]]
+
+
+def argv(text: str, step: str) -> str:
+    return " ".join(next(one for one in plan(text).steps if one.name == step).argv)
+
+
+def test_a_search_gets_the_topics_of_the_submission_and_its_options_as_they_stand() -> None:
+    search = (
+        "searches: {a: {store: features/clip/shot, k: 500, zero_shot: true, score-dtype: null, query-mode: both}}\n"
+    )
+    assert argv(search + RUN, "a") == (
+        "search --topics topics.txt --edition tv23 --store features/clip/shot --k 500 --zero-shot --query-mode both "
+        "-o out/lists/a/"
+    )
+    past = "searches: {a: {store: features/clip/shot, topics: [topics.txt, past.txt]}}\n"
+    assert argv(past + RUN, "a") == (
+        "search --store features/clip/shot --topics topics.txt --topics past.txt -o out/lists/a/"
+    )
+
+
+def test_patterns_of_files_are_filled_in_in_natural_order_and_name_the_lists() -> None:
+    made = plan(
+        "searches: {a: {store: features/*/shot, checkpoint: models/*}}\nruns: [{priority: 1, list: a/laff9, desc: x}]"
+    )
+    assert [path.stem for path in made.steps[0].makes] == ["laff9", "laff10"]
+    assert "--checkpoint models/laff9 --checkpoint models/laff10" in " ".join(made.steps[0].argv)
+    assert made.steps[1].argv[made.steps[1].argv.index("--ranked") + 1] == "out/lists/a/laff9.trec"
+
+
+def test_a_run_has_the_options_of_the_top_and_its_own_over_them() -> None:
+    search = "dropped: table\nelapsed: 3\nsearches: {a: {store: features/clip/shot}}\n"
+    text = search + "runs: [{priority: 2, list: a, novelty: N, elapsed: 5, desc: a novelty run}]\n"
+    made = plan(text)
+    assert [(run.id, run.priority, run.made_of) for run in made.runs] == [("F_M_N_D_TEAM.23_2", 2, "a")]
+    assert made.runs[0].path == Path("out/runs/F_M_N_D_TEAM.23_2.xml")
+    words = argv(text, "F_M_N_D_TEAM.23_2")
+    assert "--novelty N" in words and "--elapsed 5" in words and "--dropped table" in words and "--class F" in words
+    assert (
+        argv(text, "check-run")
+        == "check-run out/runs/F_M_N_D_TEAM.23_2.xml --edition tv23 --shots table --dropped table"
+    )
+
+
+FUSED = """\
+lists: {team: other.trec}
+fusions:
+  all: {lists: [now, team], past: before, ltr: true, qrels: qrels, fit-on: tv19, family: {encoders: "*-shot"}}
+  again: {lists: [now/clip-shot, team], ltr: true, model: all}
+searches:
+  now: {store: features/*/shot}
+  before: {store: old/*/shot, topics: past.txt}
+runs: [{priority: 1, list: all, desc: x}, {priority: 2, list: again, desc: y}]
+"""
+
+
+def test_a_fusion_stands_behind_the_searches_it_needs_and_a_fuser_behind_the_one_that_learns_it() -> None:
+    made = plan(FUSED)
+    assert [step.name for step in made.steps] == [
+        "now", "before", "all", "again", "F_M_C_D_TEAM.23_1", "F_M_C_D_TEAM.23_2", "check-run",
+    ]  # fmt: skip
+    steps = {step.name: step for step in made.steps}
+    assert steps["all"].needs == ("now", "before")
+    assert " ".join(steps["all"].argv) == (
+        "fuse out/lists/now/blip-shot.trec out/lists/now/clip-shot.trec other.trec --topics topics.txt --ltr --qrels qrels "
+        "--fit-on tv19 --family encoders=*-shot --model out/fusers/all --past out/lists/before -o out/lists/all.trec"
+    )
+    assert steps["again"].needs == ("now", "all")
+    assert "--model out/fusers/all" in " ".join(steps["again"].argv)
+
+
+def test_only_one_step_takes_what_it_needs_along() -> None:
+    assert [step.name for step in plan(FUSED).only("again")] == ["now", "before", "all", "again"]
+    with pytest.raises(AvsError, match='no step is called "agin"; did you mean "again"'):
+        plan(FUSED).only("agin")
+
+
+SEARCH = "searches: {a: {store: features/clip/shot}}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "problems"),
+    [
+        (SEARCH + "clas: M\n" + RUN, ['x.yaml:10: clas: unknown key; did you mean "class"?']),
+        (SEARCH, ["x.yaml:1: runs: required, but absent"]),
+        (SEARCH + "runs: [{list: a, desc: x}]", ["x.yaml:10: runs.0.priority: required, but absent"]),
+        (
+            SEARCH + "runs: [{priority: 1, list: b, desc: x}]",
+            ['x.yaml:10: runs.0.list: no list is called "b"'],
+        ),
+        (
+            "searches: {a: {stor: x, k: many, quiet: true}}\n" + RUN,
+            [
+                'x.yaml:9: searches.a.stor: avs search has no option --stor; did you mean "store"?',
+                "x.yaml:9: searches.a.quiet: is not for a step to set",
+            ],
+        ),
+        (
+            "searches: {a: {store: features/clip/shot, k: many}}\n" + RUN,
+            ["x.yaml:9: searches.a: avs search: Invalid value for '--k': 'many' is not a valid int."],
+        ),
+        ("searches: {a: {k: 5}}\n" + RUN, ["x.yaml:9: searches.a: avs search: Missing option '--store'."]),
+        (
+            "searches: {a: {store: nope, checkpoint: models/x*}}\n" + RUN,
+            [
+                "x.yaml:9: searches.a.store: no such file or folder: nope",
+                'x.yaml:9: searches.a.checkpoint: no file matches "models/x*"',
+            ],
+        ),
+        (
+            "searches: {a: {store: features/clip/shot, zero-shot: 1, edition: [tv22, tv23]}}\n" + RUN,
+            [
+                "x.yaml:9: searches.a.edition: takes one value, got 2",
+                "x.yaml:9: searches.a.zero-shot: is true or false, got 1",
+            ],
+        ),
+        ("lists: {a: gone.trec}\n" + RUN, ["x.yaml:9: lists.a: no such file: gone.trec"]),
+        ("lists: {a: other.trec}\n" + SEARCH + RUN, ["x.yaml:10: searches.a: the name stands in lists as well"]),
+        (
+            'lists: {"a b": other.trec, a: other.trec}\n' + RUN,
+            ["x.yaml:9: lists.a b: a name is a plain word of letters, digits, '.', '_' and '-'"],
+        ),
+        (
+            "fusions: {a: {lists: [b]}, b: {lists: [c]}, c: {lists: [b]}}\n" + RUN,
+            ["x.yaml:9: fusions.b: is made of itself: b -> c -> b"],
+        ),
+        (
+            "searches: {a: {store: features/*/shot}}\nfusions: {f: {lists: [a/clap-*, a]}}\n" + RUN,
+            [
+                'x.yaml:10: fusions.f.lists.0: no list of a is called "clap-*"; it has blip-shot, clip-shot',
+                "x.yaml:11: runs.0.list: stands for 2 lists; name one of a/blip-shot, a/clip-shot ..., or fuse them",
+            ],
+        ),
+        (
+            SEARCH + "fusions: {f: {lists: [a, b], past: c}}\nsearches: {a: {store: features/clip/shot}}\n" + RUN,
+            [
+                'x.yaml:10: fusions.f.lists.1: no list is called "b"',
+                'x.yaml:10: fusions.f.past: neither a search nor a folder: "c"',
+            ],
+        ),
+        (
+            "searches: {a: {store: features/clip/shot}, b: {store: old/clip/shot}}\nfusions: {f: {lists: [a, b]}}\n"
+            + RUN,
+            [
+                "x.yaml:10: fusions.f.lists: two lists are called clip-shot: out/lists/a/clip-shot.trec and "
+                "out/lists/b/clip-shot.trec"
+            ],
+        ),
+        (
+            SEARCH + "runs:\n  - {priority: 1, list: a, desc: x}\n  - {priority: 1, list: a, desc: y}\n",
+            [
+                "x.yaml:12: runs.1.priority: priority 1 is that of runs.0 already",
+                "x.yaml:12: runs.1.list: the list a is that of runs.0 already",
+            ],
+        ),
+        (
+            SEARCH + "runs: [{priority: 1, list: a, trtype: X, desc: x}]",
+            ['x.yaml:10: runs.0.trtype: is "X", must be one of A D E F in tv23'],
+        ),
+        (SEARCH + "runs: [{priority: 1, list: a}]", ["x.yaml:10: runs.0: avs make-run: Missing option '--desc'."]),
+        (
+            SEARCH + "runs: [{priority: 1, list: a, desc: x, shots: table}]",
+            ["x.yaml:10: runs.0.shots: is not for a step to set"],
+        ),
+    ],
+)
+def test_problems_are_told_with_their_place_before_anything_runs(text: str, problems: list[str]) -> None:
+    assert refused(text) == problems
+
+
+def test_everything_at_the_top_that_cannot_be(folder: Path) -> None:
+    Path("x.yaml").write_text(
+        "edition: tv2023\ntopics: [no.txt]\nshots: none\npid: a b\nlists: {a: other.trec}\n" + RUN
+    )
+    with pytest.raises(ConfigError) as caught:
+        read_submission(Path("x.yaml"), Path("out"), describe)
+    assert str(caught.value).splitlines() == [
+        "config x.yaml: 3 problems",
+        "  x.yaml:2: topics: no such file: no.txt",
+        "  x.yaml:3: shots: no such file: none",
+        '  x.yaml:1: edition: unknown edition "tv2023"; did you mean "tv23"?',
+    ]
+
+
+def test_main_and_progress_runs_of_one_list_are_two_runs() -> None:
+    runs = (
+        "runs:\n  - {priority: 1, list: a, desc: x}\n  - {priority: 1, list: a, desc: x, task: P, topics: past.txt}\n"
+    )
+    made = plan(SEARCH + runs)
+    assert [run.id for run in made.runs] == ["F_M_C_D_TEAM.23_1", "F_P_C_D_TEAM.23_1"]
+    assert "--topics past.txt" in argv(SEARCH + runs, "F_P_C_D_TEAM.23_1")
