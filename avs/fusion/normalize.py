@@ -32,12 +32,12 @@ RRF_K = 60  # Cormack, Clarke, Buettcher: Reciprocal Rank Fusion, SIGIR 2009
 def minmax(pool: CandidatePool) -> np.ndarray:
     """(C, M) in [0, 1]; NaN where there is no score."""
     low, high = _over_lists(np.nanmin, pool), _over_lists(np.nanmax, pool)
-    return _scaled(pool.scores - low, high - low)
+    return _scaled(pool, low, high - low)
 
 
 def zscore(pool: CandidatePool) -> np.ndarray:
     """(C, M) of mean 0 and population standard deviation 1 over what each list holds; NaN where there is no score."""
-    return _scaled(pool.scores - _over_lists(np.nanmean, pool), _over_lists(np.nanstd, pool))
+    return _scaled(pool, _over_lists(np.nanmean, pool), _over_lists(np.nanstd, pool))
 
 
 def rank(pool: CandidatePool) -> np.ndarray:
@@ -93,10 +93,11 @@ def _ranks(pool: CandidatePool) -> np.ndarray:
     return np.where(pool.ranks > 0, pool.ranks, np.nan)
 
 
-def _scaled(values: np.ndarray, width: np.ndarray) -> np.ndarray:
-    """values / width; where a column has no width, its values (all 0 but for rounding) become 0."""
-    flat = width == 0
-    return np.where(flat & ~np.isnan(values), 0.0, values / np.where(flat, 1.0, width))
+def _scaled(pool: CandidatePool, origin: np.ndarray, width: np.ndarray) -> np.ndarray:
+    """(scores - origin) / width; 0 for a list of equal scores, whose mean and deviation are off by rounding."""
+    flat = _over_lists(np.nanmin, pool) == _over_lists(np.nanmax, pool)
+    scaled = (pool.scores - origin) / np.where(flat, 1.0, width)
+    return np.where(flat & ~np.isnan(scaled), 0.0, scaled)
 
 
 def _over_lists(statistic: Callable[..., np.ndarray], pool: CandidatePool) -> np.ndarray:
