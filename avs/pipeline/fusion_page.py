@@ -106,7 +106,7 @@ def _tests(study: FusionStudy) -> str:
         for test in study.comparisons
     ]
     note = f"Paired randomization tests over {len(study.topics)} topics, two-sided, {how} swaps."
-    table = _table(["difference", "of means", "p-value", "topics better", "topics worse"], rows)
+    table = _table(["systems", "difference", "p-value", "topics better", "topics worse"], rows)
     return f'<h2>Tests</h2><p class="note">{note}</p>{table}'
 
 
@@ -184,10 +184,8 @@ def _subset(study: FusionStudy) -> str:
         "Greedy forward selection: the list that helps most is added next. Selected on the very topics (in sample) "
         "any subset looks good; what it is worth shows out of fold."
     )
-    note = (
-        f"On all topics {best} of {len(rows)} lists are selected: {', '.join(subset.selection.lists)}. "
-        f"The folds select {sizes_text(study)}."
-    )
+    on_all = f"On all topics {best} of {len(rows)} lists are selected, bold in the table"
+    note = f"{on_all}; the folds select {sizes_text(study)}."
     return (
         f'<h2>The best subset of lists to average</h2><p class="note">{escape(note)}</p>'
         f"{_figure(plots.subset_plot(study), caption)}"

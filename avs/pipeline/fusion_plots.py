@@ -25,6 +25,7 @@ VARIABLES = {INK: "ink", MUTED: "muted", GRID: "grid"} | {colour: kind for kind,
 WIDTH_IN = 9.0
 ROW_IN = 0.21  # a name in 8 points, and some air
 LONGEST = 34  # characters of a name beside a plot
+LEAST_SPAN = 0.02  # of the measure, on the axis of the learning curve
 SETTINGS = {
     "svg.fonttype": "none",
     "text.parse_math": False,  # a list may be called a$b$c
@@ -52,12 +53,14 @@ SETTINGS = {
 def systems_plot(study: FusionStudy) -> str:
     """The mean of every system, the best on top, and the average as a line."""
     ranked = sorted(study.systems, key=lambda system: system.mean)
+    average = study.system("average").mean
 
     def draw(axes: Axes) -> None:
         for row, system in enumerate(ranked):
+            axes.plot([average, system.mean], [row, row], color=KINDS[system.kind], linewidth=1.5, alpha=0.5)
             axes.plot(system.mean, row, "o", color=KINDS[system.kind], markersize=6)
             axes.text(1.01, row, f"{system.mean:.4f}", transform=axes.get_yaxis_transform(), va="center")
-        axes.axvline(study.system("average").mean, color=KINDS["average"], linestyle="--", linewidth=1)
+        axes.axvline(average, color=KINDS["average"], linestyle="--", linewidth=1)
         _names(axes, [system.name for system in ranked])
         axes.set(xlabel=f"mean {MEASURE} over {len(study.topics)} topics (the axis does not begin at 0)")
         handles = [axes.plot([], [], "o", color=KINDS[kind])[0] for kind in KINDS]
@@ -155,6 +158,9 @@ def curve_plot(study: FusionStudy) -> str:
         axes.plot([], [], "o", color=KINDS["learned"], alpha=0.35, label="one draw of topics")
         axes.axhline(average, color=KINDS["average"], linestyle="--", label="average, which learns nothing")
         axes.set(xlabel="number of topics learned from", ylabel=f"mean {MEASURE}, same held-out topics")
+        low, high = axes.get_ylim()
+        air = max(0.0, LEAST_SPAN - (high - low)) / 2  # so that noise does not look like a trend
+        axes.set_ylim(low - air, high + air)
         axes.set_xticks(topics, [f"{number:g}" for number in np.round(topics, 1)])
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
 

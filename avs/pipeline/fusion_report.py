@@ -73,9 +73,8 @@ def report_lines(study: FusionStudy) -> list[str]:
     lines = []
     for table in tables:
         lines += [*aligned(table, text_columns=1).splitlines(), ""]
-    left = sum(system.kind == "list" for system in study.systems) - FEW
-    if left > 0:
-        lines += [f"{left} single lists more are in the page and in the JSON.", ""]
+    if sum(system.kind == "list" for system in study.systems) > FEW:
+        lines += [f"Of lists, topics and weights the first {FEW} are shown; all are in the JSON and in the page.", ""]
     return [*lines, *findings(study), HELD_OUT, HINDSIGHT]
 
 
