@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from tiny_pools import random_pools
+
+from avs.fusion.comb import Average
+from avs.fusion.cross_validation import out_of_fold, value, values
+from avs.fusion.folds import topic_folds
+from avs.fusion.fuser import Fuser, Pools
+from avs.fusion.pool import CandidatePool
+from avs.metrics.xinfap import PreparedTopic
+from avs.pipeline.objective import xinfap_objective
+
+
+@dataclass(frozen=True)
+class Spy:
+    """Gives every candidate the number of topics it was fitted on."""
+
+    seen: tuple[str, ...]
+    lists = None
+
+    def fuse(self, pool: CandidatePool) -> np.ndarray:
+        return np.full(len(pool), float(len(self.seen)))
+
+
+def spy(pools: Pools) -> Fuser:
+    return Spy(tuple(pools))
+
+
+def test_every_topic_is_answered_by_a_fuser_that_has_not_seen_it() -> None:
+    pools, _ = random_pools(0, topics=7)
+    found = out_of_fold(spy, pools, topic_folds(tuple(pools), 3, seed=0))
+    assert list(found) == list(pools)
+    for topic, (fuser, scores) in found.items():
+        assert isinstance(fuser, Spy) and topic not in fuser.seen
+        assert scores.tolist() == [float(len(fuser.seen))] * len(pools[topic])
+
+
+def test_topics_in_no_fold_have_no_answer() -> None:
+    pools, _ = random_pools(0, topics=7)
+    folds = topic_folds(tuple(pools), 3, seed=0)
+    assert set(out_of_fold(spy, pools, folds[:1])) == set(folds[0].test)
+
+
+def test_values_are_those_of_the_lists_as_they_would_be_submitted() -> None:
+    pools, qrels = random_pools(1)
+    found = values(Average(), pools, xinfap_objective(qrels))
+    for topic, pool in pools.items():
+        ranked = pool.ranking(Average().fuse(pool), limit=1000)
+        prepared = PreparedTopic(qrels.topics[topic])
+        assert found[topic] == pytest.approx(float(prepared.infap(prepared.codes(ranked.shots))), rel=1e-12)
+        scores = Average().fuse(pool)
+        assert value(topic, pool.shots, scores, xinfap_objective(qrels)) == found[topic]
