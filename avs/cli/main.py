@@ -24,6 +24,7 @@ VERBS = {
     "train-laff": "Train LAFF, attention over any number of video and text features, on captioned videos.",
     "train-dual-encoding": "Train dual encoding, three levels of frame features, on captioned videos.",
     "search": "Rank the shots of a collection for every topic, zero-shot or with trained models.",
+    "fuse": "Fuse ranked lists: classic combinations, learned weights, learning to rank.",
     "make-run": "Write ranked lists as the XML run file NIST takes.",
     "check-run": "Check a run file as NIST will, and more strictly.",
     "make-submission": "Make a whole submission from one YAML: search, fuse, rerank, make-run and check-run.",

@@ -6,7 +6,7 @@ taken when the mean over the topics rises by more than 1e-4. A pass that takes n
 all starts wins; of equal ones the first, that from equal weights.
 
 A few dozen topics do not determine dozens of weights: w <- (1 - l) / M + l w draws them back to the average, with l
-chosen by cross-validation over the topics. l = 0, the average, wins ties.
+chosen by cross-validation over the topics (see `selection`), l = 0 being the average.
 
 What makes it fast: the sums of a topic are kept, so that a tried weight costs one multiplication of a column; all tried
 weights of a list are ranked and scored together; and only what can stand among the best is sorted (`best_first`).
@@ -28,6 +28,7 @@ from avs.fusion.fuser import Pools
 from avs.fusion.linear import Linear
 from avs.fusion.normalize import Scale
 from avs.fusion.order import best_first
+from avs.fusion.selection import first_within_one_error
 
 STEPS = np.sort(np.concatenate([sign * 0.05 * 2.0 ** np.arange(6) for sign in (1, -1)]))  # neighbours rank alike
 LEAST_GAIN = 1e-4
@@ -162,7 +163,7 @@ def _shrinkage(weights: Sequence[np.ndarray], folds: Sequence[Fold], topics: dic
     for learned, fold in zip(weights, folds, strict=True):
         tried = np.array([_shrunk(learned, share) for share in SHRINKAGE])
         values += [topics[name].score(tried @ topics[name].values) for name in fold.test]
-    return SHRINKAGE[int(np.mean(values, axis=0).argmax())]
+    return SHRINKAGE[first_within_one_error(np.array(values))]
 
 
 def _shrunk(weights: np.ndarray, share: float) -> np.ndarray:

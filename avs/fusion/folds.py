@@ -23,11 +23,13 @@ class Fold:
     test: tuple[str, ...]
 
 
-def leave_one_out(groups: Mapping[str, str]) -> list[Fold]:
+def leave_one_out(groups: Mapping[str, str], *, same: Mapping[str, str] | None = None) -> list[Fold]:
     """A fold for every group: its topics are held out, all others learned from.
 
     Args:
-        groups: topic -> group, such as its edition; for leave-one-topic-out the topic itself, or its sentence.
+        groups: topic -> group, such as its edition; for leave-one-topic-out the topic itself.
+        same: topic -> what it shares with topics of other groups, such as its sentence: those are left out of the
+            topics to learn from when it is held out.
 
     Raises:
         ConfigError: there is only one group.
@@ -35,7 +37,7 @@ def leave_one_out(groups: Mapping[str, str]) -> list[Fold]:
     names = list(dict.fromkeys(groups.values()))
     if len(names) < 2:
         raise ConfigError("leaving one out needs two groups of topics", got=", ".join(names) or "no topic")
-    return [_fold(name, groups, {name}) for name in names]
+    return [_without_same(_fold(name, groups, {name}), same or {}) for name in names]
 
 
 def topic_folds(topics: Sequence[str], count: int, *, seed: int, same: Mapping[str, str] | None = None) -> list[Fold]:
@@ -53,6 +55,11 @@ def topic_folds(topics: Sequence[str], count: int, *, seed: int, same: Mapping[s
         raise ConfigError("the number of folds", got=count, wanted=f"2..{len(names)}, as many as different topics")
     shuffled = [names[i] for i in np.random.default_rng(seed).permutation(len(names))]
     return [_fold(f"fold {i + 1}", groups, set(shuffled[i::count])) for i in range(count)]
+
+
+def _without_same(fold: Fold, same: Mapping[str, str]) -> Fold:
+    held_out = {same[topic] for topic in fold.test if topic in same}
+    return Fold(fold.name, tuple(topic for topic in fold.train if same.get(topic) not in held_out), fold.test)
 
 
 def _fold(name: str, groups: Mapping[str, str], held_out: set[str]) -> Fold:

@@ -1,8 +1,8 @@
 """Learning to rank by LambdaMART (Burges, 2010; LightGBM's lambdarank), boosted from the average.
 
 The trees correct the average of the lists and do not replace it: their scores are added to the average, standardised
-within the topic. So candidates that the coarse trees cannot tell apart keep the order of the average, and as many trees
-are kept as do best, by the measure itself, on topics held out; none, which is the average, wins ties.
+within the topic. So candidates that the coarse trees cannot tell apart keep the order of the average. How many trees
+are kept is decided by the measure itself on topics held out, none being the average (see `selection`).
 
 Rows to learn from are judged shots. Unjudged ones are left out, since not judged is not irrelevant. A judged shot of a
 stratum of which one in r was judged stands for r shots, and is taken r times (a fraction is taken or not, so that the
@@ -32,6 +32,7 @@ from avs.fusion.ltr_features import feature_names, features, monotone_constraint
 from avs.fusion.normalize import Scale
 from avs.fusion.order import best_first
 from avs.fusion.pool import CandidatePool
+from avs.fusion.selection import first_within_one_error
 
 if TYPE_CHECKING:
     from lightgbm import Booster
@@ -161,7 +162,7 @@ def learn_to_rank(
     for fold in folds:
         fitted = fit(fold.train)
         values += [_staged(fitted, pools[name], objective, settings.trees) for name in fold.test]
-    trees = settings.trees[int(np.mean(values, axis=0).argmax())] if values else settings.trees[-1]
+    trees = settings.trees[first_within_one_error(np.array(values))] if values else settings.trees[-1]
     return Ltr(lists, trees, fit(tuple(pools)).model)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 from avs.core.errors import ConfigError, DataError, Problems
@@ -35,7 +35,8 @@ def past_qrels(files: Sequence[Path], *, fit_on: Sequence[str] | None, submitted
             next_step="give the qrels of these editions as well: --qrels, repeatable",
         )
     chosen = {topic: qrels for topic, qrels in judged.items() if not editions or _any_has(editions, topic)}
-    _refuse_leak(chosen, submitted, study=study)
+    if not study:
+        refuse_leak(chosen, submitted)
     _require_relevant(chosen)
     return Qrels(chosen)
 
@@ -71,9 +72,14 @@ def _any_has(editions: Sequence[Edition], topic: str) -> bool:
     return any(edition.task_of(topic) is not None for edition in editions)
 
 
-def _refuse_leak(chosen: dict[str, TopicQrels], submitted: Sequence[str], *, study: bool) -> None:
-    leaked = [topic for topic in submitted if topic in chosen]
-    if leaked and not study:
+def refuse_leak(learned_from: Container[str], submitted: Sequence[str]) -> None:
+    """Check that no topic is both learned from and submitted.
+
+    Raises:
+        ConfigError: some are.
+    """
+    leaked = [topic for topic in submitted if topic in learned_from]
+    if leaked:
         more = f" and {len(leaked) - 5} more" if len(leaked) > 5 else ""
         raise ConfigError(
             "leakage: judgments of the topics being submitted would be learned from",
