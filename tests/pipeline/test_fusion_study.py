@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -311,7 +312,8 @@ def test_the_page_stands_by_itself(tmp_path: Path, learn: Learner) -> None:
     assert not [found for name, found in page.attributes if name in ("src", "xlink:href") or name.startswith("on")]
     assert page.tags.count("svg") == (5 if learn is weighted else 6)
     assert len([found for name, found in page.attributes if name == "aria-label" and found]) == page.tags.count("svg")
-    assert NASTY in page.cells  # as text, not as a tag
+    assert NASTY in page.cells  # as text, neither a tag nor a formula
+    assert f">{escape(NASTY)}</text>" in text
     assert [path.name for path in path.parent.iterdir()] == ["report.html"]
 
 
