@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from avs.core.artifacts import atomic_write
-from avs.core.errors import FormatError
+from avs.core.errors import ConfigError, FormatError
 from avs.fusion.borda import Borda
 from avs.fusion.comb import Average, CombMax, CombMnz, CombSum
 from avs.fusion.fuser import Fuser
@@ -57,7 +57,7 @@ def read_fuser(folder: Path) -> Fuser:
         raise FormatError("not a fuser", where=folder, wanted=path, next_step="fit one: avs fuse --qrels ... --model")
     try:
         return _decode(json.loads(path.read_text(encoding="utf-8")), Path(folder))
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OSError, ConfigError, FormatError) as error:
         raise FormatError("not a fuser of avs", where=path, got=f"{type(error).__name__}: {error}") from error
 
 
@@ -87,9 +87,13 @@ def _decode(data: Mapping[str, Any], folder: Path) -> Fuser:
     if kind == "linear":
         return Linear({str(name): float(weight) for name, weight in data["weights"].items()}, _scale_of(data))
     if kind == "ltr":
-        model = (folder / data["model"]).read_text(encoding="utf-8")
-        return Ltr(tuple(data["lists"]), int(data["trees"]), model)
+        model = (folder / Path(data["model"]).name).read_text(encoding="utf-8")
+        ltr = Ltr(tuple(data["lists"]), int(data["trees"]), model)
+        ltr.require_model()
+        return ltr
     if kind == "two-step":
+        if set(data["families"]) != set(data["first"]):
+            raise ValueError("families and their fusers differ")
         return TwoStep(
             {name: tuple(lists) for name, lists in data["families"].items()},
             tuple(data["alone"]),

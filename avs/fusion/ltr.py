@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from avs.core.errors import ConfigError, DataError
+from avs.core.errors import ConfigError, DataError, FormatError
 from avs.core.objective import Objective
 from avs.core.qrels import Qrels, TopicQrels
 from avs.core.ranking import MAX_RESULTS
@@ -108,6 +108,22 @@ class Ltr:
             if count:
                 stages[row] += self._booster.predict(seen, raw_score=True, num_iteration=count)
         return stages
+
+    def require_model(self) -> None:
+        """Check that the text is a model of these lists, with as many trees as are used.
+
+        Raises:
+            FormatError: it is not.
+        """
+        from lightgbm.basic import LightGBMError
+
+        wanted = f"a model of LightGBM, {self.trees} trees or more over {len(feature_names(self.lists))} features"
+        try:
+            got = f"{self._booster.num_trees()} trees over {self._booster.num_feature()} features"
+        except LightGBMError as error:
+            raise FormatError("not a model", got=error, wanted=wanted) from error
+        if self._booster.num_trees() < self.trees or self._booster.num_feature() != len(feature_names(self.lists)):
+            raise FormatError("not the model of these lists", got=got, wanted=wanted)
 
     @cached_property
     def _booster(self) -> Booster:

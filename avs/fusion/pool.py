@@ -46,9 +46,9 @@ class CandidatePool:
             return self
         require_lists(self.lists, lists)
         at = [self.lists.index(name) for name in lists]
-        return replace(
-            self, lists=tuple(lists), scores=self.scores[:, at], ranks=self.ranks[:, at], held=self.held[:, at]
-        )
+        # take, not [:, at]: the same layout in memory, so that sums over lists are the same to the last bit
+        scores, ranks, held = (values.take(at, axis=1) for values in (self.scores, self.ranks, self.held))
+        return replace(self, lists=tuple(lists), scores=scores, ranks=ranks, held=held)
 
     def recomputed(self, scores: np.ndarray) -> CandidatePool:
         """The candidates with the true scores (C, M) of shots that a list does not hold, and ranks by all scores.
