@@ -143,12 +143,10 @@ def manifest_path(artefact: Path) -> Path:
 def write_manifest(artefact: Path, manifest: Manifest) -> None:
     """Write the manifest of a folder, which completes it: call it last. For a file use write_artefact."""
     path = manifest_path(artefact)
-    beside = path.parent.resolve()
-    paths = {name: os.path.relpath(Path(lay).resolve(), beside) for name, lay in manifest.paths.items()}
+    paths = {name: str(Path(lay).resolve()) for name, lay in manifest.paths.items()}
+    places = {"paths": paths, "folder": str(path.parent.resolve())}
     with atomic_write(path) as file:
-        json.dump(
-            {**asdict(manifest), "paths": paths, "fingerprint": manifest.fingerprint}, file, indent=2, default=str
-        )
+        json.dump({**asdict(manifest), **places, "fingerprint": manifest.fingerprint}, file, indent=2, default=str)
         file.write("\n")
 
 
@@ -194,14 +192,16 @@ def read_manifest(artefact: Path) -> dict[str, Any]:
 
 
 def input_paths(artefact: Path) -> dict[str, Path]:
-    """Name of an input -> where it lies, seen from the artefact: what is moved together keeps its trail.
+    """Name of an input -> where it lies now: as seen from the artefact, or else where it lay when it was used.
 
-    Inputs whose place was not recorded are absent.
+    So what was moved or copied together keeps its trail. Inputs whose place was not recorded are absent.
     """
-    folder = manifest_path(artefact).parent
-    return {
-        name: Path(os.path.normpath(folder / path)) for name, path in read_manifest(artefact).get("paths", {}).items()
-    }
+    manifest, now = read_manifest(artefact), manifest_path(artefact).parent.resolve()
+    found = {}
+    for name, lay in manifest.get("paths", {}).items():
+        moved = Path(os.path.normpath(now / os.path.relpath(lay, manifest["folder"])))
+        found[name] = moved if moved.exists() else Path(lay)
+    return found
 
 
 def as_made_before(artefact: Path, manifest: Manifest, formerly: Mapping[str, str]) -> Manifest:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from avs.core.artifacts import fingerprint_file, input_paths, manifest_path, read_manifest, require_path
 from avs.core.errors import AvsError
+from avs.core.shots import ids_fingerprint
 from avs.features.bigfile import FILES as BIGFILE
 from avs.features.bigfile import BigFile
 from avs.video.fingerprints import (
@@ -124,19 +125,22 @@ class Trail:
 
     def lines(self) -> Iterator[str]:
         """The trail as a tree; what two artefacts share is told once."""
-        told: set[Path] = set()
+        told: set[object] = set()
         for root in self.roots:
             yield f"{shown(root)}  {self._facts(root)}"
             yield from self._below(root, "  ", told)
 
-    def _below(self, path: Path, indent: str, told: set[Path]) -> Iterator[str]:
+    def _below(self, path: Path, indent: str, told: set[object]) -> Iterator[str]:
         told.add(path)
         for source in self.made[path].sources:
             place = shown(source.path) if source.path else source.recorded
             line = f"{indent}{source.name}: {place}  {MARKS[source.state]}"
-            if source.path not in self.made or not self._leads_on(source):
+            if source.videos and (source.path, source.recorded) in told:
+                yield f"{line}  (see above)"
+            elif source.path not in self.made or not self._leads_on(source):
                 yield line
                 yield from _video_lines(source, indent + "  ")
+                told.add((source.path, source.recorded))
             elif source.path in told:
                 yield f"{line}  (see above)"
             else:
@@ -207,6 +211,8 @@ def _fingerprints(path: Path) -> Iterator[str]:
         yield fingerprint_file(path)
     elif (path / "manifest.json").is_file():
         yield fingerprint_file(path / "manifest.json")
+        if (path / "ids.txt").is_file():  # a list knows the shots of its store
+            yield ids_fingerprint((path / "ids.txt").read_text(encoding="utf-8").split())
     elif all((path / name).is_file() for name in BIGFILE):
         yield str(BigFile(path).manifest["fingerprint"])
     if path.is_dir() and not manifest_path(path).is_file():
@@ -217,7 +223,7 @@ def _fingerprints(path: Path) -> Iterator[str]:
 
 
 def _video_lines(source: Source, indent: str) -> Iterator[str]:
-    if not source.videos:
+    if not source.videos or source.state == "gone":
         return
     bytes_ = sum(file.bytes for file, _ in source.videos)
     yield f"{indent}{len(source.videos)} videos, {bytes_ / 1e6:.1f} MB, {source.recorded}"

@@ -87,7 +87,7 @@ def plan_zero_shot(
             config={**settings.config, **by_level},
             inputs={**inputs, "store": store.manifest["fingerprint"], "shots": store.fingerprint},
             spec=store.spec.to_json(),
-            paths={**files, "store": store.folder},
+            paths={**files, "store": store.folder, "shots": store.folder},
         )
         path = list_path(output, store_name(store.folder), alone=alone)
         plans.append(Planned(store, path, manifest))

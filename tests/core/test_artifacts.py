@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -116,13 +117,17 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
         read_manifest(tmp_path)
 
 
-def test_paths_of_inputs_are_kept_as_seen_from_the_artefact_and_decide_nothing(tmp_path: Path) -> None:
-    made = Manifest("t", inputs={"a": "1"}, paths={"a": tmp_path / "in/a.txt"})
+def test_inputs_are_found_when_artefact_or_both_have_moved_and_their_place_decides_nothing(tmp_path: Path) -> None:
+    made = Manifest("t", inputs={"a": "1"}, paths={"a": tmp_path / "here/in/a.txt"})
     assert made.fingerprint == Manifest("t", inputs={"a": "1"}).fingerprint
-    write_artefact(tmp_path / "out/x", made, lambda path: path.write_text("x") and None)
-    assert read_manifest(tmp_path / "out/x")["paths"] == {"a": "../in/a.txt"}
-    (tmp_path / "out").rename(tmp_path / "moved")
-    assert input_paths(tmp_path / "moved/x") == {"a": tmp_path / "in/a.txt"}
+    (tmp_path / "here/in").mkdir(parents=True)
+    (tmp_path / "here/in/a.txt").touch()
+    write_artefact(tmp_path / "here/out/x", made, lambda path: path.write_text("x") and None)
+    shutil.copytree(tmp_path / "here/out", tmp_path / "some/where/else")
+    assert input_paths(tmp_path / "some/where/else/x") == {"a": tmp_path / "here/in/a.txt"}
+    (tmp_path / "here").rename(tmp_path / "moved")
+    assert input_paths(tmp_path / "moved/out/x") == {"a": tmp_path / "moved/in/a.txt"}
+    assert input_paths(tmp_path / "some/where/else/x") == {"a": tmp_path / "here/in/a.txt"}, "gone, and where it lay"
 
 
 def test_an_artefact_of_older_fingerprints_stands_while_they_still_hold(tmp_path: Path) -> None:

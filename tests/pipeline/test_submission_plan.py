@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import re
+from fnmatch import fnmatchcase
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from avs.cli.make_submission import describe
+from avs.core.config import load_config
 from avs.core.errors import AvsError, ConfigError
+from avs.pipeline.grid import expand
+from avs.pipeline.recipe import TrainRecipe
 from avs.pipeline.submission import read_submission
 from avs.pipeline.submission_plan import SubmissionPlan
 
@@ -104,8 +110,9 @@ def test_a_fusion_stands_behind_the_searches_it_needs_and_a_fuser_behind_the_one
     steps = {step.name: step for step in made.steps}
     assert steps["all"].needs == ("now", "before")
     assert " ".join(steps["all"].argv) == (
-        "fuse out/lists/now/blip-shot.trec out/lists/now/clip-shot.trec other.trec --topics topics.txt --ltr --qrels qrels "
-        "--fit-on tv19 --family encoders=*-shot --model out/fusers/all --past out/lists/before -o out/lists/all.trec"
+        "fuse out/lists/now/blip-shot.trec out/lists/now/clip-shot.trec other.trec --topics topics.txt --ltr "
+        "--qrels qrels --fit-on tv19 --family encoders=*-shot --model out/fusers/all --past out/lists/before "
+        "-o out/lists/all.trec"
     )
     assert steps["again"].needs == ("now", "all")
     assert "--model out/fusers/all" in " ".join(steps["again"].argv)
@@ -231,3 +238,27 @@ def test_main_and_progress_runs_of_one_list_are_two_runs() -> None:
     made = plan(SEARCH + runs)
     assert [run.id for run in made.runs] == ["F_M_C_D_TEAM.23_1", "F_P_C_D_TEAM.23_1"]
     assert "--topics past.txt" in argv(SEARCH + runs, "F_P_C_D_TEAM.23_1")
+
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+
+
+def test_the_configuration_of_rucmm_fuses_the_models_that_its_training_makes() -> None:
+    config = CONFIGS / "runs/rucmm_tv23.yaml"
+    models = list(expand(load_config(CONFIGS / "train/rucmm_tv23.yaml", TrainRecipe)))
+    assert len(models) == 42
+    for model in models:
+        Path("models/rucmm_tv23", model).mkdir(parents=True)
+    for path in set(re.findall(r"data/[\w./-]+", config.read_text())):
+        if "FeatureData" in path:
+            Path(path).mkdir(parents=True)
+        else:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            Path(path).touch()
+    made = read_submission(config, Path("out"), describe)
+    assert [run.id for run in made.runs] == [f"F_M_C_D_TEAM.23_{priority}" for priority in (1, 2, 3, 4)]
+    steps = {step.name: step for step in made.steps}
+    assert {path.stem for path in steps["laffs"].makes} == set(models)
+    assert steps["learned"].needs == ("laffs", "tv19-21", "tv22")
+    patterns = [one.split("=")[1] for word, one in pairwise(steps["learned"].argv) if word == "--family"]
+    assert [sum(fnmatchcase(model, pattern) for model in models) for pattern in patterns] == [7] * 6
