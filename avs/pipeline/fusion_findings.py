@@ -81,7 +81,7 @@ def _learned_against_average(study: FusionStudy, test: Comparison) -> str:
         verdict = "beats the average" if test.difference > 0 else "is worse than the average: use the average"
         return f"{study.method} {verdict}. {figures}"
     if test.difference > 0:
-        verdict = "is above the average, but not beyond chance: these topics do not show that learning helps"
+        verdict = "does not beat the average beyond chance: these topics do not show that learning helps"
     else:
         verdict = "does not beat the average: use the average, which has nothing to fit"
     return f"{study.method} {verdict}. {figures} {NOISE}"

@@ -188,7 +188,7 @@ def test_a_list_may_have_the_name_of_a_fusion() -> None:
     ("difference", "p_value", "says", "hint"),
     [
         (0.02, 0.01, "coordinate-ascent beats the average. 0.5200 against 0.5000 (+0.0200, p = 0.010;", False),
-        (0.02, 0.2, "coordinate-ascent is above the average, but not beyond chance: these topics do not show", True),
+        (0.02, 0.2, "coordinate-ascent does not beat the average beyond chance: these topics do not show", True),
         (-0.02, 0.2, "coordinate-ascent does not beat the average: use the average, which has nothing to fit.", True),
         (-0.02, 0.0001, "coordinate-ascent is worse than the average: use the average. 0.4800 against 0.5000", False),
     ],
