@@ -197,9 +197,9 @@ def input_paths(artefact: Path) -> dict[str, Path]:
     So what was moved or copied together keeps its trail. Inputs whose place was not recorded are absent.
     """
     manifest, now = read_manifest(artefact), manifest_path(artefact).parent.resolve()
-    found = {}
+    found, then = {}, manifest.get("folder", str(now))
     for name, lay in manifest.get("paths", {}).items():
-        moved = Path(os.path.normpath(now / os.path.relpath(lay, manifest["folder"])))
+        moved = Path(os.path.normpath(now / os.path.relpath(lay, then)))
         found[name] = moved if moved.exists() else Path(lay)
     return found
 

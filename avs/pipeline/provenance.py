@@ -98,28 +98,37 @@ class Trail:
         ]
 
     def to_json(self, *, base: Path) -> dict[str, Any]:
-        """The whole trail, each artefact once; paths are as seen from the folder `base`."""
+        """The whole trail; paths are as seen from the folder `base`.
+
+        Artefacts stand there once, and so do videos, by the fingerprint that is recorded of them.
+        """
 
         def seen(path: Path) -> str:
             return os.path.relpath(path, base.resolve())
 
         def source(one: Source) -> dict[str, Any]:
             facts: dict[str, Any] = {"fingerprint": one.recorded, "state": one.state}
-            facts |= {"path": seen(one.path)} if one.path else {}
-            rows = [
-                {"video": v.video, "file": v.file, "bytes": v.bytes, "fingerprint": v.fingerprint, "state": state}
-                for v, state in one.videos
-            ]
-            return facts | ({"videos": rows} if rows else {})
+            return facts | ({"path": seen(one.path)} if one.path else {})
 
         kept = ("type", "config", "spec", "counts", "seconds", "command", "created", "versions", "fingerprint")
         return {
-            "roots": {seen(root): fingerprint_file(root) for root in self.roots if root.is_file()}
-            | {seen(root): self.made[root].manifest["fingerprint"] for root in self.roots if root.is_dir()},
+            "roots": {
+                seen(root): fingerprint_file(root) if root.is_file() else self.made[root].manifest["fingerprint"]
+                for root in self.roots
+            },
             "artefacts": {
                 seen(path): {key: made.manifest[key] for key in kept if made.manifest.get(key)}
                 | {"inputs": {one.name: source(one) for one in made.sources}}
                 for path, made in self.made.items()
+            },
+            "videos": {
+                one.recorded: [
+                    {"video": v.video, "file": v.file, "bytes": v.bytes, "fingerprint": v.fingerprint, "state": state}
+                    for v, state in one.videos
+                ]
+                for made in self.made.values()
+                for one in made.sources
+                if one.videos
             },
         }
 

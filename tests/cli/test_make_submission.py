@@ -258,3 +258,31 @@ def test_lists_from_elsewhere_can_be_submitted(folder: Path) -> None:
     edit("list: clip", "list: team")
     assert main(["make-submission", "x.yaml"]) == 0
     assert read_manifest(Path(f"submissions/x/runs/{RUN_2}.xml"))["counts"]["shots"] == 150
+
+
+def test_the_configuration_of_the_mini_collection_runs_on_what_the_demo_leaves(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    demo = Path("avs-demo")
+    (demo / "collection/topics").mkdir(parents=True)
+    shutil.copytree("features", demo / "features")
+    shutil.copy("topics.txt", demo / "collection/topics/mini.avs.topics.txt")
+    shutil.copy("table", demo / "collection/mini.validShotTable")
+    captions = "".join(f"{shot}#0 a {THINGS[n % 8]}\n" for n, shot in enumerate(shot_ids(SHOTS)))
+    Path("tiny.caption.txt").write_text(captions)
+    features = [word for name in ENCODERS for word in ("--features", f"avs-demo/features/{name}/shot")]
+    tiny = ["--head-dim", "8", "--heads", "1", "--epochs", "1", "--text", "bow", "-o", "avs-demo/models/laff"]
+    assert main(["train-laff", "--captions", "tiny.caption.txt", *features, *tiny]) == 0
+    config = str(REPOSITORY / "configs/runs/mini.yaml")
+    capsys.readouterr()
+    assert main(["make-submission", config, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [(run["priority"], run["list"]) for run in told["runs"]] == [
+        (1, "average"), (2, "encoders-then-laff"), (3, "models/laff"),
+    ]  # fmt: skip
+    before = made()
+    assert main(["make-submission", config]) == 0
+    assert made() == before
+    assert main(["info", told["runs"][0]["file"], "--provenance"]) == 0
+    trail = capsys.readouterr().out
+    assert "checkpoint: avs-demo/models/laff/best  ✓" in trail and "✗" not in trail

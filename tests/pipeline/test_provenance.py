@@ -66,7 +66,10 @@ def test_json_holds_every_artefact_once_with_the_hash_of_every_video(folder: Pat
     source = data["artefacts"]["../shots.tsv"]["inputs"]["videos"]
     assert (source["path"], source["state"]) == ("../videos", "unchanged")
     first = {"video": "00001", "file": "00001.mp4", "bytes": 5, "state": "unchanged"}
-    assert source["videos"][0] == {**first, "fingerprint": fingerprint_file(Path("videos/00001.mp4"))}
+    assert data["videos"][source["fingerprint"]][0] == {
+        **first,
+        "fingerprint": fingerprint_file(Path("videos/00001.mp4")),
+    }
 
 
 def test_what_changed_is_named_and_the_trail_ends_there(folder: Path) -> None:
