@@ -42,6 +42,7 @@ def load_config(
         raise ConfigError("not valid YAML", where=path, got=str(error).replace("\n", " ")) from error
     if not isinstance(data, dict):
         raise ConfigError("a config is a mapping of keys to values", where=path, got=type(data).__name__)
+    _require_keys_once(path, node)
     if adjust is not None:
         adjust(data)
     wrong: list[tuple[Sequence[object], str]] = []
@@ -83,6 +84,24 @@ def _explain(item: Any, model: type[BaseModel]) -> str:
         known = list(model.model_fields) if len(item["loc"]) == 1 else []
         return f"unknown key{did_you_mean(str(item['loc'][-1]), known)}"
     return f"{item['msg']}, got {item['input']!r}" if item["type"] != "missing" else "required, but absent"
+
+
+def _require_keys_once(path: Path, node: Any) -> None:
+    """Refuse a key that stands twice in a mapping, of which YAML would drop the first without a word."""
+    problems = Problems(f"config {path}")
+    todo = [node]
+    while todo:
+        value = getattr(todo.pop(), "value", None)
+        first: dict[str, int] = {}
+        for item in value if isinstance(value, list) else ():
+            key, child = item if isinstance(item, tuple) else (None, item)
+            todo.append(child)
+            if key is not None:
+                line = key.start_mark.line + 1
+                if key.value in first:
+                    problems.add(f"{path}:{line}", f"{key.value}: stands already on line {first[key.value]}")
+                first.setdefault(str(key.value), line)
+    problems.raise_if_any(ConfigError)
 
 
 def _line_of(node: Any, location: list[str]) -> int:

@@ -46,3 +46,24 @@ def test_not_a_config(tmp_path: Path, text: str, what: str) -> None:
     path.write_text(text)
     with pytest.raises(ConfigError, match=what):
         load_config(path, Settings)
+
+
+def test_a_key_that_stands_twice_is_refused_where_yaml_would_drop_the_first(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text("batch_size: 128\noptimiser:\n  lr: 1\n  lr: 2\nbatch_size: 64\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, Settings)
+    assert str(caught.value) == (
+        f"config {path}: 2 problems\n  {path}:5: batch_size: stands already on line 1\n"
+        f"  {path}:4: lr: stands already on line 3"
+    )
+
+
+def test_what_the_caller_finds_wrong_is_told_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text("batch_size: 128\noptimiser:\n  lr: 1\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(
+            path, Settings, check=lambda settings: [(("optimiser", "lr"), f"{settings.optimiser.lr} is too high")]
+        )
+    assert str(caught.value) == f"config {path}: 1 problem\n  {path}:3: optimiser.lr: 1.0 is too high"
