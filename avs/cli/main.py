@@ -16,7 +16,7 @@ from avs.core.errors import AvsError, did_you_mean
 if TYPE_CHECKING:
     import typer
 
-FLOW = "video -> shots -> frames -> features -> models -> ranked lists -> TRECVID run -> xinfAP"
+FLOW = "video -> shots -> frames -> features -> models -> ranked lists -> fusion -> TRECVID run -> xinfAP"
 
 VERBS = {
     "shots": "Make the shot table of a collection: import master shots, or detect them.",

@@ -172,14 +172,15 @@ def learn_to_rank(
 
     def fit(names: Sequence[str]) -> Ltr:
         booster = fit_booster([rows[name] for name in names], parameters, settings.trees[-1])
-        return Ltr(lists, settings.trees[-1], booster.model_to_string())
+        return Ltr(lists, booster.num_trees(), booster.model_to_string())  # fewer, where no split is left
 
     values = []
     for fold in folds:
         fitted = fit(fold.train)
         values += [_staged(fitted, pools[name], objective, settings.trees) for name in fold.test]
     trees = settings.trees[first_within_one_error(np.array(values))] if values else settings.trees[-1]
-    return Ltr(lists, trees, fit(tuple(pools)).model)
+    whole = fit(tuple(pools))
+    return Ltr(lists, min(trees, whole.trees), whole.model)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

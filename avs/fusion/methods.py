@@ -27,6 +27,7 @@ UNLEARNED: dict[str, Callable[[Scale], Fuser]] = {
 }
 RANK_BASED = ("rrf", "borda")  # look at no score
 LEARNED = ("coordinate-ascent", "ltr")
+WEIGHTED = "weighted"  # Linear, its weights given by hand
 INNER_FOLDS = 5
 
 
@@ -67,7 +68,7 @@ def unlearned(method: str, scale: Scale) -> Fuser:
         ConfigError: there is none of this name.
     """
     require_method(method)
-    if method not in UNLEARNED:
+    if method in LEARNED:
         raise ConfigError(f"{method} learns from judged topics", next_step="give their judgments: --qrels")
     return UNLEARNED[method](scale)
 
@@ -88,7 +89,7 @@ def require_method(name: str) -> None:
     Raises:
         ConfigError: it does not; names the closest and all.
     """
-    known = (*UNLEARNED, *LEARNED)
+    known = (*UNLEARNED, WEIGHTED, *LEARNED)
     if name not in known:
         raise ConfigError(f'unknown method "{name}"{did_you_mean(name, known)}', wanted=", ".join(known))
 

@@ -9,11 +9,9 @@ from fnmatch import fnmatchcase
 from avs.core.errors import ConfigError, did_you_mean
 from avs.fusion.fuser import Fuser, Learner, Pools
 from avs.fusion.linear import Linear
-from avs.fusion.methods import LEARNED, RANK_BASED, Learning, learner, require_method, unlearned
+from avs.fusion.methods import LEARNED, RANK_BASED, WEIGHTED, Learning, learner, require_method, unlearned
 from avs.fusion.normalize import Scale
 from avs.fusion.two_step import check_families, learn_two_steps
-
-WEIGHTED = "weighted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +33,10 @@ class FusionPlan:
     weights: Mapping[str, float]
 
     def __post_init__(self) -> None:
-        if self.method != WEIGHTED:
-            require_method(self.method)
+        require_method(self.method)
         require_method(self.step_1)
+        if self.step_1 == WEIGHTED:
+            raise ConfigError("weights by hand are for one step", got=f"--step1 {self.step_1}")
         if (self.method == WEIGHTED) != bool(self.weights):
             raise ConfigError("--weights go with --method weighted, and it needs them", got=f"--method {self.method}")
         if self.method == WEIGHTED and self.families:

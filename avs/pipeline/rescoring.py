@@ -138,7 +138,7 @@ def _score(
     plans = [by.plans[name] for name in names]
     stores = stores_read(plans, by.stores)
     queries = [topic.query(settings.query_mode) for topic in by.topics]
-    scorers = make_scorers(plans, stores, by.topics, queries, settings, Moved(), reporter)
+    scorers = make_scorers(plans, stores, by.topics, queries, settings, Moved({}), reporter)
     some = {name: _Candidates(store, wanted) for name, store in stores.items()}
     source = BlockSource(some, device=by.device, dtype=settings.score_dtype)
     place = {shot: row for row, shot in enumerate(source.ids)}

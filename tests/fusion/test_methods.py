@@ -75,7 +75,7 @@ def test_unknown_methods_and_those_that_need_judgments() -> None:
         unlearned("comb-mnz", Scale())
     assert str(error.value) == (
         'unknown method "comb-mnz"; did you mean "combmnz"?\n'
-        "  wanted: average, combsum, combmnz, combmax, rrf, borda, coordinate-ascent, ltr"
+        "  wanted: average, combsum, combmnz, combmax, rrf, borda, weighted, coordinate-ascent, ltr"
     )
     with pytest.raises(ConfigError) as error:
         unlearned("ltr", Scale())

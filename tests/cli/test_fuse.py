@@ -1,0 +1,230 @@
+"""`avs fuse` as a user runs it, on small lists written for the purpose."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avs.cli.main import main
+from avs.core.ranking import RankedList, Run
+from avs.trecvid.trec import read_trec, write_trec
+
+TV19 = [str(topic) for topic in range(611, 617)]
+TV20 = [str(topic) for topic in range(641, 647)]
+NEW = ["731", "732"]
+SHOTS = [f"shot{1 + i // 10:05d}_{1 + i % 10}" for i in range(60)]
+NOISE = {"good": 0.4, "fair": 1.0, "poor": 3.0}
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """lists/{good,fair,poor}.trec over two past editions and new topics; qrels of each past edition."""
+    root = tmp_path_factory.mktemp("fuse")
+    rng = np.random.default_rng(5)
+    relevant = {topic: rng.permutation(60)[:12] for topic in [*TV19, *TV20, *NEW]}
+    for name, noise in NOISE.items():
+        lists = {}
+        for topic, some in relevant.items():
+            scores = rng.normal(size=60) * noise
+            scores[some] += 1
+            lists[topic] = RankedList.from_scores(topic, SHOTS, scores, limit=50)
+        write_trec(Run(lists, name), root / f"lists/{name}.trec")
+        write_trec(Run({t: lists[t] for t in NEW}, name), root / f"new/{name}.trec")
+        write_trec(Run({t: lists[t] for t in [*TV19, *TV20]}, name), root / f"past/{name}.trec")
+    for edition, topics in (("tv19", TV19), ("tv20", TV20)):
+        rows = [f"1{t} 0 {shot} 1 {int(i in relevant[t])}\n" for t in topics for i, shot in enumerate(SHOTS)]
+        (root / f"qrels.{edition}").write_text("".join(rows), encoding="utf-8")
+    (root / "past.txt").write_text("".join(f"{t}  sentence {t}\n" for t in [*TV19, *TV20]), encoding="utf-8")
+    (root / "new.txt").write_text("731  one\n732  two\n", encoding="utf-8")
+    return root
+
+
+def lists(work: Path, folder: str = "lists", names: tuple[str, ...] = tuple(NOISE)) -> list[str]:
+    return [str(work / folder / f"{name}.trec") for name in names]
+
+
+def qrels(work: Path) -> list[str]:
+    return ["--qrels", str(work / "qrels.tv19"), "--qrels", str(work / "qrels.tv20")]
+
+
+def failure(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    capsys.readouterr()
+    assert main(["fuse", *words]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and "Traceback" not in err
+    return err
+
+
+def test_average_in_any_order_and_what_made_it(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fuse", *lists(work), "-o", str(tmp_path / "a.trec"), "--json"]) == 0
+    out, err = capsys.readouterr()
+    summary = json.loads(out)
+    assert (summary["lists"], summary["topics"]) == (3, 14)
+    assert f"wrote {tmp_path / 'a.trec'}: 3 lists fused for 14 topics" in err
+    assert f"next: avs make-run --ranked {tmp_path / 'a.trec'}" in err
+    run = read_trec(tmp_path / "a.trec")
+    assert run.tag == "a" and len(run.topics) == 14
+    manifest = json.loads((tmp_path / "a.trec.manifest.json").read_text())
+    assert manifest["type"] == "ranked-lists"
+    assert manifest["config"]["fusion"] == {
+        "method": "average", "normalization": "minmax", "missing": "minimum", "depth": 2000,
+    }  # fmt: skip
+    assert set(manifest["inputs"]) == {"list good", "list fair", "list poor"}
+    assert main(["fuse", *lists(work)[::-1], "-o", str(tmp_path / "b.trec"), "--quiet"]) == 0
+    other = read_trec(tmp_path / "b.trec")
+    for topic, ranked in run.lists.items():
+        assert ranked.shots == other.lists[topic].shots and (ranked.scores == other.lists[topic].scores).all()
+    capsys.readouterr()
+    assert main(["fuse", *lists(work), "-o", str(tmp_path / "a.trec")]) == 0
+    assert capsys.readouterr().err == f"up to date: {tmp_path / 'a.trec'}\n"
+    assert "made before from other inputs or settings" in failure(
+        [*lists(work), "--method", "rrf", "-o", str(tmp_path / "a.trec")], capsys
+    )
+
+
+def test_weights_by_hand(work: Path, tmp_path: Path) -> None:
+    words = ["--method", "weighted", "--weights", "good=1", "--weights", "poor=0", "-o", str(tmp_path / "w.trec")]
+    assert main(["fuse", *lists(work), *words, "--quiet"]) == 0
+    alone, fused = read_trec(work / "lists/good.trec"), read_trec(tmp_path / "w.trec")
+    for topic, ranked in alone.lists.items():
+        # the last shot of the list ties with those it does not hold
+        assert fused.lists[topic].shots[: len(ranked) - 1] == ranked.shots[:-1]
+
+
+@pytest.mark.parametrize("method", ["ltr", "coordinate-ascent"])
+def test_learn_from_the_past_and_fuse_the_new(work: Path, tmp_path: Path, method: str) -> None:
+    model, out = tmp_path / "fuser", tmp_path / "new.trec"
+    learn = ["--method", method, "--past", str(work / "past"), *qrels(work), "--fit-on", "tv19,tv20", "--threads", "1"]
+    assert main(["fuse", *lists(work, "new"), *learn, "--model", str(model), "-o", str(out), "--quiet"]) == 0
+    assert read_trec(out).topics == ("731", "732")
+    manifest = json.loads((model / "manifest.json").read_text())
+    assert manifest["type"] == "fuser" and manifest["config"]["topics"] == [*TV19, *TV20]
+    again = tmp_path / "again.trec"
+    assert main(["fuse", *lists(work, "new")[::-1], "--model", str(model), "-o", str(again), "--quiet"]) == 0
+    for topic in NEW:
+        assert read_trec(again).lists[topic].shots == read_trec(out).lists[topic].shots
+        assert (read_trec(again).lists[topic].scores == read_trec(out).lists[topic].scores).all()
+
+
+def test_a_study_holds_editions_out_and_reports(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page, out = tmp_path / "report.html", tmp_path / "oof.trec"
+    how = ["--family", "two=[gf]*", "--method", "coordinate-ascent", *qrels(work), "--threads", "1", "--study"]
+    where = ["--past-topics", str(work / "past.txt"), "--report", str(page), "-o", str(out)]
+    assert main(["fuse", *lists(work, "past"), *how, *where, "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["method"] == "average, then coordinate-ascent" and summary["learned_from"] == 12
+    assert set(read_trec(out).topics) == {*TV19, *TV20}
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert json.loads(page.with_suffix(".json").read_text()) == summary["study"]
+
+
+def test_a_study_without_a_report_prints_what_it_is_worth(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--ltr", "--qrels", str(work / "qrels.tv19"), "--study", "--folds", "3", "--threads", "1", "--json"]
+    assert main(["fuse", *lists(work), *words]) == 0
+    out, err = capsys.readouterr()
+    found = json.loads(out)
+    assert set(found["xinfAP"]) == {"average", "ltr"} and 0 <= found["p_value"] <= 1
+    assert found["xinfAP"]["ltr"] == pytest.approx(np.mean(list(found["by_topic"]["ltr"].values())))
+    assert "6 topics, each fused by a fuser that did not see it (p = " in err
+
+
+def test_leaks_are_refused(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = tmp_path / "fuser"
+    leak = (
+        "avs fuse: leakage: judgments of the topics being submitted would be learned from\n"
+        "  got:    topics 611, 612, 613, 614, 615 and 1 more\n"
+        "  next:   learn from other editions (--fit-on), or say that it is a study of judged topics (--study)\n"
+    )
+    learn = ["--ltr", "--qrels", str(work / "qrels.tv19"), "--threads", "1", "--quiet"]
+    topics = tmp_path / "tv19.txt"
+    topics.write_text("".join(f"{t}  x\n" for t in TV19), encoding="utf-8")
+    assert failure([*lists(work), *learn, "--topics", str(topics), "-o", str(tmp_path / "x.trec")], capsys) == leak
+    assert main(["fuse", *lists(work), *learn, "--model", str(model)]) == 0
+    apply = [*lists(work, "past"), "--model", str(model), "-o", str(tmp_path / "y.trec"), "--quiet"]
+    assert failure(apply, capsys) == leak
+    assert main(["fuse", *apply, "--study"]) == 0
+    assert failure([*lists(work, "past"), *learn, *qrels(work)[2:], "-o", str(tmp_path / "z.trec")], capsys).startswith(
+        "avs fuse: leakage: "
+    )
+
+
+def test_options_that_do_not_fit(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = ["-o", str(tmp_path / "x.trec")]
+    assert failure([*lists(work), "--method", "avrage", *out], capsys) == (
+        'avs fuse: unknown method "avrage"; did you mean "average"?\n'
+        "  wanted: average, combsum, combmnz, combmax, rrf, borda, weighted, coordinate-ascent, ltr\n"
+    )
+    assert failure([*lists(work), "--normalize", "minimax", *out], capsys).startswith(
+        'avs fuse: unknown normalization "minimax"; did you mean "minmax"?\n'
+    )
+    assert failure([*lists(work), "--ltr", *out], capsys) == (
+        "avs fuse: ltr learns from judged topics\n  next:   give their judgments: --qrels\n"
+    )
+    assert failure(lists(work), capsys) == (
+        "avs fuse: nothing to write\n  next:   say where: -o lists/fused.trec; or give --qrels, to learn\n"
+    )
+    assert failure([*lists(work), "--fit-on", "tv19", *out], capsys) == (
+        "avs fuse: --fit-on: for learning\n  next:   give judgments to learn from: --qrels\n"
+    )
+    assert "--ltr is short for --method ltr" in failure([*lists(work), "--ltr", "--method", "rrf", *out], capsys)
+    assert "--weights go with --method weighted" in failure([*lists(work), "--weights", "good=1", *out], capsys)
+    assert 'no list is called "goood"; did you mean "good"?' in failure(
+        [*lists(work), "--method", "weighted", "--weights", "goood=1", *out], capsys
+    )
+    assert 'a pattern that matches no list: "laff*"' in failure(
+        [*lists(work), "--ltr", *qrels(work), "--family", "laffs=laff*", "--model", str(tmp_path / "m")], capsys
+    )
+    assert failure([*lists(work), "--ltr", *qrels(work), "--fit-on", "tv91", "--model", "m"], capsys).startswith(
+        'avs fuse: unknown edition "tv91"; did you mean "tv19"?\n'
+    )
+    assert failure([*lists(work), "--ltr", *qrels(work), "--fit-on", "tv21", "--model", "m"], capsys).startswith(
+        "avs fuse: no topic of tv21 is judged\n"
+    )
+
+
+def test_lists_that_cannot_be_fused(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = ["-o", str(tmp_path / "x.trec")]
+    mixed = [*lists(work, names=("good",)), *lists(work, "new", names=("fair",))]
+    assert failure([*mixed, *out], capsys) == (
+        "avs fuse: lists that cannot be fused: 1 problem\n"
+        "  fair: has no shots for topics 611, 612, 613, 614, 615 and 7 more, which other lists have\n"
+        "  next:   leave these lists out, or make them again for the same topics\n"
+    )
+    flat = tmp_path / "flat.trec"
+    flat.write_text("731 0 shot00001_1 1 0.5 flat\n731 0 shot00001_2 2 0.5 flat\n", encoding="utf-8")
+    assert "flat: all scores are equal for topic 731: it orders nothing there" in failure([str(flat), *out], capsys)
+    nan = tmp_path / "nan.trec"
+    nan.write_text("731 0 shot00001_1 1 nan x\n", encoding="utf-8")
+    assert 'nan.trec:1: the score "nan" is not a finite number' in failure([str(nan), *out], capsys)
+    twice = tmp_path / "twice.trec"
+    twice.write_text("731 0 shot00001_1 1 0.5 x\n731 0 shot00001_1 2 0.4 x\n", encoding="utf-8")
+    assert "shot00001_1 stands twice for topic 731" in failure([str(twice), *out], capsys)
+    assert 'two lists are called "good"' in failure([*lists(work), *lists(work, "new"), *out], capsys)
+    nothing = tmp_path / "nothing.qrels"
+    nothing.write_text("".join(f"1{t} 0 {SHOTS[0]} 1 0\n" for t in TV19), encoding="utf-8")
+    assert "topic 611: no shot is judged relevant: nothing can be learned from it" in failure(
+        [*lists(work), "--ltr", "--qrels", str(nothing), "--model", str(tmp_path / "m")], capsys
+    )
+    assert failure([*lists(work, "new"), "--ltr", *qrels(work), "--model", str(tmp_path / "m")], capsys).startswith(
+        "avs fuse: judged topics that the lists do not have\n  got:    topics 611, 612, 613, 614, 615 and 7 more\n"
+    )
+
+
+def test_a_fuser_says_which_list_is_missing(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = tmp_path / "fuser"
+    assert main(["fuse", *lists(work), "--ltr", *qrels(work), "--model", str(model), "--threads", "1", "--quiet"]) == 0
+    some = lists(work, "new", names=("good", "poor"))
+    assert failure([*some, "--model", str(model), "-o", str(tmp_path / "x.trec")], capsys) == (
+        "avs fuse: the fuser needs 1 list that is missing\n"
+        "  got:    lists good, poor\n"
+        "  wanted: fair\n"
+        "  next:   give the lists under the names they had when it was fitted (X.trec is called X)\n"
+    )
+    words = [*lists(work, "new"), "--model", str(model), "--normalize", "rank", "-o", str(tmp_path / "x.trec")]
+    assert "--normalize: decided when the fuser was fitted" in failure(words, capsys)
+    assert "no such fuser" in failure([*some, "--model", str(tmp_path / "fsuer"), "-o", "x.trec"], capsys)
