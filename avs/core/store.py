@@ -7,6 +7,7 @@ A committed store is a folder:
     offsets.npy     frame level only: (N+1,) int64, frames of shot i are rows offsets[i]:offsets[i+1]
     pts_s.npy       frame level only: (rows,) float64 seconds
     problems.tsv    shot, status (partial or failed), reason; failed shots have no row in vectors.npy
+    videos.tsv      the videos it was made from and their hashes (avs.video.fingerprints)
     manifest.json   written last: without it the store is not complete
 """
 

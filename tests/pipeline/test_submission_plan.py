@@ -181,7 +181,7 @@ SEARCH = "searches: {a: {store: features/clip/shot}}\n"
             ],
         ),
         (
-            SEARCH + "fusions: {f: {lists: [a, b], past: c}}\nsearches: {a: {store: features/clip/shot}}\n" + RUN,
+            SEARCH + "fusions: {f: {lists: [a, b], past: c}}\n" + RUN,
             [
                 'x.yaml:10: fusions.f.lists.1: no list is called "b"',
                 'x.yaml:10: fusions.f.past: neither a search nor a folder: "c"',
