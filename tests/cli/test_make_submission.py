@@ -286,3 +286,53 @@ def test_the_configuration_of_the_mini_collection_runs_on_what_the_demo_leaves(
     assert main(["info", told["runs"][0]["file"], "--provenance"]) == 0
     trail = capsys.readouterr().out
     assert "checkpoint: avs-demo/models/laff/best  ✓" in trail and "✗" not in trail
+
+
+LEARNED = """\
+edition: custom
+topics: now.txt
+shots: table
+pid: TEAM
+class: F
+task: M
+novelty: C
+trtype: D
+searches:
+  now: {store: features/*/shot}
+  before: {store: features/*/shot, topics: past.txt}
+fusions:
+  learned: {lists: now, past: before, method: coordinate-ascent, qrels: qrels}
+  again: {lists: [now], method: coordinate-ascent, model: learned, k: 50}
+  average: {lists: now}
+runs:
+  - {priority: 1, list: learned, desc: learned}
+  - {priority: 2, list: again, desc: shorter}
+  - {priority: 3, list: average, desc: average}
+"""
+
+
+def test_a_fuser_is_learned_on_past_topics_kept_in_the_folder_and_learned_again_when_its_judgments_change(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    topics = Path("topics.txt").read_text().splitlines(keepends=True)
+    Path("past.txt").write_text("".join(topics[:8]))
+    Path("now.txt").write_text("".join(topics[8:12]))
+    judged = [f"1{901 + n} 0 {shot} 1 {int(m % 8 == n)}\n" for n in range(8) for m, shot in enumerate(shot_ids(SHOTS))]
+    Path("qrels").write_text("".join(judged))
+    Path("x.yaml").write_text(LEARNED)
+    assert main(["make-submission", "x.yaml"]) == 0
+    assert read_manifest(Path("submissions/x/fusers/learned"))["inputs"]["qrels 1"] == fingerprint_file(Path("qrels"))
+    again = Path("submissions/x/runs/F_M_C_D_TEAM.custom_2.xml")
+    assert again.read_text().count("<item ") == 4 * 50
+    before = made()
+    assert main(["make-submission", "x.yaml"]) == 0
+    assert made() == before
+    Path("qrels").write_text("".join(judged[SHOTS:]))
+    capsys.readouterr()
+    assert main(["make-submission", "x.yaml"]) == 0
+    assert "learned: submissions/x/fusers/learned was made before from other inputs" in capsys.readouterr().err
+    written = remade(before)
+    assert "learned.trec" in written and "average.trec" not in written
+    assert not any(name.startswith("mini-") for name in written)
+    assert main(["info", str(again), "--provenance"]) == 0
+    assert "qrels 1: qrels  ✓" in capsys.readouterr().out
