@@ -54,6 +54,7 @@ class _Planner:
         self.steps: dict[str, Step] = {}
         self.lists: dict[str, tuple[Path, ...]] = {}
         self._planning: list[str] = []
+        self._ranked: dict[int, Path] = {}
         self._check_names()
         self._check_top()
         self._check_files()
@@ -74,6 +75,8 @@ class _Planner:
             for name in getattr(self.recipe, section):
                 if WORD.fullmatch(name) is None:
                     self.wrong(section, name, what="a name is a plain word of letters, digits, '.', '_' and '-'")
+                elif name == CHECK:
+                    self.wrong(section, name, what="the name is that of the last step")
                 elif self.sections[name] != section:
                     self.wrong(section, name, what=f"the name stands in {self.sections[name]} as well")
 
@@ -211,6 +214,7 @@ class _Planner:
     def _run(self, number: int, run: PlannedRun, edition: Edition) -> SubmissionRun | None:
         place = ("runs", number)
         file, needs = self._one(run.list_, (*place, "list"))
+        self._ranked[number] = file
         top, own = dict(self.recipe.model_extra or {}), dict(run.model_extra or {})
         verb = self.verb("make-run")
         given = {key: value for key, value in (top | own).items() if key.replace("_", "-") in verb.options}
@@ -224,6 +228,8 @@ class _Planner:
             self.wrong(*place, what=error.what.replace("\n", " "))
             return None
         path = self.folder / "runs" / name
+        if path.stem in self.sections:
+            self.wrong(self.sections[path.stem], path.stem, what=f"the name is the id of runs.{number}")
         shared = {"topics": [*map(str, self.recipe.topics)], "edition": edition.id, "shots": self.recipe.shots}
         words, _ = verb.words(shared | given | {"pid": self.recipe.pid, "priority": run.priority})
         words += ["--ranked", str(file), "-o", str(path.parent)]
@@ -238,12 +244,14 @@ class _Planner:
                 self.wrong(*place, attribute.name.lower(), what=what)
 
     def _check_runs(self, runs: Sequence[SubmissionRun], edition: Edition | None) -> None:
-        seen: dict[tuple[str, object], int] = {}
+        seen: dict[tuple[str, str, object], int] = {}
         for number, run in enumerate(self.recipe.runs):
             given = {**(self.recipe.model_extra or {}), **(run.model_extra or {})}
             kind = f"{given.get('task')} {given.get('novelty')}"
-            for key, what in (("priority", f"priority {run.priority}"), ("list", f"the list {run.list_}")):
-                first = seen.setdefault((kind, what), number)
+            made_of = self._ranked.get(number, run.list_)
+            facts = {"priority": (run.priority, f"priority {run.priority}"), "list": (made_of, f"the list {run.list_}")}
+            for key, (value, what) in facts.items():
+                first = seen.setdefault((kind, key, value), number)
                 if first != number:
                     self.wrong("runs", number, key, what=f"{what} is that of runs.{first} already")
         if runs and edition:

@@ -203,6 +203,17 @@ SEARCH = "searches: {a: {store: features/clip/shot}}\n"
             ],
         ),
         (
+            SEARCH + "runs:\n  - {priority: 1, list: a, desc: x}\n  - {priority: 2, list: a/clip-shot, desc: y}\n",
+            ["x.yaml:12: runs.1.list: the list a/clip-shot is that of runs.0 already"],
+        ),
+        (
+            "lists: {check-run: other.trec, F_M_C_D_TEAM.23_1: other.trec, a: other.trec}\n" + RUN,
+            [
+                "x.yaml:9: lists.check-run: the name is that of the last step",
+                "x.yaml:9: lists.F_M_C_D_TEAM.23_1: the name is the id of runs.0",
+            ],
+        ),
+        (
             SEARCH + "runs: [{priority: 1, list: a, trtype: X, desc: x}]",
             ['x.yaml:10: runs.0.trtype: is "X", must be one of A D E F in tv23'],
         ),
