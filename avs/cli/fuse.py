@@ -144,7 +144,7 @@ def command(
     k: Annotated[
         int, typer.Option("--k", min=1, help="Shots a topic; NIST takes 1000.", rich_help_panel=OUTPUT)
     ] = 1000,
-    threads: Annotated[int, typer.Option("--threads", min=1, help="For learning.", rich_help_panel=RUNTIME)] = 2,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="For learning.", rich_help_panel=RUNTIME)] = 1,
     device: Annotated[
         str, typer.Option("--device", help="For --missing recomputed: cpu, cuda or cuda:N.", rich_help_panel=RUNTIME)
     ] = "cpu",

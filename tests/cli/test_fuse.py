@@ -179,8 +179,8 @@ def test_options_that_do_not_fit(work: Path, tmp_path: Path, capsys: pytest.Capt
     assert 'a pattern that matches no list: "laff*"' in failure(
         [*lists(work), "--ltr", *qrels(work), "--family", "laffs=laff*", "--model", str(tmp_path / "m")], capsys
     )
-    assert failure([*lists(work), "--ltr", *qrels(work), "--fit-on", "tv91", "--model", "m"], capsys).startswith(
-        'avs fuse: unknown edition "tv91"; did you mean "tv19"?\n'
+    assert failure([*lists(work), "--ltr", *qrels(work), "--fit-on", "tv199", "--model", "m"], capsys).startswith(
+        'avs fuse: unknown edition "tv199"; did you mean "tv19"?\n'
     )
     assert failure([*lists(work), "--ltr", *qrels(work), "--fit-on", "tv21", "--model", "m"], capsys).startswith(
         "avs fuse: no topic of tv21 is judged\n"
