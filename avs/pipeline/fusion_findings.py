@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from avs.metrics.significance import largest_differences
+from avs.metrics.significance import ROUNDING, largest_differences
 from avs.pipeline.fusion_study import Comparison, FusionStudy
 
 MEASURE = "xinfAP"
@@ -40,7 +40,7 @@ def findings(study: FusionStudy) -> list[str]:
         _against_single(study, learned_single),
         *([_against_single(study, average_single)] if several else []),
         *([_subset(study, subset)] if several else []),
-        *([_curve(study)] if len(study.curve) > 1 else []),
+        *([_curve(study)] if np.ptp([point.mean for point in study.curve]) > ROUNDING else []),
     ]
 
 

@@ -36,7 +36,8 @@ figure { margin: 1rem 0 } .scroll { overflow-x: auto } svg { display: block; wid
 svg text { font-family: system-ui, sans-serif !important }
 table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums }
 th, td { padding: .2rem .7rem; text-align: right; border-bottom: 1px solid var(--grid); white-space: nowrap }
-th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: var(--paper) }
+.words { text-align: left; white-space: normal }
+th:first-child, td:first-child { position: sticky; left: 0; background: var(--paper) }
 thead th { border-bottom: 2px solid var(--muted) } tr.fused td { font-weight: 600 }
 summary { cursor: pointer; margin: .4rem 0 } li { margin: .3rem 0 }
 """
@@ -141,7 +142,7 @@ def _topics(study: FusionStudy) -> str:
     caption = f"Above 0 {study.method} is better on that topic, below 0 the average is."
     return (
         f"<h2>Topic by topic</h2>{_figure(plots.topics_plot(study), caption)}"
-        f"{_details('Table: all topics, the largest differences first', _table(header, rows))}"
+        f"{_details('Table: all topics, the largest differences first', _table(header, rows, text_columns=2))}"
     )
 
 
@@ -179,7 +180,7 @@ def _subset(study: FusionStudy) -> str:
         )
     ]
     marked = [number <= best for number in range(1, len(rows) + 1)]
-    by_fold = [[fold, f"{len(s.lists)}", ", ".join(s.lists)] for fold, s in subset.by_fold.items()]
+    by_fold = [[fold, ", ".join(s.lists), f"{len(s.lists)}"] for fold, s in subset.by_fold.items()]
     caption = (
         "Greedy forward selection: the list that helps most is added next. Selected on the very topics (in sample) "
         "any subset looks good; what it is worth shows out of fold."
@@ -190,7 +191,7 @@ def _subset(study: FusionStudy) -> str:
         f'<h2>The best subset of lists to average</h2><p class="note">{escape(note)}</p>'
         f"{_figure(plots.subset_plot(study), caption)}"
         f"{_details('Table: the lists in order', _table(['added', 'in sample', 'out of fold'], rows, marked=marked))}"
-        f"{_details('Table: what each fold selected', _table(['fold', 'number', 'lists'], by_fold))}"
+        f"{_details('Table: what each fold selected', _table(['fold', 'lists', 'number'], by_fold, text_columns=2))}"
     )
 
 
@@ -220,11 +221,16 @@ def _items(lines: Iterable[str]) -> str:
     return f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]], *, marked: Sequence[bool] = ()) -> str:
-    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in header)
+def _table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], *, text_columns: int = 1, marked: Sequence[bool] = ()
+) -> str:
+    """The first `text_columns` aligned left, numbers right; marked rows stand out."""
+    aligned = [' class="words"'] * text_columns + [""] * (len(header) - text_columns)
+    head = "".join(f'<th scope="col"{how}>{escape(cell)}</th>' for how, cell in zip(aligned, header, strict=True))
     body = []
     for at, row in enumerate(rows):
         start = '<tr class="fused">' if marked and marked[at] else "<tr>"
-        body.append(start + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>")
+        cells = (f"<td{how}>{escape(cell)}</td>" for how, cell in zip(aligned, row, strict=True))
+        body.append(f"{start}{''.join(cells)}</tr>")
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
     return f'<div class="scroll">{table}</div>'

@@ -204,8 +204,17 @@ def test_the_first_finding_says_plainly_whether_learning_helps(
 
 
 def test_what_learns_nothing_is_said_to_change_nothing() -> None:
-    first = findings(study(lambda _: Average(SCALE), method="average"))[0]
+    first, *rest = findings(study(lambda _: Average(SCALE), method="average"))
     assert first == "average gives what the average gives, on every topic: learning changed nothing."
+    assert not any("number of topics" in sentence for sentence in rest)  # of a flat curve there is nothing to say
+
+
+def test_a_curve_that_is_not_flat_is_told(counted: tuple[FusionStudy, Counting]) -> None:
+    found, _ = counted
+    last = found.curve[-1].mean
+    wanted = f"{last:.4f} from 6; the average has {found.system('average').mean:.4f}."
+    assert findings(found)[-1].startswith("coordinate-ascent by the number of topics it learned from: ")
+    assert findings(found)[-1].endswith(wanted)
 
 
 def test_the_means_of_the_folds_make_up_the_mean(counted: tuple[FusionStudy, Counting]) -> None:
