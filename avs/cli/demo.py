@@ -36,7 +36,13 @@ TRAINING_FRAMES = 4  # of each shot
 LAFF_OPTIONS = ("--head-dim", 128, "--epochs", 10, "--batch-size", 256, "--learning-rate", 0.0004)
 WORKERS = 2
 TOLERANT = ("--max-failed", 0.5)  # a few broken files among your own are no reason to show nothing
-DESCRIPTIONS = {LAFF: "LAFF over all encoders, trained on captions", "random": "shots in random order"}
+FUSED = {"average": ("--method", "average"), "ltr": ("--ltr", "--study")}
+DESCRIPTIONS = {
+    LAFF: "LAFF over all encoders, trained on captions",
+    "average": "the average of all lists",
+    "ltr": "learning to rank over all lists, out of fold",
+    "random": "shots in random order",
+}
 INPUTS, OUTPUT = "Inputs", "Output"
 
 
@@ -83,7 +89,7 @@ class _Demo:
         self.start = perf_counter()
 
     def made_collection(self, shots: int, seed: int) -> dict[str, Any]:
-        """Make the mini collection, train LAFF on others, search with it and with every encoder, score all runs."""
+        """Make the mini collection, train LAFF on others, search with it and every encoder, fuse, score all runs."""
         from avs.demo.collection import generate_collection
 
         self.reporter.say(f"making a collection of {shots} shots in {self.folder / 'collection'}")
@@ -95,6 +101,7 @@ class _Demo:
         self.extract(made.videos, table, self.folder / "features")
         laff = self.train_laff(shots, seed)
         lists = self.search(made.topics, laff)
+        lists |= self.fuse(lists, made.qrels)
         lists["random"] = self.random_lists(table, made.topics)
         runs = self.make_runs(lists, made.topics, "mini", made.valid_shots)
         self.run("check-run", *runs.values(), "--edition", "mini", "--shots", made.valid_shots)
@@ -119,9 +126,10 @@ class _Demo:
         self.run("shots", "--videos", videos, "--video-ids", ids, "-o", table, "--workers", self.workers, *TOLERANT)
         self.extract(videos, table, self.folder / "features", "--video-ids", ids, *TOLERANT)
         lists = self.search(topics, None)
+        lists |= self.fuse(lists, None)
         runs = self.make_runs(lists, topics, "custom", table)
         self.run("check-run", *runs.values(), "--edition", "custom", "--shots", table, "--topics", topics)
-        return self.report(runs, self.gallery(MODELS[0], lists, topics, table, videos, None, ids=ids), {})
+        return self.report(runs, self.gallery("average", lists, topics, table, videos, None, ids=ids), {})
 
     def run(self, *words: object) -> None:
         """Print a command and run it.
@@ -170,6 +178,14 @@ class _Demo:
         self.run("search", "--topics", topics, *stores, *trained, "-o", folder)
         lists = {model: folder / f"{model}-shot.trec" for model in MODELS}
         return lists | ({LAFF: folder / f"{LAFF}.trec"} if laff else {})
+
+    def fuse(self, lists: Mapping[str, Path], qrels: Path | None) -> dict[str, Path]:
+        """The lists as one: their average; and learned, where there are judgments, from the topics of other folds."""
+        made = {name: self.folder / "lists" / f"{name}.trec" for name in FUSED if name == "average" or qrels}
+        for name, path in made.items():
+            learn = ("--qrels", qrels) if name == "ltr" else ()
+            self.run("fuse", *lists.values(), *FUSED[name], *learn, "-o", path)
+        return made
 
     def random_lists(self, table: Path, topics: Path) -> Path:
         """Shots in random order: what a run scores that knows nothing."""

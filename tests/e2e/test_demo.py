@@ -35,7 +35,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_encoder_is_far_above_chance(demo: Path) -> None:
     scores = json.loads((demo / "summary.json").read_text())["xinfAP"]
-    assert set(scores) == {"mini-clip", "mini-blip", "mini-blip2", "laff", "random"}
+    assert set(scores) == {"mini-clip", "mini-blip", "mini-blip2", "laff", "average", "ltr", "random"}
     chance = scores.pop("random")
     assert min(scores.values()) > 3 * chance
     assert max(scores.values()) > 0.25
@@ -43,7 +43,7 @@ def test_every_encoder_is_far_above_chance(demo: Path) -> None:
 
 def test_the_runs_pass_the_check_and_a_wrong_one_does_not(demo: Path) -> None:
     runs = sorted((demo / "runs").glob("*.xml"))
-    assert len(runs) == 5
+    assert len(runs) == 7
     valid = demo / "collection" / "mini.validShotTable"
     assert avs("check-run", *runs, "--edition", "mini", "--shots", valid).returncode == 0
     wrong = demo / "wrong.xml"
