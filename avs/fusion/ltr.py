@@ -28,7 +28,7 @@ from avs.core.qrels import Qrels, TopicQrels
 from avs.core.ranking import MAX_RESULTS
 from avs.fusion.folds import Fold
 from avs.fusion.fuser import Pools
-from avs.fusion.ltr_features import feature_names, features, monotone_constraints
+from avs.fusion.ltr_features import feature_names, features, monotone_constraints, without_silent
 from avs.fusion.normalize import Scale
 from avs.fusion.order import best_first
 from avs.fusion.pool import CandidatePool
@@ -225,7 +225,7 @@ def fit_booster(rows: Sequence[Rows], parameters: Mapping[str, Any], trees: int)
 
 def standardised_average(pool: CandidatePool) -> np.ndarray:
     """(C,) the mean of the lists' z-scores, of mean 0 and standard deviation 1 over the candidates."""
-    mean = Scale("zscore")(pool).mean(axis=1)
+    mean = without_silent(Scale("zscore")(pool)).mean(axis=1)
     standardised: np.ndarray = (mean - mean.mean()) / (mean.std() or 1.0)
     return standardised
 

@@ -1,7 +1,8 @@
 """What learning to rank sees of a candidate: each list's word for it, and how the lists agree.
 
 Everything grows with relevance where it grows at all, but for the spread of the lists (`std`); hence the monotone
-constraints. A shot that a list does not hold gets the least that list says of any, and a flag that says it is not held.
+constraints. A shot that a list does not hold gets the least that list says of any, and a flag that says it is not held;
+what a list without any shot of the topic says is NaN, which LightGBM takes, and does not count in the statistics.
 """
 
 from __future__ import annotations
@@ -31,15 +32,21 @@ def monotone_constraints(lists: Sequence[str]) -> list[int]:
 def features(pool: CandidatePool) -> np.ndarray:
     """(C, F) float32, in the order of `feature_names(pool.lists)`. Statistics over lists are of their z-scores."""
     z, m, r = (Scale(name)(pool) for name in ("zscore", "minmax", "reciprocal-rank"))
-    held = pool.held
+    held, said = pool.held, without_silent(z)
     across = [
-        z.mean(axis=1),
-        z.max(axis=1),
-        z.min(axis=1),
-        z.std(axis=1),
-        np.median(z, axis=1),
-        m.sum(axis=1) * held.sum(axis=1),
+        said.mean(axis=1),
+        said.max(axis=1),
+        said.min(axis=1),
+        said.std(axis=1),
+        np.median(said, axis=1),
+        np.nansum(m, axis=1) * held.sum(axis=1),
         np.where(pool.ranks > 0, 1 / (RRF_K + np.maximum(pool.ranks, 1)), 0.0).sum(axis=1),
         *(((pool.ranks > 0) & (pool.ranks <= top)).sum(axis=1) for top in (10, 100, 1000)),
     ]
     return np.column_stack([z, m, r, held, *across]).astype(np.float32)
+
+
+def without_silent(values: np.ndarray) -> np.ndarray:
+    """(C, M') the columns of (C, M) of lists that have the topic: the others are NaN throughout."""
+    said: np.ndarray = values.compress(~np.isnan(values).any(axis=0), axis=1)
+    return said

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tiny_pools import fused_order, one_topic, random_pools, shot_ids
+from tiny_pools import fused_order, one_topic, random_pools, random_runs, shot_ids
 
 from avs.core.errors import ConfigError, DataError
 from avs.core.qrels import Qrels, TopicQrels
+from avs.core.ranking import Run
 from avs.fusion.folds import topic_folds
 from avs.fusion.ltr import (
     MAX_ROWS,
@@ -19,7 +20,7 @@ from avs.fusion.ltr import (
 )
 from avs.fusion.ltr_features import feature_names, features, monotone_constraints
 from avs.fusion.normalize import Scale
-from avs.fusion.pool import CandidatePool
+from avs.fusion.pool import CandidatePool, pool_runs
 from avs.pipeline.objective import xinfap_objective
 
 SMALL = LtrSettings(trees=(0, 5, 20), learning_rate=0.2, rows_in_leaf=5, feature_share=0.5)
@@ -250,3 +251,18 @@ def test_candidates_that_the_trees_cannot_tell_apart_keep_the_order_of_the_avera
 def test_a_topic_whose_lists_agree_in_nothing_has_an_average_of_0() -> None:
     pool = one_topic({"x": {"a": 1.0, "b": 0.0}, "y": {"b": 1.0, "a": 0.0}})
     assert standardised_average(pool).tolist() == [0.0, 0.0]
+
+
+def test_a_list_that_lacks_the_topic_has_no_say_in_the_average_and_is_no_number_to_the_trees() -> None:
+    runs, qrels = random_runs(0, topics=6, shots=200, depth=120, noise=(0.3, 1, 2, 3))
+    ltr = learn_to_rank(pool_runs(runs), xinfap_objective(qrels), qrels=qrels, folds=(), settings=ALL_TREES)
+    runs["m2"] = Run({t: ranked for t, ranked in runs["m2"].lists.items() if t != "1"}, "m2")
+    pool = pool_runs(runs, partial=True)["1"]
+    rest = pool.columns(("m0", "m1", "m3"))
+    np.testing.assert_array_equal(standardised_average(pool), standardised_average(rest))
+    seen = features(pool)
+    assert np.isnan(seen[:, [2, 6, 10]]).all() and not np.isnan(np.delete(seen, [2, 6, 10], axis=1)).any()
+    np.testing.assert_array_equal(seen[:, 16:], features(rest)[:, 12:])
+    assert np.isfinite(ltr.fuse(pool)).all()
+    again = learn_to_rank({"1": pool}, xinfap_objective(qrels), qrels=qrels, folds=(), settings=ALL_TREES)
+    assert np.isfinite(again.fuse(pool)).all()
