@@ -70,12 +70,12 @@ def learn_two_steps(
             nothing, and its answers are taken as they are.
 
     Raises:
-        ConfigError: a list in two families, a family of one list, a family named like a list that is in none.
+        ConfigError: a list in two families, a family named like a list that is in none.
         As the learners.
     """
     lists = next(iter(pools.values())).lists
     named = check_families(families, lists)
-    alone = tuple(name for name in lists if not any(name in members for members in named.values()))
+    alone = lists_alone(named, lists)
 
     def fit(topics: Sequence[str]) -> dict[str, Fuser]:
         return {
@@ -88,6 +88,11 @@ def learn_two_steps(
         without |= dict.fromkeys(fold.test, fit(fold.train))
     answers = {name: step_1(pool, named, alone, without.get(name, fitted)) for name, pool in pools.items()}
     return TwoStep(named, alone, fitted, second(answers))
+
+
+def lists_alone(families: Mapping[str, Sequence[str]], lists: Sequence[str]) -> tuple[str, ...]:
+    """The lists that are in no family."""
+    return tuple(name for name in lists if not any(name in members for members in families.values()))
 
 
 def check_families(families: Mapping[str, Sequence[str]], lists: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -103,9 +108,6 @@ def check_families(families: Mapping[str, Sequence[str]], lists: Sequence[str]) 
     twice = {name for name in members if members.count(name) > 1}
     if twice:
         raise ConfigError("a list is in two families", got=", ".join(sorted(twice)))
-    small = [family for family, names in families.items() if len(names) < 2]
-    if small:
-        raise ConfigError("a family has two lists or more", got=", ".join(small))
     clash = [family for family in families if family in lists and family not in families[family]]
     if clash:
         raise ConfigError("a family has the name of a list outside it", got=", ".join(clash))

@@ -24,7 +24,7 @@ from avs.fusion.artefact import read_fuser
 from avs.fusion.fuser import Pools, fuse
 from avs.fusion.normalize import Scale
 from avs.fusion.pool import DEFAULT_DEPTH, pool_runs
-from avs.pipeline.fusion_lists import pools_of, read_lists, seconds_of_search
+from avs.pipeline.fusion_lists import list_name, pools_of, read_lists, seconds_of_search
 from avs.pipeline.fusion_plan import FusionPlan
 from avs.pipeline.past_topics import refuse_leak
 from avs.trecvid.topics import read_topics
@@ -92,9 +92,9 @@ class FusionOptions:
 
     def inputs(self) -> dict[str, Path]:
         """Name of an input -> where it lies."""
-        found = {f"list {file.stem}": file for file in self.lists}
+        found = {f"list {list_name(file)}": file for file in self.lists}
         for i, folder in enumerate(self.past, start=1):
-            found |= {f"past list {i} {file.stem}": folder / file.name for file in self.lists}
+            found |= {f"past list {i} {list_name(file)}": folder / file.name for file in self.lists}
         if self.missing == RECOMPUTED:
             found |= {f"store {i}": folder for i, folder in enumerate(self.stores, start=1)}
             found |= {f"checkpoint {i}": folder for i, folder in enumerate(self.checkpoints, start=1)}
@@ -160,13 +160,17 @@ def read_fitted(options: FusionOptions) -> Mapping[str, Any]:
     return fitted
 
 
-def read_pools(options: FusionOptions, reporter: Reporter) -> Pools:
+def read_pools(options: FusionOptions, reporter: Reporter, *, judged: Sequence[str] = ()) -> Pools:
     """The candidates of all topics of the lists, with recomputed scores where that is asked for.
+
+    Args:
+        judged: topics that are learned from.
 
     Raises:
         ConfigError, DataError, FormatError: as read_lists, pool_runs, open_rescorers and recompute.
     """
-    runs = read_lists(options.lists, options.past)
+    known = [*submitted_topics(options), *judged]
+    runs = read_lists(options.lists, options.past, known=known or None)
     pools = pool_runs(runs, depth=options.depth or DEFAULT_DEPTH, partial=options.partial)
     if options.missing != RECOMPUTED:
         return pools
@@ -177,10 +181,10 @@ def read_pools(options: FusionOptions, reporter: Reporter) -> Pools:
             "--missing recomputed takes --topics, and neither --past nor --partial",
             next_step="give the topic files of the lists: --topics, and --past-topics for those learned from",
         )
-    known = read_topics([*options.topics, *options.past_topics], narratives=options.narratives)
-    topics = TopicSet(known.get(topic) for topic in pools)
+    sentences = read_topics([*options.topics, *options.past_topics], narratives=options.narratives)
+    topics = TopicSet(sentences.get(topic) for topic in pools)
     by = open_rescorers(
-        {file.stem: file for file in options.lists},
+        {list_name(file): file for file in options.lists},
         topics,
         stores=options.stores,
         checkpoints=options.checkpoints,

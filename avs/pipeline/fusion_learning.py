@@ -76,7 +76,7 @@ def learn_fusion(options: FusionOptions, how: LearningOptions, *, reporter: Repo
         for path in outputs:
             reporter.say(f"up to date: {path}")
         return {"up_to_date": True, "outputs": [str(path) for path in outputs]}
-    pools = read_pools(options, reporter)
+    pools = read_pools(options, reporter, judged=judged.ids)
     past = pools_of(pools, judged.ids, what="judged topics")
     rest = submitted_topics(options) or tuple(topic for topic in pools if topic not in past)
     if options.output and not how.study and not rest:

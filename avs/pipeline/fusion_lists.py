@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from avs.core.artifacts import manifest_path, read_manifest
@@ -11,13 +11,21 @@ from avs.core.ranking import Run
 from avs.fusion.fuser import Pools
 from avs.trecvid.run_file import read_run
 
+SUFFIXES = (".trec", ".xml", ".txt", ".run")
 
-def read_lists(files: Sequence[Path], past: Sequence[Path]) -> dict[str, Run]:
+
+def list_name(file: Path) -> str:
+    """What a list is called: its file without .trec, .xml, .txt or .run; any other ending belongs to the name."""
+    return file.stem if file.suffix in SUFFIXES else file.name
+
+
+def read_lists(files: Sequence[Path], past: Sequence[Path], *, known: Iterable[str] | None = None) -> dict[str, Run]:
     """Name -> its lists, those of past topics among them.
 
     Args:
-        files: X.trec or X.xml, the list called X.
+        files: lists, named as `list_name` says.
         past: folders that hold lists of the same names, over other topics.
+        known: topic ids, which let files carry the leading "1" of the qrels.
 
     Raises:
         ConfigError: two lists of one name; a past folder lacks one.
@@ -25,10 +33,11 @@ def read_lists(files: Sequence[Path], past: Sequence[Path]) -> dict[str, Run]:
     """
     by_name: dict[str, Path] = {}
     for file in files:
-        if file.stem in by_name:
-            raise ConfigError(f'two lists are called "{file.stem}"', got=f"{by_name[file.stem]} and {file}")
-        by_name[file.stem] = file
-    runs = {name: read_run(file) for name, file in by_name.items()}
+        name = list_name(file)
+        if name in by_name:
+            raise ConfigError(f'two lists are called "{name}"', got=f"{by_name[name]} and {file}")
+        by_name[name] = file
+    runs = {name: read_run(file, topics=known) for name, file in by_name.items()}
     problems = Problems("past lists")
     for folder in past:
         for name, file in by_name.items():
@@ -36,7 +45,7 @@ def read_lists(files: Sequence[Path], past: Sequence[Path]) -> dict[str, Run]:
             if not other.is_file():
                 problems.add(other, f"no such list; {name} needs its past under the same name")
                 continue
-            before = read_run(other)
+            before = read_run(other, topics=known)
             twice = [topic for topic in before.topics if topic in runs[name].lists]
             if twice:
                 problems.add(other, f"topic {twice[0]} is in another list called {name} as well")

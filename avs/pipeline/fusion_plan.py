@@ -11,7 +11,7 @@ from avs.fusion.fuser import Fuser, Learner, Pools
 from avs.fusion.linear import Linear
 from avs.fusion.methods import LEARNED, RANK_BASED, WEIGHTED, Learning, learner, require_method, unlearned
 from avs.fusion.normalize import Scale
-from avs.fusion.two_step import check_families, learn_two_steps
+from avs.fusion.two_step import TwoStep, check_families, learn_two_steps, lists_alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,12 @@ class FusionPlan:
                     f'no list is called "{unknown[0]}"{did_you_mean(unknown[0], lists)}', wanted=", ".join(lists)
                 )
             return Linear(dict(self.weights), self.scale)
-        return unlearned(self.method, self.scale)
+        second = unlearned(self.method, self.scale)
+        if not self.families:
+            return second
+        members = check_families(families_of(self.families, lists), lists)
+        first = {family: unlearned(self.step_1, self.scale) for family in members}
+        return TwoStep(members, lists_alone(members, lists), first, second)
 
     def learner(self, lists: Sequence[str], learning: Learning) -> Learner:
         """What fits the plan's fuser."""

@@ -15,6 +15,7 @@ from avs.core.topic import TopicSet
 from avs.features.bigfile import open_features
 from avs.fusion.pool import CandidatePool
 from avs.pipeline.collections import Features
+from avs.pipeline.list_names import store_name
 from avs.pipeline.searching import (
     Planned,
     SearchSettings,
@@ -73,11 +74,9 @@ def open_rescorers(
     named = source_stores(opened, by_feature=bool(models))
     folder, any_settings = next(iter(lists.values())).parent, next(iter(settings.values()))
     plans = plan_checkpoints(models, named, folder, any_settings, {}, alone=False)
-    known = [store for store in opened if f"{store.folder.resolve().parent.name}-{store.folder.name}" in lists]
+    known = [store for store in opened if store_name(store.folder) in lists]
     plans += [
-        plan
-        for store in known
-        for plan in plan_zero_shot([store], folder, _of_store(store, settings), {}, alone=False)
+        plan for store in known for plan in plan_zero_shot([store], folder, _of_store(store, settings), {}, alone=False)
     ]
     by_name = {plan.name: plan for plan in plans if plan.name in lists}
     missing = [name for name in lists if name not in by_name]
@@ -122,7 +121,7 @@ def _settings(path: Path, device: str) -> SearchSettings:
 
 
 def _of_store(store: Features, settings: Mapping[str, SearchSettings]) -> SearchSettings:
-    return settings[f"{store.folder.resolve().parent.name}-{store.folder.name}"]
+    return settings[store_name(store.folder)]
 
 
 def _score(

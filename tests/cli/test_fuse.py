@@ -94,6 +94,20 @@ def test_weights_by_hand(work: Path, tmp_path: Path) -> None:
         assert fused.lists[topic].shots[: len(ranked) - 1] == ranked.shots[:-1]
 
 
+def test_two_steps_that_learn_nothing(work: Path, tmp_path: Path) -> None:
+    """Step 1 makes one list of two; step 2 fuses it with the third, each counting once."""
+    two = lists(work, names=("fair", "poor"))
+    assert main(["fuse", *two, "--method", "combmnz", "-o", str(tmp_path / "both.trec"), "--quiet"]) == 0
+    by_hand = [str(tmp_path / "both.trec"), *lists(work, names=("good",)), "-o", str(tmp_path / "hand.trec")]
+    assert main(["fuse", *by_hand, "--quiet"]) == 0
+    steps = ["--family", "both=[fp]*", "--family", "alone=good", "--step1", "combmnz", "-o", str(tmp_path / "two.trec")]
+    assert main(["fuse", *lists(work), *steps, "--quiet"]) == 0
+    for topic, ranked in read_trec(tmp_path / "hand.trec").lists.items():
+        found = read_trec(tmp_path / "two.trec").lists[topic]
+        assert found.shots == ranked.shots
+        np.testing.assert_allclose(found.scores, ranked.scores)
+
+
 @pytest.mark.parametrize("method", ["ltr", "coordinate-ascent"])
 def test_learn_from_the_past_and_fuse_the_new(work: Path, tmp_path: Path, method: str) -> None:
     model, out = tmp_path / "fuser", tmp_path / "new.trec"
