@@ -129,3 +129,12 @@ def test_families_that_are_none(families: dict[str, tuple[str, ...]], text: str)
 
 def test_a_family_may_have_the_name_of_one_of_its_lists() -> None:
     assert check_families({"m0": ["m0", "m1"]}, ("m0", "m1")) == {"m0": ("m0", "m1")}
+
+
+def test_families_may_hold_all_lists() -> None:
+    pools, _ = random_pools(2, lists=4)
+    fitted = learn_two_steps(pools, FAMILIES, first=lambda p: Average(), second=lambda p: Average(), folds=())
+    assert fitted.alone == ()
+    for pool in pools.values():
+        assert step_1(pool, fitted.families, (), fitted.first).lists == ("laffs", "clips")
+        assert np.isfinite(fitted.fuse(pool)).all()
