@@ -14,6 +14,7 @@ from avs.pipeline.grid import expand
 from avs.pipeline.recipe import TrainRecipe
 from avs.pipeline.submission import read_submission
 from avs.pipeline.submission_plan import SubmissionPlan
+from avs.pipeline.verb_options import Option, Verb
 
 TOP = """\
 edition: tv23
@@ -273,3 +274,28 @@ def test_the_configuration_of_rucmm_fuses_the_models_that_its_training_makes() -
     assert steps["learned"].needs == ("laffs", "tv19-21", "tv22")
     patterns = [one.split("=")[1] for word, one in pairwise(steps["learned"].argv) if word == "--family"]
     assert [sum(fnmatchcase(model, pattern) for model in models) for pattern in patterns] == [7] * 6
+
+
+def test_rerankings_follow_each_other() -> None:
+    options = {"topics": Option(repeatable=True, reads=True), "method": Option(), "store": Option(reads=True)}
+    reranker = Verb("rerank", options, lambda words: None)
+    Path("x.yaml").write_text(
+        TOP
+        + SEARCH
+        + "reranks:\n"
+        + "  last: {list: first, method: near-duplicates}\n"
+        + "  first: {list: a, method: clip, store: features/clip/shot}\n"
+        + "runs: [{priority: 1, list: last, desc: x}]\n"
+    )
+    made = read_submission(Path("x.yaml"), Path("out"), lambda verb: reranker if verb == "rerank" else describe(verb))
+    assert [(step.name, step.needs) for step in made.steps] == [
+        ("a", ()), ("first", ("a",)), ("last", ("first",)), ("F_M_C_D_TEAM.23_1", ("last",)),
+        ("check-run", ("F_M_C_D_TEAM.23_1",)),
+    ]  # fmt: skip
+    assert " ".join(made.steps[1].argv) == (
+        "rerank out/lists/a/clip-shot.trec --topics topics.txt --method clip --store features/clip/shot "
+        "-o out/lists/first.trec"
+    )
+    assert " ".join(made.steps[2].argv) == (
+        "rerank out/lists/first.trec --topics topics.txt --method near-duplicates -o out/lists/last.trec"
+    )
