@@ -42,7 +42,7 @@ def command(
         typer.Option(
             "-o",
             "--output",
-            help="Folder for lists/, fusers/ and runs/; default: submissions/ and the name of the YAML.",
+            help="Folder for lists/, fusions/, reranks/ and runs/; default: submissions/ and the name of the YAML.",
             show_default=False,
             rich_help_panel=OUTPUT,
         ),

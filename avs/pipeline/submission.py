@@ -28,7 +28,7 @@ def read_submission(config: Path, folder: Path, verb: Callable[[str], Verb]) -> 
     """The plan of a YAML file.
 
     Args:
-        folder: for everything that is made: lists/, fusers/, runs/.
+        folder: for everything that is made: lists/, fusions/, reranks/, runs/.
         verb: what a verb takes, by its name.
 
     Raises:
@@ -139,14 +139,7 @@ class _Planner:
         files, needs = self._files(fusion, place)
         if not files:
             return ()  # said already why
-        given = dict(fusion.model_extra or {})
-        model = given.get("model")
-        if self.sections.get(str(model)) == "fusions" and model != name:
-            self._plan(str(model))
-            needs.append(str(model))
-            given["model"] = self._fuser(str(model))
-        elif model is None and given.get("qrels") and not given.get("study"):
-            given["model"] = self._fuser(name)
+        given = self._with_model(name, dict(fusion.model_extra or {}), needs)
         words = self._words(place, "fuse", self._shared("fuse", given) | given, taken=("past",))
         for folder, before in (self._past(one, (*place, "past")) for one in fusion.past):
             words += ["--past", str(folder)]
@@ -158,7 +151,7 @@ class _Planner:
     def _plan_reranks(self, name: str) -> tuple[Path, ...]:
         rerank, place = self.recipe.reranks[name], ("reranks", name)
         file, needs = self._one(rerank.list_, (*place, "list"))
-        given = dict(rerank.model_extra or {})
+        given = self._with_model(name, dict(rerank.model_extra or {}), needs)
         words = self._words(place, "rerank", self._shared("rerank", given) | given)
         makes = self.folder / "lists" / f"{name}.trec"
         self._step(place, "rerank", [str(file), *words, "-o", str(makes)], needs=needs, makes=(makes,))
@@ -206,8 +199,15 @@ class _Planner:
             self.wrong(*place, what=what)
         return Path(reference), []
 
-    def _fuser(self, name: str) -> str:
-        return str(self.folder / "fusers" / name)
+    def _with_model(self, name: str, given: dict[str, Any], needs: list[str]) -> dict[str, Any]:
+        """Options with the folder of what is learned: the step's own, or that of the step which `model` names."""
+        section, model = self.sections[name], given.get("model")
+        learns = given.get("qrels") and not given.get("study")
+        if self.sections.get(str(model)) == section and model != name:
+            self._plan(str(model))
+            needs.append(str(model))
+            return given | {"model": str(self.folder / section / str(model))}
+        return given | {"model": str(self.folder / section / name)} if model is None and learns else given
 
     # Runs
 

@@ -321,7 +321,7 @@ def test_a_fuser_is_learned_on_past_topics_kept_in_the_folder_and_learned_again_
     Path("qrels").write_text("".join(judged))
     Path("x.yaml").write_text(LEARNED)
     assert main(["make-submission", "x.yaml"]) == 0
-    assert read_manifest(Path("submissions/x/fusers/learned"))["inputs"]["qrels 1"] == fingerprint_file(Path("qrels"))
+    assert read_manifest(Path("submissions/x/fusions/learned"))["inputs"]["qrels 1"] == fingerprint_file(Path("qrels"))
     again = Path("submissions/x/runs/F_M_C_D_TEAM.custom_2.xml")
     assert again.read_text().count("<item ") == 4 * 50
     before = made()
@@ -330,7 +330,7 @@ def test_a_fuser_is_learned_on_past_topics_kept_in_the_folder_and_learned_again_
     Path("qrels").write_text("".join(judged[SHOTS:]))
     capsys.readouterr()
     assert main(["make-submission", "x.yaml"]) == 0
-    assert "learned: submissions/x/fusers/learned was made before from other inputs" in capsys.readouterr().err
+    assert "learned: submissions/x/fusions/learned was made before from other inputs" in capsys.readouterr().err
     written = remade(before)
     assert "learned.trec" in written and "average.trec" not in written
     assert not any(name.startswith("mini-") for name in written)
