@@ -278,7 +278,7 @@ def test_the_configuration_of_the_mini_collection_runs_on_what_the_demo_leaves(
     assert main(["make-submission", config, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert [(run["priority"], run["list"]) for run in told["runs"]] == [
-        (1, "average"), (2, "encoders-then-laff"), (3, "models/laff"),
+        (1, "average"), (2, "encoders-then-laff"), (3, "models/laff"), (4, "spread"),
     ]  # fmt: skip
     before = made()
     assert main(["make-submission", config]) == 0
