@@ -25,6 +25,7 @@ VERBS = {
     "train-dual-encoding": "Train dual encoding, three levels of frame features, on captioned videos.",
     "search": "Rank the shots of a collection for every topic, zero-shot or with trained models.",
     "fuse": "Fuse ranked lists: classic combinations, learned weights, learning to rank.",
+    "rerank": "Rerank the best of a list: by frames, other topics, neighbours; near duplicates.",
     "make-run": "Write ranked lists as the XML run file NIST takes.",
     "check-run": "Check a run file as NIST will, and more strictly.",
     "make-submission": "Make a whole submission from one YAML: search, fuse, rerank, make-run and check-run.",

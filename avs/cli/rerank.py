@@ -1,0 +1,149 @@
+"""Rerank the best of a list by what its shots look like; what lies below stays below.
+
+clip: the best frame of a shot against the query. dual-softmax: what fits the topics of other years as well is worth
+less. k-reciprocal: what resembles the other candidates is worth more. near-duplicates: repeats are brought together, or
+moved back. One method a call; rerank the result again to chain them. --qrels fits alpha on judged topics.
+"""
+
+from __future__ import annotations
+
+import json as json_
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from avs.cli.options import RUNTIME, Debug, Force, Json, Quiet
+
+EXAMPLES = """
+avs rerank lists/fused.trec --topics tv23.xml --method clip --store features/clip/frame -o lists/reranked.trec
+avs rerank lists/a.trec --topics tv23.xml --method dual-softmax --other-topics tv22.txt --store features/clip/shot -o b.trec
+avs rerank lists/a.trec --topics tv23.xml --method k-reciprocal --store features/clip/shot --alpha 0.7 -o b.trec
+avs rerank lists/a.trec --topics tv23.xml --method near-duplicates --policy demote --store features/clip/shot -o b.trec
+avs rerank lists/tv21.trec --topics tv21.txt --method clip --store features/clip/frame --qrels qrels.tv21 --model reranker
+avs rerank lists/tv23.trec --topics tv23.txt --store features/clip/frame --model reranker -o lists/reranked.trec
+"""  # noqa: E501  # a command to copy stands on one line
+
+T = TypeVar("T")
+INPUTS, HOW, LEARN, OUTPUT = "Inputs", "Method", "Learning", "Output"
+
+
+def command(
+    ranked: Annotated[Path, typer.Argument(metavar="LIST", help="Ranked list, X.trec.")],
+    topics: Annotated[
+        list[Path], typer.Option("--topics", help="Topics of the list; repeatable.", rich_help_panel=INPUTS)
+    ],
+    store: Annotated[Path, typer.Option("--store", help="Feature store (or BigFile).", rich_help_panel=INPUTS)],
+    method: Annotated[
+        str | None,
+        typer.Option("--method", help="clip, dual-softmax, k-reciprocal, near-duplicates.", rich_help_panel=HOW),
+    ] = None,
+    other_topics: Annotated[
+        list[Path] | None,
+        typer.Option("--other-topics", help="dual-softmax: of other years; repeatable.", rich_help_panel=INPUTS),
+    ] = None,
+    narratives: Annotated[
+        Path | None, typer.Option("--narratives", help="A narrative for every topic.", rich_help_panel=INPUTS)
+    ] = None,
+    query_mode: Annotated[
+        str | None, typer.Option("--query-mode", help="query (default), narrative or both.", rich_help_panel=INPUTS)
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option("--weights", help="Where the store's encoder lies now.", rich_help_panel=INPUTS)
+    ] = None,
+    depth: Annotated[
+        int | None, typer.Option("--depth", help="Candidates reranked; default 1000.", rich_help_panel=HOW)
+    ] = None,
+    alpha: Annotated[
+        float | None,
+        typer.Option("--alpha", help="Weight of the list: 1 leaves it as it is.", rich_help_panel=HOW),
+    ] = None,
+    temperature: Annotated[
+        float | None, typer.Option("--temperature", help="dual-softmax: of both softmaxes.", rich_help_panel=HOW)
+    ] = None,
+    k1: Annotated[int | None, typer.Option("--k1", help="k-reciprocal: neighbours.", rich_help_panel=HOW)] = None,
+    k2: Annotated[
+        int | None, typer.Option("--k2", help="k-reciprocal: neighbours averaged over.", rich_help_panel=HOW)
+    ] = None,
+    policy: Annotated[
+        str | None, typer.Option("--policy", help="near-duplicates: group or demote.", rich_help_panel=HOW)
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option("--threshold", help="near-duplicates: least cosine.", rich_help_panel=HOW)
+    ] = None,
+    qrels: Annotated[
+        list[Path] | None,
+        typer.Option("--qrels", help="Judgments to fit alpha on; repeatable.", rich_help_panel=LEARN),
+    ] = None,
+    fit_on: Annotated[
+        str | None, typer.Option("--fit-on", help="Editions to learn from: tv19,tv20.", rich_help_panel=LEARN)
+    ] = None,
+    study: Annotated[
+        bool,
+        typer.Option(
+            "--study", help="The topics are judged: -o holds what was found out of fold.", rich_help_panel=LEARN
+        ),
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The reranked list, X.trec.", rich_help_panel=OUTPUT)
+    ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            "--model", help="Folder of the reranker: written with --qrels, else read.", rich_help_panel=OUTPUT
+        ),
+    ] = None,
+    k: Annotated[
+        int, typer.Option("--k", min=1, help="Shots a topic; NIST takes 1000.", rich_help_panel=OUTPUT)
+    ] = 1000,
+    device: Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:N.", rich_help_panel=RUNTIME)] = "cpu",
+    quiet: Quiet = False,
+    json: Json = False,
+    force: Force = False,
+    debug: Debug = False,
+) -> None:
+    from avs.core.errors import ConfigError
+    from avs.core.progress import Reporter
+    from avs.pipeline.reranking import DEPTH, RerankOptions, rerank_list
+    from avs.pipeline.reranking_learning import fit_reranker, with_fitted
+
+    said = {"alpha": alpha, "temperature": temperature, "k1": k1, "k2": k2, "policy": policy, "threshold": threshold}
+    given = {name: value for name, value in said.items() if value is not None}
+    if model and not qrels:
+        method, given, depth = with_fitted(model, method, given, depth, topics=topics, study=study)
+    options = RerankOptions(
+        ranked,
+        topics,
+        store,
+        _required(method, "--method", "clip, dual-softmax, k-reciprocal or near-duplicates"),
+        given,
+        DEPTH if depth is None else depth,
+        other_topics or (),
+        narratives,
+        query_mode,
+        weights,
+        device,
+        k,
+    ).checked()
+    reporter = Reporter(quiet=quiet)
+    if qrels:
+        editions = fit_on.replace(",", " ").split() if fit_on else None
+        made = fit_reranker(
+            options, qrels, fit_on=editions, model=model, output=output, study=study, force=force, reporter=reporter
+        )
+    else:
+        if fit_on:
+            raise ConfigError("--fit-on: for learning", next_step="give judgments to learn from: --qrels")
+        written = _required(output, "-o", "lists/reranked.trec")
+        more = {"model": model} if model else {}
+        made = rerank_list(options, written, force=force, reporter=reporter, **more)
+    if json:
+        print(json_.dumps(made, indent=2))
+
+
+def _required(value: T | None, option: str, wanted: str) -> T:
+    from avs.core.errors import ConfigError
+
+    if value is None:
+        raise ConfigError(f"{option} is missing", wanted=wanted)
+    return value

@@ -1,0 +1,152 @@
+"""Rerankers fitted on past topics, kept as a small folder: reranker.json and its manifest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from avs.core.artifacts import (
+    Manifest,
+    atomic_write,
+    is_up_to_date,
+    read_manifest,
+    require_path,
+    write_manifest,
+)
+from avs.core.errors import ConfigError, FormatError
+from avs.core.progress import Reporter
+from avs.core.ranking import Run
+from avs.core.topic import TopicSet
+from avs.metrics.significance import randomization_test
+from avs.pipeline.objective import xinfap_objective
+from avs.pipeline.past_topics import edition_of, past_qrels, refuse_leak
+from avs.pipeline.reranking import RerankOptions, evidence, read_inputs, write_lists
+from avs.rerank.blend import reranked
+from avs.rerank.fitting import Fit, fit_alpha
+from avs.trecvid.topics import read_topics
+
+RERANKER_TYPE = "reranker"
+
+
+def fit_reranker(
+    options: RerankOptions,
+    qrels: Sequence[Path],
+    *,
+    fit_on: Sequence[str] | None,
+    model: Path | None,
+    output: Path | None,
+    study: bool,
+    force: bool,
+    reporter: Reporter,
+) -> dict[str, Any]:
+    """Fit alpha on the judged topics of the list, say what it is worth, and keep it in `model`; returns a summary.
+
+    Args:
+        output: with `study`, of the list of judged topics, each reranked with the alpha of the others.
+
+    Raises:
+        ConfigError: a method without alpha; nothing to write; an output that is no study; an unknown edition.
+        DataError: no judged topic in the list, or topics of one fold only.
+    """
+    start = perf_counter()
+    _require_sense(options, model, output, study)
+    judgments = past_qrels(qrels, fit_on=fit_on, submitted=(), study=study)
+    run, topics = read_inputs(options)
+    judged = [topic for topic in run.lists if topic in judgments.topics]
+    if not judged:
+        raise ConfigError("no topic of the list is judged", where=options.ranked, got=", ".join(map(str, qrels)))
+    more = {f"qrels {i}": file for i, file in enumerate(qrels, start=1)}
+    manifest = options.manifest(RERANKER_TYPE, {"topics": judged, "study": study}, **more)
+    if all(made is None or is_up_to_date(made, _kind(manifest, made, model), force=force) for made in (model, output)):
+        done = model or output
+        if (output is None or output.exists()) and (model is None or (model / "manifest.json").is_file()):
+            reporter.say(f"up to date: {done}")
+            return {"path": str(done), "up_to_date": True}
+    past = Run({topic: run.lists[topic] for topic in judged}, run.tag)
+    found = evidence(options, past, TopicSet(topics.get(topic) for topic in judged))
+    lists = list(past.lists.values())
+    fit = fit_alpha(lists, found, xinfap_objective(judgments), folds=_folds(judged))
+    summary = _report(fit, options, reporter)
+    if model is not None:
+        _write_reranker(model, fit, options, manifest)
+        reporter.say(f"wrote {model}; next: avs rerank LIST --topics TOPICS --store STORE --model {model} -o OUT.trec")
+        summary["model"] = str(model)
+    if output is not None:
+        made = [reranked(*one, limit=options.k) for one in zip(lists, found, fit.alphas.tolist(), strict=True)]
+        summary |= write_lists(made, output, _kind(manifest, output, model), since=start, reporter=reporter)
+    return summary
+
+
+def with_fitted(
+    model: Path, method: str | None, given: Mapping[str, Any], depth: int | None, *, topics: Sequence[Path], study: bool
+) -> tuple[str, dict[str, Any], int]:
+    """Method, parameters and depth of a fitted reranker.
+
+    Raises:
+        FormatError: the folder holds none.
+        ConfigError: options that were decided when it was fitted; topics that it was fitted on, unless `study`.
+    """
+    manifest = read_manifest(require_path(model, what="reranker"))
+    if manifest["type"] != RERANKER_TYPE:
+        raise FormatError("not a reranker", where=model, got=manifest["type"])
+    fitted = json.loads((model / "reranker.json").read_text(encoding="utf-8"))
+    decided = [f"--{name}" for name in given] + (["--depth"] if depth is not None else [])
+    decided += [f"--method {method}"] if method not in (None, fitted["method"]) else []
+    if decided:
+        raise ConfigError(
+            f"{', '.join(decided)}: decided when the reranker was fitted",
+            where=model,
+            got=f"a reranker of method {fitted['method']}",
+            next_step="leave it out, or fit another one: --qrels",
+        )
+    if not study:
+        refuse_leak(set(manifest["config"]["topics"]), read_topics(list(topics)).ids)
+    return fitted["method"], fitted["parameters"], fitted["depth"]
+
+
+def _require_sense(options: RerankOptions, model: Path | None, output: Path | None, study: bool) -> None:
+    if "alpha" not in options.parameters:
+        raise ConfigError(f"--method {options.method} has nothing to fit", next_step="leave out --qrels")
+    if model is None and output is None:
+        raise ConfigError("nothing to write", next_step="say where the reranker goes: --model reranker/")
+    if output is not None and not study:
+        raise ConfigError(
+            "-o with --qrels is for a study of judged topics",
+            next_step="add --study; or fit with --model, and apply it to new topics in a second call",
+        )
+
+
+def _folds(topics: Sequence[str]) -> list[str]:
+    """The edition of each topic, or the topic itself where all are of one edition."""
+    editions = [edition_of(topic) for topic in topics]
+    return editions if len(set(editions)) > 1 else list(topics)
+
+
+def _report(fit: Fit, options: RerankOptions, reporter: Reporter) -> dict[str, Any]:
+    test = randomization_test(np.array([fit.out_of_fold, fit.baseline]))
+    means = {name: float(getattr(fit, name).mean()) for name in ("baseline", "in_sample", "out_of_fold")}
+    reporter.say(f"{options.method}, {len(fit.topics)} topics, mean xinfAP: list as it is {means['baseline']:.4f}")
+    reporter.say(f"  alpha {fit.alpha:g} in sample {means['in_sample']:.4f}, out of fold {means['out_of_fold']:.4f}")
+    p = float(test.p_values[0, 1])
+    reporter.say(f"  out of fold against the list as it is: {float(test.differences[0, 1]):+.4f}, p = {p:.4f}")
+    if means["out_of_fold"] <= means["baseline"]:
+        reporter.say("  this does not beat no reranking: use the list as it is")
+    return {"method": options.method, "alpha": fit.alpha, "topics": len(fit.topics), **means, "p": p}
+
+
+def _write_reranker(model: Path, fit: Fit, options: RerankOptions, manifest: Manifest) -> None:
+    parameters = {**options.parameters, "alpha": fit.alpha}
+    with atomic_write(model / "reranker.json") as file:
+        json.dump({"method": options.method, "parameters": parameters, "depth": options.depth}, file, indent=2)
+    write_manifest(model, manifest)
+
+
+def _kind(manifest: Manifest, made: Path, model: Path | None) -> Manifest:
+    """The manifest of the reranker, or of the list made in a study."""
+    return manifest if made == model else replace(manifest, type="ranked-lists")

@@ -1,0 +1,61 @@
+"""What all reranking ends in: the scores of the best candidates blended with evidence, and the list they make.
+
+score' = alpha * S + (1 - alpha) * E over the `depth` best, where S, the list's scores, and E, the evidence, are both
+brought to 0..1 by min-max over these candidates: they live on different scales. What lies below stays below, in order.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from avs.core.errors import ConfigError, DataError
+from avs.core.ranking import RankedList
+
+
+def minmax(values: np.ndarray) -> np.ndarray:
+    """(N,) values brought to 0..1; all 0 where they are all equal."""
+    values = np.asarray(values, dtype=np.float64)
+    low, high = values.min(), values.max()
+    return np.zeros_like(values) if high == low else (values - low) / (high - low)
+
+
+def blend(scores: np.ndarray, evidence: np.ndarray, alpha: np.ndarray | float) -> np.ndarray:
+    """(..., N): alpha * S + (1 - alpha) * E, both normalised.
+
+    Args:
+        scores, evidence: (N,) of the candidates.
+        alpha: (...) weights of the scores, in [0, 1].
+
+    Raises:
+        ConfigError: alpha is not in [0, 1].
+        DataError: evidence of the wrong shape, or not finite.
+    """
+    weights = np.asarray(alpha, dtype=np.float64)
+    if not ((weights >= 0) & (weights <= 1)).all():
+        raise ConfigError("--alpha must be in 0..1", got=alpha)
+    if evidence.shape != scores.shape:
+        raise DataError("evidence of the wrong shape", got=evidence.shape, wanted=scores.shape)
+    if not np.isfinite(evidence).all():
+        bad = int((~np.isfinite(evidence)).sum())
+        raise DataError("evidence that is not a number", got=f"{bad} of {len(evidence)}")
+    blended: np.ndarray = weights[..., None] * minmax(scores) + (1 - weights[..., None]) * minmax(evidence)
+    return blended
+
+
+def top(ranked: RankedList, depth: int) -> tuple[tuple[str, ...], np.ndarray]:
+    """The `depth` best candidates and their (N,) scores."""
+    return ranked.shots[:depth], ranked.scores[:depth]
+
+
+def with_top(ranked: RankedList, scores: np.ndarray, *, limit: int | None = None) -> RankedList:
+    """The list with new (N,) scores, in [0, 1], of its N best; what lies below follows in its order, from -1 down."""
+    n = len(scores)
+    below = ranked.scores[n:] - ranked.scores[n] - 1 if n < len(ranked) else ranked.scores[n:]
+    whole = np.concatenate([scores, below])
+    return RankedList.from_scores(ranked.topic, ranked.shots, whole, limit=limit or len(ranked))
+
+
+def reranked(ranked: RankedList, evidence: np.ndarray, alpha: float, *, limit: int | None = None) -> RankedList:
+    """The list with its best reordered by the blend of their scores and (N,) evidence for them."""
+    _, scores = top(ranked, len(evidence))
+    return with_top(ranked, blend(scores, evidence, alpha), limit=limit)

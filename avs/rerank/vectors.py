@@ -1,0 +1,76 @@
+"""The vectors of a list's candidates: their rows alone are read, never a whole store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from avs.core.errors import DataError
+from avs.core.spec import EmbedderSpec
+
+
+class Vectors(Protocol):
+    """A store of vectors, at shot or frame level, such as a FeatureStore.
+
+    Attributes:
+        vectors: (rows, D).
+        offsets: (N+1,) int64 at frame level, where the rows of shot i are offsets[i]:offsets[i+1]; None at shot level.
+    """
+
+    folder: Path
+    spec: EmbedderSpec
+    vectors: np.ndarray
+    offsets: np.ndarray | None
+
+    def index(self, ids: Sequence[str]) -> np.ndarray: ...
+
+
+def candidate_cosines(store: Vectors, shots: Sequence[str], queries: np.ndarray) -> np.ndarray:
+    """(Q, N) float32: the cosine of each query with each of `shots`, the largest over its frames.
+
+    Args:
+        queries: (Q, D).
+
+    Raises:
+        UnknownIdError: a shot has no vector in the store.
+        DataError: a vector is zero or not finite.
+    """
+    rows, starts = _rows(store, shots)
+    cosines = _unit(queries, "the queries") @ rows.T
+    found: np.ndarray = np.maximum.reduceat(cosines, starts, axis=1)
+    return found
+
+
+def shot_vectors(store: Vectors, shots: Sequence[str]) -> np.ndarray:
+    """(N, D) float32 vectors of length 1: of a shot its row, or the mean of its frames' directions.
+
+    Raises:
+        UnknownIdError: a shot has no vector in the store.
+        DataError: a vector is zero or not finite.
+    """
+    rows, starts = _rows(store, shots)
+    return _unit(np.add.reduceat(rows, starts, axis=0), str(store.folder))
+
+
+def _rows(store: Vectors, shots: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """(R, D) float32 rows of length 1 of the shots, one shot behind the other, and (N,) where each begins."""
+    positions = store.index(shots)
+    if store.offsets is None:
+        return _unit(store.vectors[positions], str(store.folder)), np.arange(len(positions))
+    first, counts = store.offsets[positions], store.offsets[positions + 1] - store.offsets[positions]
+    starts = np.cumsum(counts) - counts
+    wanted = np.repeat(first - starts, counts) + np.arange(counts.sum())
+    return _unit(store.vectors[wanted], str(store.folder)), starts
+
+
+def _unit(vectors: np.ndarray, where: str) -> np.ndarray:
+    rows = np.asarray(vectors, dtype=np.float32)
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    bad = np.flatnonzero(~np.isfinite(lengths[:, 0]) | (lengths[:, 0] == 0))
+    if len(bad):
+        raise DataError("vectors that are zero or not finite", where=where, got=f"{len(bad)} of {len(rows)}")
+    unit: np.ndarray = rows / lengths
+    return unit
