@@ -1,0 +1,150 @@
+"""`avs rerank` as a user runs it, on a small store of a tiny checkpoint."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_checkpoints import make_clip
+from tiny_stores import make_store, shot_ids
+
+from avs.cli.main import main
+from avs.core.ranking import RankedList, Run
+from avs.core.store import FeatureStore
+from avs.features.embedder import load_embedder, read_spec
+from avs.trecvid.trec import read_trec, write_trec
+
+TOPICS = {"661": "a red circle", "662": "two people dance", "663": "a red car", "664": "a dog"}
+SHOTS = shot_ids(30)
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A frame-level store, topics of tv21 and of tv23, a list over each, qrels of the first."""
+    root = tmp_path_factory.mktemp("rerank")
+    spec = read_spec("clip", weights=make_clip(root / "weights"))
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(60, spec.dim))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    make_store(root / "store", vectors, lengths=np.full(30, 2), spec=spec)
+    for name, topics in (("tv21", TOPICS), ("tv23", {"731": "a red circle", "732": "a cat"})):
+        (root / f"{name}.txt").write_text("".join(f"{t}  {text}\n" for t, text in topics.items()), encoding="utf-8")
+        lists = {t: RankedList.from_scores(t, SHOTS, rng.normal(size=30)) for t in topics}
+        write_trec(Run(lists, name), root / f"{name}.trec")
+    rows = [f"1{t} 0 {shot} 1 {int(rng.random() < 0.3)}\n" for t in TOPICS for shot in SHOTS]
+    (root / "qrels").write_text("".join(rows), encoding="utf-8")
+    return root
+
+
+def words(work: Path, *more: str, name: str = "tv21") -> list[str]:
+    return [str(work / f"{name}.trec"), "--topics", str(work / f"{name}.txt"), "--store", str(work / "store"), *more]
+
+
+def failure(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    capsys.readouterr()
+    assert main(["rerank", *words]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and "Traceback" not in err
+    return err
+
+
+def test_clip_reranks_the_best_and_leaves_the_rest(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = tmp_path / "x.trec"
+    call = ["rerank", *words(work, "--method", "clip", "--depth", "10", "--alpha", "0.25", "-o", str(made), "--json")]
+    assert main(call) == 0
+    assert json.loads(capsys.readouterr().out)["results"] == 120
+    before, after, store = read_trec(work / "tv21.trec"), read_trec(made), FeatureStore(work / "store")
+    embedder = load_embedder("clip", weights=work / "weights")
+    for topic, text in TOPICS.items():
+        old, new = before.lists[topic], after.lists[topic]
+        assert new.shots[10:] == old.shots[10:] and set(new.shots) == set(old.shots)
+        query = embedder.encode_texts([text])[0]
+        best = np.array([(store.frames(shot).astype(np.float32) @ query).max() for shot in old.shots[:10]])
+        s, e = ((v - v.min()) / (v.max() - v.min()) for v in (old.scores[:10], best))
+        wanted = RankedList.from_scores(topic, old.shots[:10], 0.25 * s + 0.75 * e)
+        assert new.shots[:10] == wanted.shots
+        np.testing.assert_allclose(new.scores[:10], wanted.scores, atol=1e-3)
+    assert main(call) == 0
+    assert "up to date" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("method", ["dual-softmax", "k-reciprocal", "near-duplicates"])
+def test_every_method_orders_the_same_shots(method: str, work: Path, tmp_path: Path) -> None:
+    more = ["--other-topics", str(work / "tv23.txt")] if method == "dual-softmax" else []
+    more += ["--threshold", "0.45", "--policy", "demote"] if method == "near-duplicates" else []
+    assert main(["rerank", *words(work, "--method", method, *more, "-o", str(tmp_path / "x.trec"))]) == 0
+    before, after = read_trec(work / "tv21.trec"), read_trec(tmp_path / "x.trec")
+    assert {t: set(one.shots) for t, one in after.lists.items()} == {t: set(o.shots) for t, o in before.lists.items()}
+    assert any(after.lists[t].shots != before.lists[t].shots for t in TOPICS)
+
+
+def test_fitted_on_past_topics_and_applied_to_new_ones(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, made = str(tmp_path / "reranker"), str(tmp_path / "x.trec")
+    fit = words(work, "--method", "clip", "--qrels", str(work / "qrels"), "--model", model)
+    assert main(["rerank", *fit, "--json"]) == 0
+    out, err = capsys.readouterr()
+    found = json.loads(out)
+    assert found["in_sample"] >= found["baseline"] and "out of fold against the list as it is" in err
+    assert ("does not beat no reranking" in err) == (found["out_of_fold"] <= found["baseline"])
+    assert main(["rerank", *fit]) == 0
+    assert "up to date" in capsys.readouterr().err
+    assert main(["rerank", *words(work, "--model", model, "-o", made, name="tv23")]) == 0
+    plain = tmp_path / "plain.trec"
+    alpha = str(found["alpha"])
+    assert main(["rerank", *words(work, "--method", "clip", "--alpha", alpha, "-o", str(plain), name="tv23")]) == 0
+    same, other = read_trec(Path(made)), read_trec(plain)
+    assert all(same.lists[t].shots == other.lists[t].shots for t in ("731", "732"))
+    assert "leakage: judgments of the topics being submitted" in failure(
+        words(work, "--model", model, "-o", str(tmp_path / "y.trec")), capsys
+    )
+    assert main(["rerank", *words(work, "--model", model, "--study", "-o", str(tmp_path / "y.trec"))]) == 0
+    err = failure(words(work, "--model", model, "--alpha", "0.5", "-o", made, name="tv23"), capsys)
+    assert "--alpha: decided when the reranker was fitted" in err
+
+
+def test_what_does_not_fit_is_named(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    to = ["-o", str(tmp_path / "x.trec")]
+    assert failure(words(work, "--method", "clipp", *to), capsys) == (
+        'avs rerank: unknown method "clipp"; did you mean "clip"?\n'
+        "  wanted: clip, dual-softmax, k-reciprocal, near-duplicates\n"
+    )
+    assert failure(words(work, "--method", "clip", "--k1", "3", "--policy", "group", *to), capsys) == (
+        "avs rerank: --k1, --policy: not for --method clip\n  next:   leave it out\n"
+    )
+    assert failure(words(work, "--method", "clip", "--depth", "0", *to), capsys) == (
+        "avs rerank: --depth must be at least 1\n  got:    0\n"
+    )
+    assert failure(words(work, "--method", "dual-softmax", *to), capsys) == (
+        "avs rerank: --method dual-softmax needs the topics of other years\n  next:   --other-topics FILE\n"
+    )
+    assert "--alpha must be in 0..1" in failure(words(work, "--method", "clip", "--alpha", "2", *to), capsys)
+    assert "-o is missing" in failure(words(work, "--method", "clip"), capsys)
+    assert "--method is missing" in failure(words(work, *to), capsys)
+    assert "near-duplicates has nothing to fit" in failure(
+        words(work, "--method", "near-duplicates", "--qrels", str(work / "qrels"), "--model", str(tmp_path)), capsys
+    )
+    assert not (tmp_path / "x.trec").exists()
+
+
+def test_lists_topics_and_store_must_fit_together(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    foreign = tmp_path / "foreign.trec"
+    lists = {t: RankedList(t, (SHOTS[0], "shot99999_1", "shot99999_2"), np.array([3.0, 2, 1])) for t in TOPICS}
+    write_trec(Run(lists, "foreign"), foreign)
+    given = [*words(work, "--method", "clip", "-o", str(tmp_path / "x.trec"))[1:]]
+    err = failure([str(foreign), *given], capsys)
+    assert "2 of 3 candidates have no vector in" in err
+    assert "shot99999_1: not in the store" in err and "shot99999_2: not in the store" in err
+    one = {t: lists[t] for t in ("661", "662", "663")} | {"700": RankedList("700", (SHOTS[0],), np.array([1.0]))}
+    write_trec(Run(one, "one"), foreign)
+    err = failure([str(foreign), *given], capsys)
+    assert "topic 700: has a list, but stands in no topic file" in err and "topic 664: has no list" in err
+    foreign.write_text("661 0 shot00001_1 1 nan x\n", encoding="utf-8")
+    assert 'the score "nan" is not a finite number' in failure([str(foreign), *given], capsys)

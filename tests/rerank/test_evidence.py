@@ -1,0 +1,88 @@
+"""Best frames, dual softmax, near duplicates, the blend, and the alpha that is fitted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_stores import make_store, shot_ids
+
+from avs.core.errors import ConfigError, DataError
+from avs.core.ranking import RankedList
+from avs.rerank.blend import blend, reranked, with_top
+from avs.rerank.clip_rerank import clip_evidence
+from avs.rerank.dual_softmax import dual_softmax_evidence
+from avs.rerank.fitting import fit_alpha
+from avs.rerank.near_duplicates import near_duplicate_groups, near_duplicate_scores
+from avs.rerank.vectors import shot_vectors
+
+
+def test_a_shot_counts_by_its_best_frame(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    lengths = np.array([3, 1, 4, 2])
+    rows = rng.normal(size=(10, 8)).astype(np.float32)
+    store = make_store(tmp_path / "store", rows, lengths=lengths, dtype="float32")
+    query, shots = rng.normal(size=8), [shot_ids(4)[i] for i in (2, 0, 3)]
+    frames = [store.frames(shot).astype(float) for shot in shots]
+    cosines = [f @ query / np.linalg.norm(f, axis=1) / np.linalg.norm(query) for f in frames]
+    np.testing.assert_allclose(clip_evidence(query, shots, store), [c.max() for c in cosines], atol=1e-6)
+    means = [(f / np.linalg.norm(f, axis=1, keepdims=True)).mean(axis=0) for f in frames]
+    np.testing.assert_allclose(shot_vectors(store, shots), [m / np.linalg.norm(m) for m in means], atol=1e-6)
+
+
+def test_the_blend_normalises_both_sides_and_what_lies_below_stays_below() -> None:
+    ranked = RankedList("1", ("a", "b", "c", "d", "e"), np.array([9.0, 8, 5, 4, 3]))
+    evidence = np.array([0.1, 0.2, 0.3])
+    np.testing.assert_allclose(blend(ranked.scores[:3], evidence, 0.4), [0.4, 0.6, 0.6])
+    new = reranked(ranked, evidence, 0.3)
+    assert new.shots == ("c", "b", "a", "d", "e")
+    assert reranked(ranked, evidence, 1.0).shots == ranked.shots
+    np.testing.assert_allclose(new.scores[3:], [-1, -2])
+
+
+def test_evidence_must_be_numbers_and_alpha_a_share() -> None:
+    scores = np.array([2.0, 1.0])
+    with pytest.raises(DataError, match="evidence that is not a number"):
+        blend(scores, np.array([np.nan, 1]), 0.5)
+    with pytest.raises(ConfigError, match=r"--alpha must be in 0\.\.1"):
+        blend(scores, scores, 1.2)
+
+
+def test_dual_softmax_is_the_product_of_both() -> None:
+    cosines = np.random.default_rng(3).uniform(-1, 1, size=(4, 6))
+    shares = np.exp(cosines / 0.1)
+    product = (shares / shares.sum(axis=1, keepdims=True) * shares / shares.sum(axis=0))[0]
+    np.testing.assert_allclose(np.exp(dual_softmax_evidence(cosines, temperature=0.1)), product)
+    hub = np.array([[0.5, 0.5], [0.9, 0.1]])  # the first shot fits the other query better
+    assert dual_softmax_evidence(hub)[0] < dual_softmax_evidence(hub)[1]
+    with pytest.raises(DataError, match="dual softmax needs other queries"):
+        dual_softmax_evidence(hub[:1])
+
+
+def test_near_duplicates_stand_together_or_behind() -> None:
+    angles = np.array([0, 90, 5, 200, 10, 94])  # 0 and 10 degrees are linked by 5
+    vectors = np.stack([np.cos(np.radians(angles)), np.sin(np.radians(angles))], axis=1)
+    groups = near_duplicate_groups(vectors, threshold=np.cos(np.radians(6)))
+    assert len(set(groups[[0, 2, 4]])) == 1 and groups[1] == groups[5] and len(set(groups)) == 3
+    ranked = RankedList("1", tuple("abcdefg"), np.arange(7.0)[::-1])
+    assert with_top(ranked, near_duplicate_scores(groups, "group")).shots == tuple("acebfdg")
+    assert with_top(ranked, near_duplicate_scores(groups, "demote")).shots == tuple("abdcefg")
+    with pytest.raises(ConfigError, match='unknown policy "demot"; did you mean "demote"?'):
+        near_duplicate_scores(groups, "demot")
+
+
+def test_alpha_is_chosen_without_the_fold_it_is_valued_on() -> None:
+    relevant = {"1": {"d"}, "2": {"d"}, "3": {"a"}}
+    lists = [RankedList(topic, tuple("abcd"), np.array([4.0, 3, 2, 1])) for topic in relevant]
+    evidence = [np.array([0.0, 1, 2, 3])] * 3  # turns the list round
+
+    def objective(topic, shots):
+        places = np.array([shot in relevant[topic] for shot in shots])
+        return lambda orders: places[orders].argmax(axis=-1) * -1.0
+
+    fit = fit_alpha(lists, evidence, objective, folds=["x", "x", "y"])  # at .5 all tie, and "d" is the largest id
+    assert fit.alpha == 0.5 and fit.baseline.tolist() == [-3, -3, 0] and fit.in_sample.tolist() == [0, 0, -3]
+    assert fit.alphas.tolist() == [1, 1, 0.5] and fit.out_of_fold.tolist() == [-3, -3, -3]
+    with pytest.raises(DataError, match="fitting needs topics of two folds"):
+        fit_alpha(lists, evidence, objective, folds=["x"] * 3)
