@@ -51,7 +51,7 @@ def command(
         Path, typer.Option("-o", "--output", help="Folder for everything it writes.", rich_help_panel=OUTPUT)
     ] = Path("avs-demo"),
     shots: Annotated[
-        int, typer.Option("--shots", min=50, help="Size of the made collection, in shots.", rich_help_panel=INPUTS)
+        int, typer.Option("--shots", min=120, help="Size of the made collection, in shots.", rich_help_panel=INPUTS)
     ] = 600,
     seed: Annotated[int, typer.Option("--seed", help="Of the made collection.", rich_help_panel=INPUTS)] = 0,
     videos: Annotated[

@@ -94,7 +94,8 @@ class FusionOptions:
         """Name of an input -> where it lies."""
         found = {f"list {list_name(file)}": file for file in self.lists}
         for i, folder in enumerate(self.past, start=1):
-            found |= {f"past list {i} {list_name(file)}": folder / file.name for file in self.lists}
+            there = [file for file in self.lists if (folder / file.name).is_file()]
+            found |= {f"past list {i} {list_name(file)}": folder / file.name for file in there}
         if self.missing == RECOMPUTED:
             found |= {f"store {i}": folder for i, folder in enumerate(self.stores, start=1)}
             found |= {f"checkpoint {i}": folder for i, folder in enumerate(self.checkpoints, start=1)}

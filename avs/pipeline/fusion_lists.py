@@ -24,11 +24,11 @@ def read_lists(files: Sequence[Path], past: Sequence[Path], *, known: Iterable[s
 
     Args:
         files: lists, named as `list_name` says.
-        past: folders that hold lists of the same names, over other topics.
+        past: folders that hold lists of the same names over other topics; of each list one of them at least.
         known: topic ids, which let files carry the leading "1" of the qrels.
 
     Raises:
-        ConfigError: two lists of one name; a past folder lacks one.
+        ConfigError: two lists of one name; no past folder has one.
         DataError: a topic both in a list and in its past.
     """
     by_name: dict[str, Path] = {}
@@ -39,12 +39,11 @@ def read_lists(files: Sequence[Path], past: Sequence[Path], *, known: Iterable[s
         by_name[name] = file
     runs = {name: read_run(file, topics=known) for name, file in by_name.items()}
     problems = Problems("past lists")
-    for folder in past:
-        for name, file in by_name.items():
-            other = folder / file.name
-            if not other.is_file():
-                problems.add(other, f"no such list; {name} needs its past under the same name")
-                continue
+    for name, file in by_name.items():
+        others = [folder / file.name for folder in past if (folder / file.name).is_file()]
+        if past and not others:
+            problems.add(name, f"no {file.name} in {', '.join(map(str, past))}; it needs its past under the same name")
+        for other in others:
             before = read_run(other, topics=known)
             twice = [topic for topic in before.topics if topic in runs[name].lists]
             if twice:

@@ -147,6 +147,20 @@ def test_a_study_without_a_report_prints_what_it_is_worth(
     assert "6 topics, each fused by a fuser that did not see it (p = " in err
 
 
+def test_a_list_needs_its_past_in_one_folder(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "more").mkdir()
+    (tmp_path / "some").mkdir()
+    for name, folder in (("good", "more"), ("fair", "more"), ("poor", "some")):
+        (tmp_path / folder / f"{name}.trec").write_bytes((work / f"past/{name}.trec").read_bytes())
+    folders = [word for folder in ("more", "some") for word in ("--past", str(tmp_path / folder))]
+    learn = ["--ltr", *qrels(work), "--model", str(tmp_path / "m"), "--quiet"]
+    assert main(["fuse", *lists(work, "new"), *folders, *learn]) == 0
+    assert failure([*lists(work, "new"), *folders[:2], *learn, "--force"], capsys) == (
+        "avs fuse: past lists: 1 problem\n"
+        f"  poor: no poor.trec in {tmp_path / 'more'}; it needs its past under the same name\n"
+    )
+
+
 def test_leaks_are_refused(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = tmp_path / "fuser"
     leak = (
