@@ -227,9 +227,9 @@ def main() -> None:
         "ltr": lambda: boosting(args.repeats),
         "learn_to_rank": lambda: learning(pools, qrels),
     }
-    result = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for name in args.parts or parts:
-        result[name] = parts[name]() | {"machine": machine()}
+        measured = {name: parts[name]() | {"machine": machine()}}
+        result = (json.loads(RESULTS.read_text()) if RESULTS.exists() else {}) | measured
         RESULTS.write_text(json.dumps(result, indent=2) + "\n")
         print(json.dumps(result[name], indent=2), flush=True)
 
