@@ -105,7 +105,7 @@ def command(
     from avs.core.errors import ConfigError
     from avs.core.progress import Reporter
     from avs.pipeline.reranking import DEPTH, RerankOptions, rerank_list
-    from avs.pipeline.reranking_learning import fit_reranker, with_fitted
+    from avs.pipeline.reranking_learning import fit_reranker, fitted_for, with_fitted
 
     said = {"alpha": alpha, "temperature": temperature, "k1": k1, "k2": k2, "policy": policy, "threshold": threshold}
     given = {name: value for name, value in said.items() if value is not None}
@@ -125,6 +125,8 @@ def command(
         device,
         k,
     ).checked()
+    if model and not qrels:
+        options = fitted_for(model, options)
     reporter = Reporter(quiet=quiet)
     if qrels:
         editions = fit_on.replace(",", " ").split() if fit_on else None

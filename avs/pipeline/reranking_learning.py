@@ -19,14 +19,16 @@ from avs.core.artifacts import (
     require_path,
     write_manifest,
 )
-from avs.core.errors import ConfigError, FormatError
+from avs.core.errors import ConfigError, FormatError, SpecMismatchError
 from avs.core.progress import Reporter
 from avs.core.ranking import Run
+from avs.core.spec import EmbedderSpec
 from avs.core.topic import TopicSet
+from avs.features.bigfile import open_features
 from avs.metrics.significance import randomization_test
 from avs.pipeline.objective import xinfap_objective
 from avs.pipeline.past_topics import edition_of, past_qrels, refuse_leak
-from avs.pipeline.reranking import RerankOptions, evidence, read_inputs, write_lists
+from avs.pipeline.reranking import WITH_QUERIES, RerankOptions, evidence, read_inputs, write_lists
 from avs.rerank.blend import reranked
 from avs.rerank.fitting import Fit, fit_alpha
 from avs.trecvid.topics import read_topics
@@ -62,7 +64,9 @@ def fit_reranker(
     if not judged:
         raise ConfigError("no topic of the list is judged", where=options.ranked, got=", ".join(map(str, qrels)))
     more = {f"qrels {i}": file for i, file in enumerate(qrels, start=1)}
-    manifest = options.manifest(RERANKER_TYPE, {"topics": judged, "study": study}, **more)
+    spec = open_features(require_path(options.store, what="feature store")).spec
+    made_from = options.manifest(RERANKER_TYPE, {"topics": judged, "study": study}, **more)
+    manifest = replace(made_from, spec=spec.to_json())
     if all(made is None or is_up_to_date(made, _kind(manifest, made, model), force=force) for made in (model, output)):
         done = model or output
         if (output is None or output.exists()) and (model is None or (model / "manifest.json").is_file()):
@@ -108,6 +112,40 @@ def with_fitted(
     if not study:
         refuse_leak(set(manifest["config"]["topics"]), read_topics(list(topics)).ids)
     return fitted["method"], fitted["parameters"], fitted["depth"]
+
+
+def fitted_for(model: Path, options: RerankOptions) -> RerankOptions:
+    """These options with the query mode that a reranker was fitted with.
+
+    Raises:
+        SpecMismatchError: the vectors are of another encoder than those it was fitted on.
+        ConfigError: another query mode.
+    """
+    manifest = read_manifest(model)
+    fitted = manifest["config"]["query_mode"]
+    if options.query_mode not in (None, fitted):
+        raise ConfigError(
+            f"--query-mode {options.query_mode}: not as the reranker was fitted",
+            where=model,
+            wanted=fitted,
+            next_step="leave it out, or fit another one: --qrels",
+        )
+    store = open_features(require_path(options.store, what="feature store"))
+    _require_encoder(EmbedderSpec.from_json(manifest["spec"]), store.spec, model, options.store)
+    return options if options.method not in WITH_QUERIES else replace(options, query_mode=fitted)
+
+
+def _require_encoder(fitted: EmbedderSpec, given: EmbedderSpec, model: Path, store: Path) -> None:
+    try:
+        fitted.require_same(given, where=str(store))
+    except SpecMismatchError as error:
+        raise SpecMismatchError(
+            "the reranker was fitted on vectors of another encoder",
+            where=store,
+            got=error.got,
+            wanted=error.wanted,
+            next_step=f"give a store of the encoder that {model} was fitted with, or fit another one: --qrels",
+        ) from error
 
 
 def _require_sense(options: RerankOptions, model: Path | None, output: Path | None, study: bool) -> None:

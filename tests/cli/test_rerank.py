@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +107,28 @@ def test_fitted_on_past_topics_and_applied_to_new_ones(
     assert main(["rerank", *words(work, "--model", model, "--study", "-o", str(tmp_path / "y.trec"))]) == 0
     err = failure(words(work, "--model", model, "--alpha", "0.5", "-o", made, name="tv23"), capsys)
     assert "--alpha: decided when the reranker was fitted" in err
+
+
+def test_a_reranker_is_for_the_encoder_and_the_query_mode_it_was_fitted_with(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, other = tmp_path / "reranker", tmp_path / "other"
+    assert (
+        main(["rerank", *words(work, "--method", "clip", "--qrels", str(work / "qrels"), "--model", str(model))]) == 0
+    )
+    spec = replace(FeatureStore(work / "store").spec, name="other")
+    make_store(other, np.ones((30, spec.dim)), spec=spec)
+    apply = words(work, "--model", str(model), "-o", str(tmp_path / "x.trec"), name="tv23")
+    of_other = [str(other) if word == str(work / "store") else word for word in apply]
+    assert failure(of_other, capsys) == (
+        "avs rerank: the reranker was fitted on vectors of another encoder\n"
+        f"  where:  {other}\n  got:    name=other\n  wanted: name={FeatureStore(work / 'store').spec.name}\n"
+        f"  next:   give a store of the encoder that {model} was fitted with, or fit another one: --qrels\n"
+    )
+    assert failure([*apply, "--query-mode", "both"], capsys) == (
+        "avs rerank: --query-mode both: not as the reranker was fitted\n"
+        f"  where:  {model}\n  wanted: query\n  next:   leave it out, or fit another one: --qrels\n"
+    )
 
 
 def test_what_does_not_fit_is_named(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
