@@ -2,7 +2,8 @@
 
 clip: the best frame of a shot against the query. dual-softmax: what fits the topics of other years as well is worth
 less. k-reciprocal: what resembles the other candidates is worth more. near-duplicates: repeats are brought together, or
-moved back. One method a call; rerank the result again to chain them. --qrels fits alpha on judged topics.
+moved back. One method a call; rerank the result again to chain them. --qrels fits alpha on judged topics, and the
+temperature of dual-softmax unless it is given.
 """
 
 from __future__ import annotations
@@ -131,7 +132,15 @@ def command(
     if qrels:
         editions = fit_on.replace(",", " ").split() if fit_on else None
         made = fit_reranker(
-            options, qrels, fit_on=editions, model=model, output=output, study=study, force=force, reporter=reporter
+            options,
+            qrels,
+            fixed=given,
+            fit_on=editions,
+            model=model,
+            output=output,
+            study=study,
+            force=force,
+            reporter=reporter,
         )
     else:
         if fit_on:

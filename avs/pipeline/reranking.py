@@ -162,11 +162,20 @@ def read_inputs(options: RerankOptions) -> tuple[Run, TopicSet]:
 
 def evidence(options: RerankOptions, run: Run, topics: TopicSet) -> list[np.ndarray]:
     """(N,) evidence for the best candidates of each list, by a method that weighs it by alpha."""
+    return [found[0] for found in evidence_grid(options, run, topics, [options.parameters])]
+
+
+def evidence_grid(
+    options: RerankOptions, run: Run, topics: TopicSet, settings: Sequence[Mapping[str, Any]]
+) -> list[np.ndarray]:
+    """(G, N) evidence for the best candidates of each list by G settings, which differ in the temperature at most."""
     store = _open(options, run)
-    parameters = options.parameters
+    parameters = settings[0]
     if options.method == "k-reciprocal":
         return [
-            k_reciprocal.k_reciprocal_evidence(shot_vectors(store, shots), k1=parameters["k1"], k2=parameters["k2"])
+            k_reciprocal.k_reciprocal_evidence(shot_vectors(store, shots), k1=parameters["k1"], k2=parameters["k2"])[
+                None
+            ]
             for shots in (top(one, options.depth)[0] for one in run.lists.values())
         ]
     texts = [topic.query(options.query_mode or "query") for topic in topics]
@@ -175,7 +184,7 @@ def evidence(options: RerankOptions, run: Run, topics: TopicSet) -> list[np.ndar
     queries = encode(texts)
     if options.method == "clip":
         return [
-            clip_rerank.clip_evidence(query, top(one, options.depth)[0], store)
+            clip_rerank.clip_evidence(query, top(one, options.depth)[0], store)[None]
             for query, one in zip(queries, run.lists.values(), strict=True)
         ]
     others = list(dict.fromkeys(others))
@@ -183,7 +192,8 @@ def evidence(options: RerankOptions, run: Run, topics: TopicSet) -> list[np.ndar
     for text, query, one in zip(texts, queries, run.lists.values(), strict=True):
         rest = vectors[[other != text for other in others]]  # a topic that returns is no other topic
         cosines = candidate_cosines(store, top(one, options.depth)[0], np.concatenate([query[None], rest]))
-        found.append(dual_softmax.dual_softmax_evidence(cosines, temperature=parameters["temperature"]))
+        by_setting = [dual_softmax.dual_softmax_evidence(cosines, temperature=s["temperature"]) for s in settings]
+        found.append(np.stack(by_setting))
     return found
 
 

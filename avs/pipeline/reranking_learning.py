@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
@@ -28,9 +28,10 @@ from avs.features.bigfile import open_features
 from avs.metrics.significance import randomization_test
 from avs.pipeline.objective import xinfap_objective
 from avs.pipeline.past_topics import edition_of, past_qrels, refuse_leak
-from avs.pipeline.reranking import WITH_QUERIES, RerankOptions, evidence, read_inputs, write_lists
+from avs.pipeline.reranking import WITH_QUERIES, RerankOptions, evidence_grid, read_inputs, write_lists
 from avs.rerank.blend import reranked
-from avs.rerank.fitting import Fit, fit_alpha
+from avs.rerank.dual_softmax import TEMPERATURES
+from avs.rerank.fitting import Fit, fit_grid
 from avs.trecvid.topics import read_topics
 
 RERANKER_TYPE = "reranker"
@@ -40,6 +41,7 @@ def fit_reranker(
     options: RerankOptions,
     qrels: Sequence[Path],
     *,
+    fixed: Container[str],
     fit_on: Sequence[str] | None,
     model: Path | None,
     output: Path | None,
@@ -47,9 +49,12 @@ def fit_reranker(
     force: bool,
     reporter: Reporter,
 ) -> dict[str, Any]:
-    """Fit alpha on the judged topics of the list, say what it is worth, and keep it in `model`; returns a summary.
+    """Fit a reranker on the judged topics of the list, say what it is worth, keep it in `model`; returns a summary.
+
+    What is fitted is alpha, and the temperature of dual softmax.
 
     Args:
+        fixed: parameters that were given, so that they are not fitted.
         output: with `study`, of the list of judged topics, each reranked with the alpha of the others.
 
     Raises:
@@ -65,7 +70,9 @@ def fit_reranker(
         raise ConfigError("no topic of the list is judged", where=options.ranked, got=", ".join(map(str, qrels)))
     more = {f"qrels {i}": file for i, file in enumerate(qrels, start=1)}
     spec = open_features(require_path(options.store, what="feature store")).spec
-    made_from = options.manifest(RERANKER_TYPE, {"topics": judged, "study": study}, **more)
+    made_from = options.manifest(
+        RERANKER_TYPE, {"topics": judged, "study": study, "grid": _settings(options, fixed)}, **more
+    )
     manifest = replace(made_from, spec=spec.to_json())
     if all(made is None or is_up_to_date(made, _kind(manifest, made, model), force=force) for made in (model, output)):
         done = model or output
@@ -73,16 +80,19 @@ def fit_reranker(
             reporter.say(f"up to date: {done}")
             return {"path": str(done), "up_to_date": True}
     past = Run({topic: run.lists[topic] for topic in judged}, run.tag)
-    found = evidence(options, past, TopicSet(topics.get(topic) for topic in judged))
+    settings = _settings(options, fixed)
+    found = evidence_grid(options, past, TopicSet(topics.get(topic) for topic in judged), settings)
     lists = list(past.lists.values())
-    fit = fit_alpha(lists, found, xinfap_objective(judgments), folds=_folds(judged))
-    summary = _report(fit, options, reporter)
+    fit = fit_grid(lists, found, xinfap_objective(judgments), folds=_folds(judged))
+    best = {**settings[fit.setting], "alpha": fit.alpha}
+    summary = _report(fit, options, best, reporter)
     if model is not None:
-        _write_reranker(model, fit, options, manifest)
+        _write_reranker(model, best, options, manifest)
         reporter.say(f"wrote {model}; next: avs rerank LIST --topics TOPICS --store STORE --model {model} -o OUT.trec")
         summary["model"] = str(model)
     if output is not None:
-        made = [reranked(*one, limit=options.k) for one in zip(lists, found, fit.alphas.tolist(), strict=True)]
+        held_out = [some[setting] for some, setting in zip(found, fit.settings, strict=True)]
+        made = [reranked(*one, limit=options.k) for one in zip(lists, held_out, fit.alphas.tolist(), strict=True)]
         summary |= write_lists(made, output, _kind(manifest, output, model), since=start, reporter=reporter)
     return summary
 
@@ -166,22 +176,32 @@ def _folds(topics: Sequence[str]) -> list[str]:
     return editions if len(set(editions)) > 1 else list(topics)
 
 
-def _report(fit: Fit, options: RerankOptions, reporter: Reporter) -> dict[str, Any]:
+def _settings(options: RerankOptions, fixed: Container[str]) -> list[dict[str, Any]]:
+    """The parameters but for alpha to choose from."""
+    given = dict(options.parameters)
+    if "temperature" not in given or "temperature" in fixed:
+        return [given]
+    return [{**given, "temperature": temperature} for temperature in TEMPERATURES]
+
+
+def _report(fit: Fit, options: RerankOptions, best: Mapping[str, Any], reporter: Reporter) -> dict[str, Any]:
     test = randomization_test(np.array([fit.out_of_fold, fit.baseline]))
     means = {name: float(getattr(fit, name).mean()) for name in ("baseline", "in_sample", "out_of_fold")}
     reporter.say(f"{options.method}, {len(fit.topics)} topics, mean xinfAP: list as it is {means['baseline']:.4f}")
-    reporter.say(f"  alpha {fit.alpha:g} in sample {means['in_sample']:.4f}, out of fold {means['out_of_fold']:.4f}")
+    warmth = f", temperature {best['temperature']:g}" if "temperature" in best else ""
+    reporter.say(
+        f"  alpha {fit.alpha:g}{warmth} in sample {means['in_sample']:.4f}, out of fold {means['out_of_fold']:.4f}"
+    )
     p = float(test.p_values[0, 1])
     reporter.say(f"  out of fold against the list as it is: {float(test.differences[0, 1]):+.4f}, p = {p:.4f}")
     if means["out_of_fold"] <= means["baseline"]:
         reporter.say("  this does not beat no reranking: use the list as it is")
-    return {"method": options.method, "alpha": fit.alpha, "topics": len(fit.topics), **means, "p": p}
+    return {"method": options.method, "parameters": dict(best), "topics": len(fit.topics), **means, "p": p}
 
 
-def _write_reranker(model: Path, fit: Fit, options: RerankOptions, manifest: Manifest) -> None:
-    parameters = {**options.parameters, "alpha": fit.alpha}
+def _write_reranker(model: Path, best: Mapping[str, Any], options: RerankOptions, manifest: Manifest) -> None:
     with atomic_write(model / "reranker.json") as file:
-        json.dump({"method": options.method, "parameters": parameters, "depth": options.depth}, file, indent=2)
+        json.dump({"method": options.method, "parameters": dict(best), "depth": options.depth}, file, indent=2)
     write_manifest(model, manifest)
 
 

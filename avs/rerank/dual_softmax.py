@@ -13,6 +13,7 @@ from avs.core.errors import ConfigError, DataError
 
 ALPHA = 0.5
 TEMPERATURE = 0.05
+TEMPERATURES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # to choose from, where they are fitted
 
 
 def dual_softmax_evidence(cosines: np.ndarray, *, temperature: float = TEMPERATURE) -> np.ndarray:

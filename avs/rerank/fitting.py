@@ -1,4 +1,4 @@
-"""How much evidence counts, fitted on past topics: a grid over alpha, evidence computed once, validated out of fold."""
+"""How much evidence counts, and which, fitted on past topics: a grid, evidence computed once, validated out of fold."""
 
 from __future__ import annotations
 
@@ -21,28 +21,31 @@ class Fit:
     """What was found.
 
     Attributes:
-        alpha: the best on all topics; of several as good the largest, nearest to the list as it is.
+        alpha, setting: the best on all topics; of several as good the largest alpha, nearest to the list as it is.
         topics: T judged topics.
-        alphas: (T,) the best of the folds that a topic is not in.
-        baseline, in_sample, out_of_fold: (T,) values of the list as it is, of `alpha`, and of `alphas`.
+        alphas, settings: (T,) the best of the folds that a topic is not in.
+        baseline, in_sample, out_of_fold: (T,) values of the list as it is, of the best on all topics, and of those of
+            the other folds.
     """
 
     alpha: float
+    setting: int
     topics: tuple[str, ...]
     alphas: np.ndarray
+    settings: np.ndarray
     baseline: np.ndarray
     in_sample: np.ndarray
     out_of_fold: np.ndarray
 
 
-def fit_alpha(
+def fit_grid(
     lists: Sequence[RankedList], evidence: Sequence[np.ndarray], objective: Objective, *, folds: Sequence[str]
 ) -> Fit:
-    """The alpha of ALPHAS with the best mean over topics.
+    """The alpha of ALPHAS and the setting of the evidence with the best mean over topics.
 
     Args:
         lists: of T judged topics.
-        evidence: (N,) for the N best of each list.
+        evidence: (G, N) by G settings for the N best of each list.
         folds: T names; topics of one name are held out together.
 
     Raises:
@@ -51,13 +54,15 @@ def fit_alpha(
     names = np.array(folds)
     if len(set(folds)) < 2:
         raise DataError("fitting needs topics of two folds", got=f"{len(lists)} topics, {len(set(folds))} folds")
-    values = np.array([_values(one, some, objective) for one, some in zip(lists, evidence, strict=True)])  # (T, A)
+    values = np.array([_values(one, some, objective) for one, some in zip(lists, evidence, strict=True)])  # (T, A * G)
     chosen = np.array([_best(values[names != name].mean(axis=0)) for name in folds])
-    best, rows = _best(values.mean(axis=0)), np.arange(len(lists))
+    best, rows, count = _best(values.mean(axis=0)), np.arange(len(lists)), len(evidence[0])
     return Fit(
-        ALPHAS[best],
+        ALPHAS[best // count],
+        best % count,
         tuple(one.topic for one in lists),
-        np.array(ALPHAS)[chosen],
+        np.array(ALPHAS)[chosen // count],
+        chosen % count,
         values[:, -1],
         values[:, best],
         values[rows, chosen],
@@ -65,12 +70,14 @@ def fit_alpha(
 
 
 def _values(ranked: RankedList, evidence: np.ndarray, objective: Objective) -> np.ndarray:
-    """(A,) value of the list at each alpha."""
-    shots, scores = top(ranked, len(evidence))
-    blended = blend(scores, evidence, np.array(ALPHAS))
+    """(A * G,) value of the list at each alpha with each evidence."""
+    shots, scores = top(ranked, evidence.shape[1])
+    blended = np.stack([blend(scores, some, np.array(ALPHAS)) for some in evidence], axis=1)  # (A, G, N)
     below = np.arange(len(shots), len(ranked))
-    orders = [np.concatenate([rank_order(shots, row), below])[:MAX_RESULTS] for row in blended]
-    orders[-1] = np.arange(len(ranked))[:MAX_RESULTS]
+    orders = [
+        np.concatenate([rank_order(shots, row), below])[:MAX_RESULTS] for row in blended[:-1].reshape(-1, len(shots))
+    ]
+    orders += [np.arange(len(ranked))[:MAX_RESULTS]] * len(evidence)  # alpha = 1: the list as it is
     return objective(ranked.topic, ranked.shots)(np.array(orders))
 
 

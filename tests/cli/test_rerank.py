@@ -15,6 +15,7 @@ from avs.cli.main import main
 from avs.core.ranking import RankedList, Run
 from avs.core.store import FeatureStore
 from avs.features.embedder import load_embedder, read_spec
+from avs.rerank.dual_softmax import TEMPERATURES
 from avs.trecvid.trec import read_trec, write_trec
 
 TOPICS = {"661": "a red circle", "662": "two people dance", "663": "a red car", "664": "a dog"}
@@ -97,7 +98,7 @@ def test_fitted_on_past_topics_and_applied_to_new_ones(
     assert "up to date" in capsys.readouterr().err
     assert main(["rerank", *words(work, "--model", model, "-o", made, name="tv23")]) == 0
     plain = tmp_path / "plain.trec"
-    alpha = str(found["alpha"])
+    alpha = str(found["parameters"]["alpha"])
     assert main(["rerank", *words(work, "--method", "clip", "--alpha", alpha, "-o", str(plain), name="tv23")]) == 0
     same, other = read_trec(Path(made)), read_trec(plain)
     assert all(same.lists[t].shots == other.lists[t].shots for t in ("731", "732"))
@@ -107,6 +108,24 @@ def test_fitted_on_past_topics_and_applied_to_new_ones(
     assert main(["rerank", *words(work, "--model", model, "--study", "-o", str(tmp_path / "y.trec"))]) == 0
     err = failure(words(work, "--model", model, "--alpha", "0.5", "-o", made, name="tv23"), capsys)
     assert "--alpha: decided when the reranker was fitted" in err
+
+
+def test_the_temperature_is_fitted_unless_it_is_given(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, others = tmp_path / "reranker", ["--other-topics", str(work / "tv23.txt")]
+    fit = words(work, "--method", "dual-softmax", *others, "--qrels", str(work / "qrels"), "--model", str(model))
+    in_sample = {}
+    for temperature in TEMPERATURES:
+        assert main(["rerank", *fit, "--temperature", str(temperature), "--json", "--force"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found["parameters"]["temperature"] == temperature
+        in_sample[temperature] = found["in_sample"]
+    assert main(["rerank", *fit, "--json", "--force"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["in_sample"] == pytest.approx(max(in_sample.values()))
+    assert found["in_sample"] == pytest.approx(in_sample[found["parameters"]["temperature"]])
+    assert json.loads((model / "reranker.json").read_text())["parameters"] == found["parameters"]
 
 
 def test_a_reranker_is_for_the_encoder_and_the_query_mode_it_was_fitted_with(

@@ -13,7 +13,7 @@ from avs.core.ranking import RankedList
 from avs.rerank.blend import blend, reranked, with_top
 from avs.rerank.clip_rerank import clip_evidence
 from avs.rerank.dual_softmax import dual_softmax_evidence
-from avs.rerank.fitting import fit_alpha
+from avs.rerank.fitting import fit_grid
 from avs.rerank.near_duplicates import near_duplicate_groups, near_duplicate_scores
 from avs.rerank.vectors import shot_vectors
 
@@ -75,14 +75,38 @@ def test_near_duplicates_stand_together_or_behind() -> None:
 def test_alpha_is_chosen_without_the_fold_it_is_valued_on() -> None:
     relevant = {"1": {"d"}, "2": {"d"}, "3": {"a"}}
     lists = [RankedList(topic, tuple("abcd"), np.array([4.0, 3, 2, 1])) for topic in relevant]
-    evidence = [np.array([0.0, 1, 2, 3])] * 3  # turns the list round
+    evidence = [np.array([[0.0, 1, 2, 3]])] * 3  # turns the list round
 
     def objective(topic, shots):
         places = np.array([shot in relevant[topic] for shot in shots])
         return lambda orders: places[orders].argmax(axis=-1) * -1.0
 
-    fit = fit_alpha(lists, evidence, objective, folds=["x", "x", "y"])  # at .5 all tie, and "d" is the largest id
+    fit = fit_grid(lists, evidence, objective, folds=["x", "x", "y"])  # at .5 all tie, and "d" is the largest id
     assert fit.alpha == 0.5 and fit.baseline.tolist() == [-3, -3, 0] and fit.in_sample.tolist() == [0, 0, -3]
     assert fit.alphas.tolist() == [1, 1, 0.5] and fit.out_of_fold.tolist() == [-3, -3, -3]
     with pytest.raises(DataError, match="fitting needs topics of two folds"):
-        fit_alpha(lists, evidence, objective, folds=["x"] * 3)
+        fit_grid(lists, evidence, objective, folds=["x"] * 3)
+
+
+def test_the_evidence_that_is_best_on_the_other_folds_is_taken() -> None:
+    relevant = {"1": "d", "2": "d", "3": "c"}
+    lists = [RankedList(topic, tuple("abcd"), np.array([4.0, 3, 2, 1])) for topic in relevant]
+    up = {letter: np.array([float(shot == letter) for shot in "abcd"]) for letter in "cd"}
+    evidence = [np.stack([up["c"], up["d"]])] * 3
+
+    def objective(topic, shots):
+        place = shots.index(relevant[topic])
+        return lambda orders: (orders == place).argmax(axis=-1) * -1.0
+
+    fit = fit_grid(lists, evidence, objective, folds=list("123"))
+    assert fit.setting == 1 and fit.settings.tolist()[2] == 1  # without topic 3 all others want "d"
+    assert (
+        fit.baseline.tolist() == [-3, -3, -2] and fit.alpha == 0 and fit.in_sample.tolist() == [0, 0, -1]
+    )  # at 0 all but "d" tie
+    np.testing.assert_allclose(
+        fit.out_of_fold,
+        [
+            -reranked(one, some[setting], alpha).shots.index(relevant[one.topic])
+            for one, some, setting, alpha in zip(lists, evidence, fit.settings, fit.alphas, strict=True)
+        ],
+    )
