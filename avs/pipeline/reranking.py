@@ -172,12 +172,9 @@ def evidence_grid(
     store = _open(options, run)
     parameters = settings[0]
     if options.method == "k-reciprocal":
-        return [
-            k_reciprocal.k_reciprocal_evidence(shot_vectors(store, shots), k1=parameters["k1"], k2=parameters["k2"])[
-                None
-            ]
-            for shots in (top(one, options.depth)[0] for one in run.lists.values())
-        ]
+        vectors_of = (shot_vectors(store, top(one, options.depth)[0]) for one in run.lists.values())
+        k1, k2 = parameters["k1"], parameters["k2"]
+        return [k_reciprocal.k_reciprocal_evidence(vectors, k1=k1, k2=k2)[None] for vectors in vectors_of]
     texts = [topic.query(options.query_mode or "query") for topic in topics]
     others = [t.query(options.query_mode or "query") for file in options.other_topics for t in read_topics(file)]
     encode = load_embedder_for(store.spec, weights=options.weights, device=options.device).encode_texts

@@ -58,21 +58,20 @@ def fit_reranker(
         output: with `study`, of the list of judged topics, each reranked with the alpha of the others.
 
     Raises:
-        ConfigError: a method without alpha; nothing to write; an output that is no study; an unknown edition.
+        ConfigError: a method without alpha, or an alpha that was given; nothing to write; an output that is no study;
+            an unknown edition.
         DataError: no judged topic in the list, or topics of one fold only.
     """
     start = perf_counter()
-    _require_sense(options, model, output, study)
+    _require_sense(options, fixed, model, output, study)
     judgments = past_qrels(qrels, fit_on=fit_on, submitted=(), study=study)
     run, topics = read_inputs(options)
     judged = [topic for topic in run.lists if topic in judgments.topics]
     if not judged:
         raise ConfigError("no topic of the list is judged", where=options.ranked, got=", ".join(map(str, qrels)))
-    more = {f"qrels {i}": file for i, file in enumerate(qrels, start=1)}
+    more, settings = {f"qrels {i}": file for i, file in enumerate(qrels, start=1)}, _settings(options, fixed)
     spec = open_features(require_path(options.store, what="feature store")).spec
-    made_from = options.manifest(
-        RERANKER_TYPE, {"topics": judged, "study": study, "grid": _settings(options, fixed)}, **more
-    )
+    made_from = options.manifest(RERANKER_TYPE, {"topics": judged, "study": study, "grid": settings}, **more)
     manifest = replace(made_from, spec=spec.to_json())
     if all(made is None or is_up_to_date(made, _kind(manifest, made, model), force=force) for made in (model, output)):
         done = model or output
@@ -80,7 +79,6 @@ def fit_reranker(
             reporter.say(f"up to date: {done}")
             return {"path": str(done), "up_to_date": True}
     past = Run({topic: run.lists[topic] for topic in judged}, run.tag)
-    settings = _settings(options, fixed)
     found = evidence_grid(options, past, TopicSet(topics.get(topic) for topic in judged), settings)
     lists = list(past.lists.values())
     fit = fit_grid(lists, found, xinfap_objective(judgments), folds=_folds(judged))
@@ -158,9 +156,13 @@ def _require_encoder(fitted: EmbedderSpec, given: EmbedderSpec, model: Path, sto
         ) from error
 
 
-def _require_sense(options: RerankOptions, model: Path | None, output: Path | None, study: bool) -> None:
+def _require_sense(
+    options: RerankOptions, fixed: Container[str], model: Path | None, output: Path | None, study: bool
+) -> None:
     if "alpha" not in options.parameters:
         raise ConfigError(f"--method {options.method} has nothing to fit", next_step="leave out --qrels")
+    if "alpha" in fixed:
+        raise ConfigError("--alpha: it is fitted with --qrels", next_step="leave it out, or leave out --qrels")
     if model is None and output is None:
         raise ConfigError("nothing to write", next_step="say where the reranker goes: --model reranker/")
     if output is not None and not study:

@@ -168,9 +168,11 @@ def test_what_does_not_fit_is_named(work: Path, tmp_path: Path, capsys: pytest.C
     assert "--alpha must be in 0..1" in failure(words(work, "--method", "clip", "--alpha", "2", *to), capsys)
     assert "-o is missing" in failure(words(work, "--method", "clip"), capsys)
     assert "--method is missing" in failure(words(work, *to), capsys)
-    assert "near-duplicates has nothing to fit" in failure(
-        words(work, "--method", "near-duplicates", "--qrels", str(work / "qrels"), "--model", str(tmp_path)), capsys
+    fit = ["--qrels", str(work / "qrels"), "--model", str(tmp_path)]
+    assert failure(words(work, "--method", "clip", "--alpha", "0.5", *fit), capsys) == (
+        "avs rerank: --alpha: it is fitted with --qrels\n  next:   leave it out, or leave out --qrels\n"
     )
+    assert "near-duplicates has nothing to fit" in failure(words(work, "--method", "near-duplicates", *fit), capsys)
     assert not (tmp_path / "x.trec").exists()
 
 

@@ -100,9 +100,8 @@ def test_the_evidence_that_is_best_on_the_other_folds_is_taken() -> None:
 
     fit = fit_grid(lists, evidence, objective, folds=list("123"))
     assert fit.setting == 1 and fit.settings.tolist()[2] == 1  # without topic 3 all others want "d"
-    assert (
-        fit.baseline.tolist() == [-3, -3, -2] and fit.alpha == 0 and fit.in_sample.tolist() == [0, 0, -1]
-    )  # at 0 all but "d" tie
+    assert fit.alpha == 0 and fit.in_sample.tolist() == [0, 0, -1]  # at 0 all but "d" tie
+    assert fit.baseline.tolist() == [-3, -3, -2]
     np.testing.assert_allclose(
         fit.out_of_fold,
         [
