@@ -1,0 +1,130 @@
+"""Answers of a yes/no judge, kept in one readable file that grows as they come.
+
+judge   topic   shot        pictures   yes          (tab-separated, one answer a line, below this header)
+
+judge, topic and pictures are the first 16 digits of SHA-256 hashes: of the judge's fingerprint, of the topic's text,
+and of what tells which pictures of the shot were looked at. So an answer is found again only for the same question, and
+one file may serve several judges, collections and years.
+
+A batch is appended at once, under a lock, so that processes may share the file; what a kill leaves of a line is cut off
+before the next batch is written, and ignored until then.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from avs.core.errors import FormatError, Problems
+
+HEADER = "judge\ttopic\tshot\tpictures\tyes"
+LINE = re.compile(r"([0-9a-f]{16})\t([0-9a-f]{16})\t(\S+)\t([0-9a-f]{16})\t(\d(?:\.\d+)?(?:e-\d+)?)")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What a judge is asked.
+
+    Attributes:
+        topic: the topic's text.
+        shot: id of the shot.
+        pictures: tells which pictures of the shot are looked at, such as a hash of the video with their times.
+    """
+
+    topic: str
+    shot: str
+    pictures: str
+
+
+class JudgeCache:
+    """The answers of one judge in the file at `path`, which need not exist yet.
+
+    Args:
+        judge: the judge's fingerprint; answers of others in the file are left alone.
+
+    Raises:
+        FormatError: not such a file, or a whole line in it is not an answer; all lines at once.
+    """
+
+    def __init__(self, path: Path, judge: str) -> None:
+        self.path, self._judge = Path(path), short_hash(judge)
+        self._found = _read(self.path, self._judge)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def get(self, candidate: Candidate) -> float | None:
+        """The probability of "yes" that was kept, or None."""
+        return self._found.get(_key(candidate))
+
+    def add(self, candidates: Sequence[Candidate], yes: Sequence[float]) -> None:
+        """Keep the answers to `candidates`; they are on the disk when this returns."""
+        lines = []
+        for candidate, probability in zip(candidates, yes, strict=True):
+            topic, shot, pictures = _key(candidate)
+            self._found[topic, shot, pictures] = float(probability)
+            lines.append(f"{self._judge}\t{topic}\t{shot}\t{pictures}\t{probability:.9g}\n")
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        _append(self.path, "".join(lines).encode())
+
+
+def short_hash(text: str) -> str:
+    """The first 16 hexadecimal digits of the SHA-256 of `text`."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _key(candidate: Candidate) -> tuple[str, str, str]:
+    return short_hash(candidate.topic), candidate.shot, short_hash(candidate.pictures)
+
+
+def _read(path: Path, judge: str) -> dict[tuple[str, str, str], float]:
+    content = path.read_bytes() if path.exists() else b""
+    whole = content[: content.rfind(b"\n") + 1].decode("utf-8", errors="replace")  # what follows, a kill left
+    lines = whole.split("\n")[:-1]
+    if lines and lines[0] != HEADER:
+        raise FormatError(
+            "not a file of a judge's answers",
+            where=f"{path}:1",
+            got=repr(lines[0][:80]),
+            wanted=repr(HEADER),
+            next_step="give --cache another file; one that does not exist is made",
+        )
+    problems = Problems(f"answers in {path}")
+    found = {}
+    for number, line in enumerate(lines[1:], start=2):
+        match = LINE.fullmatch(line)
+        if match is None or not float(match[5]) <= 1:
+            problems.add(f"{path}:{number}", f"expected {HEADER!r}, got {line[:120]!r}")
+        elif match[1] == judge:
+            found[match[2], match[3], match[4]] = float(match[5])
+    problems.raise_if_any(FormatError, next_step="delete these lines; their questions will be asked again")
+    return found
+
+
+def _append(path: Path, lines: bytes) -> None:
+    """Write `lines` behind the last whole line of the file, as one process at a time."""
+    with open(path, "a+b", buffering=0) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        end = _end_of_last_line(file.fileno())
+        file.truncate(end)
+        left = memoryview(lines if end else f"{HEADER}\n".encode() + lines)
+        while left:  # a write may take less than it was given
+            left = left[file.write(left) :]
+        os.fsync(file.fileno())
+
+
+def _end_of_last_line(file: int, *, block: int = 2**16) -> int:
+    """Offset behind the last line feed, 0 where there is none."""
+    end = os.fstat(file).st_size
+    while end:
+        start = max(0, end - block)
+        place = os.pread(file, end - start, start).rfind(b"\n")
+        if place >= 0:
+            return start + place + 1
+        end = start
+    return 0
