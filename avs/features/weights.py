@@ -18,7 +18,7 @@ from avs.core.errors import AvsError, MissingDependencyError
 PACKAGE = "package:"
 PACKAGE_ROOT = Path(__file__).resolve().parents[1]
 HUB_NAME = re.compile(r"(?P<repository>[A-Za-z0-9][\w.-]*/[\w.-]+)(@(?P<revision>[\w./-]+))?")
-SMALL_FILES = ["*.json", "*.txt", "*.model"]
+SMALL_FILES = ["*.json", "*.jinja", "*.txt", "*.model"]
 # One file or shards; .bin only where there is no safetensors, and then read by torch's loader that runs no code.
 WEIGHT_FILES = (("model.safetensors",), ("model-*.safetensors",), ("pytorch_model.bin",), ("pytorch_model-*.bin",))
 

@@ -1,0 +1,57 @@
+"""A vision-language model of the real classes (LLaVA: CLIP's image tower, Llama) with random weights, a few kilobytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+SIZE, PATCH = 32, 16
+SPECIALS = ["<unk>", "<s>", "</s>", "<pad>", "<image>"]
+WORDS = "yes Yes no No USER ASSISTANT : Does the shot show a red circle dog two people dance car answer or .".split()
+CHAT = (
+    "<s>{% for m in messages %}USER : {% for c in m['content'] %}"
+    "{% if c['type'] == 'image' %}<image> {% else %}{{ c['text'] }}{% endif %}{% endfor %}{% endfor %} ASSISTANT :"
+)
+
+
+def make_tokenizer(words: Sequence[str] = WORDS) -> Any:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    entries = dict.fromkeys([*SPECIALS, *words])
+    model = Tokenizer(models.WordLevel({entry: i for i, entry in enumerate(entries)}, unk_token="<unk>"))
+    model.pre_tokenizer = pre_tokenizers.Whitespace()
+    specials = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"}
+    more = {"image_token": "<image>"}
+    return PreTrainedTokenizerFast(tokenizer_object=model, extra_special_tokens=more, **specials)
+
+
+def make_vlm(folder: Path, *, chat: bool = True, seed: int = 0, words: Sequence[str] = WORDS) -> Path:
+    """The folder, with a checkpoint as `save_pretrained` writes it."""
+    import torch
+    import transformers
+    from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration, LlavaProcessor
+
+    # the image processor that needs Pillow alone has a name of its own from transformers 5 on
+    pictures = getattr(transformers, "CLIPImageProcessorPil", None) or transformers.CLIPImageProcessor
+    tokenizer = make_tokenizer(words)
+    processor = LlavaProcessor(
+        pictures(size={"shortest_edge": SIZE}, crop_size={"height": SIZE, "width": SIZE}),
+        tokenizer,
+        patch_size=PATCH,
+        vision_feature_select_strategy="default",
+        chat_template=CHAT if chat else None,
+        num_additional_image_tokens=1,
+    )
+    processor.save_pretrained(folder)
+    torch.manual_seed(seed)
+    tower = {"hidden_size": 32, "intermediate_size": 40, "num_hidden_layers": 2, "num_attention_heads": 4}
+    wide = {"initializer_range": 0.5}  # so that answers differ
+    ends = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 3}
+    text = LlamaConfig(vocab_size=len(tokenizer), max_position_embeddings=256, **tower, **wide, **ends)
+    vision = CLIPVisionConfig(image_size=SIZE, patch_size=PATCH, **tower)
+    place = tokenizer.convert_tokens_to_ids("<image>")
+    config = LlavaConfig(vision_config=vision, text_config=text, image_token_index=place, vision_feature_layer=-1)
+    LlavaForConditionalGeneration(config).save_pretrained(folder)
+    return folder
