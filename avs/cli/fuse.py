@@ -154,7 +154,8 @@ def command(
     debug: Debug = False,
 ) -> None:
     from avs.core.progress import Reporter
-    from avs.pipeline.fusing import FusionOptions, apply_fusion
+    from avs.pipeline.fusing import apply_fusion
+    from avs.pipeline.fusion_options import FusionOptions
 
     _require_one_method(ltr, method)
     options = FusionOptions(
@@ -184,11 +185,11 @@ def command(
     if qrels:
         from avs.pipeline.fusion_learning import LearningOptions, learn_fusion
 
-        editions = fit_on.replace(",", " ").split() if fit_on else None
+        editions = fit_on.replace(",", " ").split() if fit_on is not None else None
         made = learn_fusion(options, LearningOptions(qrels, editions, study, folds, seed, threads), reporter=reporter)
     else:
-        _require_nothing_learned(fit_on, past, report)
-        made = apply_fusion(options, study=study, reporter=reporter)
+        _require_nothing_learned(fit_on, past, report, study)
+        made = apply_fusion(options, reporter=reporter)
     if json:
         print(json_.dumps(made, indent=2))
 
@@ -210,11 +211,11 @@ def _require_one_method(ltr: bool, method: str | None) -> None:
         raise ConfigError("--ltr is short for --method ltr", got=f"--ltr --method {method}", next_step="leave one out")
 
 
-def _require_nothing_learned(fit_on: str | None, past: Sequence[Path] | None, report: Path | None) -> None:
+def _require_nothing_learned(fit_on: str | None, past: Sequence[Path] | None, report: Path | None, study: bool) -> None:
     """Without judgments nothing is learned."""
     from avs.core.errors import ConfigError
 
-    given = {"--fit-on": fit_on, "--past": past, "--report": report}
+    given = {"--fit-on": fit_on, "--past": past, "--report": report, "--study": study}
     useless = [option for option, value in given.items() if value]
     if useless:
         raise ConfigError(f"{', '.join(useless)}: for learning", next_step="give judgments to learn from: --qrels")

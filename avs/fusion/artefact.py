@@ -35,7 +35,9 @@ NAMES = {cls: name for name, cls in SCALED.items()}
 
 
 def write_fuser(fuser: Fuser, folder: Path) -> None:
-    """Write a fuser into a folder."""
+    """Write a fuser into a folder, whose manifest the caller has taken away: without one it is not complete."""
+    for before in folder.glob("ltr-*.txt"):
+        before.unlink()
     texts: list[str] = []
     data = _encode(fuser, texts)
     for number, text in enumerate(texts, start=1):

@@ -54,10 +54,14 @@ class Learning:
     ltr: LtrSettings = LtrSettings()
 
     def folds(self, topics: Sequence[str]) -> list[Fold]:
-        """The folds within which a method chooses its own settings; none when there are not two different topics."""
+        """The folds within which a method chooses its own settings.
+
+        Raises:
+            ConfigError: there are not two different topics.
+        """
         different = len({self.same.get(topic, topic) for topic in topics})
         if different < 2:
-            return []
+            raise ConfigError("learning takes two different topics or more", got=", ".join(topics) or "none")
         return topic_folds(topics, min(INNER_FOLDS, different), seed=self.seed, same=self.same)
 
 

@@ -7,9 +7,9 @@ A cosine of one model says nothing about that of another: ranges differ by model
 
 over the D shots that a list holds, r being the rank from 1. A list without variance says nothing: 0 for all it holds.
 
-What a list says of a shot that it does not hold is a policy of its own: `minimum`, the least it says of any (the shot
-is no better than the last one held), or `absent`, nothing at all. The third, the true score, is not a matter of scale:
-see `CandidatePool.recomputed`.
+What a list says of a shot that it does not hold is a policy of its own: `minimum`, the least it says of any less 1e-9
+(the shot is no better than the last one held, and stands behind it), or `absent`, nothing at all. The third, the true
+score, is not a matter of scale: see `CandidatePool.recomputed`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from avs.fusion.pool import CandidatePool
 
 Normalization = Literal["minmax", "zscore", "rank", "reciprocal-rank"]
 Missing = Literal["minimum", "absent"]
+BEHIND = 1e-9  # so that a list alone ranks its last shot before what it does not hold
 RRF_K = 60  # Cormack, Clarke, Buettcher: Reciprocal Rank Fusion, SIGIR 2009
 
 
@@ -85,7 +86,7 @@ class Scale:
         values = NORMALIZATIONS[self.normalization](pool)
         if self.missing == "minimum":
             low = _over_columns(np.nanmin, values)
-            values = np.where(np.isnan(values), low, values)
+            values = np.where(np.isnan(values), low - BEHIND, values)
         return values
 
 

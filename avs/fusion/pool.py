@@ -69,6 +69,11 @@ class CandidatePool:
         known = ~np.isnan(scores)
         return replace(self, scores=scores, ranks=np.where(known, ranks_of(np.where(known, scores, -np.inf)), 0))
 
+    def rows(self, kept: np.ndarray) -> CandidatePool:
+        """The candidates where (C,) `kept` is true."""
+        shots = tuple(shot for shot, keep in zip(self.shots, kept.tolist(), strict=True) if keep)
+        return replace(self, shots=shots, scores=self.scores[kept], ranks=self.ranks[kept], held=self.held[kept])
+
     def ranking(self, scores: np.ndarray, *, limit: int) -> RankedList:
         """The candidates by fused scores (C,), the best `limit`; ties by shot id, the larger string first."""
         order = np.argsort(-scores, kind="stable")[:limit]
@@ -144,7 +149,9 @@ def _check(runs: Mapping[str, Run], topics: Sequence[str], *, partial: bool) -> 
         equal = [t for t, ranked in run.lists.items() if len(ranked) > 1 and ranked.scores[0] == ranked.scores[-1]]
         if equal:
             problems.add(name, f"all scores are equal for {_some(equal)}: it orders nothing there")
-    problems.raise_if_any(DataError, next_step="leave these lists out, or make them again for the same topics")
+    problems.raise_if_any(
+        DataError, next_step="leave these lists out, or make them again; --partial lets a list lack a topic"
+    )
 
 
 def _some(topics: Collection[str]) -> str:

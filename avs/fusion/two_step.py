@@ -118,7 +118,8 @@ def _family(pool: CandidatePool, fuser: Fuser) -> tuple[np.ndarray, np.ndarray, 
     """(C,) scores, ranks and held of a family's fused list."""
     held: np.ndarray = np.asarray(pool.held.any(axis=1))
     known = np.isfinite(pool.scores).any(axis=1)
-    scores = np.where(known, fuser.fuse(pool), np.nan)
-    ranks = np.zeros(len(pool), dtype=np.int64)
-    ranks[known] = ranks_of(scores[known][:, None])[:, 0]
+    scores, ranks = np.full(len(pool), np.nan), np.zeros(len(pool), dtype=np.int64)
+    if known.any():
+        scores[known] = fuser.fuse(pool.rows(known))
+        ranks[known] = ranks_of(scores[known][:, None])[:, 0]
     return scores, ranks, held

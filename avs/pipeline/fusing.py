@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -22,111 +22,52 @@ from avs.core.ranking import Run
 from avs.core.topic import TopicSet
 from avs.fusion.artefact import read_fuser
 from avs.fusion.fuser import Pools, fuse
-from avs.fusion.normalize import Scale
-from avs.fusion.pool import DEFAULT_DEPTH, pool_runs
-from avs.pipeline.fusion_lists import list_name, pools_of, read_lists, seconds_of_search
-from avs.pipeline.fusion_plan import FusionPlan
+from avs.fusion.pool import DEFAULT_DEPTH, pool_runs, require_lists
+from avs.pipeline.fusion_lists import (
+    fused_before,
+    list_name,
+    name_lists,
+    pools_of,
+    read_lists,
+    seconds_of_search,
+)
+from avs.pipeline.fusion_options import RECOMPUTED, FusionOptions
 from avs.pipeline.past_topics import refuse_leak
 from avs.trecvid.topics import read_topics
 from avs.trecvid.trec import write_trec
 
-RECOMPUTED = "recomputed"
 FUSER_TYPE = "fuser"
 
 
-@dataclass(frozen=True, slots=True)
-class FusionOptions:
-    """What is to be fused, how, and where to; None and empty where nothing was said.
-
-    Attributes:
-        lists: files, X.trec being called X; past: folders with lists of these names over other topics.
-        method, normalization, missing, weights, families, step_1, depth: how to fuse.
-        partial: a list may lack a topic.
-        topics: files, the topics to fuse; past_topics: files of those learned from.
-        stores, checkpoints, narratives, device: to recompute missing scores.
-        output, model, report: files to write, and a folder (to read, where nothing is learned).
-        k: shots a topic.
-    """
-
-    lists: Sequence[Path]
-    output: Path | None
-    past: Sequence[Path] = ()
-    method: str | None = None
-    normalization: str | None = None
-    missing: str | None = None
-    weights: Sequence[tuple[str, str]] = ()
-    families: Sequence[tuple[str, str]] = ()
-    step_1: str | None = None
-    depth: int | None = None
-    partial: bool = False
-    topics: Sequence[Path] = ()
-    past_topics: Sequence[Path] = ()
-    stores: Sequence[Path] = ()
-    checkpoints: Sequence[Path] = ()
-    narratives: Path | None = None
-    model: Path | None = None
-    report: Path | None = None
-    k: int = 1000
-    device: str = "cpu"
-    force: bool = False
-
-    def plan(self) -> FusionPlan:
-        """The method and its steps.
-
-        Raises:
-            ConfigError: names that are not known, options that do not fit together.
-        """
-        families: dict[str, list[str]] = {}
-        for name, pattern in self.families:
-            families.setdefault(name, []).append(pattern)
-        if self.step_1 and not families:
-            raise ConfigError("--step1 needs families of lists", next_step="--family 'laffs=laff*'")
-        scale = Scale(self.normalization or "minmax", _policy(self.missing))
-        weights = {name: _number(weight) for name, weight in self.weights}
-        return FusionPlan(self.method or "average", scale, families, self.step_1 or "average", weights)
-
-    def how(self) -> dict[str, Any]:
-        """What decides a fuser, for manifests."""
-        recomputed = {RECOMPUTED: True} if self.missing == RECOMPUTED else {}
-        return {**self.plan().config, "depth": self.depth or DEFAULT_DEPTH, **recomputed}
-
-    def inputs(self) -> dict[str, Path]:
-        """Name of an input -> where it lies."""
-        found = {f"list {list_name(file)}": file for file in self.lists}
-        for i, folder in enumerate(self.past, start=1):
-            there = [file for file in self.lists if (folder / file.name).is_file()]
-            found |= {f"past list {i} {list_name(file)}": folder / file.name for file in there}
-        if self.missing == RECOMPUTED:
-            found |= {f"store {i}": folder for i, folder in enumerate(self.stores, start=1)}
-            found |= {f"checkpoint {i}": folder for i, folder in enumerate(self.checkpoints, start=1)}
-        found |= {f"topics {i}": file for i, file in enumerate(self.topics, start=1)}
-        return found | {f"past topics {i}": file for i, file in enumerate(self.past_topics, start=1)}
-
-
-def apply_fusion(options: FusionOptions, *, study: bool, reporter: Reporter) -> dict[str, Any]:
+def apply_fusion(options: FusionOptions, *, reporter: Reporter) -> dict[str, Any]:
     """Fuse with a combination, or with the fuser of a folder; returns a summary.
 
     Raises:
-        ConfigError: options that do not fit together; a fuser that was fitted on the very topics (unless `study`).
+        ConfigError: options that do not fit together; a fuser that was fitted on the very topics.
     """
     start = perf_counter()
     if options.output is None:
         raise ConfigError("nothing to write", next_step="say where: -o lists/fused.trec; or give --qrels, to learn")
+    options = own_output_left_out(options, reporter)
     fitted = read_fitted(options) if options.model else None
-    options = options if fitted is None else _as_fitted(options, fitted)
+    if fitted is not None:
+        options = _as_fitted(options, fitted, reporter)
     inputs = options.inputs() | ({"fuser": options.model} if options.model else {})
-    manifest = list_manifest(options, options.how() if fitted is None else fitted["plan"], inputs)
+    how = options.how() if fitted is None else {**fitted["plan"], "learned_from": fitted["topics"]}
+    manifest = list_manifest(options, how, inputs)
     if is_up_to_date(options.output, manifest, force=options.force):
         reporter.say(f"up to date: {options.output}")
         return {"path": str(options.output), "up_to_date": True}
-    pools = read_pools(options, reporter)
-    wanted = submitted_topics(options) or tuple(pools)
+    learned_from = fitted["topics"] if fitted else ()
+    pools, own = read_pools(options, reporter, judged=learned_from)
+    wanted = submitted_topics(options) or own
+    refuse_leak(set(learned_from), wanted)
     if fitted is None:
+        for file in fused_before(options.lists):
+            reporter.say(f"warning: {file} is fused itself: what it was made of counts twice")
         fuser = options.plan().fuser(next(iter(pools.values())).lists)
     else:
         fuser = read_fuser(options.model)  # type: ignore[arg-type]  # there is one, where there is something fitted
-        if not study:
-            refuse_leak(set(fitted["topics"]), wanted)
     run = fuse(fuser, pools_of(pools, wanted, what="topics to fuse"), tag=options.output.stem, limit=options.k)
     return write_fused(run, options, manifest, since=start, reporter=reporter)
 
@@ -144,6 +85,8 @@ def read_fitted(options: FusionOptions) -> Mapping[str, Any]:
     if manifest["type"] != FUSER_TYPE:
         raise FormatError("not a fuser", where=folder, got=manifest["type"])
     fitted: Mapping[str, Any] = manifest["config"]
+    if not {"plan", "topics", "lists"} <= set(fitted):
+        raise FormatError("not a fuser of this avs", where=folder, next_step="fit it again: --qrels")
     how = {
         "--normalize": options.normalization, "--missing": options.missing, "--weights": options.weights,
         "--family": options.families, "--step1": options.step_1, "--depth": options.depth,
@@ -161,28 +104,31 @@ def read_fitted(options: FusionOptions) -> Mapping[str, Any]:
     return fitted
 
 
-def read_pools(options: FusionOptions, reporter: Reporter, *, judged: Sequence[str] = ()) -> Pools:
-    """The candidates of all topics of the lists, with recomputed scores where that is asked for.
+def read_pools(
+    options: FusionOptions, reporter: Reporter, *, judged: Sequence[str] = ()
+) -> tuple[Pools, tuple[str, ...]]:
+    """The candidates of all topics, with recomputed scores where that is asked for; and the topics that are no past.
 
     Args:
-        judged: topics that are learned from.
+        judged: topics that are, or were, learned from.
 
     Raises:
         ConfigError, DataError, FormatError: as read_lists, pool_runs, open_rescorers and recompute.
     """
-    known = [*submitted_topics(options), *judged]
-    runs = read_lists(options.lists, options.past, known=known or None)
+    topics_known = [*submitted_topics(options), *judged]
+    runs, own = read_lists(options.lists, options.past, known=topics_known or None)
     pools = pool_runs(runs, depth=options.depth or DEFAULT_DEPTH, partial=options.partial)
     if options.missing != RECOMPUTED:
-        return pools
+        return pools, own
     from avs.pipeline.rescoring import open_rescorers, recompute  # imports torch
 
-    if options.past or options.partial or not options.topics:
+    files = [*options.topics, *options.past_topics]
+    if options.past or options.partial or not files:
         raise ConfigError(
-            "--missing recomputed takes --topics, and neither --past nor --partial",
+            "--missing recomputed takes the topics' sentences, and neither --past nor --partial",
             next_step="give the topic files of the lists: --topics, and --past-topics for those learned from",
         )
-    sentences = read_topics([*options.topics, *options.past_topics], narratives=options.narratives)
+    sentences = read_topics(files, narratives=options.narratives)
     topics = TopicSet(sentences.get(topic) for topic in pools)
     by = open_rescorers(
         {list_name(file): file for file in options.lists},
@@ -191,7 +137,7 @@ def read_pools(options: FusionOptions, reporter: Reporter, *, judged: Sequence[s
         checkpoints=options.checkpoints,
         device=options.device,
     )
-    return recompute(pools, by, reporter=reporter)
+    return recompute(pools, by, reporter=reporter), own
 
 
 def submitted_topics(options: FusionOptions) -> tuple[str, ...]:
@@ -223,19 +169,25 @@ def write_fused(
     return {"path": str(path), **counts, "seconds": round(seconds, 3)}
 
 
-def _as_fitted(options: FusionOptions, fitted: Mapping[str, Any]) -> FusionOptions:
-    """The options with what was decided when the fuser was fitted."""
+def own_output_left_out(options: FusionOptions, reporter: Reporter) -> FusionOptions:
+    """The options as `checked`, saying so where the output was among the lists."""
+    checked = options.checked()
+    if len(checked.lists) < len(options.lists):
+        reporter.say(f"{options.output} is what is written: not one of the lists")
+    return checked
+
+
+def _as_fitted(options: FusionOptions, fitted: Mapping[str, Any], reporter: Reporter) -> FusionOptions:
+    """The options with what was decided when the fuser was fitted: how, and of which lists.
+
+    Raises:
+        ConfigError: a list is missing.
+    """
+    by_name = name_lists(options.lists)
+    require_lists(list(by_name), fitted["lists"])
+    more = [name for name in by_name if name not in fitted["lists"]]
+    if more:
+        reporter.say(f"the fuser was fitted without {', '.join(more)}: left out")
     plan = fitted["plan"]
-    return replace(options, depth=plan["depth"], missing=RECOMPUTED if plan.get(RECOMPUTED) else None)
-
-
-def _policy(missing: str | None) -> str:
-    """What is left to the scale: a score that cannot be recomputed is the list's least."""
-    return "minimum" if missing in (None, RECOMPUTED) else missing
-
-
-def _number(word: str) -> float:
-    try:
-        return float(word)
-    except ValueError:
-        raise ConfigError("a weight is a number", got=word, wanted="such as --weights clip=0.3") from None
+    missing = RECOMPUTED if plan.get(RECOMPUTED) else None
+    return replace(options, depth=plan["depth"], missing=missing, lists=[by_name[name] for name in fitted["lists"]])

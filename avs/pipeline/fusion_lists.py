@@ -19,8 +19,27 @@ def list_name(file: Path) -> str:
     return file.stem if file.suffix in SUFFIXES else file.name
 
 
-def read_lists(files: Sequence[Path], past: Sequence[Path], *, known: Iterable[str] | None = None) -> dict[str, Run]:
-    """Name -> its lists, those of past topics among them.
+def name_lists(files: Sequence[Path]) -> dict[str, Path]:
+    """Name -> file.
+
+    Raises:
+        ConfigError: two lists of one name; a folder.
+    """
+    by_name: dict[str, Path] = {}
+    for file in files:
+        name = list_name(file)
+        if file.is_dir():
+            raise ConfigError("a folder, not a list", where=file, next_step=f"give its lists: {file}/*.trec")
+        if name in by_name:
+            raise ConfigError(f'two lists are called "{name}"', got=f"{by_name[name]} and {file}")
+        by_name[name] = file
+    return by_name
+
+
+def read_lists(
+    files: Sequence[Path], past: Sequence[Path], *, known: Iterable[str] | None = None
+) -> tuple[dict[str, Run], tuple[str, ...]]:
+    """Name -> its lists, those of past topics among them; and the topics that are not from a past folder.
 
     Args:
         files: lists, named as `list_name` says.
@@ -31,13 +50,9 @@ def read_lists(files: Sequence[Path], past: Sequence[Path], *, known: Iterable[s
         ConfigError: two lists of one name; no past folder has one.
         DataError: a topic both in a list and in its past.
     """
-    by_name: dict[str, Path] = {}
-    for file in files:
-        name = list_name(file)
-        if name in by_name:
-            raise ConfigError(f'two lists are called "{name}"', got=f"{by_name[name]} and {file}")
-        by_name[name] = file
+    by_name = name_lists(files)
     runs = {name: read_run(file, topics=known) for name, file in by_name.items()}
+    own = tuple(dict.fromkeys(topic for run in runs.values() for topic in run.topics))
     problems = Problems("past lists")
     for name, file in by_name.items():
         others = [folder / file.name for folder in past if (folder / file.name).is_file()]
@@ -50,7 +65,18 @@ def read_lists(files: Sequence[Path], past: Sequence[Path], *, known: Iterable[s
                 problems.add(other, f"topic {twice[0]} is in another list called {name} as well")
             runs[name] = Run({**runs[name].lists, **before.lists}, name)
     problems.raise_if_any(DataError)
-    return runs
+    return runs, own
+
+
+def fused_before(files: Sequence[Path]) -> dict[Path, set[str]]:
+    """Lists that are fused themselves -> the topics their fuser had learned from."""
+    found = {}
+    for file in files:
+        manifest = read_manifest(file) if manifest_path(file).is_file() else {}
+        fusion = (manifest.get("config") or {}).get("fusion")
+        if fusion is not None:
+            found[file] = set(fusion.get("learned_from", ()))
+    return found
 
 
 def seconds_of_search(files: Sequence[Path]) -> float:

@@ -48,6 +48,12 @@ class FusionPlan:
         return f"{self.step_1}, then {self.method}" if self.families else self.method
 
     @property
+    def scaled(self) -> bool:
+        """Whether any step looks at scores on the common scale."""
+        steps = (self.method, self.step_1) if self.families else (self.method,)
+        return any(step not in (*RANK_BASED, "ltr") for step in steps)
+
+    @property
     def learned(self) -> bool:
         """Whether it learns from judged topics."""
         return self.method in LEARNED or (bool(self.families) and self.step_1 in LEARNED)
@@ -56,8 +62,7 @@ class FusionPlan:
     def config(self) -> dict[str, object]:
         """What decides the content, for a manifest."""
         one_step: dict[str, object] = {"method": self.method}
-        if self.method not in (*RANK_BASED, "ltr"):
-            one_step |= {"normalization": self.scale.normalization, "missing": self.scale.missing}
+        one_step |= {"normalization": self.scale.normalization, "missing": self.scale.missing}
         if self.weights:
             one_step["weights"] = dict(self.weights)
         if self.families:
@@ -67,11 +72,7 @@ class FusionPlan:
     def fuser(self, lists: Sequence[str]) -> Fuser:
         """The fuser of a plan that learns nothing."""
         if self.method == WEIGHTED:
-            unknown = [name for name in self.weights if name not in lists]
-            if unknown:
-                raise ConfigError(
-                    f'no list is called "{unknown[0]}"{did_you_mean(unknown[0], lists)}', wanted=", ".join(lists)
-                )
+            self._require_weights(lists)
             return Linear(dict(self.weights), self.scale)
         second = unlearned(self.method, self.scale)
         if not self.families:
@@ -79,6 +80,18 @@ class FusionPlan:
         members = check_families(families_of(self.families, lists), lists)
         first = {family: unlearned(self.step_1, self.scale) for family in members}
         return TwoStep(members, lists_alone(members, lists), first, second)
+
+    def _require_weights(self, lists: Sequence[str]) -> None:
+        unknown = [name for name in self.weights if name not in lists]
+        if unknown:
+            raise ConfigError(
+                f'no list is called "{unknown[0]}"{did_you_mean(unknown[0], lists)}', wanted=", ".join(lists)
+            )
+        without = [name for name in lists if name not in self.weights]
+        if without:
+            raise ConfigError(
+                f"lists without a weight: {', '.join(without)}", next_step="give each one its weight, or leave it out"
+            )
 
     def learner(self, lists: Sequence[str], learning: Learning) -> Learner:
         """What fits the plan's fuser."""

@@ -86,12 +86,13 @@ def test_average_in_any_order_and_what_made_it(work: Path, tmp_path: Path, capsy
 
 
 def test_weights_by_hand(work: Path, tmp_path: Path) -> None:
-    words = ["--method", "weighted", "--weights", "good=1", "--weights", "poor=0", "-o", str(tmp_path / "w.trec")]
+    words = ["--method", "weighted", "--weights", "good=1", "--weights", "poor=0", "--weights", "fair=0"]
+    words += ["-o", str(tmp_path / "w.trec")]
     assert main(["fuse", *lists(work), *words, "--quiet"]) == 0
     alone, fused = read_trec(work / "lists/good.trec"), read_trec(tmp_path / "w.trec")
     for topic, ranked in alone.lists.items():
-        # the last shot of the list ties with those it does not hold
         assert fused.lists[topic].shots[: len(ranked) - 1] == ranked.shots[:-1]
+        assert set(ranked.shots[-1:]) < set(fused.lists[topic].shots)  # it ties with those that no list weighs
 
 
 def test_two_steps_that_learn_nothing(work: Path, tmp_path: Path) -> None:
@@ -175,7 +176,14 @@ def test_leaks_are_refused(work: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["fuse", *lists(work), *learn, "--model", str(model)]) == 0
     apply = [*lists(work, "past"), "--model", str(model), "-o", str(tmp_path / "y.trec"), "--quiet"]
     assert failure(apply, capsys) == leak
-    assert main(["fuse", *apply, "--study"]) == 0
+    assert failure([*apply, "--study"], capsys).startswith("avs fuse: --study: for learning")
+    prefixed = tmp_path / "prefixed"
+    prefixed.mkdir()
+    for name in NOISE:
+        lines = (work / f"past/{name}.trec").read_text().splitlines()
+        (prefixed / f"{name}.trec").write_text("".join(f"1{line}\n" for line in lines))
+    apply = [*(str(prefixed / f"{name}.trec") for name in NOISE), *apply[3:]]
+    assert failure(apply, capsys) == leak
     assert failure([*lists(work, "past"), *learn, *qrels(work)[2:], "-o", str(tmp_path / "z.trec")], capsys).startswith(
         "avs fuse: leakage: "
     )
@@ -221,7 +229,7 @@ def test_lists_that_cannot_be_fused(work: Path, tmp_path: Path, capsys: pytest.C
     assert failure([*mixed, *out], capsys) == (
         "avs fuse: lists that cannot be fused: 1 problem\n"
         "  fair: has no shots for topics 611, 612, 613, 614, 615 and 7 more, which other lists have\n"
-        "  next:   leave these lists out, or make them again for the same topics\n"
+        "  next:   leave these lists out, or make them again; --partial lets a list lack a topic\n"
     )
     flat = tmp_path / "flat.trec"
     flat.write_text("731 0 shot00001_1 1 0.5 flat\n731 0 shot00001_2 2 0.5 flat\n", encoding="utf-8")
@@ -256,3 +264,124 @@ def test_a_fuser_says_which_list_is_missing(work: Path, tmp_path: Path, capsys: 
     words = [*lists(work, "new"), "--model", str(model), "--normalize", "rank", "-o", str(tmp_path / "x.trec")]
     assert "--normalize: decided when the fuser was fitted" in failure(words, capsys)
     assert "no such fuser" in failure([*some, "--model", str(tmp_path / "fsuer"), "-o", "x.trec"], capsys)
+
+
+def test_nothing_that_stands_is_lost(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mine, learn = tmp_path / "mine.trec", ["--ltr", *qrels(work), "--threads", "1"]
+    mine.write_text("precious")
+    assert "a file that no manifest explains is in the way" in failure(
+        [*lists(work, "past"), *learn, "--study", "--model", str(tmp_path / "new"), "-o", str(mine)], capsys
+    )
+    assert mine.read_text() == "precious"
+    store = tmp_path / "store"
+    store.mkdir()
+    (store / "manifest.json").write_text('{"type": "feature-store", "fingerprint": "x"}')
+    error = failure([*lists(work, "past"), *learn, "--model", str(store), "--force"], capsys)
+    assert error.startswith("avs fuse: something else lies where the fuser should go\n")
+    same = ["--model", str(tmp_path / "a"), "-o", str(tmp_path / "a")]
+    assert "two outputs of one name" in failure([*lists(work, "past"), *learn, "--study", *same], capsys)
+
+
+def test_a_fuser_whose_writing_is_cut_short_is_not_complete(
+    work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "fuser"
+    learn = [*lists(work), "--ltr", "--qrels", str(work / "qrels.tv19"), "--threads", "1", "--model", str(model)]
+    assert main(["fuse", *learn, "--quiet"]) == 0
+
+    def cut(*_: object, **__: object) -> None:
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("avs.fusion.artefact.json.dump", cut)
+        assert main(["fuse", *learn, "--seed", "1", "--force", "--quiet"]) != 0
+    assert "no manifest" in failure(
+        [*lists(work, "new"), "--model", str(model), "-o", str(tmp_path / "x.trec")], capsys
+    )
+
+
+def test_the_output_is_not_one_of_the_lists_and_a_learned_list_is_known(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, model = tmp_path / "lists", tmp_path / "fuser"
+    folder.mkdir()
+    for name in NOISE:
+        (folder / f"{name}.trec").write_bytes((work / f"past/{name}.trec").read_bytes())
+    out = folder / "fused.trec"
+    assert main(["fuse", *map(str, sorted(folder.glob("*.trec"))), "-o", str(out)]) == 0
+    capsys.readouterr()
+    assert main(["fuse", *map(str, sorted(folder.glob("*.trec"))), "-o", str(out)]) == 0
+    assert capsys.readouterr().err == f"{out} is what is written: not one of the lists\nup to date: {out}\n"
+    learn = ["--method", "coordinate-ascent", "--qrels", str(work / "qrels.tv19"), "--model", str(model), "--quiet"]
+    tv20 = tmp_path / "learned.trec"
+    assert main(["fuse", *lists(work), *learn, "-o", str(tv20)]) == 0
+    judged = ["--ltr", "--qrels", str(work / "qrels.tv20"), "--threads", "1", "--quiet", "--partial"]
+    both = [str(tv20), *lists(work, names=("poor",))]
+    assert main(["fuse", *both, *judged, "--model", str(tmp_path / "honest")]) == 0  # tv20 was not learned from
+    manifest = tmp_path / "learned.trec.manifest.json"
+    told = json.loads(manifest.read_text())
+    assert told["config"]["fusion"]["learned_from"] == TV19
+    told["config"]["fusion"]["learned_from"] = TV20
+    manifest.write_text(json.dumps(told))
+    assert failure([*both, *judged, "--model", str(tmp_path / "leaky")], capsys).startswith(
+        "avs fuse: lists that were learned from the judged topics themselves: 1 problem\n"
+        f"  {tv20}: topics 641, 642, 643, 644, 645: what it says of them is too good\n"
+    )
+
+
+def test_only_topics_of_the_lists_themselves_are_fused(work: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new.trec"
+    learn = ["--ltr", "--past", str(work / "past"), "--qrels", str(work / "qrels.tv19"), "--threads", "1", "--quiet"]
+    assert main(["fuse", *lists(work, "new"), *learn, "-o", str(out)]) == 0
+    assert read_trec(out).topics == ("731", "732")  # not the unjudged ones of the past
+
+
+def test_judgments_of_other_shots(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = tmp_path / "qrels"
+    other.write_text((work / "qrels.tv19").read_text().replace("shot0", "shot9"), encoding="utf-8")
+    words = ["--method", "coordinate-ascent", "--qrels", str(other), "--study"]
+    assert failure([*lists(work), *words], capsys).startswith(
+        "avs fuse: no list holds a relevant shot of any judged topic\n  got:    shots such as shot0"
+    )
+
+
+def test_lists_that_a_fuser_does_not_know_are_left_out(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "fuser"
+    two = lists(work, names=("good", "poor"))
+    assert main(["fuse", *two, "--ltr", *qrels(work), "--model", str(model), "--threads", "1", "--quiet"]) == 0
+    out = [str(tmp_path / name) for name in ("two.trec", "three.trec")]
+    assert main(["fuse", *lists(work, "new", names=("good", "poor")), "--model", str(model), "-o", out[0]]) == 0
+    capsys.readouterr()
+    assert main(["fuse", *lists(work, "new"), "--model", str(model), "-o", out[1]]) == 0
+    assert "the fuser was fitted without fair: left out\n" in capsys.readouterr().err
+    first, second = (read_trec(Path(path)) for path in out)
+    assert all(first.lists[t].shots == second.lists[t].shots for t in NEW)
+
+
+def test_options_that_nothing_would_look_at(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = ["-o", str(tmp_path / "x.trec")]
+    assert "--store: for --missing recomputed" in failure([*lists(work), "--store", "s", *out], capsys)
+    scale = ["--method", "rrf", "--normalize", "rank"]
+    assert "rrf takes neither --normalize" in failure([*lists(work), *scale, *out], capsys)
+    weights = ["--method", "weighted", "--weights", "good=1"]
+    assert "lists without a weight: fair, poor" in failure([*lists(work), *weights, *out], capsys)
+    assert "a list has two weights" in failure([*lists(work), *weights, "--weights", "good=2", *out], capsys)
+    learn = [*qrels(work), "--study"]
+    assert "average learns nothing" in failure([*lists(work), *learn], capsys)
+    assert "a study fuses the judged topics" in failure(
+        [*lists(work), *learn, "--ltr", "--topics", str(work / "new.txt")], capsys
+    )
+    assert "--fit-on names no edition" in failure([*lists(work), *learn, "--ltr", "--fit-on", ","], capsys)
+    assert "--report is an HTML page" in failure([*lists(work), *learn, "--ltr", "--report", "x.json"], capsys)
+    assert "-o is a file whose name is one word" in failure([*lists(work), "-o", str(tmp_path / "my run.trec")], capsys)
+    assert "a folder, not a list" in failure([str(work / "lists"), *out], capsys)
+
+
+def test_a_scale_that_changes_a_step_is_not_up_to_date(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*lists(work), "--family", "two=[gf]*", "--method", "rrf", "-o", str(tmp_path / "x.trec"), "--quiet"]
+    assert main(["fuse", *words]) == 0
+    assert "config.fusion" in failure([*words, "--normalize", "zscore"], capsys)

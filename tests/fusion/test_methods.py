@@ -66,7 +66,9 @@ def test_inner_folds_keep_the_same_sentence_together() -> None:
     learning = Learning(xinfap_objective(qrels), qrels, {"1": "a dog", "2": "a dog"})
     folds = learning.folds(topics)
     assert len(folds) == 5 and all(("1" in fold.test) == ("2" in fold.test) for fold in folds)
-    assert learning.folds(["1"]) == learning.folds(["1", "2"]) == []
+    for same in (["1"], ["1", "2"]):
+        with pytest.raises(ConfigError, match="^learning takes two different topics or more\n"):
+            learning.folds(same)
     assert len(learning.folds(["1", "2", "3"])) == 2
 
 

@@ -5,7 +5,7 @@ import pytest
 from tiny_pools import by_rank, one_topic, random_pools, run
 
 from avs.core.errors import ConfigError
-from avs.fusion.normalize import NORMALIZATIONS, Scale
+from avs.fusion.normalize import BEHIND, NORMALIZATIONS, Scale
 from avs.fusion.pool import CandidatePool, pool_runs
 
 
@@ -34,13 +34,13 @@ def test_each_list_is_normalised_as_it_stands(name: str, missing: str) -> None:
             np.testing.assert_allclose(values[held, column], wanted, rtol=1e-12, atol=1e-12)
             rest = values[~held, column]
             assert len(rest) and (
-                np.isnan(rest).all() if missing == "absent" else (rest == values[held, column].min()).all()
+                np.isnan(rest).all() if missing == "absent" else (rest == values[held, column].min() - BEHIND).all()
             )
 
 
 def test_by_hand() -> None:
     pool = one_topic({"x": {"c": 5.0, "b": 2.0, "a": 1.0}, "y": {"c": 1.0, "d": 0.0}})  # shots d, c, b, a
-    assert Scale("minmax")(pool)[:, 0].tolist() == [0, 1, 0.25, 0]
+    assert Scale("minmax")(pool)[:, 0].tolist() == [-BEHIND, 1, 0.25, 0]
     assert Scale("rank")(pool)[:, 0].tolist() == pytest.approx([1 / 3, 1, 2 / 3, 1 / 3])
     assert Scale("reciprocal-rank")(pool)[:, 0].tolist() == pytest.approx([1 / 63, 1 / 61, 1 / 62, 1 / 63])
 
@@ -54,7 +54,7 @@ def test_a_list_without_variance_says_0_and_never_nan(name: str, score: float, c
     scores[count:, 0] = np.nan
     shots = tuple(f"shot{i:05d}_1" for i in reversed(range(count + 2)))
     pool = CandidatePool("1", ("x", "y"), shots, scores, np.ones(scores.shape, dtype=int), ~np.isnan(scores))
-    assert not Scale(name)(pool)[:, 0].any()
+    assert Scale(name)(pool)[:, 0].tolist() == [0.0] * count + [-BEHIND] * 2
     absent = Scale(name, "absent")(pool)[:, 0]
     assert not absent[:count].any() and np.isnan(absent[count:]).all()
 

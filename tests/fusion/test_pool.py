@@ -6,6 +6,8 @@ from tiny_pools import by_rank, one_topic, random_runs, run
 
 from avs.core.errors import ConfigError, DataError
 from avs.core.ranking import RankedList, Run
+from avs.fusion.linear import Linear
+from avs.fusion.normalize import Scale
 from avs.fusion.pool import pool_runs, require_lists
 
 
@@ -42,6 +44,17 @@ def test_a_ranking_breaks_ties_by_the_larger_shot_id_as_a_ranked_list_does() -> 
     assert pool.ranking(np.zeros(3), limit=9).shots == RankedList.from_scores("1", pool.shots, np.zeros(3)).shots
 
 
+def test_one_weight_alone_gives_the_list_itself_down_to_its_last_shot() -> None:
+    runs, _ = random_runs(3, depth=20)
+    for topic, pool in pool_runs(runs).items():
+        for name in pool.lists:
+            for scale in ("minmax", "zscore", "rank", "reciprocal-rank"):
+                one = Linear({other: float(other == name) for other in pool.lists}, Scale(scale))
+                fused = pool.ranking(one.fuse(pool), limit=1000)
+                alone = runs[name].lists[topic].shots
+                assert fused.shots[: len(alone)] == alone
+
+
 def test_columns_are_taken_by_name() -> None:
     pool = one_topic({"x": by_rank("a", "b"), "y": by_rank("b", "c")})
     other = pool.columns(("y", "x"))
@@ -75,7 +88,7 @@ def test_lists_over_different_topics_and_lists_of_equal_scores_are_all_told_at_o
         "lists that cannot be fused: 2 problems\n"
         "  b: has no shots for topic 2, which other lists have\n"
         "  c: all scores are equal for topic 1: it orders nothing there\n"
-        "  next:   leave these lists out, or make them again for the same topics"
+        "  next:   leave these lists out, or make them again; --partial lets a list lack a topic"
     )
 
 
