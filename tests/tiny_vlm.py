@@ -1,4 +1,4 @@
-"""A vision-language model of the real classes (LLaVA: CLIP's image tower, Llama) with random weights, a few kilobytes."""
+"""A vision-language model of the real classes (LLaVA: CLIP's image tower, Llama) with small random weights."""
 
 from __future__ import annotations
 

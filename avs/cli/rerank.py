@@ -2,8 +2,8 @@
 
 clip: the best frame of a shot against the query. dual-softmax: what fits the topics of other years as well is worth
 less. k-reciprocal: what resembles the other candidates is worth more. near-duplicates: repeats are brought together, or
-moved back. One method a call; rerank the result again to chain them. --qrels fits alpha on judged topics, and the
-temperature of dual-softmax unless it is given.
+moved back. judge: a vision-language model is asked whether the shot shows the topic. One method a call; rerank the
+result again to chain them. --qrels fits alpha on judged topics, and the temperature of dual-softmax unless it is given.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ avs rerank lists/fused.trec --topics tv23.xml --method clip --store features/cli
 avs rerank lists/a.trec --topics tv23.xml --method dual-softmax --other-topics tv22.txt --store features/clip/shot -o b.trec
 avs rerank lists/a.trec --topics tv23.xml --method k-reciprocal --store features/clip/shot --alpha 0.7 -o b.trec
 avs rerank lists/a.trec --topics tv23.xml --method near-duplicates --policy demote --store features/clip/shot -o b.trec
+avs rerank lists/a.trec --topics tv23.xml --method judge --vlm ORG/MODEL --videos videos --shots shots.tsv --cache judged.tsv -o b.trec
 avs rerank lists/tv21.trec --topics tv21.txt --method clip --store features/clip/frame --qrels qrels.tv21 --model reranker
 avs rerank lists/tv23.trec --topics tv23.txt --store features/clip/frame --model reranker -o lists/reranked.trec
 """  # noqa: E501  # a command to copy stands on one line
 
 T = TypeVar("T")
-INPUTS, HOW, LEARN, OUTPUT = "Inputs", "Method", "Learning", "Output"
+INPUTS, HOW, JUDGE, LEARN, OUTPUT = "Inputs", "Method", "Judge", "Learning", "Output"
 
 
 def command(
@@ -34,10 +35,13 @@ def command(
     topics: Annotated[
         list[Path], typer.Option("--topics", help="Topics of the list; repeatable.", rich_help_panel=INPUTS)
     ],
-    store: Annotated[Path, typer.Option("--store", help="Feature store (or BigFile).", rich_help_panel=INPUTS)],
+    store: Annotated[
+        Path | None,
+        typer.Option("--store", help="Feature store (or BigFile); none for judge.", rich_help_panel=INPUTS),
+    ] = None,
     method: Annotated[
         str | None,
-        typer.Option("--method", help="clip, dual-softmax, k-reciprocal, near-duplicates.", rich_help_panel=HOW),
+        typer.Option("--method", help="clip, dual-softmax, k-reciprocal, near-duplicates, judge.", rich_help_panel=HOW),
     ] = None,
     other_topics: Annotated[
         list[Path] | None,
@@ -53,7 +57,8 @@ def command(
         str | None, typer.Option("--weights", help="Where the store's encoder lies now.", rich_help_panel=INPUTS)
     ] = None,
     depth: Annotated[
-        int | None, typer.Option("--depth", help="Candidates reranked; default 1000.", rich_help_panel=HOW)
+        int | None,
+        typer.Option("--depth", help="Candidates reranked; default 1000, of judge 100.", rich_help_panel=HOW),
     ] = None,
     alpha: Annotated[
         float | None,
@@ -71,6 +76,30 @@ def command(
     ] = None,
     threshold: Annotated[
         float | None, typer.Option("--threshold", help="near-duplicates: least cosine.", rich_help_panel=HOW)
+    ] = None,
+    vlm: Annotated[
+        str | None,
+        typer.Option("--vlm", help="Vision-language model: a name on the Hub, or a folder.", rich_help_panel=JUDGE),
+    ] = None,
+    revision: Annotated[
+        str | None, typer.Option("--revision", help="Of the Hub repository; default main.", rich_help_panel=JUDGE)
+    ] = None,
+    videos: Annotated[Path | None, typer.Option("--videos", help="Folder of videos.", rich_help_panel=JUDGE)] = None,
+    shots: Annotated[Path | None, typer.Option("--shots", help="Shot table.", rich_help_panel=JUDGE)] = None,
+    cache: Annotated[
+        Path | None, typer.Option("--cache", help="File that keeps its answers.", rich_help_panel=JUDGE)
+    ] = None,
+    frames: Annotated[
+        int | None, typer.Option("--frames", help="Frames of a shot; default 4.", rich_help_panel=JUDGE)
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", help="Questions at once; default 8.", rich_help_panel=JUDGE)
+    ] = None,
+    prompt: Annotated[
+        str | None, typer.Option("--prompt", help="Question; {topic} is the topic.", rich_help_panel=JUDGE)
+    ] = None,
+    dtype: Annotated[
+        str | None, typer.Option("--dtype", help="float32 (default), bfloat16, float16.", rich_help_panel=JUDGE)
     ] = None,
     qrels: Annotated[
         list[Path] | None,
@@ -105,26 +134,32 @@ def command(
 ) -> None:
     from avs.core.errors import ConfigError
     from avs.core.progress import Reporter
-    from avs.pipeline.reranking import DEPTH, RerankOptions, rerank_list
+    from avs.pipeline.judging import judging_for
+    from avs.pipeline.reranking import DEPTH, JUDGED, RerankOptions, rerank_list
     from avs.pipeline.reranking_learning import fit_reranker, fitted_for, with_fitted
 
     said = {"alpha": alpha, "temperature": temperature, "k1": k1, "k2": k2, "policy": policy, "threshold": threshold}
     given = {name: value for name, value in said.items() if value is not None}
     if model and not qrels:
         method, given, depth = with_fitted(model, method, given, depth, topics=topics, study=study)
+    method = _required(method, "--method", "clip, dual-softmax, k-reciprocal, near-duplicates or judge")
+    by_judge = {"vlm": vlm, "revision": revision, "videos": videos, "shots": shots, "cache": cache, "frames": frames}
+    by_judge |= {"batch-size": batch_size, "prompt": prompt, "dtype": dtype}
+    looked = {name: value for name, value in by_judge.items() if value is not None}
     options = RerankOptions(
         ranked,
         topics,
         store,
-        _required(method, "--method", "clip, dual-softmax, k-reciprocal or near-duplicates"),
+        method,
         given,
-        DEPTH if depth is None else depth,
+        depth if depth is not None else JUDGED if method == "judge" else DEPTH,
         other_topics or (),
         narratives,
         query_mode,
         weights,
         device,
         k,
+        judging_for(method, looked, store=store, device=device),
     ).checked()
     if model and not qrels:
         options = fitted_for(model, options)

@@ -18,6 +18,7 @@ from avs.core.topic import TopicSet
 from avs.features.bigfile import open_features
 from avs.features.embedder import load_embedder_for
 from avs.pipeline.collections import Features
+from avs.pipeline.judging import Judging, judge_evidence
 from avs.rerank import clip_rerank, dual_softmax, k_reciprocal, near_duplicates
 from avs.rerank.blend import reranked, top, with_top
 from avs.rerank.vectors import candidate_cosines, shot_vectors
@@ -29,9 +30,11 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "dual-softmax": {"alpha": dual_softmax.ALPHA, "temperature": dual_softmax.TEMPERATURE},
     "k-reciprocal": {"alpha": k_reciprocal.ALPHA, "k1": k_reciprocal.K1, "k2": k_reciprocal.K2},
     "near-duplicates": {"policy": "group", "threshold": near_duplicates.THRESHOLD},
+    "judge": {"alpha": 0.5},
 }
-WITH_QUERIES = ("clip", "dual-softmax")
-DEPTH = 1000
+ENCODED = ("clip", "dual-softmax")
+WITH_QUERIES = (*ENCODED, "judge")
+DEPTH, JUDGED = 1000, 100  # a judge is slow
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +45,12 @@ class RerankOptions:
         parameters: alpha, temperature, k1, k2, policy, threshold.
         weights: where the store's encoder lies now.
         k: shots a topic.
+        judging: of the method judge, which has no store.
     """
 
     ranked: Path
     topics: Sequence[Path]
-    store: Path
+    store: Path | None
     method: str
     parameters: Mapping[str, Any]
     depth: int = DEPTH
@@ -56,12 +60,13 @@ class RerankOptions:
     weights: str | None = None
     device: str = "cpu"
     k: int = 1000
+    judging: Judging | None = None
 
     def checked(self) -> RerankOptions:
         """These options with the parameters' defaults.
 
         Raises:
-            ConfigError: an unknown method; options that it does not take, all of them.
+            ConfigError: an unknown method; options that it does not take, all of them; no store.
         """
         if self.method not in DEFAULTS:
             raise ConfigError(
@@ -72,29 +77,36 @@ class RerankOptions:
         given = [name for name in self.parameters if name not in DEFAULTS[self.method]]
         if self.method != "dual-softmax" and self.other_topics:
             given.append("other-topics")
-        if self.method not in WITH_QUERIES:
-            said = {"query-mode": self.query_mode, "narratives": self.narratives, "weights": self.weights}
-            given += [name for name, value in said.items() if value]
+        said = {} if self.method in WITH_QUERIES else {"query-mode": self.query_mode, "narratives": self.narratives}
+        said |= {} if self.method in ENCODED else {"weights": self.weights}
+        given += [name for name, value in said.items() if value]
         if given:
             options = ", ".join(f"--{name}" for name in given)
             raise ConfigError(f"{options}: not for --method {self.method}", next_step="leave it out")
         if self.method == "dual-softmax" and not self.other_topics:
             raise ConfigError("--method dual-softmax needs the topics of other years", next_step="--other-topics FILE")
+        if self.store is None and self.judging is None:
+            raise ConfigError("--store is missing", wanted="a feature store (or BigFile) of the list's shots")
         return replace(self, parameters={**DEFAULTS[self.method], **self.parameters})
 
     def inputs(self) -> dict[str, Path]:
         """Name of an input -> where it lies."""
-        found = {"list": self.ranked, "store": self.store}
+        found = {"list": self.ranked} | ({"store": self.store} if self.store else {})
         found |= {f"topics {i}": file for i, file in enumerate(self.topics, start=1)}
         found |= {f"other topics {i}": file for i, file in enumerate(self.other_topics, start=1)}
         return found | ({"narratives": self.narratives} if self.narratives else {})
 
-    def manifest(self, kind: str, config: Mapping[str, Any], **more: Path) -> Manifest:
+    def manifest(self, kind: str, config: Mapping[str, Any], reporter: Reporter, **more: Path) -> Manifest:
         """What decides an artefact made with these options."""
         paths = self.inputs() | more
         how = {"method": self.method, "parameters": dict(self.parameters), "depth": self.depth}
         how |= {"query_mode": self.query_mode or "query", "k": self.k}
-        return Manifest(kind, how | dict(config), {n: fingerprint_input(p) for n, p in paths.items()}, paths=paths)
+        inputs = {name: fingerprint_input(path) for name, path in paths.items()}
+        if self.judging:
+            shots = {shot for one in read_trec(self.ranked).lists.values() for shot in top(one, self.depth)[0]}
+            how |= {"judge": self.judging.identity()}
+            inputs |= {"pictures": self.judging.pictures_fingerprint(sorted(shots), reporter)}
+        return Manifest(kind, how | dict(config), inputs, paths=paths)
 
 
 def rerank_list(
@@ -110,7 +122,7 @@ def rerank_list(
         ConfigError, DataError, UnknownIdError: as `checked`, read_inputs and the methods.
     """
     start = perf_counter()
-    manifest = options.manifest("ranked-lists", {}, **more)
+    manifest = options.manifest("ranked-lists", {}, reporter, **more)
     if is_up_to_date(output, manifest, force=force):
         reporter.say(f"up to date: {output}")
         return {"path": str(output), "up_to_date": True}
@@ -120,7 +132,7 @@ def rerank_list(
         lists = [_without_repeats(one, store, options) for one in run.lists.values()]
     else:
         alpha = options.parameters["alpha"]
-        found = evidence(options, run, topics)
+        found = evidence(options, run, topics, reporter)
         lists = [
             reranked(one, some, alpha, limit=options.k) for one, some in zip(run.lists.values(), found, strict=True)
         ]
@@ -160,22 +172,30 @@ def read_inputs(options: RerankOptions) -> tuple[Run, TopicSet]:
     return Run({topic: run.lists[topic] for topic in topics.ids}, run.tag), topics
 
 
-def evidence(options: RerankOptions, run: Run, topics: TopicSet) -> list[np.ndarray]:
+def evidence(options: RerankOptions, run: Run, topics: TopicSet, reporter: Reporter) -> list[np.ndarray]:
     """(N,) evidence for the best candidates of each list, by a method that weighs it by alpha."""
-    return [found[0] for found in evidence_grid(options, run, topics, [options.parameters])]
+    return [found[0] for found in evidence_grid(options, run, topics, [options.parameters], reporter)]
 
 
 def evidence_grid(
-    options: RerankOptions, run: Run, topics: TopicSet, settings: Sequence[Mapping[str, Any]]
+    options: RerankOptions,
+    run: Run,
+    topics: TopicSet,
+    settings: Sequence[Mapping[str, Any]],
+    reporter: Reporter,
 ) -> list[np.ndarray]:
     """(G, N) evidence for the best candidates of each list by G settings, which differ in the temperature at most."""
+    texts = [topic.query(options.query_mode or "query") for topic in topics]
+    if options.judging:
+        lists = list(run.lists.values())
+        judged = judge_evidence(lists, texts, depth=options.depth, judging=options.judging, reporter=reporter)
+        return [yes[None] for yes in judged]
     store = _open(options, run)
     parameters = settings[0]
     if options.method == "k-reciprocal":
         vectors_of = (shot_vectors(store, top(one, options.depth)[0]) for one in run.lists.values())
         k1, k2 = parameters["k1"], parameters["k2"]
         return [k_reciprocal.k_reciprocal_evidence(vectors, k1=k1, k2=k2)[None] for vectors in vectors_of]
-    texts = [topic.query(options.query_mode or "query") for topic in topics]
     others = [t.query(options.query_mode or "query") for file in options.other_topics for t in read_topics(file)]
     encode = load_embedder_for(store.spec, weights=options.weights, device=options.device).encode_texts
     queries = encode(texts)

@@ -70,23 +70,24 @@ def fit_reranker(
     if not judged:
         raise ConfigError("no topic of the list is judged", where=options.ranked, got=", ".join(map(str, qrels)))
     more, settings = {f"qrels {i}": file for i, file in enumerate(qrels, start=1)}, _settings(options, fixed)
-    spec = open_features(require_path(options.store, what="feature store")).spec
-    made_from = options.manifest(RERANKER_TYPE, {"topics": judged, "study": study, "grid": settings}, **more)
-    manifest = replace(made_from, spec=spec.to_json())
+    made_from = options.manifest(RERANKER_TYPE, {"topics": judged, "study": study, "grid": settings}, reporter, **more)
+    manifest = replace(made_from, spec=None if options.judging else _spec_of(options).to_json())
     if all(made is None or is_up_to_date(made, _kind(manifest, made, model), force=force) for made in (model, output)):
         done = model or output
         if (output is None or output.exists()) and (model is None or (model / "manifest.json").is_file()):
             reporter.say(f"up to date: {done}")
             return {"path": str(done), "up_to_date": True}
     past = Run({topic: run.lists[topic] for topic in judged}, run.tag)
-    found = evidence_grid(options, past, TopicSet(topics.get(topic) for topic in judged), settings)
+    found = evidence_grid(options, past, TopicSet(topics.get(topic) for topic in judged), settings, reporter)
     lists = list(past.lists.values())
     fit = fit_grid(lists, found, xinfap_objective(judgments), folds=_folds(judged))
     best = {**settings[fit.setting], "alpha": fit.alpha}
     summary = _report(fit, options, best, reporter)
     if model is not None:
         _write_reranker(model, best, options, manifest)
-        reporter.say(f"wrote {model}; next: avs rerank LIST --topics TOPICS --store STORE --model {model} -o OUT.trec")
+        reporter.say(
+            f"wrote {model}; next: avs rerank LIST --topics TOPICS {_needs(options)} --model {model} -o OUT.trec"
+        )
         summary["model"] = str(model)
     if output is not None:
         held_out = [some[setting] for some, setting in zip(found, fit.settings, strict=True)]
@@ -126,7 +127,7 @@ def fitted_for(model: Path, options: RerankOptions) -> RerankOptions:
     """These options with the query mode that a reranker was fitted with.
 
     Raises:
-        SpecMismatchError: the vectors are of another encoder than those it was fitted on.
+        SpecMismatchError: the vectors are of another encoder than those it was fitted on, or the judge is another.
         ConfigError: another query mode.
     """
     manifest = read_manifest(model)
@@ -138,9 +139,31 @@ def fitted_for(model: Path, options: RerankOptions) -> RerankOptions:
             wanted=fitted,
             next_step="leave it out, or fit another one: --qrels",
         )
-    store = open_features(require_path(options.store, what="feature store"))
-    _require_encoder(EmbedderSpec.from_json(manifest["spec"]), store.spec, model, options.store)
+    if options.judging:
+        _require_judge(manifest["config"]["judge"], options.judging.identity(), model)
+    else:
+        _require_encoder(EmbedderSpec.from_json(manifest["spec"]), _spec_of(options), model, options.store)
     return options if options.method not in WITH_QUERIES else replace(options, query_mode=fitted)
+
+
+def _spec_of(options: RerankOptions) -> EmbedderSpec:
+    return open_features(require_path(options.store, what="feature store")).spec
+
+
+def _needs(options: RerankOptions) -> str:
+    """The options of a method that say what it looks at."""
+    return "--vlm VLM --videos DIR --shots TABLE --cache FILE" if options.judging else "--store STORE"
+
+
+def _require_judge(fitted: Mapping[str, Any], given: Mapping[str, Any], model: Path) -> None:
+    if fitted != given:
+        raise SpecMismatchError(
+            "the reranker was fitted with another judge",
+            where=model,
+            got=given,
+            wanted=fitted,
+            next_step="give the model, prompt, dtype and frames that it was fitted with, or fit another one: --qrels",
+        )
 
 
 def _require_encoder(fitted: EmbedderSpec, given: EmbedderSpec, model: Path, store: Path) -> None:
