@@ -67,8 +67,9 @@ class JudgeCache:
         lines = []
         for candidate, probability in zip(candidates, yes, strict=True):
             topic, shot, pictures = _key(candidate)
-            self._found[topic, shot, pictures] = float(probability)
-            lines.append(f"{self._judge}\t{topic}\t{shot}\t{pictures}\t{probability:.9g}\n")
+            written = f"{probability:.9g}"
+            self._found[topic, shot, pictures] = float(written)  # what a later run will read
+            lines.append(f"{self._judge}\t{topic}\t{shot}\t{pictures}\t{written}\n")
         self.path.parent.mkdir(parents=True, exist_ok=True)
         _append(self.path, "".join(lines).encode())
 
