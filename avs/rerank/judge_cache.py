@@ -87,11 +87,12 @@ def _read(path: Path, judge: str) -> dict[tuple[str, str, str], float]:
     content = path.read_bytes() if path.exists() else b""
     whole = content[: content.rfind(b"\n") + 1].decode("utf-8", errors="replace")  # what follows, a kill left
     lines = whole.split("\n")[:-1]
-    if lines and lines[0] != HEADER:
+    first = content.partition(b"\n")[0].decode("utf-8", errors="replace")
+    if first != HEADER and (lines or not HEADER.startswith(first)):  # a kill may leave the beginning of a header
         raise FormatError(
             "not a file of a judge's answers",
             where=f"{path}:1",
-            got=repr(lines[0][:80]),
+            got=repr(first[:80]),
             wanted=repr(HEADER),
             next_step="give --cache another file; one that does not exist is made",
         )
