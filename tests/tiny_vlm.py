@@ -16,12 +16,14 @@ CHAT = (
 
 
 def make_tokenizer(words: Sequence[str] = WORDS) -> Any:
-    from tokenizers import Tokenizer, models, pre_tokenizers
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
     entries = dict.fromkeys([*SPECIALS, *words])
     model = Tokenizer(models.WordLevel({entry: i for i, entry in enumerate(entries)}, unk_token="<unk>"))
     model.pre_tokenizer = pre_tokenizers.Whitespace()
+    start = [("<s>", model.token_to_id("<s>"))]
+    model.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=start)
     specials = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"}
     more = {"image_token": "<image>"}
     return PreTrainedTokenizerFast(tokenizer_object=model, extra_special_tokens=more, **specials)
