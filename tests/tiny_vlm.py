@@ -15,7 +15,7 @@ CHAT = (
 )
 
 
-def make_tokenizer(words: Sequence[str] = WORDS) -> Any:
+def make_tokenizer(words: Sequence[str] = WORDS, *, image_token: str | None = "<image>") -> Any:
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
@@ -25,7 +25,7 @@ def make_tokenizer(words: Sequence[str] = WORDS) -> Any:
     start = [("<s>", model.token_to_id("<s>"))]
     model.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=start)
     specials = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"}
-    more = {"image_token": "<image>"}
+    more = {"image_token": image_token} if image_token else {}
     return PreTrainedTokenizerFast(tokenizer_object=model, extra_special_tokens=more, **specials)
 
 
@@ -56,4 +56,28 @@ def make_vlm(folder: Path, *, chat: bool = True, seed: int = 0, words: Sequence[
     place = tokenizer.convert_tokens_to_ids("<image>")
     config = LlavaConfig(vision_config=vision, text_config=text, image_token_index=place, vision_feature_layer=-1)
     LlavaForConditionalGeneration(config).save_pretrained(folder)
+    return folder
+
+
+def make_single_picture_vlm(folder: Path) -> Path:
+    """BLIP-2, which takes one picture a text."""
+    import torch
+    import transformers
+    from transformers import Blip2Config, Blip2ForConditionalGeneration, Blip2Processor
+
+    pictures = getattr(transformers, "BlipImageProcessorPil", None) or transformers.BlipImageProcessor
+    tokenizer = make_tokenizer(image_token=None)
+    processor = Blip2Processor(pictures(size={"height": SIZE, "width": SIZE}), tokenizer, num_query_tokens=4)
+    processor.save_pretrained(folder)
+    torch.manual_seed(0)
+    heads = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+    text = {"model_type": "opt", "ffn_dim": 40, "word_embed_proj_dim": 32, "pad_token_id": 3, "init_std": 0.5, **heads}
+    config = Blip2Config(
+        vision_config={"image_size": SIZE, "patch_size": PATCH, "intermediate_size": 40, **heads},
+        qformer_config={"vocab_size": 8, "encoder_hidden_size": 32, "intermediate_size": 40, **heads},
+        text_config={"vocab_size": len(processor.tokenizer), **text},
+        num_query_tokens=4,
+        image_token_index=processor.tokenizer.convert_tokens_to_ids("<image>"),
+    )
+    Blip2ForConditionalGeneration(config).save_pretrained(folder)
     return folder

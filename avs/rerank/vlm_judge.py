@@ -80,6 +80,7 @@ class VlmJudge:
 
         Raises:
             AvsError: the folder holds no vision-language model that can answer yes or no.
+            ConfigError: several frames, for a model that takes one.
             MissingDependencyError: its processor needs a package that is not installed.
         """
         import torch
@@ -110,7 +111,14 @@ class VlmJudge:
         """The prompt as the model was trained to see it, with a place for every frame."""
         asked, count = self.prompt.replace(PLACE, question.topic), len(question.frames)
         if getattr(processor, "chat_template", None) is None:
-            return getattr(processor, "image_token", "") * count + f"\n{asked}\n"
+            place = getattr(processor, "image_token", None)
+            if isinstance(place, str):
+                return f"{place * count}\n{asked}\n"
+            if count > 1:  # BLIP-2's processor puts one picture before each text, and would mix them up
+                raise ConfigError(
+                    "this model takes one picture a question", where=self.folder, got=count, next_step="--frames 1"
+                )
+            return asked
         content = [{"type": "image"}] * count + [{"type": "text", "text": asked}]
         message = [{"role": "user", "content": content}]
         text: str = processor.apply_chat_template(message, add_generation_prompt=True, tokenize=False)

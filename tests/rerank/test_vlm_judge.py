@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_vlm import WORDS, make_tokenizer, make_vlm
+from tiny_vlm import WORDS, make_single_picture_vlm, make_tokenizer, make_vlm
 
 from avs.core.errors import AvsError, ConfigError
 from avs.rerank.judge import Question
@@ -89,6 +89,16 @@ def test_bfloat16_is_near_float32(folder: Path) -> None:
     asked = questions()
     exact = VlmJudge(folder, weights="w").judge(asked)
     np.testing.assert_allclose(VlmJudge(folder, weights="w", dtype="bfloat16").judge(asked), exact, atol=0.1)
+
+
+def test_a_model_of_one_picture_is_not_given_several(tmp_path: Path) -> None:
+    judge = VlmJudge(make_single_picture_vlm(tmp_path / "vlm"), weights="w")
+    one = [Question(question.topic, question.frames[:1]) for question in questions()]
+    alone = np.concatenate([judge.judge([question]) for question in one])
+    np.testing.assert_allclose(judge.judge(one), alone, atol=1e-5)
+    with pytest.raises(ConfigError, match="this model takes one picture a question") as caught:
+        judge.judge(questions())
+    assert caught.value.next_step == "--frames 1"
 
 
 def test_every_way_to_begin_an_answer_counts() -> None:
