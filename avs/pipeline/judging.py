@@ -17,11 +17,12 @@ from avs.core.progress import Reporter
 from avs.core.ranking import RankedList
 from avs.core.shots import ShotTable, read_shot_table
 from avs.features.towers import quiet_transformers
+from avs.features.two_tower import resolve_device
 from avs.features.weights import fingerprint_weights, locate, weight_files
 from avs.rerank.blend import top
 from avs.rerank.judge import FramesOf, Judge, judge_candidates
 from avs.rerank.judge_cache import Candidate, JudgeCache
-from avs.rerank.vlm_judge import VlmJudge
+from avs.rerank.vlm_judge import PROMPT, VlmJudge
 from avs.video.find import find_videos
 from avs.video.fingerprints import fingerprint_videos
 from avs.video.folder import VideoFolder
@@ -113,16 +114,22 @@ def judging_for(method: str, given: Mapping[str, Any], *, store: Path | None, de
     return Judging(judge, given["videos"], source, table, given["cache"], given.get("batch-size", BATCH_SIZE))
 
 
-def load_judge(vlm: str, *, revision: str | None = None, **how: str) -> VlmJudge:
+def load_judge(
+    vlm: str,
+    *,
+    revision: str | None = None,
+    prompt: str = PROMPT,
+    device: str = "cpu",
+    dtype: str = "float32",
+) -> VlmJudge:
     """The judge of a vision-language model: a name on the Hub, or a folder; loaded with the first question.
-
-    Args:
-        how: device, prompt, dtype.
 
     Raises:
         AvsError: no such model; its weights are a pickle.
-        ConfigError: a prompt or dtype that will not do; a revision of a folder.
+        ConfigError: a prompt, device or dtype that will not do; a revision of a folder.
+        MissingDependencyError: a CUDA device that is not there; weights on the Hub, which cannot be reached.
     """
+    resolve_device(device, dtype)
     if revision is not None and Path(vlm).expanduser().exists():
         raise ConfigError("--revision: a folder has none", got=vlm, next_step="leave it out")
     folder = locate(vlm, revision=revision or "main")
@@ -135,7 +142,7 @@ def load_judge(vlm: str, *, revision: str | None = None, **how: str) -> VlmJudge
             wanted="model.safetensors",
             next_step="take a revision or a copy of the model with safetensors weights",
         )
-    return VlmJudge(folder, weights=fingerprint_weights(folder), **how)
+    return VlmJudge(folder, weights=fingerprint_weights(folder), prompt=prompt, device=device, dtype=dtype)
 
 
 def judge_evidence(
