@@ -103,5 +103,5 @@ def test_real_video_files_become_a_valid_run(shared: Callable[[str], Path], tmp_
         (videos / name).symlink_to(shared(f"videos/clips/{name}"))
     done = avs("demo", "--videos", videos, "-o", tmp_path / "out")
     assert done.returncode == 0, done.stderr
-    assert len(list((tmp_path / "out/runs").glob("*.xml"))) == 3
+    assert len(list((tmp_path / "out/runs").glob("*.xml"))) == 4
     assert (tmp_path / "out/keyframes").is_dir()
