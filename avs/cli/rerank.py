@@ -141,7 +141,7 @@ def command(
     said = {"alpha": alpha, "temperature": temperature, "k1": k1, "k2": k2, "policy": policy, "threshold": threshold}
     given = {name: value for name, value in said.items() if value is not None}
     if model and not qrels:
-        method, given, depth = with_fitted(model, method, given, depth, topics=topics, study=study)
+        method, given, depth = with_fitted(model, method, given, depth, topics=topics)
     method = _required(method, "--method", "clip, dual-softmax, k-reciprocal, near-duplicates or judge")
     by_judge = {"vlm": vlm, "revision": revision, "videos": videos, "shots": shots, "cache": cache, "frames": frames}
     by_judge |= {"batch-size": batch_size, "prompt": prompt, "dtype": dtype}
@@ -165,7 +165,7 @@ def command(
         options = fitted_for(model, options)
     reporter = Reporter(quiet=quiet)
     if qrels:
-        editions = fit_on.replace(",", " ").split() if fit_on else None
+        editions = fit_on.replace(",", " ").split() if fit_on is not None else None
         made = fit_reranker(
             options,
             qrels,
@@ -178,8 +178,9 @@ def command(
             reporter=reporter,
         )
     else:
-        if fit_on:
-            raise ConfigError("--fit-on: for learning", next_step="give judgments to learn from: --qrels")
+        useless = [option for option, value in (("--fit-on", fit_on), ("--study", study)) if value]
+        if useless:
+            raise ConfigError(f"{', '.join(useless)}: for learning", next_step="give judgments to learn from: --qrels")
         written = _required(output, "-o", "lists/reranked.trec")
         more = {"model": model} if model else {}
         made = rerank_list(options, written, force=force, reporter=reporter, **more)

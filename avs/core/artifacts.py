@@ -20,7 +20,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import IO, Any
 
-from avs.core.errors import AvsError, ChangedInputsError, FormatError
+from avs.core.errors import AvsError, ChangedInputsError, ConfigError, FormatError
 
 SCHEMA_VERSION = 1
 WHOLE_FILE_BYTES = 64 * 2**20  # larger files are fingerprinted by size, head and tail: a video archive is terabytes
@@ -253,6 +253,23 @@ def is_up_to_date(artefact: Path, manifest: Manifest, *, force: bool) -> bool:
         got=f"changed: {', '.join(changed) or 'type'}",
         next_step="choose another -o, or replace it with --force",
     )
+
+
+def require_place(folder: Path, kind: str, *, sign: str) -> None:
+    """Check that nothing else lies where an artefact is to be written.
+
+    Args:
+        kind: the artefact's type.
+        sign: a file in it, which shows what an interrupted one was to be.
+
+    Raises:
+        ConfigError: something does; not even --force replaces it.
+    """
+    if not folder.exists() or (folder.is_dir() and (not any(folder.iterdir()) or (folder / sign).is_file())):
+        return
+    found = read_manifest(folder)["type"] if manifest_path(folder).is_file() else "files of something else"
+    if found != kind:
+        raise ConfigError(f"something else lies where the {kind} should go", where=folder, got=found)
 
 
 def _plain(value: object) -> object:

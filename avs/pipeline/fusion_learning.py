@@ -17,7 +17,7 @@ from avs.core.artifacts import (
     fingerprint_input,
     is_up_to_date,
     manifest_path,
-    read_manifest,
+    require_place,
     write_artefact,
     write_manifest,
 )
@@ -136,13 +136,8 @@ def _require_sense(options: FusionOptions, how: LearningOptions, plan: FusionPla
         raise ConfigError("a study fuses the judged topics", got="--topics", next_step="choose them by --fit-on")
     if how.fit_on is not None and not how.fit_on:
         raise ConfigError("--fit-on names no edition", wanted="such as --fit-on tv19,tv20")
-    if options.model and options.model.exists():
-        before = read_manifest(options.model)["type"] if manifest_path(options.model).is_file() else None
-        empty = options.model.is_dir() and not any(options.model.iterdir())
-        if before != FUSER_TYPE and not empty and not (options.model / "fuser.json").is_file():
-            raise ConfigError(
-                "something else lies where the fuser should go", where=options.model, got=before or "no fuser"
-            )
+    if options.model:
+        require_place(options.model, FUSER_TYPE, sign="fuser.json")
 
 
 def _to_submit(options: FusionOptions, how: LearningOptions) -> tuple[str, ...]:

@@ -15,17 +15,21 @@ from avs.core.artifacts import (
     Manifest,
     atomic_write,
     is_up_to_date,
+    manifest_path,
     read_manifest,
     require_path,
+    require_place,
     write_manifest,
 )
-from avs.core.errors import ConfigError, FormatError, SpecMismatchError
+from avs.core.errors import ConfigError, DataError, FormatError, SpecMismatchError
 from avs.core.progress import Reporter
-from avs.core.ranking import Run
+from avs.core.qrels import Qrels, TopicQrels
+from avs.core.ranking import RankedList, Run
 from avs.core.spec import EmbedderSpec
 from avs.core.topic import TopicSet
 from avs.features.bigfile import open_features
 from avs.metrics.significance import randomization_test
+from avs.pipeline.fusion_lists import fused_before
 from avs.pipeline.objective import xinfap_objective
 from avs.pipeline.past_topics import edition_of, past_qrels, refuse_leak
 from avs.pipeline.reranking import WITH_QUERIES, RerankOptions, evidence_grid, read_inputs, write_lists
@@ -34,7 +38,7 @@ from avs.rerank.dual_softmax import TEMPERATURES
 from avs.rerank.fitting import Fit, fit_grid
 from avs.trecvid.topics import read_topics
 
-RERANKER_TYPE = "reranker"
+RERANKER_TYPE, FILE = "reranker", "reranker.json"
 
 
 def fit_reranker(
@@ -66,49 +70,90 @@ def fit_reranker(
     _require_sense(options, fixed, model, output, study)
     judgments = past_qrels(qrels, fit_on=fit_on, submitted=(), study=study)
     run, topics = read_inputs(options)
-    judged = [topic for topic in run.lists if topic in judgments.topics]
-    if not judged:
-        raise ConfigError("no topic of the list is judged", where=options.ranked, got=", ".join(map(str, qrels)))
+    judged = _judged(run, judgments, options.ranked)
     more, settings = {f"qrels {i}": file for i, file in enumerate(qrels, start=1)}, _settings(options, fixed)
     made_from = options.manifest(RERANKER_TYPE, {"topics": judged, "study": study, "grid": settings}, reporter, **more)
     manifest = replace(made_from, spec=None if options.judging else _spec_of(options).to_json())
-    if all(made is None or is_up_to_date(made, _kind(manifest, made, model), force=force) for made in (model, output)):
-        done = model or output
-        if (output is None or output.exists()) and (model is None or (model / "manifest.json").is_file()):
-            reporter.say(f"up to date: {done}")
-            return {"path": str(done), "up_to_date": True}
+    outputs = {made: _kind(manifest, made, model) for made in (model, output) if made is not None}
+    ready = {made: is_up_to_date(made, one, force=force) for made, one in outputs.items()}
+    if all(ready.values()):
+        for made in outputs:
+            reporter.say(f"up to date: {made}")
+        return {"up_to_date": True, "outputs": [str(made) for made in outputs]}
     past = Run({topic: run.lists[topic] for topic in judged}, run.tag)
     found = evidence_grid(options, past, TopicSet(topics.get(topic) for topic in judged), settings, reporter)
     lists = list(past.lists.values())
     fit = fit_grid(lists, found, xinfap_objective(judgments), folds=_folds(judged))
     best = {**settings[fit.setting], "alpha": fit.alpha}
     summary = _report(fit, options, best, reporter)
-    if model is not None:
+    if model is not None and not ready[model]:
         _write_reranker(model, best, options, manifest)
         reporter.say(
             f"wrote {model}; next: avs rerank LIST --topics TOPICS {_needs(options)} --model {model} -o OUT.trec"
         )
         summary["model"] = str(model)
-    if output is not None:
+    if output is not None and not ready[output]:
         held_out = [some[setting] for some, setting in zip(found, fit.settings, strict=True)]
-        made = [reranked(*one, limit=options.k) for one in zip(lists, held_out, fit.alphas.tolist(), strict=True)]
-        summary |= write_lists(made, output, _kind(manifest, output, model), since=start, reporter=reporter)
+        best_lists = [reranked(*one, limit=options.k) for one in zip(lists, held_out, fit.alphas.tolist(), strict=True)]
+        summary |= write_lists(best_lists, output, _kind(manifest, output, model), since=start, reporter=reporter)
     return summary
 
 
+def _judged(run: Run, judgments: Qrels, file: Path) -> list[str]:
+    """The judged topics, in the order of the list.
+
+    Raises:
+        DataError: the list lacks some; or its best shots have no relevant one of any.
+        ConfigError: the list was itself learned from some.
+    """
+    missing = [topic for topic in judgments.ids if topic not in run.lists]
+    if missing:
+        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        raise DataError(
+            "judged topics that the list does not have",
+            where=file,
+            got=f"topics {', '.join(missing[:5])}{more}",
+            next_step="give a list over these topics, or choose others (--fit-on)",
+        )
+    learned = fused_before([file]).get(file, set())
+    both = [topic for topic in judgments.ids if topic in learned]
+    if both:
+        raise ConfigError(
+            "the list was learned from the judged topics themselves",
+            where=file,
+            got=f"topics {', '.join(both[:5])}",
+            next_step="make it out of fold: avs fuse --study",
+        )
+    judged = [topic for topic in run.lists if topic in judgments.topics]
+    if not any(_has_relevant(run.lists[topic], judgments.topics[topic]) for topic in judged):
+        raise DataError(
+            "the list holds no relevant shot of any judged topic",
+            where=file,
+            got=f"shots such as {run.lists[judged[0]].shots[0]}",
+            wanted=f"such as {judgments.topics[judged[0]].shots[0]}",
+            next_step="give the judgments of the collection that was searched; both must number shots alike",
+        )
+    return judged
+
+
+def _has_relevant(ranked: RankedList, qrels: TopicQrels) -> bool:
+    held = set(ranked.shots)
+    return any(grade > 0 and shot in held for shot, grade in zip(qrels.shots, qrels.judgments.tolist(), strict=True))
+
+
 def with_fitted(
-    model: Path, method: str | None, given: Mapping[str, Any], depth: int | None, *, topics: Sequence[Path], study: bool
+    model: Path, method: str | None, given: Mapping[str, Any], depth: int | None, *, topics: Sequence[Path]
 ) -> tuple[str, dict[str, Any], int]:
     """Method, parameters and depth of a fitted reranker.
 
     Raises:
         FormatError: the folder holds none.
-        ConfigError: options that were decided when it was fitted; topics that it was fitted on, unless `study`.
+        ConfigError: options that were decided when it was fitted; topics that it was fitted on.
     """
     manifest = read_manifest(require_path(model, what="reranker"))
     if manifest["type"] != RERANKER_TYPE:
         raise FormatError("not a reranker", where=model, got=manifest["type"])
-    fitted = json.loads((model / "reranker.json").read_text(encoding="utf-8"))
+    fitted = json.loads((model / FILE).read_text(encoding="utf-8"))
     decided = [f"--{name}" for name in given] + (["--depth"] if depth is not None else [])
     decided += [f"--method {method}"] if method not in (None, fitted["method"]) else []
     if decided:
@@ -118,8 +163,7 @@ def with_fitted(
             got=f"a reranker of method {fitted['method']}",
             next_step="leave it out, or fit another one: --qrels",
         )
-    if not study:
-        refuse_leak(set(manifest["config"]["topics"]), read_topics(list(topics)).ids)
+    refuse_leak(set(manifest["config"]["topics"]), read_topics(list(topics)).ids)
     return fitted["method"], fitted["parameters"], fitted["depth"]
 
 
@@ -188,6 +232,8 @@ def _require_sense(
         raise ConfigError("--alpha: it is fitted with --qrels", next_step="leave it out, or leave out --qrels")
     if model is None and output is None:
         raise ConfigError("nothing to write", next_step="say where the reranker goes: --model reranker/")
+    if model is not None:
+        require_place(model, RERANKER_TYPE, sign=FILE)
     if output is not None and not study:
         raise ConfigError(
             "-o with --qrels is for a study of judged topics",
@@ -225,7 +271,8 @@ def _report(fit: Fit, options: RerankOptions, best: Mapping[str, Any], reporter:
 
 
 def _write_reranker(model: Path, best: Mapping[str, Any], options: RerankOptions, manifest: Manifest) -> None:
-    with atomic_write(model / "reranker.json") as file:
+    manifest_path(model).unlink(missing_ok=True)  # a folder without one is not complete
+    with atomic_write(model / FILE) as file:
         json.dump({"method": options.method, "parameters": dict(best), "depth": options.depth}, file, indent=2)
     write_manifest(model, manifest)
 

@@ -105,7 +105,9 @@ def test_fitted_on_past_topics_and_applied_to_new_ones(
     assert "leakage: judgments of the topics being submitted" in failure(
         words(work, "--model", model, "-o", str(tmp_path / "y.trec")), capsys
     )
-    assert main(["rerank", *words(work, "--model", model, "--study", "-o", str(tmp_path / "y.trec"))]) == 0
+    assert "--study: for learning" in failure(
+        words(work, "--model", model, "--study", "-o", str(tmp_path / "y.trec"), name="tv23"), capsys
+    )
     err = failure(words(work, "--model", model, "--alpha", "0.5", "-o", made, name="tv23"), capsys)
     assert "--alpha: decided when the reranker was fitted" in err
 
@@ -192,3 +194,27 @@ def test_lists_topics_and_store_must_fit_together(
     assert "topic 700: has a list, but stands in no topic file" in err and "topic 664: has no list" in err
     foreign.write_text("661 0 shot00001_1 1 nan x\n", encoding="utf-8")
     assert 'the score "nan" is not a finite number' in failure([str(foreign), *given], capsys)
+
+
+def test_what_stands_is_not_lost_and_judgments_are_of_these_shots(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine, store = tmp_path / "mine.trec", tmp_path / "store"
+    mine.write_text("precious")
+    fit = words(work, "--method", "clip", "--qrels", str(work / "qrels"))
+    assert "a file that no manifest explains is in the way" in failure(
+        [*fit, "--study", "--model", str(tmp_path / "new"), "-o", str(mine)], capsys
+    )
+    assert mine.read_text() == "precious"
+    store.mkdir()
+    (store / "manifest.json").write_text('{"type": "feature-store", "fingerprint": "x"}')
+    assert "something else lies where the reranker should go" in failure(
+        [*fit, "--model", str(store), "--force"], capsys
+    )
+    other = tmp_path / "qrels"
+    other.write_text((work / "qrels").read_text().replace("shot0", "shot9"))
+    wrong = words(work, "--method", "clip", "--qrels", str(other), "--model", str(tmp_path / "m"))
+    assert "the list holds no relevant shot of any judged topic" in failure(wrong, capsys)
+    more = (work / "qrels").read_text() + "1680 0 shot00001_1 1 1\n"
+    other.write_text(more)
+    assert "judged topics that the list does not have" in failure(wrong, capsys)

@@ -129,8 +129,12 @@ def test_alpha_is_fitted_and_holds_for_the_same_judge_only(
     cache, model = tmp_path / "judged.tsv", tmp_path / "reranker"
     assert main(words(work, cache, "--qrels", str(work / "qrels"), "--model", str(model))) == 0
     assert json.loads((model / "reranker.json").read_text(encoding="utf-8"))["method"] == "judge"
-    fitted = words(work, cache, "--model", str(model), "--study", "-o", str(tmp_path / "x.trec"))
+    fitted = words(work, cache, "--model", str(model), "-o", str(tmp_path / "x.trec"))
     fitted[fitted.index("--depth") : fitted.index("--depth") + 2] = []
+    assert main(fitted) == 2  # the topics it was fitted on
+    for name in ("list.trec", "topics.txt"):  # the same questions under other topic ids
+        (tmp_path / name).write_text((work / name).read_text().replace("\n66", "\n76").replace("66", "76", 1))
+        fitted[fitted.index(str(work / name))] = str(tmp_path / name)
     assert main(fitted) == 0
     assert sum(asked) == 12
     capsys.readouterr()
