@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "avs"
-STAGES = {"captions", "video", "features", "models", "train", "search", "fusion", "rerank", "trecvid", "metrics", "demo"}
+STAGES = set("captions video features models train search fusion rerank trecvid metrics demo".split())
 ALLOWED = {
     "cli": STAGES | {"core", "pipeline"},
     "pipeline": STAGES | {"core"},
@@ -64,12 +64,13 @@ def test_a_stage_imports_core_and_no_other_stage(path: Path) -> None:
             assert parts[1] in allowed, f"{path.name} of {stage} imports {name}"
 
 
-@pytest.mark.parametrize("stage", ["core", "trecvid", "metrics"])
+@pytest.mark.parametrize("stage", ["core", "trecvid", "metrics", "fusion"])
 def test_light_stages_need_no_heavy_package(stage: str) -> None:
     for path in sorted((PACKAGE / stage).glob("*.py")):
         for name, _ in imports(path):
             top = name.split(".")[0]
-            assert top in LIGHT | {"avs"} | set(sys.stdlib_module_names), f"{stage}/{path.name} imports {name}"
+            allowed = LIGHT | ({"lightgbm"} if path.stem in ("ltr",) else set())
+            assert top in allowed | {"avs"} | set(sys.stdlib_module_names), f"{stage}/{path.name} imports {name}"
 
 
 def test_core_needs_only_numpy_when_imported() -> None:

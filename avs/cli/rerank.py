@@ -87,7 +87,7 @@ def command(
     videos: Annotated[Path | None, typer.Option("--videos", help="Folder of videos.", rich_help_panel=JUDGE)] = None,
     shots: Annotated[Path | None, typer.Option("--shots", help="Shot table.", rich_help_panel=JUDGE)] = None,
     cache: Annotated[
-        Path | None, typer.Option("--cache", help="File that keeps its answers.", rich_help_panel=JUDGE)
+        Path | None, typer.Option("--cache", help="judge: file that keeps its answers.", rich_help_panel=OUTPUT)
     ] = None,
     frames: Annotated[
         int | None, typer.Option("--frames", help="Frames of a shot; default 4.", rich_help_panel=JUDGE)
@@ -138,6 +138,8 @@ def command(
     from avs.pipeline.reranking import DEPTH, JUDGED, RerankOptions, rerank_list
     from avs.pipeline.reranking_learning import fit_reranker, fitted_for, with_fitted
 
+    if output and output.resolve() == ranked.resolve():
+        raise ConfigError("the list would be replaced by its own reranking", got=f"-o {output}")
     said = {"alpha": alpha, "temperature": temperature, "k1": k1, "k2": k2, "policy": policy, "threshold": threshold}
     given = {name: value for name, value in said.items() if value is not None}
     if model and not qrels:

@@ -98,6 +98,7 @@ class Manifest:
         seconds: wall time of the command.
         command, created, versions, schema_version: filled in.
         paths: name of an input -> where it lay; a hint for tracing what an artefact came from, which decides nothing.
+        output: fingerprint of the file it describes; empty of a folder.
     """
 
     type: str
@@ -111,6 +112,7 @@ class Manifest:
     versions: Mapping[str, str] = field(default_factory=lambda: installed_versions())
     schema_version: int = SCHEMA_VERSION
     paths: Mapping[str, Path] = field(default_factory=dict)
+    output: str = ""
 
     @property
     def fingerprint(self) -> str:
@@ -151,14 +153,17 @@ def write_manifest(artefact: Path, manifest: Manifest) -> None:
 
 
 def write_artefact(path: Path, manifest: Manifest, write: Callable[[Path], None]) -> None:
-    """Have `write` make the file at `path` (atomically), with its manifest beside it.
+    """Have `write` make the file at `path`, with its manifest beside it, which knows the file's fingerprint.
 
     The manifest goes first and the file completes it, so that after a kill at any moment there is never a file without
     its manifest, nor one beside the manifest of another.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
-    write_manifest(path, manifest)
-    write(path)
+    made = path.with_name(f".{path.name}.made")
+    write(made)
+    write_manifest(path, replace(manifest, output=fingerprint_file(made)))
+    os.replace(made, path)
 
 
 def read_manifest(artefact: Path) -> dict[str, Any]:
@@ -240,6 +245,12 @@ def is_up_to_date(artefact: Path, manifest: Manifest, *, force: bool) -> bool:
         )
     before = read_manifest(artefact)
     if before["fingerprint"] == manifest.fingerprint:
+        if before.get("output") and fingerprint_file(artefact) != before["output"]:
+            raise ChangedInputsError(
+                "changed by another hand since it was made",
+                where=artefact,
+                next_step="make it again with --force; or keep it under another name",
+            )
         return True
     changed = [
         f"{part}.{key}"

@@ -162,7 +162,8 @@ def write_fused(
     results = sum(len(ranked) for ranked in run.lists.values())
     counts = {"lists": len(options.lists), "topics": len(run.lists), "results": results}
     seconds = perf_counter() - since
-    whole = replace(manifest, counts=counts, seconds=seconds_of_search(options.lists) + seconds)
+    before = seconds_of_search(options.lists)
+    whole = replace(manifest, counts=counts, seconds=before + seconds if before else 0.0)
     write_artefact(path, whole, lambda file: write_trec(run, file))
     reporter.say(f"wrote {path}: {len(options.lists)} lists fused for {len(run.lists)} topics, {seconds:.1f} s")
     reporter.say(f"next: avs make-run --ranked {path} --topics TOPICS --edition EDITION ..., or avs rerank {path}")

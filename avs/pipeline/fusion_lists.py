@@ -80,13 +80,15 @@ def fused_before(files: Sequence[Path]) -> dict[Path, set[str]]:
 
 
 def seconds_of_search(files: Sequence[Path]) -> float:
-    """Wall time of the searches that made the lists; one that made several counts once. 0 where it is not known."""
-    searches = set()
+    """Wall time of all that made the lists, a search of several counted once; 0 where any is not known."""
+    searches = {}
     for file in files:
-        if manifest_path(file).is_file():
-            manifest = read_manifest(file)
-            searches.add((manifest.get("command"), manifest.get("seconds", 0.0)))
-    return sum(seconds for _, seconds in searches)
+        manifest = read_manifest(file) if manifest_path(file).is_file() else {}
+        seconds = manifest.get("seconds", 0.0)
+        if not seconds:
+            return 0.0
+        searches[manifest.get("command"), seconds] = seconds
+    return sum(searches.values())
 
 
 def pools_of(pools: Pools, topics: Sequence[str], *, what: str) -> Pools:

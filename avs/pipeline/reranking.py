@@ -18,6 +18,7 @@ from avs.core.topic import TopicSet
 from avs.features.bigfile import open_features
 from avs.features.embedder import load_embedder_for
 from avs.pipeline.collections import Features
+from avs.pipeline.fusion_lists import seconds_of_search
 from avs.pipeline.judging import Judging, judge_evidence
 from avs.rerank import clip_rerank, dual_softmax, k_reciprocal, near_duplicates
 from avs.rerank.blend import reranked, top, with_top
@@ -74,6 +75,8 @@ class RerankOptions:
             )
         if self.depth < 1:
             raise ConfigError("--depth must be at least 1", got=self.depth)
+        if self.narratives and self.query_mode in (None, "query"):
+            raise ConfigError("--narratives: looked at by --query-mode narrative or both", next_step="add it")
         given = [name for name in self.parameters if name not in DEFAULTS[self.method]]
         if self.method != "dual-softmax" and self.other_topics:
             given.append("other-topics")
@@ -142,11 +145,12 @@ def rerank_list(
 def write_lists(
     lists: Sequence[RankedList], output: Path, manifest: Manifest, *, since: float, reporter: Reporter
 ) -> dict[str, Any]:
-    """Write the reranked list and say so; returns a summary."""
-    seconds = perf_counter() - since
+    """Write the reranked list, with the time of all that made it, and say so; returns a summary."""
+    seconds, before = perf_counter() - since, seconds_of_search([manifest.paths["list"]])
     counts = {"topics": len(lists), "results": sum(len(one) for one in lists)}
     run = Run({one.topic: one for one in lists}, output.stem)
-    write_artefact(output, replace(manifest, counts=counts, seconds=seconds), lambda path: write_trec(run, path))
+    whole = replace(manifest, counts=counts, seconds=before + seconds if before else 0.0)
+    write_artefact(output, whole, lambda path: write_trec(run, path))
     method = manifest.config["method"]
     reporter.say(f"wrote {output}: {len(lists)} topics reranked by {method}, {seconds:.1f} s")
     reporter.say(f"next: avs eval {output} --qrels QRELS, or avs make-run --ranked {output} --topics TOPICS ...")

@@ -21,15 +21,14 @@ from avs.core.artifacts import (
     require_place,
     write_manifest,
 )
-from avs.core.errors import ConfigError, DataError, FormatError, SpecMismatchError
+from avs.core.errors import ConfigError, FormatError, SpecMismatchError
 from avs.core.progress import Reporter
-from avs.core.qrels import Qrels, TopicQrels
-from avs.core.ranking import RankedList, Run
+from avs.core.ranking import Run
 from avs.core.spec import EmbedderSpec
 from avs.core.topic import TopicSet
 from avs.features.bigfile import open_features
 from avs.metrics.significance import randomization_test
-from avs.pipeline.fusion_lists import fused_before
+from avs.pipeline.judged_list import judged_topics
 from avs.pipeline.objective import xinfap_objective
 from avs.pipeline.past_topics import edition_of, past_qrels, refuse_leak
 from avs.pipeline.reranking import WITH_QUERIES, RerankOptions, evidence_grid, read_inputs, write_lists
@@ -70,9 +69,10 @@ def fit_reranker(
     _require_sense(options, fixed, model, output, study)
     judgments = past_qrels(qrels, fit_on=fit_on, submitted=(), study=study)
     run, topics = read_inputs(options)
-    judged = _judged(run, judgments, options.ranked)
+    judged = judged_topics(run, judgments, options.ranked)
     more, settings = {f"qrels {i}": file for i, file in enumerate(qrels, start=1)}, _settings(options, fixed)
-    made_from = options.manifest(RERANKER_TYPE, {"topics": judged, "study": study, "grid": settings}, reporter, **more)
+    how = {"topics": judged, "study": study, "grid": settings, "level": _level_of(options)}
+    made_from = options.manifest(RERANKER_TYPE, how, reporter, **more)
     manifest = replace(made_from, spec=None if options.judging else _spec_of(options).to_json())
     outputs = {made: _kind(manifest, made, model) for made in (model, output) if made is not None}
     ready = {made: is_up_to_date(made, one, force=force) for made, one in outputs.items()}
@@ -99,48 +99,6 @@ def fit_reranker(
     return summary
 
 
-def _judged(run: Run, judgments: Qrels, file: Path) -> list[str]:
-    """The judged topics, in the order of the list.
-
-    Raises:
-        DataError: the list lacks some; or its best shots have no relevant one of any.
-        ConfigError: the list was itself learned from some.
-    """
-    missing = [topic for topic in judgments.ids if topic not in run.lists]
-    if missing:
-        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-        raise DataError(
-            "judged topics that the list does not have",
-            where=file,
-            got=f"topics {', '.join(missing[:5])}{more}",
-            next_step="give a list over these topics, or choose others (--fit-on)",
-        )
-    learned = fused_before([file]).get(file, set())
-    both = [topic for topic in judgments.ids if topic in learned]
-    if both:
-        raise ConfigError(
-            "the list was learned from the judged topics themselves",
-            where=file,
-            got=f"topics {', '.join(both[:5])}",
-            next_step="make it out of fold: avs fuse --study",
-        )
-    judged = [topic for topic in run.lists if topic in judgments.topics]
-    if not any(_has_relevant(run.lists[topic], judgments.topics[topic]) for topic in judged):
-        raise DataError(
-            "the list holds no relevant shot of any judged topic",
-            where=file,
-            got=f"shots such as {run.lists[judged[0]].shots[0]}",
-            wanted=f"such as {judgments.topics[judged[0]].shots[0]}",
-            next_step="give the judgments of the collection that was searched; both must number shots alike",
-        )
-    return judged
-
-
-def _has_relevant(ranked: RankedList, qrels: TopicQrels) -> bool:
-    held = set(ranked.shots)
-    return any(grade > 0 and shot in held for shot, grade in zip(qrels.shots, qrels.judgments.tolist(), strict=True))
-
-
 def with_fitted(
     model: Path, method: str | None, given: Mapping[str, Any], depth: int | None, *, topics: Sequence[Path]
 ) -> tuple[str, dict[str, Any], int]:
@@ -153,7 +111,7 @@ def with_fitted(
     manifest = read_manifest(require_path(model, what="reranker"))
     if manifest["type"] != RERANKER_TYPE:
         raise FormatError("not a reranker", where=model, got=manifest["type"])
-    fitted = json.loads((model / FILE).read_text(encoding="utf-8"))
+    fitted = _read_fitted(model)
     decided = [f"--{name}" for name in given] + (["--depth"] if depth is not None else [])
     decided += [f"--method {method}"] if method not in (None, fitted["method"]) else []
     if decided:
@@ -165,6 +123,21 @@ def with_fitted(
         )
     refuse_leak(set(manifest["config"]["topics"]), read_topics(list(topics)).ids)
     return fitted["method"], fitted["parameters"], fitted["depth"]
+
+
+def _read_fitted(model: Path) -> dict[str, Any]:
+    """What was fitted.
+
+    Raises:
+        FormatError: the file is damaged.
+    """
+    try:
+        fitted = json.loads((model / FILE).read_text(encoding="utf-8"))
+        method, parameters, depth = str(fitted["method"]), dict(fitted["parameters"]), int(fitted["depth"])
+    except (ValueError, KeyError, TypeError) as error:
+        where = model / FILE
+        raise FormatError("not a reranker of avs", where=where, got=f"{type(error).__name__}: {error}") from error
+    return {"method": method, "parameters": parameters, "depth": depth}
 
 
 def fitted_for(model: Path, options: RerankOptions) -> RerankOptions:
@@ -187,7 +160,21 @@ def fitted_for(model: Path, options: RerankOptions) -> RerankOptions:
         _require_judge(manifest["config"]["judge"], options.judging.identity(), model)
     else:
         _require_encoder(EmbedderSpec.from_json(manifest["spec"]), _spec_of(options), model, options.store)
+        if manifest["config"].get("level") != _level_of(options):
+            raise ConfigError(
+                "the reranker was fitted on a store of another level",
+                where=options.store,
+                got=_level_of(options),
+                wanted=manifest["config"].get("level"),
+            )
     return options if options.method not in WITH_QUERIES else replace(options, query_mode=fitted)
+
+
+def _level_of(options: RerankOptions) -> str | None:
+    """Whether each shot has a row in the store, or each frame; a judge has no store."""
+    if options.store is None:
+        return None
+    return "shot" if open_features(require_path(options.store, what="feature store")).offsets is None else "frame"
 
 
 def _spec_of(options: RerankOptions) -> EmbedderSpec:

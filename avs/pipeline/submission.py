@@ -152,6 +152,9 @@ class _Planner:
         rerank, place = self.recipe.reranks[name], ("reranks", name)
         file, needs = self._one(rerank.list_, (*place, "list"))
         given = self._with_model(name, dict(rerank.model_extra or {}), needs)
+        if "qrels" in given:
+            what = "a reranking is fitted before: avs rerank PAST --qrels Q --model DIR; then say model: DIR here"
+            self.wrong(*place, "qrels", what=what)
         words = self._words(place, "rerank", self._shared("rerank", given) | given)
         makes = self.folder / "lists" / f"{name}.trec"
         self._step(place, "rerank", [str(file), *words, "-o", str(makes)], needs=needs, makes=(makes,))

@@ -48,14 +48,26 @@ def top(ranked: RankedList, depth: int) -> tuple[tuple[str, ...], np.ndarray]:
 
 
 def with_top(ranked: RankedList, scores: np.ndarray, *, limit: int | None = None) -> RankedList:
-    """The list with new (N,) scores, in [0, 1], of its N best; what lies below follows in its order, from -1 down."""
+    """The list with its N best in the order of new (N,) scores; what lies below follows in its order, from -1 down.
+
+    Ties keep the order of the list, and are told apart in the last bit: whoever reads the list would order them by id.
+    """
     n = len(scores)
-    below = ranked.scores[n:] - ranked.scores[n] - 1 if n < len(ranked) else ranked.scores[n:]
-    whole = np.concatenate([scores, below])
-    return RankedList.from_scores(ranked.topic, ranked.shots, whole, limit=limit or len(ranked))
+    order = np.argsort(-scores, kind="stable")
+    whole = np.concatenate([scores[order], -1.0 - np.arange(len(ranked) - n)])
+    for i in range(1, n):
+        if whole[i] >= whole[i - 1]:
+            whole[i] = np.nextafter(whole[i - 1], -np.inf)
+    shots = (*(ranked.shots[i] for i in order), *ranked.shots[n:])
+    kept = slice(limit)
+    return RankedList(ranked.topic, shots[kept], whole[kept])
 
 
 def reranked(ranked: RankedList, evidence: np.ndarray, alpha: float, *, limit: int | None = None) -> RankedList:
-    """The list with its best reordered by the blend of their scores and (N,) evidence for them."""
+    """The list with its best reordered by the blend of their scores and (N,) evidence for them; of alpha 1 as it is."""
     _, scores = top(ranked, len(evidence))
-    return with_top(ranked, blend(scores, evidence, alpha), limit=limit)
+    if alpha == 1:
+        blended = 1 - np.arange(len(scores)) / max(len(scores), 1)
+    else:
+        blended = blend(scores, evidence, alpha)
+    return with_top(ranked, blended, limit=limit)

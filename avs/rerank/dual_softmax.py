@@ -27,8 +27,8 @@ def dual_softmax_evidence(cosines: np.ndarray, *, temperature: float = TEMPERATU
         ConfigError: a temperature that is not positive.
         DataError: no other query.
     """
-    if not temperature > 0:
-        raise ConfigError("--temperature must be positive", got=temperature)
+    if not 1e-4 <= temperature < np.inf:
+        raise ConfigError("--temperature must be positive", got=temperature, wanted="1e-4 or more")
     if len(cosines) < 2:
         raise DataError("dual softmax needs other queries", got="the current one alone")
     logits = np.asarray(cosines, dtype=np.float64) / temperature

@@ -9,7 +9,7 @@ import numpy as np
 
 from avs.core.errors import DataError
 from avs.core.objective import Objective
-from avs.core.ranking import MAX_RESULTS, RankedList, rank_order
+from avs.core.ranking import MAX_RESULTS, RankedList
 from avs.rerank.blend import blend, top
 
 ALPHAS = tuple(i / 20 for i in range(21))  # 1 is the list as it is
@@ -74,9 +74,8 @@ def _values(ranked: RankedList, evidence: np.ndarray, objective: Objective) -> n
     shots, scores = top(ranked, evidence.shape[1])
     blended = np.stack([blend(scores, some, np.array(ALPHAS)) for some in evidence], axis=1)  # (A, G, N)
     below = np.arange(len(shots), len(ranked))
-    orders = [
-        np.concatenate([rank_order(shots, row), below])[:MAX_RESULTS] for row in blended[:-1].reshape(-1, len(shots))
-    ]
+    rows = np.argsort(-blended[:-1].reshape(-1, len(shots)), axis=1, kind="stable")  # ties keep the list's order
+    orders = [np.concatenate([row, below])[:MAX_RESULTS] for row in rows]
     orders += [np.arange(len(ranked))[:MAX_RESULTS]] * len(evidence)  # alpha = 1: the list as it is
     return objective(ranked.topic, ranked.shots)(np.array(orders))
 

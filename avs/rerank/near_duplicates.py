@@ -9,6 +9,7 @@ from scipy.sparse.csgraph import connected_components
 from avs.core.errors import ConfigError, did_you_mean
 
 THRESHOLD = 0.95
+ROUNDING = 1e-6  # the cosine of a float32 vector with itself may fall short of 1 by as much
 POLICIES = ("group", "demote")
 
 
@@ -23,7 +24,7 @@ def near_duplicate_groups(vectors: np.ndarray, *, threshold: float = THRESHOLD) 
     """
     if not -1 <= threshold <= 1:
         raise ConfigError("--threshold must be a cosine, in -1..1", got=threshold)
-    i, j = np.nonzero(vectors @ vectors.T >= threshold)
+    i, j = np.nonzero(vectors @ vectors.T >= threshold - ROUNDING)
     graph = coo_array((np.ones(len(i), bool), (i, j)), shape=(len(vectors),) * 2)
     groups: np.ndarray = connected_components(graph, directed=False)[1]
     return groups

@@ -15,6 +15,7 @@ from avs.cli.main import main
 from avs.core.ranking import RankedList, Run
 from avs.core.store import FeatureStore
 from avs.features.embedder import load_embedder, read_spec
+from avs.rerank.blend import reranked
 from avs.rerank.dual_softmax import TEMPERATURES
 from avs.trecvid.trec import read_trec, write_trec
 
@@ -218,3 +219,31 @@ def test_what_stands_is_not_lost_and_judgments_are_of_these_shots(
     more = (work / "qrels").read_text() + "1680 0 shot00001_1 1 1\n"
     other.write_text(more)
     assert "judged topics that the list does not have" in failure(wrong, capsys)
+
+
+def test_what_ties_keeps_the_order_of_the_list() -> None:
+    one = RankedList("1", tuple("abcdef"), np.array([9.0, 8, 7, 6, 1 + 1e-16, 1]))
+    assert reranked(one, np.zeros(4), 0.0).shots == tuple("abcdef")
+    assert reranked(one, np.array([0.0, 0, 1, 1]), 0.0).shots == tuple("cdabef")
+    close = RankedList("1", tuple("abcd"), np.array([0, -1e-17, -2e-17, -1.0]))
+    assert reranked(close, np.array([0.0, 1, 2, 3]), 1.0).shots == tuple("abcd")
+    again = reranked(one, np.zeros(4), 0.5)
+    assert RankedList.from_scores("1", again.shots[::-1], again.scores[::-1]).shots == again.shots  # as it is read
+
+
+def test_a_list_is_not_replaced_by_its_own_reranking_and_a_damaged_reranker_is_refused(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "l.trec"
+    copy.write_bytes((work / "tv21.trec").read_bytes())
+    own = [str(copy) if word == str(work / "tv21.trec") else word for word in words(work, "--method", "clip")]
+    assert "the list would be replaced by its own reranking" in failure([*own, "-o", str(copy), "--force"], capsys)
+    model = tmp_path / "reranker"
+    fit = words(work, "--method", "clip", "--qrels", str(work / "qrels"), "--model", str(model))
+    assert main(["rerank", *fit, "--quiet"]) == 0
+    (model / "reranker.json").write_text("{")
+    apply = words(work, "--model", str(model), "-o", str(tmp_path / "x.trec"), name="tv23")
+    assert "not a reranker of avs" in failure(apply, capsys)
+    assert "--narratives: looked at by --query-mode" in failure(
+        words(work, "--method", "clip", "--narratives", "n.txt", "-o", str(tmp_path / "x.trec")), capsys
+    )

@@ -139,3 +139,13 @@ def test_an_artefact_of_older_fingerprints_stands_while_they_still_hold(tmp_path
     with pytest.raises(ChangedInputsError):
         is_up_to_date(path, as_made_before(path, now, {"videos": "other sizes"}), force=False)
     assert as_made_before(tmp_path / "none", now, {"videos": "sizes"}) == now
+
+
+def test_a_file_changed_by_another_hand_is_not_up_to_date(tmp_path: Path) -> None:
+    path, manifest = tmp_path / "x.trec", Manifest("ranked-lists", {"k": 1}, {})
+    write_artefact(path, manifest, lambda file: file.write_text("made"))
+    assert is_up_to_date(path, manifest, force=False)
+    path.write_text("edited")
+    with pytest.raises(ChangedInputsError, match="^changed by another hand since it was made"):
+        is_up_to_date(path, manifest, force=False)
+    assert not is_up_to_date(path, manifest, force=True)

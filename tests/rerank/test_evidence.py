@@ -81,9 +81,9 @@ def test_alpha_is_chosen_without_the_fold_it_is_valued_on() -> None:
         places = np.array([shot in relevant[topic] for shot in shots])
         return lambda orders: places[orders].argmax(axis=-1) * -1.0
 
-    fit = fit_grid(lists, evidence, objective, folds=["x", "x", "y"])  # at .5 all tie, and "d" is the largest id
-    assert fit.alpha == 0.5 and fit.baseline.tolist() == [-3, -3, 0] and fit.in_sample.tolist() == [0, 0, -3]
-    assert fit.alphas.tolist() == [1, 1, 0.5] and fit.out_of_fold.tolist() == [-3, -3, -3]
+    fit = fit_grid(lists, evidence, objective, folds=["x", "x", "y"])  # at .5 all tie, and keep the order of the list
+    assert fit.alpha == 0.45 and fit.baseline.tolist() == [-3, -3, 0] and fit.in_sample.tolist() == [0, 0, -3]
+    assert fit.alphas.tolist() == [1, 1, 0.45] and fit.out_of_fold.tolist() == [-3, -3, -3]
     with pytest.raises(DataError, match="fitting needs topics of two folds"):
         fit_grid(lists, evidence, objective, folds=["x"] * 3)
 
@@ -100,7 +100,7 @@ def test_the_evidence_that_is_best_on_the_other_folds_is_taken() -> None:
 
     fit = fit_grid(lists, evidence, objective, folds=list("123"))
     assert fit.setting == 1 and fit.settings.tolist()[2] == 1  # without topic 3 all others want "d"
-    assert fit.alpha == 0 and fit.in_sample.tolist() == [0, 0, -1]  # at 0 all but "d" tie
+    assert fit.alpha == 0.45 and fit.in_sample.tolist() == [0, 0, -3]  # below .5 "d" stands first
     assert fit.baseline.tolist() == [-3, -3, -2]
     np.testing.assert_allclose(
         fit.out_of_fold,
