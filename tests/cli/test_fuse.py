@@ -73,6 +73,7 @@ def test_average_in_any_order_and_what_made_it(work: Path, tmp_path: Path, capsy
         "method": "average", "normalization": "minmax", "missing": "minimum", "depth": 2000,
     }  # fmt: skip
     assert set(manifest["inputs"]) == {"list good", "list fair", "list poor"}
+    assert manifest["seconds"] == 0  # nobody knows how long the searches took, so make-run asks for --elapsed
     assert main(["fuse", *lists(work)[::-1], "-o", str(tmp_path / "b.trec"), "--quiet"]) == 0
     other = read_trec(tmp_path / "b.trec")
     for topic, ranked in run.lists.items():

@@ -299,3 +299,13 @@ def test_rerankings_follow_each_other() -> None:
     assert " ".join(made.steps[2].argv) == (
         "rerank out/lists/first.trec --topics topics.txt --method near-duplicates -o out/lists/last.trec"
     )
+
+
+def test_a_reranking_is_fitted_before_and_a_judge_makes_its_cache() -> None:
+    Path("videos").mkdir()
+    rest = "runs: [{priority: 1, list: r, desc: x}]\n"
+    fitted = "reranks:\n  r: {list: a, method: clip, store: features/clip/shot, qrels: qrels}\n"
+    assert any("a reranking is fitted before: avs rerank PAST" in one for one in refused(SEARCH + fitted + rest))
+    how = "method: judge, vlm: org/model, videos: videos, shots: topics.txt, cache: not-yet.tsv"
+    made = plan(SEARCH + f"reranks:\n  r: {{list: a, {how}}}\n" + rest)
+    assert "--cache not-yet.tsv" in " ".join(made.steps[1].argv)
