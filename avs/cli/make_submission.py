@@ -7,6 +7,7 @@ run again, goes on; what was made from other inputs or settings is made anew, wi
 from __future__ import annotations
 
 import json as json_
+import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -31,7 +32,7 @@ avs make-submission configs/runs/rucmm_tv23.yaml -o submissions/tv23
 avs make-submission configs/runs/rucmm_tv23.yaml -o submissions/tv23 --only laffs
 """
 
-PROVENANCE = "provenance.json"
+PROVENANCE, CLAIM = "provenance.json", "submission.txt"
 INPUTS, OUTPUT = "Inputs", "Output"
 
 
@@ -67,6 +68,7 @@ def command(
     if dry_run:
         _print_commands(steps, json=json)
         return
+    _claim(folder, config, force=force)
     reporter = Reporter(quiet=quiet)
     with redirect_stdout(sys.stderr) if json else nullcontext():
         for step in steps:
@@ -122,12 +124,36 @@ def _run(step: Step, folder: Path, reporter: Reporter, *, force: bool) -> None:
     try:
         code = invoke(step.verb, [*step.words, *quiet, *forced])
     except ChangedInputsError as error:
-        if not _made_here(error.where, folder):
+        if error.got is None or not _made_here(error.where, folder):  # a file of another hand stays
             raise
         reporter.say(f"{step.name}: {error.where} was {error.what} ({error.got}); making it again")
         code = invoke(step.verb, [*step.words, *quiet, "--force"])
     if code:
         raise SystemExit(code)
+
+
+def _claim(folder: Path, config: Path, *, force: bool) -> None:
+    """Keep in the folder whose submission it holds: that of another YAML would replace its steps.
+
+    Raises:
+        ConfigError: it holds that of another YAML, and `force` is off.
+    """
+    from avs.core.artifacts import atomic_write
+    from avs.core.errors import ConfigError
+
+    mark, here = folder / CLAIM, os.path.relpath(config.resolve(), folder.resolve())
+    before = mark.read_text(encoding="utf-8").strip() if mark.is_file() else here
+    if before != here and not force:
+        raise ConfigError(
+            "the folder holds the submission of another YAML",
+            where=folder,
+            got=before,
+            wanted=here,
+            next_step="choose another -o, or replace it with --force",
+        )
+    if not mark.is_file() or before != here:
+        with atomic_write(mark) as file:
+            file.write(f"{here}\n")
 
 
 def _made_here(artefact: object, folder: Path) -> bool:

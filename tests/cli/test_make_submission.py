@@ -81,7 +81,11 @@ def edit(before: str, after: str) -> None:
 
 def remade(before: dict[str, int]) -> list[str]:
     """Names of lists and runs that were written since."""
-    return [Path(path).name for path, when in made().items() if before.get(path) != when and not path.endswith(".json")]
+    return [
+        Path(path).name
+        for path, when in made().items()
+        if before.get(path) != when and not path.endswith((".json", "submission.txt"))
+    ]
 
 
 def test_one_yaml_makes_a_checked_submission(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -195,6 +199,22 @@ def test_what_is_not_of_this_submission_is_never_replaced(folder: Path, capsys: 
     assert mine.read_text() == "mine"
 
 
+def test_a_list_changed_by_hand_and_the_submission_of_another_yaml_stop_it(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["make-submission", "x.yaml", "--quiet"]) == 0
+    made_list = next(Path("submissions/x/lists/clip").glob("*.trec"))
+    lines = made_list.read_text().splitlines(keepends=True)
+    made_list.write_text("".join(lines[: len(lines) // 2]))
+    assert main(["make-submission", "x.yaml"]) == 2
+    assert "changed by another hand since it was made" in capsys.readouterr().err
+    Path("other").mkdir()
+    shutil.copy("x.yaml", "other/x.yaml")
+    assert main(["make-submission", "other/x.yaml"]) == 2
+    assert "the folder holds the submission of another YAML" in capsys.readouterr().err
+    assert main(["make-submission", "x.yaml", "--force", "--quiet"]) == 0
+
+
 def test_run_files_of_an_earlier_yaml_are_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["make-submission", "x.yaml"]) == 0
     edit("  - {priority: 2, list: clip, desc: CLIP}\n", "")
@@ -221,7 +241,7 @@ def test_a_dry_run_prints_the_commands_and_makes_nothing(folder: Path, capsys: p
 
 def test_only_one_step(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["make-submission", "x.yaml", "--only", RUN_1]) == 0
-    assert [Path(path).name for path in made() if not path.endswith(".json")] == ["mini-blip-shot.trec", f"{RUN_1}.xml"]
+    assert remade({}) == ["mini-blip-shot.trec", f"{RUN_1}.xml"]
 
 
 def test_a_mistake_is_told_before_anything_is_made(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
