@@ -56,7 +56,7 @@ class SparseColumn:
 
     def take(self, rows: np.ndarray) -> np.ndarray:
         """(B, D) float32, dense."""
-        where, lengths = _positions(self.offsets, rows)
+        where, lengths = row_positions(self.offsets, rows)
         dense = np.zeros((len(rows), self.dim), dtype=np.float32)
         dense[np.repeat(np.arange(len(rows)), lengths), self.indices[where]] = self.values[where]
         return dense
@@ -84,7 +84,7 @@ class SequenceColumn:
 
     def take(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(B, L, D) float32 or (B, L) int64, zero after a row's end, and (B,) int64 lengths; L is the longest."""
-        where, lengths = _positions(self.offsets, rows)
+        where, lengths = row_positions(self.offsets, rows)
         kind = np.float32 if self.values.ndim == 2 else np.int64
         padded = np.zeros((len(rows), int(lengths.max(initial=0)), *self.values.shape[1:]), dtype=kind)
         padded[np.arange(padded.shape[1]) < lengths[:, None]] = self.values[where]
@@ -124,8 +124,13 @@ class ChainColumn:
 Column = VectorColumn | SparseColumn | SequenceColumn | ChainColumn
 
 
-def _positions(offsets: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where the values of `rows` stand, one row after another, and the (B,) lengths of the rows."""
+def row_positions(offsets: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(L,) int64 where the values of `rows` stand, one row after another, and the (B,) lengths, whose sum is L.
+
+    Args:
+        offsets: (N+1,) int64; row i is offsets[i]:offsets[i+1].
+        rows: (B,) of N.
+    """
     starts = offsets[rows]
     lengths = offsets[np.asarray(rows) + 1] - starts
     ends = np.cumsum(lengths)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from avs.core.artifacts import read_manifest
+from avs.core.columns import row_positions
 from avs.core.errors import ConfigError, DataError, Problems
 from avs.core.progress import Reporter
 from avs.core.topic import TopicSet
@@ -166,9 +167,8 @@ class _Candidates:
         self.offsets: np.ndarray | None = None
         rows = np.array(there, dtype=np.int64)
         if store.offsets is not None:
-            lengths = np.diff(store.offsets)[rows]
+            rows, lengths = row_positions(store.offsets, rows)
             self.offsets = np.concatenate([[0], np.cumsum(lengths)])
-            rows = np.concatenate([np.arange(store.offsets[row], store.offsets[row + 1]) for row in there])
         self.vectors = np.asarray(store.vectors[rows])
 
 

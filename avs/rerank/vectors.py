@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from avs.core.columns import row_positions
 from avs.core.errors import DataError
 from avs.core.spec import EmbedderSpec
 
@@ -60,10 +61,8 @@ def _rows(store: Vectors, shots: Sequence[str]) -> tuple[np.ndarray, np.ndarray]
     positions = store.index(shots)
     if store.offsets is None:
         return _unit(store.vectors[positions], str(store.folder)), np.arange(len(positions))
-    first, counts = store.offsets[positions], store.offsets[positions + 1] - store.offsets[positions]
-    starts = np.cumsum(counts) - counts
-    wanted = np.repeat(first - starts, counts) + np.arange(counts.sum())
-    return _unit(store.vectors[wanted], str(store.folder)), starts
+    wanted, counts = row_positions(store.offsets, positions)
+    return _unit(store.vectors[wanted], str(store.folder)), np.cumsum(counts) - counts
 
 
 def _unit(vectors: np.ndarray, where: str) -> np.ndarray:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from avs.core.artifacts import EDGE_BYTES
+from avs.core.columns import row_positions
 from avs.core.errors import ConfigError, DataError, MissingDependencyError, StoreError
 from avs.core.ids import natural_key, parse_shot_id
 from avs.core.shots import ids_fingerprint
@@ -225,7 +226,7 @@ class _Reader:
         starts, stops = (shots, shots + 1) if self.offsets is None else (self.offsets[shots], self.offsets[shots + 1])
         if (starts[1:] == stops[:-1]).all():
             return self.vectors[starts[0] : stops[-1]] if len(shots) else self.vectors[:0]
-        return self.vectors[np.concatenate([np.arange(a, b) for a, b in zip(starts, stops, strict=True)])]
+        return self.vectors[shots if self.offsets is None else row_positions(self.offsets, shots)[0]]
 
 
 def _union(lists: list[tuple[str, ...]]) -> tuple[str, ...]:
