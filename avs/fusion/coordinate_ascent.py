@@ -21,14 +21,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from avs.core.errors import ConfigError
-from avs.core.objective import Objective, TopicObjective
-from avs.core.ranking import MAX_RESULTS
+from avs.core.objective import Objective
 from avs.fusion.folds import Fold
 from avs.fusion.fuser import Pools
 from avs.fusion.linear import Linear
 from avs.fusion.normalize import Scale
-from avs.fusion.order import best_first
 from avs.fusion.selection import first_within_one_error
+from avs.fusion.weighed_topic import WeighedTopic
 
 STEPS = np.sort(np.concatenate([sign * 0.05 * 2.0 ** np.arange(6) for sign in (1, -1)]))  # neighbours rank alike
 LEAST_GAIN = 1e-4
@@ -49,16 +48,6 @@ class Climb:
     weights: np.ndarray
     value: float
     passes: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Topic:
-    values: np.ndarray  # (M, C) what each list says, on the common scale
-    measure: TopicObjective
-
-    def score(self, sums: np.ndarray) -> np.ndarray:
-        """(W,) the measure of each row of (W, C) scores."""
-        return self.measure(best_first(sums, MAX_RESULTS))
 
 
 def coordinate_ascent(
@@ -87,7 +76,7 @@ def coordinate_ascent(
         raise ConfigError("nothing to learn from", got=f"{len(pools)} topics, {restarts} restarts")
     scale = scale or Scale()
     lists = next(iter(pools.values())).lists
-    topics = {name: _topic(pools, name, lists, scale, objective) for name in pools}
+    topics = {name: WeighedTopic.of(pool, lists, scale=scale, objective=objective) for name, pool in pools.items()}
     sets = [tuple(fold.train) for fold in folds] + [tuple(pools)]
     with ThreadPoolExecutor(threads) as executor:
         climbs = list(
@@ -107,14 +96,8 @@ def coordinate_ascent(
 def climb(pools: Pools, objective: Objective, *, scale: Scale, restart: int, seed: int) -> Climb:
     """One climb; restart 0 is the one from equal weights."""
     lists = next(iter(pools.values())).lists
-    topics = [_topic(pools, name, lists, scale, objective) for name in pools]
+    topics = [WeighedTopic.of(pool, lists, scale=scale, objective=objective) for pool in pools.values()]
     return _climb(topics, _start(len(lists), seed, restart), seed + restart)
-
-
-def _topic(pools: Pools, name: str, lists: Sequence[str], scale: Scale, objective: Objective) -> _Topic:
-    pool = pools[name].columns(lists)
-    values = np.ascontiguousarray(np.nan_to_num(scale(pool), nan=0.0).T)
-    return _Topic(values, objective(name, pool.shots))
 
 
 def _start(lists: int, seed: int, restart: int) -> np.ndarray:
@@ -123,7 +106,7 @@ def _start(lists: int, seed: int, restart: int) -> np.ndarray:
     return np.random.default_rng([seed, restart]).dirichlet(np.ones(lists))
 
 
-def _climb(topics: Sequence[_Topic], weights: np.ndarray, seed: int) -> Climb:
+def _climb(topics: Sequence[WeighedTopic], weights: np.ndarray, seed: int) -> Climb:
     rng = np.random.default_rng(seed)
     sums = [weights @ topic.values for topic in topics]
     value = float(np.mean([topic.score(s[None])[0] for topic, s in zip(topics, sums, strict=True)]))
@@ -155,7 +138,7 @@ def _tried(weights: np.ndarray, column: int) -> np.ndarray:
     return kept
 
 
-def _shrinkage(weights: Sequence[np.ndarray], folds: Sequence[Fold], topics: dict[str, _Topic]) -> float:
+def _shrinkage(weights: Sequence[np.ndarray], folds: Sequence[Fold], topics: dict[str, WeighedTopic]) -> float:
     """The share of the learned weights that does best on the topics they were not learned from; 1 without folds."""
     if not folds:
         return 1.0

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from avs.fusion.normalize import RRF_K, Scale
+from avs.fusion.normalize import Scale
 from avs.fusion.pool import CandidatePool
+from avs.fusion.rrf import ReciprocalRank
 
 BY_LIST = ("zscore", "minmax", "reciprocal-rank", "held")
 ACROSS = ("mean", "max", "min", "std", "median", "combmnz", "rrf", "top10", "top100", "top1000")
@@ -40,7 +41,7 @@ def features(pool: CandidatePool) -> np.ndarray:
         said.std(axis=1),
         np.median(said, axis=1),
         np.nansum(m, axis=1) * held.sum(axis=1),
-        np.where(pool.ranks > 0, 1 / (RRF_K + np.maximum(pool.ranks, 1)), 0.0).sum(axis=1),
+        ReciprocalRank().fuse(pool),
         *(((pool.ranks > 0) & (pool.ranks <= top)).sum(axis=1) for top in (10, 100, 1000)),
     ]
     return np.column_stack([z, m, r, held, *across]).astype(np.float32)

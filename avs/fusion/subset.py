@@ -14,13 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from avs.core.errors import ConfigError
-from avs.core.objective import Objective, TopicObjective
-from avs.core.ranking import MAX_RESULTS
+from avs.core.objective import Objective
 from avs.fusion.fuser import Pools
 from avs.fusion.linear import Linear
 from avs.fusion.normalize import Scale
-from avs.fusion.order import best_first
-from avs.fusion.pool import CandidatePool
+from avs.fusion.weighed_topic import WeighedTopic
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +59,15 @@ def forward_selection(pools: Pools, objective: Objective, *, scale: Scale | None
         raise ConfigError("nothing to select lists by", got="no topic")
     scale = scale or Scale()
     lists = next(iter(pools.values())).lists
-    topics = [(_values(pool.columns(lists), scale), objective(pool.topic, pool.shots)) for pool in pools.values()]
-    sums = [np.zeros(values.shape[1]) for values, _ in topics]
+    topics = [WeighedTopic.of(pool, lists, scale=scale, objective=objective) for pool in pools.values()]
+    sums = [np.zeros(topic.values.shape[1]) for topic in topics]
     left, path, means = list(range(len(lists))), [], []
     while left:
-        tried = [_score(s + values[left], measure) for s, (values, measure) in zip(sums, topics, strict=True)]
+        tried = [topic.score(s + topic.values[left]) for s, topic in zip(sums, topics, strict=True)]
         mean = np.mean(tried, axis=0)
         best = int(mean.argmax())
         added = left.pop(best)
-        sums = [s + values[added] for s, (values, _) in zip(sums, topics, strict=True)]
+        sums = [s + topic.values[added] for s, topic in zip(sums, topics, strict=True)]
         path.append(lists[added])
         means.append(float(mean[best]))
     return Selection(tuple(path), tuple(means), scale)
@@ -79,17 +77,6 @@ def prefix_values(selection: Selection, pools: Pools, objective: Objective) -> n
     """(T, M) the measure of each topic, of the average of the first 1, 2, ... M lists of the path."""
     rows = [np.empty((0, len(selection.path)))]
     for pool in pools.values():
-        sums = np.cumsum(_values(pool.columns(selection.path), selection.scale), axis=0)
-        rows.append(_score(sums, objective(pool.topic, pool.shots))[None])
+        topic = WeighedTopic.of(pool, selection.path, scale=selection.scale, objective=objective)
+        rows.append(topic.score(np.cumsum(topic.values, axis=0))[None])
     return np.concatenate(rows)
-
-
-def _values(pool: CandidatePool, scale: Scale) -> np.ndarray:
-    """(M, C) what each list says, 0 where it says nothing."""
-    values: np.ndarray = np.ascontiguousarray(np.nan_to_num(scale(pool), nan=0.0).T)
-    return values
-
-
-def _score(sums: np.ndarray, measure: TopicObjective) -> np.ndarray:
-    """(W,) the measure of each row of (W, C) scores; a sum orders as the average does."""
-    return measure(best_first(sums, MAX_RESULTS))
