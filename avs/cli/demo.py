@@ -254,7 +254,7 @@ class _Demo:
         relevant = None
         if qrels is not None:
             judged = read_qrels(qrels).topics
-            relevant = {t: {s for s, j in zip(q.shots, q.judgments, strict=True) if j > 0} for t, q in judged.items()}
+            relevant = {topic: pool.relevant for topic, pool in judged.items()}
         page = self.folder / "results.html"
         write_gallery(
             page, f"{name}: the first {DEPTH} shots of every topic", topics=read_topics([topics]), lists=run.lists,

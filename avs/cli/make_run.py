@@ -145,11 +145,11 @@ def _seconds_of_search(ranked: Path, topics: int) -> str:
     Raises:
         ConfigError: there is no manifest, or it does not know.
     """
-    from avs.core.artifacts import manifest_path, read_manifest, require_path
+    from avs.core.artifacts import require_path
     from avs.core.errors import ConfigError
+    from avs.pipeline.fusion_lists import seconds_of_search
 
-    require_path(ranked, what="file of ranked lists")
-    seconds = read_manifest(ranked).get("seconds", 0) if manifest_path(ranked).is_file() else 0
+    seconds = seconds_of_search([require_path(ranked, what="file of ranked lists")])
     if not seconds:
         raise ConfigError(
             "how long the search took is not known",

@@ -44,6 +44,11 @@ class TopicQrels:
     def __len__(self) -> int:
         return len(self.shots)
 
+    @property
+    def relevant(self) -> frozenset[str]:
+        """The shots judged relevant, of any grade."""
+        return frozenset(shot for shot, grade in zip(self.shots, self.judgments.tolist(), strict=True) if grade > 0)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Qrels:

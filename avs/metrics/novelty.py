@@ -57,7 +57,7 @@ def novelty(runs: Sequence[TeamRun], qrels: Qrels) -> list[Novelty]:
         raise DataError("novelty needs runs of two teams", got=f"teams: {teams}")
     scores, unique = np.zeros(len(runs)), np.zeros(len(runs), dtype=np.int64)
     for topic, pool in qrels.topics.items():
-        relevant = {shot for shot, judgment in zip(pool.shots, pool.judgments.tolist(), strict=True) if judgment > 0}
+        relevant = pool.relevant
         found = [relevant & _retrieved(run, topic) for run in runs]
         times = Counter(shot for shots in found for shot in shots)
         of_team: dict[str, Counter[str]] = {run.team: Counter() for run in runs}

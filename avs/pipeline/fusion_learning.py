@@ -149,9 +149,7 @@ def _require_relevant_candidates(past: Pools, judged: Qrels, reporter: Reporter)
     """Check that the lists and the judgments are about the same shots."""
     without = []
     for topic, pool in past.items():
-        qrels = judged.topics[topic]
-        relevant = {shot for shot, grade in zip(qrels.shots, qrels.judgments.tolist(), strict=True) if grade > 0}
-        if relevant.isdisjoint(pool.shots):
+        if judged.topics[topic].relevant.isdisjoint(pool.shots):
             without.append(topic)
     if len(without) == len(past):
         raise DataError(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from avs.core.errors import ConfigError, DataError
-from avs.core.qrels import Qrels, TopicQrels
-from avs.core.ranking import RankedList, Run
+from avs.core.qrels import Qrels
+from avs.core.ranking import Run
 from avs.pipeline.fusion_lists import fused_before
 
 
@@ -36,7 +36,7 @@ def judged_topics(run: Run, judgments: Qrels, file: Path) -> list[str]:
             next_step="make it out of fold: avs fuse --study",
         )
     judged = [topic for topic in run.lists if topic in judgments.topics]
-    if not any(_has_relevant(run.lists[topic], judgments.topics[topic]) for topic in judged):
+    if all(judgments.topics[topic].relevant.isdisjoint(run.lists[topic].shots) for topic in judged):
         raise DataError(
             "the list holds no relevant shot of any judged topic",
             where=file,
@@ -45,8 +45,3 @@ def judged_topics(run: Run, judgments: Qrels, file: Path) -> list[str]:
             next_step="give the judgments of the collection that was searched; both must number shots alike",
         )
     return judged
-
-
-def _has_relevant(ranked: RankedList, qrels: TopicQrels) -> bool:
-    held = set(ranked.shots)
-    return any(grade > 0 and shot in held for shot, grade in zip(qrels.shots, qrels.judgments.tolist(), strict=True))

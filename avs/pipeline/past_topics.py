@@ -91,6 +91,6 @@ def refuse_leak(learned_from: Container[str], submitted: Sequence[str]) -> None:
 def _require_relevant(chosen: dict[str, TopicQrels]) -> None:
     problems = Problems("topics to learn from")
     for topic, qrels in chosen.items():
-        if not (qrels.judgments > 0).any():
+        if not qrels.relevant:
             problems.add(f"topic {topic}", "no shot is judged relevant: nothing can be learned from it")
     problems.raise_if_any(DataError, next_step="take these topics out of the qrels")
