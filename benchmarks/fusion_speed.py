@@ -31,7 +31,7 @@ from avs.fusion.ltr_features import feature_names
 from avs.fusion.methods import unlearned
 from avs.fusion.normalize import Scale
 from avs.fusion.pool import CandidatePool, pool_runs
-from avs.pipeline.objective import xinfap_objective
+from avs.metrics.xinfap_objective import xinfap_objective
 from avs.trecvid.run_file import read_run
 from avs.trecvid.trec import write_trec
 

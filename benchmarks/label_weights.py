@@ -28,7 +28,7 @@ from avs.fusion.ltr import Ltr, LtrSettings, learn_to_rank, standardised_average
 from avs.fusion.ltr_features import features
 from avs.fusion.pool import pool_runs
 from avs.metrics.significance import randomization_test
-from avs.pipeline.objective import xinfap_objective
+from avs.metrics.xinfap_objective import xinfap_objective
 from avs.trecvid.qrels import read_qrels
 from avs.trecvid.run_file import read_run
 

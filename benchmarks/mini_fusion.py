@@ -41,7 +41,7 @@ from avs.fusion.normalize import Scale
 from avs.fusion.pool import pool_runs
 from avs.fusion.two_step import learn_two_steps
 from avs.metrics.significance import randomization_test
-from avs.pipeline.objective import xinfap_objective
+from avs.metrics.xinfap_objective import xinfap_objective
 from avs.trecvid.qrels import read_qrels
 from avs.trecvid.trec import read_trec
 

@@ -32,7 +32,7 @@ from avs.fusion.order import best_first
 from avs.fusion.pool import pool_runs
 from avs.metrics.significance import randomization_test
 from avs.metrics.xinfap import PreparedTopic
-from avs.pipeline.objective import xinfap_objective
+from avs.metrics.xinfap_objective import xinfap_objective
 from avs.trecvid.qrels import read_qrels
 from avs.trecvid.run_file import read_run
 

@@ -29,7 +29,7 @@ from avs.fusion.methods import LEARNED, Learning, learner, unlearned
 from avs.fusion.normalize import NORMALIZATIONS, Scale
 from avs.fusion.pool import pool_runs
 from avs.metrics.significance import randomization_test
-from avs.pipeline.objective import xinfap_objective
+from avs.metrics.xinfap_objective import xinfap_objective
 from avs.trecvid.qrels import read_qrels
 from avs.trecvid.run_file import read_run
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from avs.core.artifacts import Manifest
     from avs.core.captions import CaptionSet
     from avs.metrics.text_to_video import Protocol, Ranking, RetrievalScores
-    from avs.pipeline.zero_shot import RetrievalSystem, ZeroShot
+    from avs.pipeline.search.zero_shot import RetrievalSystem, ZeroShot
     from avs.train.checkpoint import Checkpoint
 
     Way = tuple[Protocol | None, str]  # None: text to video; and how ties are counted
@@ -131,10 +131,10 @@ def command(
     from avs.core.errors import ConfigError
     from avs.core.progress import Reporter
     from avs.metrics.text_to_video import RetrievalScores
-    from avs.pipeline.collections import open_stores
-    from avs.pipeline.trained import Moved, model_name
-    from avs.pipeline.trained_systems import selected_on_captions, trained_systems
-    from avs.pipeline.zero_shot import require_videos, zero_shot_systems
+    from avs.pipeline.search.trained import Moved, model_name
+    from avs.pipeline.search.trained_systems import selected_on_captions, trained_systems
+    from avs.pipeline.search.zero_shot import require_videos, zero_shot_systems
+    from avs.pipeline.train.collections import open_stores
     from avs.train.checkpoint import read_checkpoint
 
     reporter = Reporter(quiet=quiet)
@@ -174,7 +174,7 @@ def _plan(
     from avs.core.artifacts import require_path
     from avs.core.errors import ConfigError
     from avs.core.store import FeatureStore
-    from avs.pipeline.zero_shot import ZeroShot
+    from avs.pipeline.search.zero_shot import ZeroShot
 
     if weights and len(weights) != len(folders):
         raise ConfigError("--weights does not fit the stores", got=len(weights), wanted=f"{len(folders)}, or none")

@@ -154,8 +154,8 @@ def command(
     debug: Debug = False,
 ) -> None:
     from avs.core.progress import Reporter
-    from avs.pipeline.fusing import apply_fusion
-    from avs.pipeline.fusion_options import FusionOptions
+    from avs.pipeline.fuse.apply import apply_fusion
+    from avs.pipeline.fuse.options import FusionOptions
 
     _require_one_method(ltr, method)
     options = FusionOptions(
@@ -183,7 +183,7 @@ def command(
     )
     reporter = Reporter(quiet=quiet)
     if qrels:
-        from avs.pipeline.fusion_learning import LearningOptions, learn_fusion
+        from avs.pipeline.fuse.learn import LearningOptions, learn_fusion
 
         editions = fit_on.replace(",", " ").split() if fit_on is not None else None
         made = learn_fusion(options, LearningOptions(qrels, editions, study, folds, seed, threads), reporter=reporter)

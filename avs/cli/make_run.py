@@ -147,7 +147,7 @@ def _seconds_of_search(ranked: Path, topics: int) -> str:
     """
     from avs.core.artifacts import require_path
     from avs.core.errors import ConfigError
-    from avs.pipeline.fusion_lists import seconds_of_search
+    from avs.pipeline.fuse.lists import seconds_of_search
 
     seconds = seconds_of_search([require_path(ranked, what="file of ranked lists")])
     if not seconds:

@@ -22,8 +22,8 @@ from avs.cli.options import RUNTIME, Debug, Force, Json, Quiet
 
 if TYPE_CHECKING:
     from avs.core.progress import Reporter
-    from avs.pipeline.submission_plan import Step, SubmissionPlan
-    from avs.pipeline.verb_options import Verb
+    from avs.pipeline.submission.plan import Step, SubmissionPlan
+    from avs.pipeline.submission.verb_options import Verb
 
 EXAMPLES = """
 avs make-submission configs/runs/mini.yaml
@@ -60,7 +60,7 @@ def command(
     debug: Debug = False,
 ) -> None:
     from avs.core.progress import Reporter
-    from avs.pipeline.submission import read_submission
+    from avs.pipeline.submission.planner import read_submission
 
     folder = output or Path("submissions") / config.stem
     plan = read_submission(config, folder, cache(describe))
@@ -83,7 +83,7 @@ def command(
 def describe(verb: str) -> Verb:
     """What a verb takes, read from its own command, so that a YAML may hold all of it and nothing else."""
     from avs.cli.main import app_for, module_of
-    from avs.pipeline.verb_options import Option, Verb
+    from avs.pipeline.submission.verb_options import Option, Verb
 
     command = typer.main.get_command(app_for(module_of(verb)))
     usage_error: Any = typer.BadParameter.__mro__[1]  # typer brings its own click or uses the one installed

@@ -134,9 +134,9 @@ def command(
 ) -> None:
     from avs.core.errors import ConfigError
     from avs.core.progress import Reporter
-    from avs.pipeline.judging import judging_for
-    from avs.pipeline.reranking import DEPTH, JUDGED, RerankOptions, rerank_list
-    from avs.pipeline.reranking_learning import fit_reranker, fitted_for, with_fitted
+    from avs.pipeline.rerank.apply import DEPTH, JUDGED, RerankOptions, rerank_list
+    from avs.pipeline.rerank.judge import judging_for
+    from avs.pipeline.rerank.learn import fit_reranker, fitted_for, with_fitted
 
     if output and output.resolve() == ranked.resolve():
         raise ConfigError("the list would be replaced by its own reranking", got=f"-o {output}")

@@ -18,8 +18,8 @@ from avs.cli.options import RUNTIME, Debug, Force, Json, Quiet
 
 if TYPE_CHECKING:
     from avs.core.progress import Reporter
-    from avs.pipeline.searching import Planned
-    from avs.pipeline.trained import Moved
+    from avs.pipeline.search.make_lists import Planned
+    from avs.pipeline.search.trained import Moved
 
 EXAMPLES = """
 avs search --topics topics.txt --store features/mini-clip/shot -o lists/mini-clip.trec
@@ -98,7 +98,7 @@ def command(
     from avs.core.errors import ConfigError
     from avs.core.progress import Reporter
     from avs.features.bigfile import open_features
-    from avs.pipeline.searching import (
+    from avs.pipeline.search.make_lists import (
         SearchSettings,
         make_lists,
         plan_checkpoints,
@@ -148,7 +148,7 @@ def command(
 def _moved(weights: Sequence[str] | None, encoders: Sequence[str], word2vec: Path | None) -> Moved:
     """Where each store's encoder lies now."""
     from avs.core.errors import ConfigError
-    from avs.pipeline.trained import Moved
+    from avs.pipeline.search.trained import Moved
 
     if weights and len(weights) != len(encoders):
         raise ConfigError("--weights does not fit the stores", got=len(weights), wanted=f"{len(encoders)}, or none")

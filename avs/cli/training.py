@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from avs.core.progress import Reporter
-    from avs.pipeline.recipe import TrainRecipe
+    from avs.pipeline.train.recipe import TrainRecipe
 
 DATA, MODEL, TRAINING, OUTPUT = "Data", "Model", "Training", "Output"
 FROM_OPTIONS = "captions"  # name of the collection that --captions gives
@@ -59,7 +59,7 @@ def train_and_report(
 ) -> None:
     """Train every model of the recipe and say what was made, or only list them."""
     from avs.core.progress import Reporter
-    from avs.pipeline.grid import expand
+    from avs.pipeline.train.grid import expand
 
     recipe = _recipe(choices)
     grid = expand(recipe)
@@ -77,7 +77,7 @@ def _train_all(
 ) -> list[dict[str, Any]]:
     from avs.core.progress import Reporter
     from avs.features.two_tower import resolve_device
-    from avs.pipeline.training import Runtime, train
+    from avs.pipeline.train.run import Runtime, train
     from avs.train.distributed import workers_of_environment
 
     summaries = []
@@ -128,7 +128,7 @@ def _recipe(choices: Choices) -> TrainRecipe:
     """
     from avs.core.config import load_config, validate_config
     from avs.core.errors import ConfigError
-    from avs.pipeline.recipe import TrainRecipe
+    from avs.pipeline.train.recipe import TrainRecipe
 
     if choices.config:
         return load_config(choices.config, TrainRecipe, adjust=lambda data: _lay_over(data, choices))

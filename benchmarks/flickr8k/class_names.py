@@ -30,7 +30,7 @@ from avs.features.bag_of_words import BagOfWords
 from avs.features.words import Vocabulary, tokenise
 from avs.metrics.text_to_video import RetrievalScores, rank_videos
 from avs.models.laff import LaffConfig, LaffModel
-from avs.pipeline.validation import by_captions
+from avs.pipeline.train.validation import by_captions
 from avs.train.data import FeatureTable, Pairs
 from avs.train.embed import similarities
 from avs.train.loop import Trainer

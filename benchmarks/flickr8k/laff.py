@@ -21,8 +21,8 @@ from avs.core.store_writer import FeatureWriter, ShotFeatures
 from avs.features.text import text_feature_from_json
 from avs.metrics.text_to_video import RetrievalScores, rank_videos
 from avs.models.retrieval import RetrievalModel
-from avs.pipeline.collections import open_stores, store_table
-from avs.pipeline.texts import text_table
+from avs.pipeline.train.collections import open_stores, store_table
+from avs.pipeline.train.texts import text_table
 from avs.train.checkpoint import read_checkpoint
 from avs.train.data import FeatureTable
 from avs.train.embed import similarities

@@ -16,7 +16,7 @@ from avs.fusion.ltr import Ltr, LtrSettings, learn_to_rank
 from avs.fusion.normalize import Scale
 from avs.fusion.rrf import ReciprocalRank
 from avs.fusion.two_step import TwoStep, step_1
-from avs.pipeline.objective import xinfap_objective
+from avs.metrics.xinfap_objective import xinfap_objective
 
 POOLS, QRELS = random_pools(0, lists=5, topics=4, shots=150, depth=100, noise=(0.3, 1, 1, 2, 2))
 FAMILIES = {"laffs": ("m0", "m2"), "clips": ("m3", "m1")}

@@ -17,7 +17,7 @@ from avs.fusion.fuser import Pools
 from avs.fusion.linear import Linear
 from avs.fusion.normalize import Scale
 from avs.fusion.selection import first_within_one_error
-from avs.pipeline.objective import xinfap_objective
+from avs.metrics.xinfap_objective import xinfap_objective
 
 MOVES = [sign * 0.05 * 2**i for sign in (1, -1) for i in range(6)]
 

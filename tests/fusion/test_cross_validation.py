@@ -12,7 +12,7 @@ from avs.fusion.folds import topic_folds
 from avs.fusion.fuser import Fuser, Pools
 from avs.fusion.pool import CandidatePool
 from avs.metrics.xinfap import PreparedTopic
-from avs.pipeline.objective import xinfap_objective
+from avs.metrics.xinfap_objective import xinfap_objective
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from avs.core.qrels import Qrels
 from avs.fusion.cross_validation import values
 from avs.fusion.ltr import Ltr, LtrSettings, learn_to_rank
 from avs.metrics.significance import randomization_test
-from avs.pipeline.objective import xinfap_objective
+from avs.metrics.xinfap_objective import xinfap_objective
 
 SETTINGS = LtrSettings(trees=(25,), learning_rate=0.2, rows_in_leaf=20, feature_share=1.0)
 SAMPLES = 5

@@ -13,7 +13,7 @@ from avs.fusion.fuser import Fuser, Pools
 from avs.fusion.learning_curve import CurvePoint, curve_draws, curve_sizes, learning_curve
 from avs.fusion.linear import Linear
 from avs.fusion.pool import CandidatePool
-from avs.pipeline.objective import xinfap_objective
+from avs.metrics.xinfap_objective import xinfap_objective
 
 
 class Recorder:

@@ -21,7 +21,7 @@ from avs.fusion.ltr import (
 from avs.fusion.ltr_features import feature_names, features, monotone_constraints
 from avs.fusion.normalize import Scale
 from avs.fusion.pool import CandidatePool, pool_runs
-from avs.pipeline.objective import xinfap_objective
+from avs.metrics.xinfap_objective import xinfap_objective
 
 SMALL = LtrSettings(trees=(0, 5, 20), learning_rate=0.2, rows_in_leaf=5, feature_share=0.5)
 ALL_TREES = LtrSettings(trees=(20,), learning_rate=0.2, rows_in_leaf=5, feature_share=0.5)

@@ -14,7 +14,7 @@ from avs.fusion.ltr import Ltr, LtrSettings
 from avs.fusion.methods import LEARNED, UNLEARNED, Learning, learner, unlearned
 from avs.fusion.normalize import NORMALIZATIONS, Scale
 from avs.fusion.pool import pool_runs
-from avs.pipeline.objective import xinfap_objective
+from avs.metrics.xinfap_objective import xinfap_objective
 
 SMALL = LtrSettings(trees=(0, 3), rows_in_leaf=3)
 

@@ -14,7 +14,7 @@ from avs.fusion.fuser import Pools
 from avs.fusion.normalize import Scale
 from avs.fusion.pool import CandidatePool
 from avs.fusion.subset import Selection, forward_selection, prefix_values
-from avs.pipeline.objective import xinfap_objective
+from avs.metrics.xinfap_objective import xinfap_objective
 
 SCALES = [Scale("minmax"), Scale("zscore", "absent"), Scale("reciprocal-rank")]
 

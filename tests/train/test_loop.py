@@ -162,7 +162,7 @@ def test_reduced_precision_learns_too(tmp_path: Path, precision: str) -> None:
 WORKER = """
 import sys
 from pathlib import Path
-sys.path.insert(0, {tests!r})
+sys.path[:0] = [{tests!r}, {tests!r} + "/train"]
 import torch
 torch.set_num_threads(1)
 from test_loop import SETTINGS, trainer, replace
@@ -176,7 +176,7 @@ with workers_of_environment("cpu") as (workers, _):
 def test_two_workers_do_what_one_does_on_the_same_batches(tmp_path: Path) -> None:
     alone = trainer(tmp_path / "one", replace(SETTINGS, epochs=3), model=tiny_model(dropout=0.0)).run()
     script = tmp_path / "worker.py"
-    script.write_text(WORKER.format(tests=str(Path(__file__).parent), folder=str(tmp_path / "two")))
+    script.write_text(WORKER.format(tests=str(Path(__file__).parents[1]), folder=str(tmp_path / "two")))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])

@@ -1,26 +1,13 @@
-"""Small videos made on the spot: grey frames whose brightness says which they are."""
-
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-
-MakeVideo = Callable[..., Path]
-
-
-def grey_of(frame: int) -> int:
-    """The brightness of frame number `frame`: steps of 6 survive lossy coding, and 40 of them fit."""
-    return 8 + 6 * (frame % 40)
-
-
-def frame_of(picture: np.ndarray) -> int:
-    """Which frame a decoded picture is."""
-    return round((float(picture.mean()) - 8) / 6)
+from tiny_videos import MakeVideo, grey_of
 
 
 @pytest.fixture

@@ -8,11 +8,10 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from tiny_videos import MakeVideo, frame_of
 
 from avs.core.errors import VideoError
 from avs.video.decode import Video
-
-from .conftest import MakeVideo, frame_of
 
 Shared = Callable[[str], Path]
 

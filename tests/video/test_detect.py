@@ -5,11 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_videos import MakeVideo
 
 from avs.core.errors import VideoError
 from avs.video.detect import detect_shots, whole_file
-
-from .conftest import MakeVideo
 
 SCENES = 9
 

@@ -7,14 +7,13 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from tiny_videos import MakeVideo, frame_of
 
 from avs.core.frames import ShotFrames
 from avs.core.shots import Shot
 from avs.video.decode import Video
 from avs.video.folder import VideoFolder
 from avs.video.sampling import Sampling
-
-from .conftest import MakeVideo, frame_of
 
 Shared = Callable[[str], Path]
 Span = tuple[float, float]

@@ -3,13 +3,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tiny_videos import MakeVideo
 
 from avs.core.errors import VideoError
 from avs.core.progress import Reporter
 from avs.video.detect import detect_shots, whole_file
 from avs.video.shots import FindShots, shots_of_videos
-
-from .conftest import MakeVideo
 
 
 @pytest.mark.parametrize("find", [detect_shots, whole_file])

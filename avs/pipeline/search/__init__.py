@@ -1,0 +1,1 @@
+"""Stores and trained models into ranked lists: `avs search`, `avs eval-retrieval`."""

@@ -1,0 +1,1 @@
+"""One YAML into all runs of a submission: `avs make-submission`."""

@@ -1,0 +1,1 @@
+"""A recipe of captioned collections into a trained model: `avs train-...`."""

@@ -1,0 +1,178 @@
+"""Captioned collections with their features, opened and checked, and the tables a model is trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from avs.captions.read import read_captions
+from avs.core.captions import Caption, CaptionSet
+from avs.core.columns import ChainColumn, Column, SequenceColumn, VectorColumn
+from avs.core.errors import ConfigError, Problems, SpecMismatchError, UnknownIdError
+from avs.core.spec import EmbedderSpec
+from avs.core.store import FeatureStore
+from avs.features.bigfile import BigFile, open_features
+from avs.pipeline.train.recipe import CollectionRecipe
+from avs.train.data import FeatureTable
+
+Features = FeatureStore | BigFile
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Collection:
+    """Captions, and the stores of the videos they describe by feature name."""
+
+    name: str
+    captions: CaptionSet
+    stores: Mapping[str, Features]
+
+    def with_captions(self, captions: CaptionSet) -> Collection:
+        return Collection(self.name, captions, self.stores)
+
+
+def feature_name(store: Features) -> str:
+    """What a store's feature is called: the encoder, and "/frame" behind it when every frame has a row."""
+    return store.spec.name + ("/frame" if store.offsets is not None else "")
+
+
+def open_stores(folders: Sequence[Path]) -> dict[str, Features]:
+    """Feature name -> store.
+
+    Raises:
+        ConfigError: two stores hold the same feature.
+    """
+    stores: dict[str, Features] = {}
+    for folder in folders:
+        store = open_features(folder)
+        name = feature_name(store)
+        if name in stores:
+            raise ConfigError(f"two stores hold the feature {name}", got=f"{stores[name].folder} and {store.folder}")
+        stores[name] = store
+    return stores
+
+
+def open_collection(name: str, recipe: CollectionRecipe) -> Collection:
+    """A collection of a recipe.
+
+    Raises:
+        UnknownIdError: captions describe videos that no store holds.
+    """
+    captions = read_captions(recipe.captions, format=recipe.format, split=recipe.split, name=name)
+    stores = open_stores(recipe.features)
+    collection = Collection(name, with_ids_of(stores, captions), stores)
+    require_known_videos(collection, list(stores), where=recipe.captions)
+    return collection
+
+
+def with_ids_of(stores: Mapping[str, Features], captions: CaptionSet) -> CaptionSet:
+    """The captions with their videos named as the stores name them, so that a video has one name.
+
+    A caption may name a video that was indexed as one shot, video7010 for shotvideo7010_1.
+    """
+    names = dict(zip(captions.videos, captions.videos, strict=True))
+    for store in stores.values():
+        for video, place in zip(captions.videos, positions(store, captions.videos).tolist(), strict=True):
+            if place >= 0:
+                names[video] = store.ids[place]
+    if all(video == name for video, name in names.items()):
+        return captions
+    return CaptionSet(captions.name, (Caption(c.id, names[c.video], c.text) for c in captions))
+
+
+def require_known_videos(collection: Collection, features: Sequence[str], *, where: object) -> None:
+    """Check that every captioned video has at least one of `features`.
+
+    Raises:
+        UnknownIdError: naming those that have none.
+    """
+    found = [positions(collection.stores[name], collection.captions.videos) >= 0 for name in features]
+    unknown = [
+        video for video, there in zip(collection.captions.videos, np.any(found, axis=0), strict=True) if not there
+    ]
+    if unknown:
+        raise UnknownIdError(
+            f"{len(unknown)} of {len(collection.captions.videos)} captioned videos are in no store",
+            where=where,
+            got=", ".join(unknown[:8]) + (" ..." if len(unknown) > 8 else ""),
+            wanted=f"ids such as {next(iter(collection.stores.values())).ids[0]}",
+            next_step="extract the features of these videos, or remove their captions",
+        )
+
+
+def positions(store: Features, videos: Sequence[str]) -> np.ndarray:
+    """(V,) int64 position in the store of each video (also by a name as with_ids_of reads it), -1 where it has none."""
+    at = {shot: place for place, shot in enumerate(store.ids)}
+
+    def place(video: str) -> int:
+        if video in at:
+            return at[video]
+        alone = f"shot{video}_1"
+        return at[alone] if alone in at and f"shot{video}_2" not in at else -1
+
+    return np.fromiter((place(video) for video in videos), np.int64, len(videos))
+
+
+def video_features(collections: Sequence[Collection], wanted: Sequence[str] | None) -> dict[str, EmbedderSpec]:
+    """Feature name -> spec of the features to train on, which every collection must have from the same encoder.
+
+    Args:
+        wanted: names; None: all that the first collection has.
+
+    Raises:
+        ConfigError: a collection lacks one.
+        SpecMismatchError: two collections have it from different encoders.
+    """
+    names = list(wanted) if wanted is not None else list(collections[0].stores)
+    problems = Problems("video features")
+    for collection in {id(one.stores): one for one in collections}.values():  # what is held out has the same stores
+        for name in names:
+            if name not in collection.stores:
+                problems.add(collection.name, f"no store of {name}; it has {', '.join(collection.stores)}")
+    problems.raise_if_any(ConfigError)
+    first = collections[0]
+    for collection in collections[1:]:
+        for name in names:
+            _require_same(name, first, collection)
+    return {name: first.stores[name].spec for name in names}
+
+
+def _require_same(name: str, one: Collection, other: Collection) -> None:
+    try:
+        one.stores[name].spec.require_same(other.stores[name].spec, where=str(other.stores[name].folder))
+    except SpecMismatchError as error:
+        raise SpecMismatchError(
+            f"the feature {name} of {other.name} is not that of {one.name}: {error.what}",
+            where=error.where,
+            got=error.got,
+            wanted=error.wanted,
+            next_step="extract both collections' features with the same weights",
+        ) from error
+
+
+def video_table(collections: Sequence[Collection], names: Sequence[str]) -> FeatureTable:
+    """The features of the captioned videos of several collections, one collection after another."""
+    columns: dict[str, Column] = {}
+    rows: dict[str, np.ndarray] = {}
+    for name in names:
+        parts = [_column(collection.stores[name]) for collection in collections]
+        starts = np.cumsum([0, *(len(part) for part in parts)])
+        places = [positions(collection.stores[name], collection.captions.videos) for collection in collections]
+        shifted = [np.where(p >= 0, p + start, -1) for p, start in zip(places, starts.tolist(), strict=False)]
+        columns[name] = parts[0] if len(parts) == 1 else ChainColumn(tuple(parts))
+        rows[name] = np.concatenate(shifted)
+    return FeatureTable(columns, rows)
+
+
+def store_table(stores: Mapping[str, Features], ids: Sequence[str]) -> FeatureTable:
+    """The features of shots by their ids."""
+    columns = {name: _column(store) for name, store in stores.items()}
+    return FeatureTable(columns, {name: positions(store, ids) for name, store in stores.items()})
+
+
+def _column(store: Features) -> Column:
+    if store.offsets is None:
+        return VectorColumn(store.vectors)
+    return SequenceColumn(store.vectors, store.offsets)

@@ -1,0 +1,311 @@
+from __future__ import annotations
+
+import re
+from fnmatch import fnmatchcase
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from avs.cli.make_submission import describe
+from avs.core.config import load_config
+from avs.core.errors import AvsError, ConfigError
+from avs.pipeline.submission.plan import SubmissionPlan
+from avs.pipeline.submission.planner import read_submission
+from avs.pipeline.submission.verb_options import Option, Verb
+from avs.pipeline.train.grid import expand
+from avs.pipeline.train.recipe import TrainRecipe
+
+TOP = """\
+edition: tv23
+topics: topics.txt
+shots: table
+pid: TEAM
+class: F
+task: M
+novelty: C
+trtype: D
+"""
+RUN = "runs: [{priority: 1, list: a, desc: x}]\n"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in ("topics.txt", "table", "other.trec", "past.txt", "qrels"):
+        Path(name).touch()
+    for name in ("features/clip/shot", "features/blip/shot", "models/laff10", "models/laff9", "old/clip/shot"):
+        Path(name).mkdir(parents=True)
+    return tmp_path
+
+
+def plan(text: str) -> SubmissionPlan:
+    Path("x.yaml").write_text(TOP + text)
+    return read_submission(Path("x.yaml"), Path("out"), describe)
+
+
+def refused(text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        plan(text)
+    return [line.strip() for line in str(caught.value).splitlines()[1:]]
+
+
+def argv(text: str, step: str) -> str:
+    return " ".join(next(one for one in plan(text).steps if one.name == step).argv)
+
+
+def test_a_search_gets_the_topics_of_the_submission_and_its_options_as_they_stand() -> None:
+    search = (
+        "searches: {a: {store: features/clip/shot, k: 500, zero_shot: true, score-dtype: null, query-mode: both}}\n"
+    )
+    assert argv(search + RUN, "a") == (
+        "search --topics topics.txt --edition tv23 --store features/clip/shot --k 500 --zero-shot --query-mode both "
+        "-o out/lists/a/"
+    )
+    past = "searches: {a: {store: features/clip/shot, topics: [topics.txt, past.txt]}}\n"
+    assert argv(past + RUN, "a") == (
+        "search --store features/clip/shot --topics topics.txt --topics past.txt -o out/lists/a/"
+    )
+
+
+def test_patterns_of_files_are_filled_in_in_natural_order_and_name_the_lists() -> None:
+    made = plan(
+        "searches: {a: {store: features/*/shot, checkpoint: models/*}}\nruns: [{priority: 1, list: a/laff9, desc: x}]"
+    )
+    assert [path.stem for path in made.steps[0].makes] == ["laff9", "laff10"]
+    assert "--checkpoint models/laff9 --checkpoint models/laff10" in " ".join(made.steps[0].argv)
+    assert made.steps[1].argv[made.steps[1].argv.index("--ranked") + 1] == "out/lists/a/laff9.trec"
+
+
+def test_a_run_has_the_options_of_the_top_and_its_own_over_them() -> None:
+    search = "dropped: table\nelapsed: 3\nsearches: {a: {store: features/clip/shot}}\n"
+    text = search + "runs: [{priority: 2, list: a, novelty: N, elapsed: 5, desc: a novelty run}]\n"
+    made = plan(text)
+    assert [(run.id, run.priority, run.made_of) for run in made.runs] == [("F_M_N_D_TEAM.23_2", 2, "a")]
+    assert made.runs[0].path == Path("out/runs/F_M_N_D_TEAM.23_2.xml")
+    words = argv(text, "F_M_N_D_TEAM.23_2")
+    assert "--novelty N" in words and "--elapsed 5" in words and "--dropped table" in words and "--class F" in words
+    assert (
+        argv(text, "check-run")
+        == "check-run out/runs/F_M_N_D_TEAM.23_2.xml --edition tv23 --shots table --dropped table"
+    )
+
+
+FUSED = """\
+lists: {team: other.trec}
+fusions:
+  all: {lists: [now, team], past: before, ltr: true, qrels: qrels, fit-on: tv19, family: {encoders: "*-shot"}}
+  again: {lists: [now/clip-shot, team], ltr: true, model: all}
+searches:
+  now: {store: features/*/shot}
+  before: {store: old/*/shot, topics: past.txt}
+runs: [{priority: 1, list: all, desc: x}, {priority: 2, list: again, desc: y}]
+"""
+
+
+def test_a_fusion_stands_behind_the_searches_it_needs_and_a_fuser_behind_the_one_that_learns_it() -> None:
+    made = plan(FUSED)
+    assert [step.name for step in made.steps] == [
+        "now", "before", "all", "again", "F_M_C_D_TEAM.23_1", "F_M_C_D_TEAM.23_2", "check-run",
+    ]  # fmt: skip
+    steps = {step.name: step for step in made.steps}
+    assert steps["all"].needs == ("now", "before")
+    assert " ".join(steps["all"].argv) == (
+        "fuse out/lists/now/blip-shot.trec out/lists/now/clip-shot.trec other.trec --topics topics.txt --ltr "
+        "--qrels qrels --fit-on tv19 --family encoders=*-shot --model out/fusions/all --past out/lists/before "
+        "-o out/lists/all.trec"
+    )
+    assert steps["again"].needs == ("now", "all")
+    assert "--model out/fusions/all" in " ".join(steps["again"].argv)
+
+
+def test_only_one_step_takes_what_it_needs_along() -> None:
+    assert [step.name for step in plan(FUSED).only("again")] == ["now", "before", "all", "again"]
+    with pytest.raises(AvsError, match='no step is called "agin"; did you mean "again"'):
+        plan(FUSED).only("agin")
+
+
+SEARCH = "searches: {a: {store: features/clip/shot}}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "problems"),
+    [
+        (SEARCH + "clas: M\n" + RUN, ['x.yaml:10: clas: unknown key; did you mean "class"?']),
+        (SEARCH, ["x.yaml:1: runs: required, but absent"]),
+        (SEARCH + "runs: [{list: a, desc: x}]", ["x.yaml:10: runs.0.priority: required, but absent"]),
+        (
+            SEARCH + "runs: [{priority: 1, list: b, desc: x}]",
+            ['x.yaml:10: runs.0.list: no list is called "b"'],
+        ),
+        (
+            "searches: {a: {stor: x, k: many, quiet: true}}\n" + RUN,
+            [
+                'x.yaml:9: searches.a.stor: avs search has no option --stor; did you mean "store"?',
+                "x.yaml:9: searches.a.quiet: is not for a step to set",
+            ],
+        ),
+        (
+            "searches: {a: {store: features/clip/shot, k: many}}\n" + RUN,
+            ["x.yaml:9: searches.a: avs search: Invalid value for '--k': 'many' is not a valid int."],
+        ),
+        ("searches: {a: {k: 5}}\n" + RUN, ["x.yaml:9: searches.a: avs search: Missing option '--store'."]),
+        (
+            "searches: {a: {store: nope, checkpoint: models/x*}}\n" + RUN,
+            [
+                "x.yaml:9: searches.a.store: no such file or folder: nope",
+                'x.yaml:9: searches.a.checkpoint: no file matches "models/x*"',
+            ],
+        ),
+        (
+            "searches: {a: {store: features/clip/shot, zero-shot: 1, edition: [tv22, tv23]}}\n" + RUN,
+            [
+                "x.yaml:9: searches.a.edition: takes one value, got 2",
+                "x.yaml:9: searches.a.zero-shot: is true or false, got 1",
+            ],
+        ),
+        ("lists: {a: gone.trec}\n" + RUN, ["x.yaml:9: lists.a: no such file: gone.trec"]),
+        ("lists: {a: other.trec}\n" + SEARCH + RUN, ["x.yaml:10: searches.a: the name stands in lists as well"]),
+        (
+            'lists: {"a b": other.trec, a: other.trec}\n' + RUN,
+            ["x.yaml:9: lists.a b: a name is a plain word of letters, digits, '.', '_' and '-'"],
+        ),
+        (
+            "fusions: {a: {lists: [b]}, b: {lists: [c]}, c: {lists: [b]}}\n" + RUN,
+            ["x.yaml:9: fusions.b: is made of itself: b -> c -> b"],
+        ),
+        (
+            "searches: {a: {store: features/*/shot}}\nfusions: {f: {lists: [a/clap-*, a]}}\n" + RUN,
+            [
+                'x.yaml:10: fusions.f.lists.0: no list of a is called "clap-*"; it has blip-shot, clip-shot',
+                "x.yaml:11: runs.0.list: stands for 2 lists; name one of a/blip-shot, a/clip-shot ..., or fuse them",
+            ],
+        ),
+        (
+            SEARCH + "fusions: {f: {lists: [a, b], past: c}}\n" + RUN,
+            [
+                'x.yaml:10: fusions.f.lists.1: no list is called "b"',
+                'x.yaml:10: fusions.f.past: neither a search nor a folder: "c"',
+            ],
+        ),
+        (
+            "searches: {a: {store: features/clip/shot}, b: {store: old/clip/shot}}\nfusions: {f: {lists: [a, b]}}\n"
+            + RUN,
+            [
+                "x.yaml:10: fusions.f.lists: two lists are called clip-shot: out/lists/a/clip-shot.trec and "
+                "out/lists/b/clip-shot.trec"
+            ],
+        ),
+        (
+            SEARCH + "runs:\n  - {priority: 1, list: a, desc: x}\n  - {priority: 1, list: a, desc: y}\n",
+            [
+                "x.yaml:12: runs.1.priority: priority 1 is that of runs.0 already",
+                "x.yaml:12: runs.1.list: the list a is that of runs.0 already",
+            ],
+        ),
+        (
+            SEARCH + "runs:\n  - {priority: 1, list: a, desc: x}\n  - {priority: 2, list: a/clip-shot, desc: y}\n",
+            ["x.yaml:12: runs.1.list: the list a/clip-shot is that of runs.0 already"],
+        ),
+        (
+            "lists: {check-run: other.trec, F_M_C_D_TEAM.23_1: other.trec, a: other.trec}\n" + RUN,
+            [
+                "x.yaml:9: lists.check-run: the name is that of the last step",
+                "x.yaml:9: lists.F_M_C_D_TEAM.23_1: the name is the id of runs.0",
+            ],
+        ),
+        (
+            SEARCH + "runs: [{priority: 1, list: a, trtype: X, desc: x}]",
+            ['x.yaml:10: runs.0.trtype: is "X", must be one of A D E F in tv23'],
+        ),
+        (SEARCH + "runs: [{priority: 1, list: a}]", ["x.yaml:10: runs.0: avs make-run: Missing option '--desc'."]),
+        (
+            SEARCH + "runs: [{priority: 1, list: a, desc: x, shots: table}]",
+            ["x.yaml:10: runs.0.shots: is not for a step to set"],
+        ),
+    ],
+)
+def test_problems_are_told_with_their_place_before_anything_runs(text: str, problems: list[str]) -> None:
+    assert refused(text) == problems
+
+
+def test_everything_at_the_top_that_cannot_be(folder: Path) -> None:
+    Path("x.yaml").write_text(
+        "edition: tv2023\ntopics: [no.txt]\nshots: none\npid: a b\nlists: {a: other.trec}\n" + RUN
+    )
+    with pytest.raises(ConfigError) as caught:
+        read_submission(Path("x.yaml"), Path("out"), describe)
+    assert str(caught.value).splitlines() == [
+        "config x.yaml: 3 problems",
+        "  x.yaml:2: topics: no such file: no.txt",
+        "  x.yaml:3: shots: no such file: none",
+        '  x.yaml:1: edition: unknown edition "tv2023"; did you mean "tv23"?',
+    ]
+
+
+def test_main_and_progress_runs_of_one_list_are_two_runs() -> None:
+    runs = (
+        "runs:\n  - {priority: 1, list: a, desc: x}\n  - {priority: 1, list: a, desc: x, task: P, topics: past.txt}\n"
+    )
+    made = plan(SEARCH + runs)
+    assert [run.id for run in made.runs] == ["F_M_C_D_TEAM.23_1", "F_P_C_D_TEAM.23_1"]
+    assert "--topics past.txt" in argv(SEARCH + runs, "F_P_C_D_TEAM.23_1")
+
+
+CONFIGS = Path(__file__).resolve().parents[3] / "configs"
+
+
+def test_the_configuration_of_rucmm_fuses_the_models_that_its_training_makes() -> None:
+    config = CONFIGS / "runs/rucmm_tv23.yaml"
+    models = list(expand(load_config(CONFIGS / "train/rucmm_tv23.yaml", TrainRecipe)))
+    assert len(models) == 42
+    for model in models:
+        Path("models/rucmm_tv23", model).mkdir(parents=True)
+    for path in set(re.findall(r"data/[\w./-]+", config.read_text())):
+        if "FeatureData" in path:
+            Path(path).mkdir(parents=True)
+        else:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            Path(path).touch()
+    made = read_submission(config, Path("out"), describe)
+    assert [run.id for run in made.runs] == [f"F_M_C_D_TEAM.23_{priority}" for priority in (1, 2, 3, 4)]
+    steps = {step.name: step for step in made.steps}
+    assert {path.stem for path in steps["laffs"].makes} == set(models)
+    assert steps["learned"].needs == ("laffs", "tv19-21", "tv22")
+    patterns = [one.split("=")[1] for word, one in pairwise(steps["learned"].argv) if word == "--family"]
+    assert [sum(fnmatchcase(model, pattern) for model in models) for pattern in patterns] == [7] * 6
+
+
+def test_rerankings_follow_each_other() -> None:
+    options = {"topics": Option(repeatable=True, reads=True), "method": Option(), "store": Option(reads=True)}
+    reranker = Verb("rerank", options, lambda words: None)
+    Path("x.yaml").write_text(
+        TOP
+        + SEARCH
+        + "reranks:\n"
+        + "  last: {list: first, method: near-duplicates}\n"
+        + "  first: {list: a, method: clip, store: features/clip/shot}\n"
+        + "runs: [{priority: 1, list: last, desc: x}]\n"
+    )
+    made = read_submission(Path("x.yaml"), Path("out"), lambda verb: reranker if verb == "rerank" else describe(verb))
+    assert [(step.name, step.needs) for step in made.steps] == [
+        ("a", ()), ("first", ("a",)), ("last", ("first",)), ("F_M_C_D_TEAM.23_1", ("last",)),
+        ("check-run", ("F_M_C_D_TEAM.23_1",)),
+    ]  # fmt: skip
+    assert " ".join(made.steps[1].argv) == (
+        "rerank out/lists/a/clip-shot.trec --topics topics.txt --method clip --store features/clip/shot "
+        "-o out/lists/first.trec"
+    )
+    assert " ".join(made.steps[2].argv) == (
+        "rerank out/lists/first.trec --topics topics.txt --method near-duplicates -o out/lists/last.trec"
+    )
+
+
+def test_a_reranking_is_fitted_before_and_a_judge_makes_its_cache() -> None:
+    Path("videos").mkdir()
+    rest = "runs: [{priority: 1, list: r, desc: x}]\n"
+    fitted = "reranks:\n  r: {list: a, method: clip, store: features/clip/shot, qrels: qrels}\n"
+    assert any("a reranking is fitted before: avs rerank PAST" in one for one in refused(SEARCH + fitted + rest))
+    how = "method: judge, vlm: org/model, videos: videos, shots: topics.txt, cache: not-yet.tsv"
+    made = plan(SEARCH + f"reranks:\n  r: {{list: a, {how}}}\n" + rest)
+    assert "--cache not-yet.tsv" in " ".join(made.steps[1].argv)
