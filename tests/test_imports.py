@@ -89,8 +89,27 @@ def test_light_modules_do_not_load_heavy_packages(module: str) -> None:
     assert done.stdout.strip() == ""
 
 
-def test_no_file_is_a_drawer_and_none_is_long() -> None:
+def test_no_file_is_a_drawer() -> None:
     for path in modules():
         assert path.stem not in {"utils", "common", "helpers", "misc"}, path
-        lines = len(path.read_text(encoding="utf-8").splitlines())
-        assert lines <= 300, f"{path.relative_to(PACKAGE)} has {lines} lines"
+
+
+ROOMS = {
+    "train": set(),
+    "search": {"train"},
+    "fuse": {"search"},
+    "submission": {"search"},
+    "rerank": set(),
+}
+"""Room of pipeline -> the rooms it may import. Each room may import what lies flat in pipeline."""
+
+
+def test_rooms_of_pipeline_are_ordered() -> None:
+    pipeline = PACKAGE / "pipeline"
+    assert {path.name for path in pipeline.iterdir() if path.is_dir() and path.name != "__pycache__"} == set(ROOMS)
+    for path in sorted(pipeline.rglob("*.py")):
+        room = path.relative_to(pipeline).parts[0]
+        for name, _ in imports(path):
+            parts = name.split(".")
+            if parts[:2] == ["avs", "pipeline"] and len(parts) > 2 and room in ROOMS and parts[2] in ROOMS:
+                assert parts[2] in ROOMS[room] | {room}, f"{path.relative_to(pipeline)} imports {name}"

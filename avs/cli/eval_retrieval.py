@@ -129,12 +129,12 @@ def command(
     from avs.captions.read import read_captions
     from avs.core.artifacts import is_up_to_date, write_artefact
     from avs.core.errors import ConfigError
+    from avs.core.features import open_stores
     from avs.core.progress import Reporter
     from avs.metrics.text_to_video import RetrievalScores
     from avs.pipeline.search.trained import Moved, model_name
     from avs.pipeline.search.trained_systems import selected_on_captions, trained_systems
     from avs.pipeline.search.zero_shot import require_videos, zero_shot_systems
-    from avs.pipeline.train.collections import open_stores
     from avs.train.checkpoint import read_checkpoint
 
     reporter = Reporter(quiet=quiet)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from avs.core.artifacts import recording
 from avs.core.errors import AvsError, did_you_mean
 
 if TYPE_CHECKING:
@@ -98,13 +100,14 @@ def invoke(verb: str, args: Sequence[str]) -> int:
     Raises:
         AvsError: what the verb raises, for the caller to report.
     """
-    before, sys.argv = sys.argv, ["avs", verb, *args]
-    try:
-        app_for(module_of(verb))(list(args), prog_name=f"avs {verb}")
-    except SystemExit as done:  # typer's way to end, also when interrupted
-        return done.code if isinstance(done.code, int) else int(done.code is not None)
-    finally:
-        sys.argv = before
+    from avs.cli.options import refuse_former_options
+
+    refuse_former_options(verb, args)
+    with recording(shlex.join(["avs", verb, *args])):
+        try:
+            app_for(module_of(verb))(list(args), prog_name=f"avs {verb}")
+        except SystemExit as done:  # typer's way to end, also when interrupted
+            return done.code if isinstance(done.code, int) else int(done.code is not None)
     return 0
 
 

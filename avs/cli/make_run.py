@@ -112,8 +112,7 @@ def command(
         {name: fingerprint_input(file) for name, file in inputs.items()},
         paths=inputs,
     )
-    if is_up_to_date(path, manifest, force=force):
-        reporter.say(f"up to date: {path}")
+    if is_up_to_date(path, manifest, force=force, reporter=reporter):
         if json:
             print(json_.dumps({"path": str(path), "up_to_date": True}))
         return
@@ -147,7 +146,7 @@ def _seconds_of_search(ranked: Path, topics: int) -> str:
     """
     from avs.core.artifacts import require_path
     from avs.core.errors import ConfigError
-    from avs.pipeline.fuse.lists import seconds_of_search
+    from avs.core.list_files import seconds_of_search
 
     seconds = seconds_of_search([require_path(ranked, what="file of ranked lists")])
     if not seconds:

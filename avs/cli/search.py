@@ -94,10 +94,10 @@ def command(
     force: Force = False,
     debug: Debug = False,
 ) -> None:
-    from avs.core.artifacts import is_up_to_date, require_path
+    from avs.core.artifacts import is_up_to_date
     from avs.core.errors import ConfigError
+    from avs.core.features import open_features
     from avs.core.progress import Reporter
-    from avs.features.bigfile import open_features
     from avs.pipeline.search.make_lists import (
         SearchSettings,
         make_lists,
@@ -115,7 +115,7 @@ def command(
     files = {f"topics {number}": file for number, file in enumerate(topics, start=1)}
     files |= {"narratives": narratives} if narratives else {}
     settings = SearchSettings(k, query_mode, score_dtype, frame_score, device)
-    opened = [open_features(require_path(folder, what="feature store")) for folder in store]
+    opened = [open_features(folder) for folder in store]
     models = [read_checkpoint(folder) for folder in checkpoint or []]
     if frame_score and models and not zero_shot:
         raise ConfigError("--frame-score is for the stores' own encoders", next_step="leave it out, or add --zero-shot")

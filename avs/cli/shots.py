@@ -94,8 +94,7 @@ def command(
     config = {"shots": how, "video_ids": video_ids, "max_failed": max_failed}
     manifest = Manifest("shot-table", config, inputs, paths=paths)
     before = as_made_before(output, manifest, {"videos": sizes_of_shots_table(files)} if videos else {})
-    if is_up_to_date(output, before, force=force):
-        reporter.say(f"up to date: {output}")
+    if is_up_to_date(output, before, force=force, reporter=reporter):
         if json:
             print(json_.dumps({"path": str(output), "up_to_date": True}))
         return

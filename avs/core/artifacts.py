@@ -10,10 +10,9 @@ import hashlib
 import json
 import os
 import platform
-import shlex
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -21,10 +20,24 @@ from pathlib import Path
 from typing import IO, Any
 
 from avs.core.errors import AvsError, ChangedInputsError, ConfigError, FormatError
+from avs.core.progress import Reporter
 
 SCHEMA_VERSION = 1
 WHOLE_FILE_BYTES = 64 * 2**20  # larger files are fingerprinted by size, head and tail: a video archive is terabytes
 EDGE_BYTES = 2**20
+
+
+_COMMAND: ContextVar[str] = ContextVar("command", default="")
+
+
+@contextmanager
+def recording(command: str) -> Iterator[None]:
+    """Manifests that are made in here record this command line."""
+    token = _COMMAND.set(command)
+    try:
+        yield
+    finally:
+        _COMMAND.reset(token)
 
 
 @contextmanager
@@ -96,7 +109,8 @@ class Manifest:
         spec: the encoder behind it, where there is one.
         counts: such as {"ok": 980, "partial": 3, "failed": 17}.
         seconds: wall time of the command.
-        command, created, versions, schema_version: filled in.
+        command: what was typed, as the caller of `recording` says; empty where nobody says.
+        created, versions, schema_version: filled in.
         paths: name of an input -> where it lay; a hint for tracing what an artefact came from, which decides nothing.
         output: fingerprint of the file it describes; empty of a folder.
     """
@@ -107,7 +121,7 @@ class Manifest:
     spec: Mapping[str, Any] | None = None
     counts: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
-    command: str = field(default_factory=lambda: shlex.join(["avs", *sys.argv[1:]]))
+    command: str = field(default_factory=lambda: _COMMAND.get())
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     versions: Mapping[str, str] = field(default_factory=lambda: installed_versions())
     schema_version: int = SCHEMA_VERSION
@@ -224,8 +238,8 @@ def as_made_before(artefact: Path, manifest: Manifest, formerly: Mapping[str, st
     return replace(manifest, inputs={**manifest.inputs, **same})
 
 
-def is_up_to_date(artefact: Path, manifest: Manifest, *, force: bool) -> bool:
-    """Whether `artefact` is already what `manifest` describes.
+def is_up_to_date(artefact: Path, manifest: Manifest, *, force: bool, reporter: Reporter | None = None) -> bool:
+    """Whether `artefact` is already what `manifest` describes; if it is, the reporter says so.
 
     Returns:
         True: the same command finished before. False: nothing stands there, or `force` lets it be replaced.
@@ -247,10 +261,12 @@ def is_up_to_date(artefact: Path, manifest: Manifest, *, force: bool) -> bool:
     if before["fingerprint"] == manifest.fingerprint:
         if before.get("output") and fingerprint_file(artefact) != before["output"]:
             raise ChangedInputsError(
-                "changed by another hand since it was made",
+                f"{artefact.name} was modified after avs wrote it",
                 where=artefact,
                 next_step="make it again with --force; or keep it under another name",
             )
+        if reporter is not None:
+            reporter.say(f"up to date: {artefact}")
         return True
     changed = [
         f"{part}.{key}"

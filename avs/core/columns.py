@@ -7,9 +7,24 @@ these, so whatever batches rows need not know which.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+
+
+class Column(Protocol):
+    """N rows of one feature."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector; of tokens 1."""
+        ...
+
+    def take(self, rows: np.ndarray) -> Any:
+        """The rows asked for, as a batch: (B, D) float32; or of sequences (B, L, D) or (B, L) and (B,) lengths."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,9 +134,6 @@ class ChainColumn:
             for values, _ in taken
         ]
         return np.concatenate(padded)[places], np.concatenate([lengths for _, lengths in taken])[places]
-
-
-Column = VectorColumn | SparseColumn | SequenceColumn | ChainColumn
 
 
 def row_positions(offsets: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import NamedTuple
 
 from avs.core.errors import FormatError
@@ -66,3 +67,13 @@ def topic_id_from_qrels(qrels_id: str) -> str:
     if len(qrels_id) < 2 or not qrels_id.startswith("1"):
         raise FormatError("not a topic id of AVS qrels", got=repr(qrels_id), wanted='"1" + topic, such as 1661')
     return qrels_id[1:]
+
+
+def some(ids: Collection[object], *, shown: int = 5) -> str:
+    """The first few of many, and how many more there are.
+
+    >>> some(["a", "b", "c", "d"], shown=3)
+    'a, b, c and 1 more'
+    """
+    first = ", ".join(str(one) for one, _ in zip(ids, range(shown), strict=False))
+    return f"{first} and {len(ids) - shown} more" if len(ids) > shown else first

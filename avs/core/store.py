@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -90,12 +91,12 @@ class FeatureStore:
     def __len__(self) -> int:
         return len(self.ids)
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """sha256 of the ids in order."""
         return ids_fingerprint(self.ids)
 
-    @property
+    @cached_property
     def problems(self) -> list[Problem]:
         """Shots that are partial or failed."""
         lines = (self.folder / "problems.tsv").read_text(encoding="utf-8").splitlines()

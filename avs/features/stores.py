@@ -97,13 +97,12 @@ def make_stores(
         AvsError: what load_embedder and extract raise.
     """
     reporter = reporter or Reporter()
-    missing = [store for store in planned if not is_up_to_date(store.folder, store.manifest, force=force)]
-    for store in planned:
-        if store not in missing:
-            reporter.say(f"up to date: {store.folder}")
-        elif force:
-            _discard(store.folder)
+    missing = [
+        store for store in planned if not is_up_to_date(store.folder, store.manifest, force=force, reporter=reporter)
+    ]
     for store in missing:
+        if force:
+            _discard(store.folder)
         for name, write in (beside or {}).items():
             write(store.folder / name)
     targets = [

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from avs.core.errors import ConfigError, DataError, MissingDependencyError
+from avs.core.device import require_device
+from avs.core.errors import ConfigError, DataError
 from avs.core.spec import EmbedderSpec
 from avs.features.preprocess import Preprocessing
 from avs.features.towers import Towers
@@ -115,19 +116,11 @@ def resolve_device(device: str, dtype: str) -> tuple[torch.device, torch.dtype]:
     """
     if dtype not in DTYPES:
         raise ConfigError(f'unknown compute dtype "{dtype}"', wanted=", ".join(DTYPES))
-    kind, _, index = device.partition(":")
-    if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
-        raise ConfigError(f'unknown device "{device}"', wanted="cpu, cuda, or cuda:N")
-    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
-        raise MissingDependencyError(
-            f'there is no CUDA device "{device}"',
-            got=f"{torch.cuda.device_count()} CUDA devices; torch {torch.__version__}",
-            next_step="use --device cpu, or install a CUDA build of torch and its driver",
-        )
-    if kind == "cpu" and dtype == "float16":
+    where = torch.device(require_device(device, cuda_devices=torch.cuda.device_count))
+    if where.type == "cpu" and dtype == "float16":
         raise ConfigError(
             "float16 is not computed on a CPU",
             got="--compute-dtype float16 --device cpu",
             wanted="float32, or bfloat16 where the CPU has instructions for it",
         )
-    return torch.device(device), DTYPES[dtype]
+    return where, DTYPES[dtype]

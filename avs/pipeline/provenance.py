@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from avs.core.artifacts import fingerprint_file, input_paths, manifest_path, read_manifest, require_path
+from avs.core.bigfile import FILES as BIGFILE
+from avs.core.bigfile import BigFile
 from avs.core.errors import AvsError
 from avs.core.shots import ids_fingerprint
-from avs.features.bigfile import FILES as BIGFILE
-from avs.features.bigfile import BigFile
 from avs.video.fingerprints import (
     VideoFile,
     contents_fingerprint,

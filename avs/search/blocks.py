@@ -13,7 +13,8 @@ import numpy as np
 
 from avs.core.artifacts import EDGE_BYTES
 from avs.core.columns import row_positions
-from avs.core.errors import ConfigError, DataError, MissingDependencyError, StoreError
+from avs.core.device import require_device
+from avs.core.errors import ConfigError, DataError, StoreError
 from avs.core.ids import natural_key, parse_shot_id
 from avs.core.shots import ids_fingerprint
 
@@ -108,7 +109,8 @@ class BlockSource:
 
         if dtype not in DTYPES:
             raise ConfigError("unknown dtype of scores", got=dtype, wanted=", ".join(DTYPES))
-        self.device, self.dtype = _device(device), getattr(torch, dtype)
+        self.device = torch.device(require_device(device, cuda_devices=torch.cuda.device_count))
+        self.dtype = getattr(torch, dtype)
         self.block_rows = block_rows or (CPU_BLOCK_ROWS if self.device.type == "cpu" else CUDA_BLOCK_ROWS)
         if block_rows is not None and block_rows < 1:
             raise ConfigError("a block must have at least 1 row", got=f"block_rows={block_rows}")
@@ -256,19 +258,3 @@ def _as_tensor(vectors: np.ndarray) -> Tensor:
     with warnings.catch_warnings():  # torch wants memory that may be written to; nothing writes to it
         warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
         return torch.from_numpy(vectors)
-
-
-def _device(name: str) -> torch.device:
-    import torch
-
-    kind, _, number = name.partition(":")
-    if kind not in ("cpu", "cuda") or (number and not number.isdigit()):
-        raise ConfigError("unknown device", got=name, wanted="cpu, cuda or cuda:N")
-    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
-        raise MissingDependencyError(
-            "no such CUDA device",
-            got=name,
-            wanted=f"one of {torch.cuda.device_count()} CUDA devices",
-            next_step="use --device cpu, or check `avs info --env`",
-        )
-    return torch.device(name)

@@ -16,12 +16,13 @@ from folds import Images
 
 from avs.captions.ruc import write_captions
 from avs.core.artifacts import Manifest
+from avs.core.features import open_stores
 from avs.core.spec import EmbedderSpec
 from avs.core.store_writer import FeatureWriter, ShotFeatures
 from avs.features.text import text_feature_from_json
 from avs.metrics.text_to_video import RetrievalScores, rank_videos
 from avs.models.retrieval import RetrievalModel
-from avs.pipeline.train.collections import open_stores, store_table
+from avs.pipeline.train.collections import store_table
 from avs.pipeline.train.texts import text_table
 from avs.train.checkpoint import read_checkpoint
 from avs.train.data import FeatureTable

@@ -207,7 +207,7 @@ def test_a_list_changed_by_hand_and_the_submission_of_another_yaml_stop_it(
     lines = made_list.read_text().splitlines(keepends=True)
     made_list.write_text("".join(lines[: len(lines) // 2]))
     assert main(["make-submission", "x.yaml"]) == 2
-    assert "changed by another hand since it was made" in capsys.readouterr().err
+    assert "was modified after avs wrote it" in capsys.readouterr().err
     Path("other").mkdir()
     shutil.copy("x.yaml", "other/x.yaml")
     assert main(["make-submission", "other/x.yaml"]) == 2

@@ -143,8 +143,8 @@ def test_what_cannot_be_cut(tmp_path: Path) -> None:
     ("changes", "error", "text"),
     [
         ({"block_rows": 0}, ConfigError, "a block must have at least 1 row\n  got:    block_rows=0"),
-        ({"device": "tpu"}, ConfigError, "unknown device\n  got:    tpu\n  wanted: cpu, cuda or cuda:N"),
-        ({"device": "cuda:99"}, MissingDependencyError, "no such CUDA device\n  got:    cuda:99"),
+        ({"device": "tpu"}, ConfigError, 'unknown device "tpu"\n  wanted: cpu, cuda or cuda:N'),
+        ({"device": "cuda:99"}, MissingDependencyError, 'there is no CUDA device "cuda:99"'),
         ({"dtype": "float8"}, ConfigError, "unknown dtype of scores\n  got:    float8\n  wanted: float32, bfloat16"),
         ({"stores": {}}, ConfigError, "there is no store to read blocks from"),
     ],

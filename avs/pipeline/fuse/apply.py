@@ -17,20 +17,14 @@ from avs.core.artifacts import (
     write_artefact,
 )
 from avs.core.errors import ConfigError, FormatError
+from avs.core.list_files import fused_before, list_name, seconds_of_search
 from avs.core.progress import Reporter
 from avs.core.ranking import Run
 from avs.core.topic import TopicSet
 from avs.fusion.artefact import read_fuser
 from avs.fusion.fuser import Pools, fuse
 from avs.fusion.pool import DEFAULT_DEPTH, pool_runs, require_lists
-from avs.pipeline.fuse.lists import (
-    fused_before,
-    list_name,
-    name_lists,
-    pools_of,
-    read_lists,
-    seconds_of_search,
-)
+from avs.pipeline.fuse.lists import name_lists, pools_of, read_lists
 from avs.pipeline.fuse.options import RECOMPUTED, FusionOptions
 from avs.trecvid.past_topics import refuse_leak
 from avs.trecvid.topics import read_topics
@@ -55,8 +49,7 @@ def apply_fusion(options: FusionOptions, *, reporter: Reporter) -> dict[str, Any
     inputs = options.inputs() | ({"fuser": options.model} if options.model else {})
     how = options.how() if fitted is None else {**fitted["plan"], "learned_from": fitted["topics"]}
     manifest = list_manifest(options, how, inputs)
-    if is_up_to_date(options.output, manifest, force=options.force):
-        reporter.say(f"up to date: {options.output}")
+    if is_up_to_date(options.output, manifest, force=options.force, reporter=reporter):
         return {"path": str(options.output), "up_to_date": True}
     learned_from = fitted["topics"] if fitted else ()
     pools, own = read_pools(options, reporter, judged=learned_from)

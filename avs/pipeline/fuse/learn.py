@@ -22,6 +22,7 @@ from avs.core.artifacts import (
     write_manifest,
 )
 from avs.core.errors import ConfigError, DataError, Problems
+from avs.core.list_files import fused_before
 from avs.core.progress import Reporter
 from avs.core.qrels import Qrels
 from avs.core.ranking import Run
@@ -43,7 +44,7 @@ from avs.pipeline.fuse.apply import (
     submitted_topics,
     write_fused,
 )
-from avs.pipeline.fuse.lists import fused_before, name_lists, pools_of
+from avs.pipeline.fuse.lists import name_lists, pools_of
 from avs.pipeline.fuse.options import RECOMPUTED, FusionOptions
 from avs.trecvid.past_topics import edition_of, past_qrels, refuse_leak
 from avs.trecvid.run_file import read_run
@@ -84,10 +85,10 @@ def learn_fusion(options: FusionOptions, how: LearningOptions, *, reporter: Repo
     _require_sense(options, how, plan)
     judged = past_qrels(how.qrels, fit_on=how.fit_on, submitted=_to_submit(options, how), study=how.study)
     outputs = _outputs(options, how, judged)
-    ready = {path: is_up_to_date(path, manifest, force=options.force) for path, manifest in outputs.items()}
-    for path in outputs:
-        if ready[path]:
-            reporter.say(f"up to date: {path}")
+    ready = {
+        path: is_up_to_date(path, manifest, force=options.force, reporter=reporter)
+        for path, manifest in outputs.items()
+    }
     if outputs and all(ready.values()):
         return {"up_to_date": True, "outputs": [str(path) for path in outputs]}
     pools, own = read_pools(options, reporter, judged=judged.ids)

@@ -5,18 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from avs.core.artifacts import manifest_path, read_manifest
 from avs.core.errors import ConfigError, DataError, Problems
+from avs.core.list_files import list_name
 from avs.core.ranking import Run
 from avs.fusion.fuser import Pools
 from avs.trecvid.run_file import read_run
-
-SUFFIXES = (".trec", ".xml", ".txt", ".run")
-
-
-def list_name(file: Path) -> str:
-    """What a list is called: its file without .trec, .xml, .txt or .run; any other ending belongs to the name."""
-    return file.stem if file.suffix in SUFFIXES else file.name
 
 
 def name_lists(files: Sequence[Path]) -> dict[str, Path]:
@@ -66,29 +59,6 @@ def read_lists(
             runs[name] = Run({**runs[name].lists, **before.lists}, name)
     problems.raise_if_any(DataError)
     return runs, own
-
-
-def fused_before(files: Sequence[Path]) -> dict[Path, set[str]]:
-    """Lists that are fused themselves -> the topics their fuser had learned from."""
-    found = {}
-    for file in files:
-        manifest = read_manifest(file) if manifest_path(file).is_file() else {}
-        fusion = (manifest.get("config") or {}).get("fusion")
-        if fusion is not None:
-            found[file] = set(fusion.get("learned_from", ()))
-    return found
-
-
-def seconds_of_search(files: Sequence[Path]) -> float:
-    """Wall time of all that made the lists, a search of several counted once; 0 where any is not known."""
-    searches = {}
-    for file in files:
-        manifest = read_manifest(file) if manifest_path(file).is_file() else {}
-        seconds = manifest.get("seconds", 0.0)
-        if not seconds:
-            return 0.0
-        searches[manifest.get("command"), seconds] = seconds
-    return sum(searches.values())
 
 
 def pools_of(pools: Pools, topics: Sequence[str], *, what: str) -> Pools:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from avs.core.errors import ConfigError
+from avs.core.list_files import list_name
 from avs.fusion.normalize import Scale
 from avs.fusion.plan import FusionPlan
 from avs.fusion.pool import DEFAULT_DEPTH
-from avs.pipeline.fuse.lists import list_name, name_lists
+from avs.pipeline.fuse.lists import name_lists
 
 RECOMPUTED = "recomputed"
 MISSING = ("minimum", "absent", RECOMPUTED)

@@ -11,9 +11,9 @@ import numpy as np
 from avs.core.artifacts import read_manifest
 from avs.core.columns import row_positions
 from avs.core.errors import ConfigError, DataError, Problems
+from avs.core.features import Features, open_features
 from avs.core.progress import Reporter
 from avs.core.topic import TopicSet
-from avs.features.bigfile import open_features
 from avs.fusion.pool import CandidatePool
 from avs.pipeline.search.make_lists import (
     Planned,
@@ -26,7 +26,6 @@ from avs.pipeline.search.make_lists import (
 )
 from avs.pipeline.search.names import store_name
 from avs.pipeline.search.trained import Moved
-from avs.pipeline.train.collections import Features
 from avs.search.blocks import BlockSource
 from avs.train.checkpoint import read_checkpoint
 

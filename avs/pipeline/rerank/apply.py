@@ -10,16 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from avs.core.artifacts import Manifest, fingerprint_input, is_up_to_date, require_path, write_artefact
+from avs.core.artifacts import Manifest, fingerprint_input, is_up_to_date, write_artefact
 from avs.core.errors import ConfigError, DataError, Problems, UnknownIdError, did_you_mean
+from avs.core.features import Features, open_features
+from avs.core.list_files import seconds_of_search
 from avs.core.progress import Reporter
 from avs.core.ranking import RankedList, Run
 from avs.core.topic import TopicSet
-from avs.features.bigfile import open_features
 from avs.features.embedder import load_embedder_for
-from avs.pipeline.fuse.lists import seconds_of_search
 from avs.pipeline.rerank.judge import Judging, judge_evidence
-from avs.pipeline.train.collections import Features
 from avs.rerank import clip_rerank, dual_softmax, k_reciprocal, near_duplicates
 from avs.rerank.blend import reranked, top, with_top
 from avs.rerank.vectors import candidate_cosines, shot_vectors
@@ -126,8 +125,7 @@ def rerank_list(
     """
     start = perf_counter()
     manifest = options.manifest("ranked-lists", {}, reporter, **more)
-    if is_up_to_date(output, manifest, force=force):
-        reporter.say(f"up to date: {output}")
+    if is_up_to_date(output, manifest, force=force, reporter=reporter):
         return {"path": str(output), "up_to_date": True}
     run, topics = read_inputs(options)
     if options.method == "near-duplicates":
@@ -233,7 +231,7 @@ def _open(options: RerankOptions, run: Run) -> Features:
     Raises:
         UnknownIdError: it lacks some; all of them are named.
     """
-    store = open_features(require_path(options.store, what="feature store"))
+    store = open_features(options.store)
     has = set(store.ids)
     wanted = dict.fromkeys(shot for one in run.lists.values() for shot in top(one, options.depth)[0])
     missing = [shot for shot in wanted if shot not in has]

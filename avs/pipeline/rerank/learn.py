@@ -22,18 +22,18 @@ from avs.core.artifacts import (
     write_manifest,
 )
 from avs.core.errors import ConfigError, FormatError, SpecMismatchError
+from avs.core.features import open_features
 from avs.core.progress import Reporter
 from avs.core.ranking import Run
 from avs.core.spec import EmbedderSpec
 from avs.core.topic import TopicSet
-from avs.features.bigfile import open_features
 from avs.metrics.significance import randomization_test
 from avs.metrics.xinfap_objective import xinfap_objective
 from avs.pipeline.rerank.apply import WITH_QUERIES, RerankOptions, evidence_grid, read_inputs, write_lists
-from avs.pipeline.rerank.judged_list import judged_topics
 from avs.rerank.blend import reranked
 from avs.rerank.dual_softmax import TEMPERATURES
 from avs.rerank.fitting import Fit, fit_grid
+from avs.trecvid.judged_list import judged_topics
 from avs.trecvid.past_topics import edition_of, past_qrels, refuse_leak
 from avs.trecvid.topics import read_topics
 
@@ -174,11 +174,11 @@ def _level_of(options: RerankOptions) -> str | None:
     """Whether each shot has a row in the store, or each frame; a judge has no store."""
     if options.store is None:
         return None
-    return "shot" if open_features(require_path(options.store, what="feature store")).offsets is None else "frame"
+    return "shot" if open_features(options.store).offsets is None else "frame"
 
 
 def _spec_of(options: RerankOptions) -> EmbedderSpec:
-    return open_features(require_path(options.store, what="feature store")).spec
+    return open_features(options.store).spec
 
 
 def _needs(options: RerankOptions) -> str:

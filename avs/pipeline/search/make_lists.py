@@ -12,18 +12,18 @@ import numpy as np
 import torch
 
 from avs.core.artifacts import Manifest, fingerprint_file, write_artefact
+from avs.core.bigfile import BigFile
 from avs.core.errors import ConfigError
+from avs.core.features import Features, by_feature_name
 from avs.core.progress import Reporter
 from avs.core.ranking import RankedList, Run
 from avs.core.spec import EmbedderSpec
 from avs.core.topic import TopicSet
-from avs.features.bigfile import BigFile
 from avs.features.catalog import CATALOG, read_catalog
 from avs.features.embedder import load_embedder_for
 from avs.models.scorer import ModelScorer
 from avs.pipeline.search.names import model_name, store_name
 from avs.pipeline.search.trained import Moved, TrainedModel, load_trained
-from avs.pipeline.train.collections import Features, feature_name
 from avs.search.blocks import BlockSource
 from avs.search.cosine import CosineScorer
 from avs.search.score import Scorer, search
@@ -291,10 +291,4 @@ def source_stores(stores: Sequence[Features], *, by_feature: bool) -> dict[str, 
     """
     if not by_feature:
         return {str(store.folder): store for store in stores}
-    named: dict[str, Features] = {}
-    for store in stores:
-        name = feature_name(store)
-        if name in named:
-            raise ConfigError(f"two stores hold the feature {name}", got=f"{named[name].folder} and {store.folder}")
-        named[name] = store
-    return named
+    return by_feature_name(stores)

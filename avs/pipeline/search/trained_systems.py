@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from avs.core.captions import CaptionSet
+from avs.core.features import Features
 from avs.core.progress import Reporter
 from avs.pipeline.search.trained import Moved, load_trained
 from avs.pipeline.search.zero_shot import RetrievalSystem
-from avs.pipeline.train.collections import Collection, Features, require_known_videos, video_table
+from avs.pipeline.train.collections import Collection, require_known_videos, video_table
 from avs.train.checkpoint import Checkpoint
 from avs.train.embed import similarities
 

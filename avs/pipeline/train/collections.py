@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -12,13 +11,10 @@ from avs.captions.read import read_captions
 from avs.core.captions import Caption, CaptionSet
 from avs.core.columns import ChainColumn, Column, SequenceColumn, VectorColumn
 from avs.core.errors import ConfigError, Problems, SpecMismatchError, UnknownIdError
+from avs.core.features import Features, open_stores
 from avs.core.spec import EmbedderSpec
-from avs.core.store import FeatureStore
-from avs.features.bigfile import BigFile, open_features
 from avs.pipeline.train.recipe import CollectionRecipe
 from avs.train.data import FeatureTable
-
-Features = FeatureStore | BigFile
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,27 +27,6 @@ class Collection:
 
     def with_captions(self, captions: CaptionSet) -> Collection:
         return Collection(self.name, captions, self.stores)
-
-
-def feature_name(store: Features) -> str:
-    """What a store's feature is called: the encoder, and "/frame" behind it when every frame has a row."""
-    return store.spec.name + ("/frame" if store.offsets is not None else "")
-
-
-def open_stores(folders: Sequence[Path]) -> dict[str, Features]:
-    """Feature name -> store.
-
-    Raises:
-        ConfigError: two stores hold the same feature.
-    """
-    stores: dict[str, Features] = {}
-    for folder in folders:
-        store = open_features(folder)
-        name = feature_name(store)
-        if name in stores:
-            raise ConfigError(f"two stores hold the feature {name}", got=f"{stores[name].folder} and {store.folder}")
-        stores[name] = store
-    return stores
 
 
 def open_collection(name: str, recipe: CollectionRecipe) -> Collection:

@@ -79,8 +79,7 @@ def train(recipe: TrainRecipe, out: Path, runtime: Runtime, *, without: frozense
     if recipe.training.precision == "float16" and not runtime.device.startswith("cuda"):
         raise ConfigError("float16 is for CUDA", got=f"--device {runtime.device}", wanted="float32 or bfloat16")
     task = _Task(recipe, out, runtime, found, without)
-    if is_up_to_date(out, task.manifest, force=runtime.force):
-        runtime.reporter.say(f"up to date: {out}")
+    if is_up_to_date(out, task.manifest, force=runtime.force, reporter=runtime.reporter):
         return {"path": str(out), "up_to_date": True}
     if runtime.force and runtime.workers.first:
         _discard(out)

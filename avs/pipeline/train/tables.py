@@ -12,13 +12,13 @@ import numpy as np
 from avs.core.artifacts import fingerprint_file
 from avs.core.captions import CaptionSet
 from avs.core.errors import ConfigError, DataError
+from avs.core.features import open_stores
 from avs.core.spec import EmbedderSpec
 from avs.features.text import TextFeature
 from avs.pipeline.train import validation
 from avs.pipeline.train.collections import (
     Collection,
     open_collection,
-    open_stores,
     require_known_videos,
     store_table,
     video_features,

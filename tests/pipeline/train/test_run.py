@@ -69,7 +69,8 @@ def test_a_model_finds_what_its_topics_describe(
     # and the scores are those of the model on the whole table
     model = load_trained([trained])[0]
     embedded = model.embed(["a dog in the forest"], ["901"])
-    from avs.pipeline.train.collections import open_stores, store_table
+    from avs.core.features import open_stores
+    from avs.pipeline.train.collections import store_table
     from avs.train.embed import similarities
 
     ids = FeatureStore(collection.stores[0]).ids

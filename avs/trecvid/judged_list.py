@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from avs.core.errors import ConfigError, DataError
+from avs.core.list_files import fused_before
 from avs.core.qrels import Qrels
 from avs.core.ranking import Run
-from avs.pipeline.fuse.lists import fused_before
 
 
 def judged_topics(run: Run, judgments: Qrels, file: Path) -> list[str]:

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from tiny_stores import make_store
 
+from avs.core.bigfile import BigFile, write_bigfile
 from avs.core.errors import DataError, FormatError, StoreError, UnknownIdError
+from avs.core.features import open_features
 from avs.core.store import FeatureStore
-from avs.features.bigfile import BigFile, open_features, write_bigfile
 
 ROWS = np.random.default_rng(0).standard_normal((5, 3)).astype(np.float32)
 IDS = ["shot9_2", "a,b.c", "shot9_10", "x", "é"]

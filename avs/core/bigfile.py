@@ -13,16 +13,17 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from avs.core.artifacts import atomic_write, fingerprint_file, require_path
+from avs.core.artifacts import atomic_write, fingerprint_file
 from avs.core.errors import DataError, FormatError, StoreError, UnknownIdError
 from avs.core.shots import ids_fingerprint
 from avs.core.spec import EmbedderSpec
-from avs.core.store import FeatureStore, Level, Problem
+from avs.core.store import Level, Problem
 
 FILES = ("feature.bin", "id.txt", "shape.txt")
 
@@ -110,12 +111,12 @@ class BigFile:
     def __len__(self) -> int:
         return len(self.ids)
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """sha256 of the ids in order."""
         return ids_fingerprint(self.ids)
 
-    @property
+    @cached_property
     def manifest(self) -> dict[str, Any]:
         """What stands in for a manifest: the fingerprint is of the three files (of a large one, of its edges)."""
         parts = " ".join([self.level, *(fingerprint_file(self.folder / name) for name in FILES)])
@@ -190,18 +191,3 @@ def write_bigfile(folder: Path, ids: Sequence[str], blocks: Iterable[np.ndarray]
     with atomic_write(folder / "shape.txt") as file:
         file.write(f"{rows} {dims.pop()}")
     return BigFile(folder)
-
-
-def open_features(path: Path) -> FeatureStore | BigFile:
-    """The features in a folder: a store of `avs extract-features`, or a BigFile.
-
-    A BigFile is read at frame level in `MODEL/frame`, as our stores are laid out, and in `frame/MODEL`, as RUC's are.
-
-    Raises:
-        StoreError: neither, or not complete.
-    """
-    folder = require_path(Path(path), what="feature folder")
-    if not (folder / "feature.bin").is_file():
-        return FeatureStore(folder)
-    place = folder.resolve()
-    return BigFile(folder, level="frame" if "frame" in (place.name, place.parent.name) else "shot")

@@ -1,0 +1,54 @@
+"""The features of a collection, whichever format holds them: a feature store or a BigFile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from avs.core.artifacts import require_path
+from avs.core.bigfile import BigFile
+from avs.core.errors import ConfigError
+from avs.core.store import FeatureStore
+
+Features = FeatureStore | BigFile
+
+
+def open_features(path: Path) -> Features:
+    """The features in a folder: a store of `avs extract-features`, or a BigFile.
+
+    A BigFile is read at frame level in `MODEL/frame`, as our stores are laid out, and in `frame/MODEL`, as RUC's are.
+
+    Raises:
+        AvsError: there is no such folder.
+        StoreError: the folder holds neither, or is not complete.
+    """
+    folder = require_path(Path(path), what="feature store")
+    if not (folder / "feature.bin").is_file():
+        return FeatureStore(folder)
+    place = folder.resolve()
+    return BigFile(folder, level="frame" if "frame" in (place.name, place.parent.name) else "shot")
+
+
+def feature_name(features: Features) -> str:
+    """The encoder's name, followed by "/frame" when every frame has a row."""
+    return features.spec.name + ("/frame" if features.offsets is not None else "")
+
+
+def by_feature_name(stores: Iterable[Features]) -> dict[str, Features]:
+    """Feature name -> store, as trained models look for their features.
+
+    Raises:
+        ConfigError: two stores hold the same feature.
+    """
+    named: dict[str, Features] = {}
+    for store in stores:
+        name = feature_name(store)
+        if name in named:
+            raise ConfigError(f"two stores hold the feature {name}", got=f"{named[name].folder} and {store.folder}")
+        named[name] = store
+    return named
+
+
+def open_stores(folders: Sequence[Path]) -> dict[str, Features]:
+    """Feature name -> opened store, as by_feature_name and open_features."""
+    return by_feature_name(open_features(folder) for folder in folders)

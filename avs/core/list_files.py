@@ -1,0 +1,38 @@
+"""Ranked lists as files: what they are called, and what the manifests beside them tell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from avs.core.artifacts import manifest_path, read_manifest
+
+SUFFIXES = (".trec", ".xml", ".txt", ".run")
+
+
+def list_name(file: Path) -> str:
+    """What a list is called: its file without .trec, .xml, .txt or .run; any other ending belongs to the name."""
+    return file.stem if file.suffix in SUFFIXES else file.name
+
+
+def fused_before(files: Sequence[Path]) -> dict[Path, set[str]]:
+    """Lists that are fused themselves -> the topics their fuser had learned from."""
+    found = {}
+    for file in files:
+        manifest = read_manifest(file) if manifest_path(file).is_file() else {}
+        fusion = (manifest.get("config") or {}).get("fusion")
+        if fusion is not None:
+            found[file] = set(fusion.get("learned_from", ()))
+    return found
+
+
+def seconds_of_search(files: Sequence[Path]) -> float:
+    """Wall time of all that made the lists, a search of several counted once; 0 where any is not known."""
+    searches = {}
+    for file in files:
+        manifest = read_manifest(file) if manifest_path(file).is_file() else {}
+        seconds = manifest.get("seconds", 0.0)
+        if not seconds:
+            return 0.0
+        searches[manifest.get("command"), seconds] = seconds
+    return sum(searches.values())
