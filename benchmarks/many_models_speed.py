@@ -31,7 +31,7 @@ from torch import Tensor
 
 from avs.core.ranking import RankedList
 from avs.models.laff import LaffConfig, LaffModel
-from avs.models.scorer import ModelScorer
+from avs.models.scorer import ModelScorer, PackedModel
 from avs.search.blocks import BlockSource
 from avs.search.score import search
 
@@ -75,7 +75,7 @@ def make_scorers(models: int, dtype: torch.dtype) -> list[ModelScorer]:
         torch.manual_seed(number)
         model = LaffModel(LaffConfig(video=VIDEO, text={"t": 8}))
         queries = torch.nn.functional.normalize(torch.randn(len(TOPICS), 8, 512), dim=-1).flatten(1)
-        scorers.append(ModelScorer(f"laff{number}", model, queries, dtype=dtype))
+        scorers.append(ModelScorer(f"laff{number}", PackedModel(model, dtype=dtype), queries))
     return scorers
 
 

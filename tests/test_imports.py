@@ -98,7 +98,7 @@ ROOMS = {
     "train": set(),
     "search": {"train"},
     "fuse": {"search"},
-    "submission": {"search"},
+    "submission": set(),
     "rerank": set(),
 }
 """Room of pipeline -> the rooms it may import. Each room may import what lies flat in pipeline."""

@@ -175,7 +175,7 @@ class _Demo:
         folder = self.folder / "lists"
         stores = [word for model in MODELS for word in ("--store", self.folder / "features" / model / "shot")]
         trained = ["--checkpoint", laff, "--zero-shot"] if laff else []
-        self.run("search", "--topics", topics, *stores, *trained, "-o", folder)
+        self.run("search", "--topics", topics, *stores, *trained, "-o", f"{folder}/")
         lists = {model: folder / f"{model}-shot.trec" for model in MODELS}
         return lists | ({LAFF: folder / f"{LAFF}.trec"} if laff else {})
 

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from avs.core.artifacts import is_folder as is_folder
 from avs.core.errors import ConfigError
 
 INPUTS, MODEL, LEARN, OUTPUT, RUNTIME = "Inputs", "Model", "Learning", "Output", "Runtime"
@@ -181,8 +182,3 @@ def refuse_former_options(verb: str, args: Sequence[str]) -> None:
         option = word.partition("=")[0]
         if option in former:
             raise ConfigError(f"{option} is no longer an option of avs {verb}", next_step=f"use {former[option]}")
-
-
-def is_folder(output: str) -> bool:
-    """Whether -o means a folder: it ends in "/", or there is a folder of that name."""
-    return output.endswith("/") or Path(output).is_dir()

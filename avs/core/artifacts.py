@@ -78,6 +78,11 @@ def require_path(path: Path, *, what: str = "file") -> Path:
     raise AvsError(f"no such {what}", where=path, next_step=hint)
 
 
+def is_folder(output: str) -> bool:
+    """Whether -o means a folder: it ends in "/", or there is a folder of that name."""
+    return output.endswith("/") or Path(output).is_dir()
+
+
 def fingerprint_file(path: Path) -> str:
     """`sha256:...` of a file's bytes; over 64 MiB `sha256-edges:...` of its size, first and last MiB."""
     size = os.path.getsize(path)

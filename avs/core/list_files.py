@@ -15,6 +15,20 @@ def list_name(file: Path) -> str:
     return file.stem if file.suffix in SUFFIXES else file.name
 
 
+def model_name(folder: Path) -> str:
+    """What the lists of a checkpoint are called: those of models/laff and models/laff/best "laff"."""
+    folder = folder.resolve()
+    if folder.name == "best":
+        return folder.parent.name
+    return f"{folder.parent.name}-average" if folder.name == "average" else folder.name
+
+
+def store_name(folder: Path) -> str:
+    """What the zero-shot lists of a store are called: those of features/clip/shot "clip-shot"."""
+    folder = folder.resolve()
+    return f"{folder.parent.name}-{folder.name}"
+
+
 def fused_before(files: Sequence[Path]) -> dict[Path, set[str]]:
     """Lists that are fused themselves -> the topics their fuser had learned from."""
     found = {}

@@ -173,6 +173,14 @@ class DualEncodingModel(nn.Module):
             self.text_concepts = ConceptHead(text_dim, self.concept_count)
             self.latent_range, self.concept_range = MinMax(-1.0, 1.0), MinMax(0.0, 1.0)
 
+    def video_side(self) -> list[nn.Module]:
+        concepts = self.config.concepts is not None
+        return [
+            self.levels,
+            self.video_heads,
+            *([self.video_concepts, self.latent_range, self.concept_range] if concepts else []),
+        ]
+
     def embed_videos(self, videos: Batch) -> Tensor:
         """(B, E).
 

@@ -241,6 +241,9 @@ class LaffModel(nn.Module):
         self.video.start_epoch(epoch)
         self.text.start_epoch(epoch)
 
+    def video_side(self) -> list[nn.Module]:
+        return [self.frames, self.video]
+
     def embed_videos(self, videos: Batch) -> Tensor:
         return self.video(self._video_vectors(videos), videos.present).flatten(1)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from avs.core.errors import ConfigError
+
 FUSED_DTYPES = (torch.float32, torch.bfloat16)
 
 
@@ -27,8 +29,16 @@ def pack(linear: nn.Linear, rows: int) -> None:
     """Lay the weights out as oneDNN multiplies `rows` rows with them, which it would otherwise do in every product.
 
     For inference on the CPU, at the end of all preparation: the weights in their plain layout are given up.
+
+    Raises:
+        ConfigError: the weights were laid out before, in another dtype.
     """
     weight = linear.weight.detach()
+    packed = getattr(linear, "packed", None)
+    if packed is not None:
+        if packed.dtype != weight.dtype:
+            raise ConfigError("the model was prepared for another dtype", got=weight.dtype, wanted=packed.dtype)
+        return
     if weight.device.type == "cpu" and weight.dtype in FUSED_DTYPES and _has_operators():
         linear.packed = torch.ops.mkldnn._reorder_linear_weight(weight, rows)
         linear.weight = nn.Parameter(weight.new_empty(0), requires_grad=False)  # keeps dtype and device, no values

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from avs.models.batch import Batch
 
@@ -22,6 +22,10 @@ class RetrievalModel(Protocol):
 
     video_features: tuple[str, ...]
     text_features: tuple[str, ...]
+
+    def video_side(self) -> list[nn.Module]:
+        """The modules that `embed_videos` and `score` use and `embed_texts` does not."""
+        ...
 
     def embed_videos(self, videos: Batch) -> Tensor:
         """(B, E)."""

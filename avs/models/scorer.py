@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -37,63 +37,93 @@ class Shots(Protocol):
     def features(self) -> Mapping[str, Any]: ...
 
 
-class ModelScorer:
-    """A retrieval model as a search.score.Scorer: shots are scored that have at least one of its features.
+class PackedModel:
+    """A retrieval model whose video side is prepared for searching, once for any number of questions.
+
+    The video side moves to `device` and `dtype` and its weights are laid out for products with many shots. The text
+    side stays as it is, so the model still embeds sentences; it can no longer be trained.
 
     Args:
-        name: of its lists.
-        model: a RetrievalModel; it is put in eval mode, moved to `device` and `dtype`, and its weights are laid out for
-            this search: it can do nothing else afterwards.
-        queries: (T, E) embeddings of the topics, made before in float32.
-        device, dtype: of the pass: the blocks' own. Similarities of embeddings are float32 in either.
+        model: a RetrievalModel; it is put in eval mode.
+        device, dtype: of the pass: the blocks' own.
         chunk_shots: shots that are embedded at once; None: 1,024 on the CPU, 8,192 on CUDA.
+
+    Attributes:
+        fingerprint: sha256 of the weights of the video side and of the length of a chunk.
+
+    Raises:
+        ConfigError: the model was packed before for another dtype.
     """
 
     def __init__(
         self,
-        name: str,
-        model: nn.Module,
-        queries: Tensor,
+        model: Any,
         *,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         chunk_shots: int | None = None,
     ) -> None:
-        self.name, self.model = name, model.eval().to(device=device, dtype=dtype)
-        self.queries = queries.detach().to(device=device, dtype=torch.float32)
+        self.model, self.device = model.eval(), torch.device(device)
         self.features: tuple[str, ...] = tuple(model.video_features)
-        on_cpu = torch.device(device).type == "cpu"
-        self.chunk_shots = chunk_shots or (CPU_CHUNK_SHOTS if on_cpu else CUDA_CHUNK_SHOTS)
-        self.fingerprint = self._fingerprint()
-        for module in self.model.modules():
+        self.chunk_shots = chunk_shots or (CPU_CHUNK_SHOTS if self.device.type == "cpu" else CUDA_CHUNK_SHOTS)
+        video_side = [module.to(device=device, dtype=dtype) for module in model.video_side()]
+        self.fingerprint = self._fingerprint(video_side)
+        for module in (part for side in video_side for part in side.modules()):
             if hasattr(module, "pack_weights"):
                 module.pack_weights(self.chunk_shots)
 
-    def _fingerprint(self) -> str:
-        """sha256 of the weights, the queries and the length of a chunk."""
+    def _fingerprint(self, video_side: Sequence[nn.Module]) -> str:
         digest = hashlib.sha256(f"{type(self.model).__name__} {self.chunk_shots} ".encode())
-        for name, values in {"queries": self.queries, **self.model.state_dict()}.items():
-            digest.update(f"{name} {values.dtype} {tuple(values.shape)} ".encode())
-            digest.update(values.contiguous().cpu().reshape(-1).view(torch.uint8).numpy())
+        for number, module in enumerate(video_side):
+            for name, values in module.state_dict().items():
+                _add(digest, f"{number} {name}", values)
         return digest.hexdigest()
 
     @torch.inference_mode()
+    def similarities(self, queries: Tensor, batch: Batch) -> Tensor:
+        """(T, B) float32 similarities of (T, E) embedded queries and a batch of shots."""
+        scores: Tensor = self.model.score(queries, self.model.embed_videos(batch).float())
+        return scores
+
+
+class ModelScorer:
+    """The queries of one question for a packed model. A search.score.Scorer: it scores shots with at least one feature.
+
+    Args:
+        name: name of its lists.
+        packed: the model.
+        queries: (T, E) embeddings of the topics. They stay float32, whatever the dtype of the pass.
+    """
+
+    def __init__(self, name: str, packed: PackedModel, queries: Tensor) -> None:
+        self.name, self.packed, self.features = name, packed, packed.features
+        self.queries = queries.detach().to(device=packed.device, dtype=torch.float32)
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of the model and the queries."""
+        digest = hashlib.sha256(self.packed.fingerprint.encode())
+        _add(digest, "queries", self.queries)
+        return digest.hexdigest()
+
     def score(self, block: Shots) -> tuple[Tensor, np.ndarray | None]:
         """(T, P) float32 similarities of the P shots with a feature, and which those are; None: all."""
-        chosen = {name: block.features[name] for name in self.features}
-        masks = [feature.present for feature in chosen.values()]
-        some = None if any(mask is None for mask in masks) else np.logical_or.reduce(masks)
-        shots = np.arange(block.count) if some is None else np.flatnonzero(some)
-        longest = _most_frames(chosen, block.count)[shots]
+        features = {name: block.features[name] for name in self.features}
+        masks = [feature.present for feature in features.values()]
+        scored = None if any(mask is None for mask in masks) else np.logical_or.reduce(masks)
+        shots = np.arange(block.count) if scored is None else np.flatnonzero(scored)
+        longest = _most_frames(features, block.count)[shots]
         parts = [
-            self._similarities(_batch(chosen, block.count, shots[first:last]))
-            for first, last in _chunks(longest, self.chunk_shots)
+            self.packed.similarities(self.queries, _batch(features, block.count, shots[first:last]))
+            for first, last in _chunks(longest, self.packed.chunk_shots)
         ]
-        return torch.cat(parts, dim=1) if parts else self.queries.new_empty(len(self.queries), 0), some
+        return torch.cat(parts, dim=1) if parts else self.queries.new_empty(len(self.queries), 0), scored
 
-    def _similarities(self, batch: Batch) -> Tensor:
-        similarities: Tensor = self.model.score(self.queries, self.model.embed_videos(batch).float())
-        return similarities
+
+def _add(digest: hashlib._Hash, name: str, values: Tensor) -> None:
+    """Take a named tensor into a digest."""
+    digest.update(f"{name} {values.dtype} {tuple(values.shape)} ".encode())
+    digest.update(values.contiguous().cpu().reshape(-1).view(torch.uint8).numpy())
 
 
 def _most_frames(features: Mapping[str, FeatureRows], count: int) -> np.ndarray:

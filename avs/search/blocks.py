@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -87,9 +87,10 @@ class BlockSource:
         dtype: "float32" or "bfloat16", as which.
         block_rows: rows of a block in any one feature; None: 2,048 on the CPU, 16,384 on CUDA. Only a shot that has
             more makes a longer one.
+        shots: ids to read; None: all. Those that no store holds are left out.
 
     Attributes:
-        ids: of all shots that are in at least one store.
+        ids: ids of the shots that are in at least one store, and among `shots`.
 
     Raises:
         ConfigError: unknown device or dtype; `block_rows` below 1.
@@ -104,6 +105,7 @@ class BlockSource:
         device: str = "cpu",
         dtype: str = "float32",
         block_rows: int | None = None,
+        shots: Collection[str] | None = None,
     ) -> None:
         import torch
 
@@ -117,6 +119,9 @@ class BlockSource:
         if not stores:
             raise ConfigError("there is no store to read blocks from")
         self.ids = _union([store.ids for store in stores.values()])
+        if shots is not None:
+            chosen = set(shots)
+            self.ids = tuple(shot for shot in self.ids if shot in chosen)
         self._readers = {name: _Reader(name, store, self.ids, self) for name, store in stores.items()}
 
     @property

@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from avs.core.errors import ConfigError
+from avs.core.errors import AvsError, ConfigError
 from avs.core.progress import Reporter
 from avs.core.ranking import MAX_RESULTS, RankedList
 from avs.search.blocks import Block, BlockSource
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     Scored = tuple[Block, dict[str, tuple[Tensor, np.ndarray | None]]]
 
 SECONDS_BETWEEN_SAVES = 60.0
+
+
+class SearchCancelled(AvsError):
+    """Whoever asked does not want the answer any more."""
 
 
 class Scorer(Protocol):
@@ -63,6 +67,7 @@ def search(
     reporter: Reporter | None = None,
     state: Path | None = None,
     save_every_s: float = SECONDS_BETWEEN_SAVES,
+    cancelled: Callable[[], bool] = lambda: False,
 ) -> dict[str, list[RankedList]]:
     """The `k` best shots per scorer and topic, in one pass; ties by shot id, the larger string first.
 
@@ -73,6 +78,7 @@ def search(
         state: a file that keeps what was found so far. A search that finds it there, killed or failed before, goes on
             behind the last block it covers and ends with the same lists. It is removed at the end.
         save_every_s: seconds of work between two writings of it.
+        cancelled: asked after every block; when it says yes, the search ends without lists.
 
     Returns:
         Name of a scorer -> its lists in the order of `topics`.
@@ -80,6 +86,7 @@ def search(
     Raises:
         ConfigError: no scorer, or two of one name; one that needs a feature the source lacks; `k` below 1.
         DataError: a score that is not finite (the first such shot is named).
+        SearchCancelled: `cancelled` said yes.
     """
     _check(scorers, source)
     best = {scorer.name: TopK(topics, source.ids, k=k) for scorer in scorers}
@@ -94,6 +101,8 @@ def search(
             for name, (columns, present) in scores.items():
                 best[name].add(columns.cpu().numpy(), first=block.first, present=present)
             stage.advance(block.count)
+            if cancelled():
+                raise SearchCancelled("the search was cancelled")
             if kept is not None and time.monotonic() - saved >= save_every_s:
                 kept.save(block.first + block.count, best)
                 saved = time.monotonic()

@@ -191,4 +191,4 @@ def test_options_that_do_not_fit_are_refused(
     assert message in capsys.readouterr().err
     again = ["--store", str(work / "features/tiny" / "shot")]
     assert main(arguments(work, *again)) == 2
-    assert "two rows of the table would have the same name\n  got:    tiny-shot" in capsys.readouterr().err
+    assert 'two systems are called "tiny-shot"' in capsys.readouterr().err

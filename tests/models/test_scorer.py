@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from avs.core.errors import ConfigError
 from avs.models.batch import Batch, Sequences
 from avs.models.dual_encoding import DualEncodingConfig, DualEncodingModel
 from avs.models.laff import LaffConfig, LaffModel
-from avs.models.scorer import PADDED_ROWS, ModelScorer, _chunks
+from avs.models.scorer import PADDED_ROWS, ModelScorer, PackedModel, _chunks
 
 DIMS = {"a": 6, "b": 9}
 
@@ -93,7 +94,7 @@ def test_a_block_scores_as_shot_after_shot(frames: bool, share: float, chunk: in
     if "with_ave" in settings:
         model.start_epoch(1)
     wanted = one_by_one(model, queries, block)  # with gradients: the way it is trained
-    scores, present = ModelScorer("x", model, queries, chunk_shots=chunk).score(block)
+    scores, present = ModelScorer("x", PackedModel(model, chunk_shots=chunk), queries).score(block)
     assert (np.arange(25) if present is None else np.flatnonzero(present)).tolist() == list(wanted)
     assert (present is None) == (share == 1.0)
     assert scores.dtype == torch.float32 and scores.shape == (4, len(wanted))
@@ -104,9 +105,9 @@ def test_a_block_scores_as_shot_after_shot(frames: bool, share: float, chunk: in
 def test_bfloat16_is_close() -> None:
     block, model = shots(np.random.default_rng(0), 200, share=1.0), laff()
     queries = torch.nn.functional.normalize(torch.randn(4, 3, 8), dim=-1).flatten(1)
-    wanted, _ = ModelScorer("x", deepcopy(model), queries).score(block)
+    wanted, _ = ModelScorer("x", PackedModel(deepcopy(model)), queries).score(block)
     low = Shots(200, {name: Feature(feature.rows.bfloat16()) for name, feature in block.features.items()})
-    found, _ = ModelScorer("x", model, queries, dtype=torch.bfloat16).score(low)
+    found, _ = ModelScorer("x", PackedModel(model, dtype=torch.bfloat16), queries).score(low)
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, wanted, atol=0.02, rtol=0)
     assert not torch.equal(found, wanted)
@@ -119,14 +120,14 @@ def test_frames_alone() -> None:
     block = shots(np.random.default_rng(0), 30, share=0.7, frames=True)
     block.features = {"f/frame": block.features["f/frame"]}
     wanted = one_by_one(model, queries, block)
-    scores, present = ModelScorer("x", model, queries, chunk_shots=4).score(block)
+    scores, present = ModelScorer("x", PackedModel(model, chunk_shots=4), queries).score(block)
     assert present is not None and np.flatnonzero(present).tolist() == list(wanted)
     torch.testing.assert_close(scores, torch.stack(list(wanted.values()), dim=1).detach(), atol=1e-5, rtol=1e-5)
 
 
 def test_dropout_is_off_and_nothing_is_kept_for_gradients() -> None:
     model = laff(dropout=0.9).train()
-    scorer = ModelScorer("x", model, torch.randn(2, 24, requires_grad=True))
+    scorer = ModelScorer("x", PackedModel(model), torch.randn(2, 24, requires_grad=True))
     block = shots(np.random.default_rng(0), 9, share=1.0)
     first, again = scorer.score(block)[0], scorer.score(block)[0]
     assert torch.equal(first, again) and not first.requires_grad
@@ -146,11 +147,34 @@ def test_chunks_are_cut_where_padding_would_grow() -> None:
 
 def test_a_fingerprint_says_what_decides_the_scores() -> None:
     queries = torch.randn(2, 24)
-    one, same = (ModelScorer(name, laff(), queries) for name in "ab")
+    one, same = (ModelScorer(name, PackedModel(laff()), queries) for name in "ab")
     changed = laff()
     with torch.no_grad():
         changed.video.attention[0, 0] += 1
-    other = ModelScorer("c", changed, queries)
-    prints = [one.fingerprint, other.fingerprint, ModelScorer("a", laff(), queries + 1).fingerprint]
-    assert len({*prints, ModelScorer("a", laff(), queries, dtype=torch.bfloat16).fingerprint}) == 4
+    other = ModelScorer("c", PackedModel(changed), queries)
+    prints = [one.fingerprint, other.fingerprint, ModelScorer("a", PackedModel(laff()), queries + 1).fingerprint]
+    assert len({*prints, ModelScorer("a", PackedModel(laff(), dtype=torch.bfloat16), queries).fingerprint}) == 4
     assert same.fingerprint == one.fingerprint
+
+
+def test_a_model_answers_any_number_of_questions() -> None:
+    """A packed model still embeds sentences, and every question is scored as if it were the first."""
+    block, texts = shots(np.random.default_rng(0), 20, share=1.0), Batch({"t": torch.randn(3, 4)})
+    for dtype in (torch.float32, torch.bfloat16):
+        features = {name: Feature(feature.rows.to(dtype)) for name, feature in block.features.items()}
+        model = laff()
+        embedded = model.embed_texts(texts)
+        packed = PackedModel(model, dtype=dtype)
+        assert torch.equal(model.embed_texts(texts), embedded)
+        first = ModelScorer("a", packed, embedded).score(Shots(20, features))[0]
+        again = ModelScorer("b", PackedModel(model, dtype=dtype), embedded).score(Shots(20, features))[0]
+        other = ModelScorer("c", packed, embedded[1:]).score(Shots(20, features))[0]
+        assert torch.equal(first, again)
+        torch.testing.assert_close(other, first[1:])
+
+
+def test_a_packed_model_does_not_change_its_dtype() -> None:
+    model = laff()
+    PackedModel(model)
+    with pytest.raises(ConfigError, match="prepared for another dtype"):
+        PackedModel(model, dtype=torch.bfloat16)

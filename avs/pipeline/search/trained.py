@@ -4,44 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from avs.core.list_files import model_name
 from avs.core.spec import EmbedderSpec
 from avs.features.encoder_text import EncoderText
 from avs.features.text import TextFeature, report_unknown, text_feature_from_json
 from avs.models.retrieval import RetrievalModel
-from avs.pipeline.search.names import model_name
+from avs.pipeline.search.system import Locations
 from avs.pipeline.train.tables import require_known_words
 from avs.pipeline.train.texts import text_table
-from avs.train.checkpoint import Checkpoint, read_checkpoint
+from avs.train.checkpoint import Checkpoint
 from avs.train.data import FeatureTable
 from avs.train.embed import embed_texts
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
-    """Where things lie now that a checkpoint remembers elsewhere.
-
-    Attributes:
-        encoders: catalog name -> weights, folder or Hub name.
-        word2vec: file with word vectors.
-    """
-
-    encoders: Mapping[str, str]
-    word2vec: Path | None = None
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainedModel:
-    """A checkpoint brought back.
+    """A trained model, ready to embed sentences and videos.
 
     Attributes:
-        name: of its lists: of models/laff/best "laff", of models/laff/average "laff-average".
-        model: in eval mode.
-        text_features: what its text side reads, vocabularies as in training.
+        name: what its lists are called, see model_name.
+        model: the network, in eval mode.
+        text_features: what its text side reads, with the vocabularies of the training.
     """
 
     name: str
@@ -69,31 +56,34 @@ class TrainedModel:
         return report_unknown(self.text_features, texts, ids, noun=noun)
 
 
-def load_trained(paths: Sequence[Path], *, moved: Moved | None = None, device: str = "cpu") -> list[TrainedModel]:
-    """The models of checkpoints; text towers that several of them read are loaded once.
+def load_trained(
+    checkpoint: Checkpoint,
+    *,
+    locations: Locations | None = None,
+    device: str = "cpu",
+    towers: dict[EmbedderSpec, TextFeature] | None = None,
+) -> TrainedModel:
+    """The model of a checkpoint with its text features.
+
+    Args:
+        towers: text towers that are loaded already; those loaded now are added. Models that read the same one share it.
 
     Raises:
-        FormatError: a folder is no checkpoint, or not complete.
-        SpecMismatchError: word vectors that are not those of the training.
+        SpecMismatchError: the word vectors are not those of the training.
     """
-    moved = moved or Moved({})
-    towers: dict[EmbedderSpec, TextFeature] = {}
-    return [_load(read_checkpoint(path), moved, device, towers) for path in paths]
-
-
-def _load(checkpoint: Checkpoint, moved: Moved, device: str, towers: dict[EmbedderSpec, TextFeature]) -> TrainedModel:
-    features = [_text_feature(data, moved, device, towers) for data in checkpoint.text_features]
+    locations, towers = locations or Locations({}), {} if towers is None else towers
+    features = [_text_feature(data, locations, device, towers) for data in checkpoint.text_features]
     model: Any = checkpoint.load_model(device)
     return TrainedModel(model_name(checkpoint.folder), checkpoint, model, features, device)
 
 
 def _text_feature(
-    data: Mapping[str, Any], moved: Moved, device: str, towers: dict[EmbedderSpec, TextFeature]
+    data: Mapping[str, Any], locations: Locations, device: str, towers: dict[EmbedderSpec, TextFeature]
 ) -> TextFeature:
     if data["kind"] != "encoder":
-        path = moved.word2vec if data["kind"] == "word2vec" else None
+        path = locations.word2vec if data["kind"] == "word2vec" else None
         return text_feature_from_json(data, path=path, device=device)
     spec = EmbedderSpec.from_json(data["spec"])
     if spec not in towers:
-        towers[spec] = EncoderText(spec, weights=moved.encoders.get(spec.name), device=device)
+        towers[spec] = EncoderText(spec, weights=locations.encoders.get(spec.name), device=device)
     return towers[spec]

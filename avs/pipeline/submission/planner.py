@@ -9,7 +9,7 @@ from typing import Any
 
 from avs.core.config import load_config
 from avs.core.errors import AvsError, did_you_mean
-from avs.pipeline.search.names import model_name, store_name
+from avs.core.list_files import model_name, store_name
 from avs.pipeline.submission.plan import Step, SubmissionPlan, SubmissionRun
 from avs.pipeline.submission.recipe import Fusion, PlannedRun, SubmissionRecipe
 from avs.pipeline.submission.verb_options import Verb

@@ -29,7 +29,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
         make_store(root / f"features/tiny/{level}", vectors, lengths=lengths, spec=spec)
     (root / "topics.txt").write_text("661  a red circle\n662  two people dance\n", encoding="utf-8")
     for k in ("8", "40"):
-        assert main(["search", *inputs(root), "--k", k, "-o", str(root / f"k{k}"), "--quiet"]) == 0
+        assert main(["search", *inputs(root), "--k", k, "-o", f"{root}/k{k}/", "--quiet"]) == 0
     return root
 
 

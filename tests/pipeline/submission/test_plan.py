@@ -147,7 +147,7 @@ SEARCH = "searches: {a: {store: features/clip/shot}}\n"
         ),
         (
             "searches: {a: {store: features/clip/shot, k: many}}\n" + RUN,
-            ["x.yaml:9: searches.a: avs search: Invalid value for '--k': 'many' is not a valid int."],
+            ["x.yaml:9: searches.a: avs search: Invalid value for '--k': 'many' is not a valid int range."],
         ),
         ("searches: {a: {k: 5}}\n" + RUN, ["x.yaml:9: searches.a: avs search: Missing option '--store'."]),
         (

@@ -61,13 +61,13 @@ def test_a_model_finds_what_its_topics_describe(
     topics = tmp_path / "topics.txt"
     topics.write_text("901 a dog in the forest\n902 a palomino in the snow\n")
     stores = [word for store in collection.stores for word in ("--store", str(store))]
-    command = ["search", "--topics", str(topics), *stores, "--checkpoint", str(trained), "-o", str(tmp_path / "lists")]
+    command = ["search", "--topics", str(topics), *stores, "--checkpoint", str(trained), "-o", f"{tmp_path}/lists/"]
     assert main(command) == 0
     assert 'laff: topic 902: "palomino" is not in the vocabulary of bow' in capsys.readouterr().err
     ranked = read_trec(tmp_path / "lists/laff.trec").lists["901"]
     assert ranked.shots[0] == shot_ids(48)[8]  # thing 0 in place 1
     # and the scores are those of the model on the whole table
-    model = load_trained([trained])[0]
+    model = load_trained(read_checkpoint(trained))
     embedded = model.embed(["a dog in the forest"], ["901"])
     from avs.core.features import open_stores
     from avs.pipeline.train.collections import store_table
@@ -226,7 +226,7 @@ training: {{epochs: 8, batch_size: 16, learning_rate: 0.005}}
     capsys.readouterr()
     stores = [word for store in collection.stores for word in ("--store", str(store))]
     command = ["search", "--topics", str(topics), *stores, "--checkpoint", str(tmp_path / "model")]
-    assert main([*command, "-o", str(tmp_path / "lists")]) == 0
+    assert main([*command, "-o", f"{tmp_path}/lists/"]) == 0
     assert f"warning: model was selected by xinfAP on {topics}" in capsys.readouterr().err
 
 

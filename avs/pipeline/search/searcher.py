@@ -1,0 +1,237 @@
+"""Systems opened once and asked any number of times."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from avs.core.errors import ConfigError, UnknownIdError, did_you_mean
+from avs.core.features import Features
+from avs.core.ids import some
+from avs.core.progress import Reporter
+from avs.core.ranking import MAX_RESULTS, RankedList, Run
+from avs.core.spec import EmbedderSpec
+from avs.core.topic import Topic, TopicSet
+from avs.features.embedder import Embedder, load_embedder_for
+from avs.features.text import TextFeature
+from avs.models.scorer import ModelScorer, PackedModel
+from avs.pipeline.search.system import Locations, System, is_trained, named_stores
+from avs.pipeline.search.trained import TrainedModel, load_trained
+from avs.search.blocks import DTYPES, BlockSource
+from avs.search.cosine import CosineScorer
+from avs.search.score import Scorer, search
+from avs.train.checkpoint import Checkpoint
+
+SENTENCE = "query"  # id of the topic that a bare sentence becomes
+
+
+class Searcher:
+    """Systems over the stores of one collection: any questions, any of the systems, any of the shots.
+
+    Encoders and models are loaded when they are first needed, and kept. A Searcher answers one question at a time.
+
+    Args:
+        systems: what ranks; names differ.
+        stores: the stores of the systems, and those where trained models find their features.
+        locations: of weights and word vectors that moved.
+        device: "cpu", "cuda" or "cuda:N".
+        dtype: "float32" or the coarser "bfloat16", of the products with the shots.
+        reporter: of progress, and of words that a model does not know.
+
+    Raises:
+        ConfigError: two systems have the same name; two stores hold the feature that a trained model reads.
+        SpecMismatchError: the stores are not from the encoders that a model was trained with.
+    """
+
+    def __init__(
+        self,
+        systems: Iterable[System],
+        stores: Sequence[Features],
+        *,
+        locations: Locations | None = None,
+        device: str = "cpu",
+        dtype: str = "float32",
+        reporter: Reporter | None = None,
+    ) -> None:
+        self.systems: dict[str, System] = {}
+        for system in systems:
+            if system.name in self.systems:
+                raise ConfigError(
+                    f'two systems are called "{system.name}"',
+                    got=f"{self.systems[system.name].source.folder} and {system.source.folder}",
+                    next_step="give one of the folders another name, or use them one at a time",
+                )
+            self.systems[system.name] = system
+        self.stores = named_stores(stores, list(self.systems.values()))
+        for system in self.systems.values():
+            if is_trained(system.source):
+                specs = {name: store.spec for name, store in self.stores.items()}
+                system.source.require_specs(specs, where=some([store.folder for store in stores], shown=8))
+        if dtype not in DTYPES:
+            raise ConfigError("unknown dtype of scores", got=dtype, wanted=", ".join(DTYPES))
+        self.locations, self.device, self.dtype = locations or Locations({}), device, dtype
+        self.reporter = reporter or Reporter()
+        self._sources: dict[frozenset[str], BlockSource] = {}
+        self._encoders: dict[EmbedderSpec, Embedder] = {}
+        self._towers: dict[EmbedderSpec, TextFeature] = {}
+        self._models: dict[str, TrainedModel] = {}
+        self._packed: dict[str, PackedModel] = {}
+
+    def search(
+        self,
+        question: TopicSet | str,
+        *,
+        k: int = MAX_RESULTS,
+        query_mode: str = "query",
+        systems: Collection[str] | None = None,
+        shots: Collection[str] | None = None,
+        state: Path | None = None,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> dict[str, Run]:
+        """The `k` best shots per system and topic, in one pass over the stores that the systems need.
+
+        Args:
+            question: topics, or one sentence, which becomes a topic with the id "query".
+            query_mode: search with the "query", the "narrative" or "both".
+            systems: names of the systems to ask; None: all.
+            shots: ids to choose from; None: all.
+            state: file that keeps what was found so far, so that a killed search resumes.
+            cancelled: asked after every block; when it says yes, SearchCancelled is raised.
+
+        Returns:
+            Name of a system -> its run.
+
+        Raises:
+            ConfigError: an unknown system, or `k` below 1.
+            UnknownIdError: a shot that no store holds.
+            DataError: a topic without a narrative where one is needed, or of which a model knows no word.
+        """
+        topics = as_topics(question)
+        chosen = self._chosen(systems)
+        source = self.source(chosen, shots)
+        if shots is not None and len(source) < len(set(shots)):
+            missing = sorted(set(shots) - set(source.ids))
+            raise UnknownIdError("shots that no store holds", got=some(missing))
+        scorers = self._scorers(chosen, topics, query_mode)
+        lists = search(
+            scorers, topics.ids, source, k=k, reporter=self.reporter, state=state, cancelled=cancelled
+        )  # fmt: skip
+        return {name: _run(name, ranked) for name, ranked in lists.items()}
+
+    def scores(
+        self,
+        question: TopicSet | str,
+        shots: Sequence[str],
+        *,
+        query_mode: str = "query",
+        systems: Collection[str] | None = None,
+    ) -> dict[str, np.ndarray]:
+        """The scores of given shots, whether or not they would be in a list.
+
+        Args:
+            shots: S ids.
+
+        Returns:
+            Name of a system -> (T, S) float64, NaN where the system cannot score a shot.
+        """
+        topics = as_topics(question)
+        chosen = self._chosen(systems)
+        source = self.source(chosen, shots)
+        column = {shot: place for place, shot in enumerate(shots)}
+        columns = np.array([column[shot] for shot in source.ids], dtype=np.int64)
+        scorers = self._scorers(chosen, topics, query_mode)
+        scores = {scorer.name: np.full((len(topics), len(shots)), np.nan) for scorer in scorers}
+        with self.reporter.stage(f"score with {len(scorers)} systems", len(source), "shots") as stage:
+            for block in source.blocks():
+                here = columns[block.first : block.first + block.count]
+                for scorer in scorers:
+                    values, present = scorer.score(block)
+                    scored = here if present is None else here[present]
+                    scores[scorer.name][:, scored] = values.float().cpu().numpy()
+                stage.advance(block.count)
+        return scores
+
+    def source(self, systems: Sequence[System], shots: Collection[str] | None = None) -> BlockSource:
+        """The stores that `systems` read, in blocks. That of all shots is kept for the next question."""
+        names = frozenset(name for system in systems for name in self._features(system))
+        stores = {name: store for name, store in self.stores.items() if name in names}
+        if shots is not None:
+            return BlockSource(stores, device=self.device, dtype=self.dtype, shots=shots)
+        if names not in self._sources:
+            self._sources[names] = BlockSource(stores, device=self.device, dtype=self.dtype)
+        return self._sources[names]
+
+    def model(self, checkpoint: Checkpoint) -> TrainedModel:
+        """The trained model of a checkpoint. Models that read the same text tower share it."""
+        key = str(checkpoint.folder)
+        if key not in self._models:
+            self._models[key] = load_trained(
+                checkpoint, locations=self.locations, device=self.device, towers=self._towers
+            )
+        return self._models[key]
+
+    def encode(self, spec: EmbedderSpec, texts: Sequence[str]) -> np.ndarray:
+        """(T, D) float32 vectors of texts by the encoder of `spec`."""
+        if spec not in self._encoders:
+            weights = self.locations.encoders.get(spec.name)
+            self._encoders[spec] = load_embedder_for(spec, weights=weights, device=self.device)
+        return self._encoders[spec].encode_texts(texts)
+
+    def _chosen(self, names: Collection[str] | None) -> list[System]:
+        for name in names or ():
+            if name not in self.systems:
+                raise ConfigError(
+                    f'unknown system "{name}"{did_you_mean(name, self.systems)}', wanted=some(self.systems, shown=8)
+                )
+        return [system for name, system in self.systems.items() if names is None or name in names]
+
+    def _features(self, system: System) -> Mapping[str, Features]:
+        """The stores that a system reads, by name."""
+        if is_trained(system.source):
+            return {name: self.stores[name] for name in system.source.video_features}
+        return {name: store for name, store in self.stores.items() if store is system.source}
+
+    def _scorers(self, systems: Sequence[System], topics: TopicSet, query_mode: str) -> list[Scorer]:
+        queries = [topic.query(query_mode) for topic in topics]
+        encoded: dict[EmbedderSpec, np.ndarray] = {}
+        scorers: list[Scorer] = []
+        for system in systems:
+            if is_trained(system.source):
+                scorers.append(self._model_scorer(system.name, system.source, topics, queries))
+                continue
+            store = system.source
+            if store.spec not in encoded:
+                encoded[store.spec] = self.encode(store.spec, queries)
+            scorers.append(
+                CosineScorer(
+                    system.name,
+                    encoded[store.spec],
+                    topics=topics.ids,
+                    store=store,
+                    feature=next(iter(self._features(system))),
+                    query_spec=store.spec,  # load_embedder_for has compared it with the encoder's
+                    frame_score=system.frame_score,
+                )
+            )
+        return scorers
+
+    def _model_scorer(self, name: str, checkpoint: Checkpoint, topics: TopicSet, queries: Sequence[str]) -> ModelScorer:
+        trained = self.model(checkpoint)
+        for line in trained.unknown_words(queries, topics.ids):
+            self.reporter.say(f"{name}: {line}")
+        embedded = trained.embed(queries, topics.ids)
+        if name not in self._packed:
+            self._packed[name] = PackedModel(trained.model, device=self.device, dtype=getattr(torch, self.dtype))
+        return ModelScorer(name, self._packed[name], embedded)
+
+
+def as_topics(question: TopicSet | str) -> TopicSet:
+    """Topics as they are; a sentence as the only topic."""
+    return TopicSet([Topic(SENTENCE, question)]) if isinstance(question, str) else question
+
+
+def _run(name: str, lists: Sequence[RankedList]) -> Run:
+    return Run({ranked.topic: ranked for ranked in lists}, name)

@@ -1,0 +1,110 @@
+"""What ranks shots: a feature store with its own encoder, or a trained model over several stores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeGuard
+
+from avs.core.bigfile import BigFile
+from avs.core.errors import ConfigError
+from avs.core.features import Features, by_feature_name
+from avs.core.list_files import model_name, store_name
+from avs.features.catalog import CATALOG, read_catalog
+from avs.search.cosine import FRAME_SCORES, FrameScore
+from avs.train.checkpoint import Checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Locations:
+    """Where things are now, if they moved since a store or a checkpoint recorded their location.
+
+    Attributes:
+        encoders: catalog name -> weights, a folder or a Hub name.
+        word2vec: file with word vectors.
+    """
+
+    encoders: Mapping[str, str]
+    word2vec: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class System:
+    """A store searched with the encoder that made it, or a trained model.
+
+    Attributes:
+        name: what its ranked lists are called, see store_name and model_name.
+        source: the store, or the checkpoint.
+        frame_score: "max" or "mean": a shot's score in a frame-level store, from the scores of its frames.
+    """
+
+    name: str
+    source: Features | Checkpoint
+    frame_score: FrameScore = "max"
+
+
+def is_trained(source: Features | Checkpoint) -> TypeGuard[Checkpoint]:
+    """Whether a system's source is a trained model."""
+    return isinstance(source, Checkpoint)
+
+
+def store_system(store: Features, *, frame_score: str | None = None) -> System:
+    """The zero-shot system of a store.
+
+    Args:
+        frame_score: for frame-level stores only; None: "max".
+
+    Raises:
+        ConfigError: a store without a text side; a frame score for a shot-level store; an unknown one.
+    """
+    require_text_side(store)
+    if frame_score and store.offsets is None:
+        raise ConfigError("--frame-score is for frame-level stores", where=store.folder, got="a shot-level store")
+    if frame_score not in (None, *FRAME_SCORES):
+        raise ConfigError(f'unknown frame score "{frame_score}"', wanted=", ".join(FRAME_SCORES))
+    return System(store_name(store.folder), store, frame_score or "max")  # type: ignore[arg-type]  # one of them
+
+
+def model_system(checkpoint: Checkpoint) -> System:
+    """The system of a trained model."""
+    return System(model_name(checkpoint.folder), checkpoint)
+
+
+def require_text_side(store: Features) -> None:
+    """Check that sentences can be encoded for a store.
+
+    Raises:
+        ConfigError: the catalog does not know the encoder that made it.
+    """
+    if isinstance(store, BigFile) or store.spec.name not in read_catalog():
+        raise ConfigError(
+            "the store was made by a model that the catalog does not know",
+            where=store.folder,
+            got=f'model "{store.spec.name}"',
+            wanted=", ".join(read_catalog()),
+            next_step=f"search it with a trained model (--checkpoint), or add its entry to {CATALOG}",
+        )
+
+
+def locations_of(stores: Sequence[Features], weights: Sequence[str], word2vec: Path | None) -> Locations:
+    """Where the encoder of each store is now.
+
+    Raises:
+        ConfigError: there are weights, but not for every store.
+    """
+    if weights and len(weights) != len(stores):
+        raise ConfigError("--weights does not fit the stores", got=len(weights), wanted=f"{len(stores)}, or none")
+    encoders = {store.spec.name: place for store, place in zip(stores, weights, strict=False)}
+    return Locations(encoders, word2vec)
+
+
+def named_stores(stores: Sequence[Features], systems: Sequence[System]) -> dict[str, Features]:
+    """Name -> store. Trained models look for stores by the name of the feature; without one, a folder is a name.
+
+    Raises:
+        ConfigError: two stores hold the same feature, and some system is a trained model.
+    """
+    if any(is_trained(system.source) for system in systems):
+        return by_feature_name(stores)
+    return {str(store.folder): store for store in stores}
