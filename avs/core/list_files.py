@@ -42,7 +42,7 @@ def fused_before(files: Sequence[Path]) -> dict[Path, set[str]]:
 
 def seconds_of_search(files: Sequence[Path]) -> float:
     """Wall time of all that made the lists, a search of several counted once; 0 where any is not known."""
-    searches = {}
+    searches: dict[tuple[object, float], float] = {}
     for file in files:
         manifest = read_manifest(file) if manifest_path(file).is_file() else {}
         seconds = manifest.get("seconds", 0.0)

@@ -123,7 +123,7 @@ class ModelScorer:
 def _add(digest: hashlib._Hash, name: str, values: Tensor) -> None:
     """Take a named tensor into a digest."""
     digest.update(f"{name} {values.dtype} {tuple(values.shape)} ".encode())
-    digest.update(values.contiguous().cpu().reshape(-1).view(torch.uint8).numpy())
+    digest.update(values.contiguous().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
 
 
 def _most_frames(features: Mapping[str, FeatureRows], count: int) -> np.ndarray:

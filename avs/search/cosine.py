@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from avs.core.errors import ConfigError, DataError
+from avs.core.features import Features
 from avs.core.spec import EmbedderSpec
-from avs.core.store import FeatureStore
 from avs.search.blocks import Block
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class CosineScorer:
         queries: np.ndarray,
         *,
         topics: Sequence[str],
-        store: FeatureStore,
+        store: Features,
         feature: str,
         query_spec: EmbedderSpec,
         frame_score: FrameScore = "max",
@@ -55,7 +55,8 @@ class CosineScorer:
         store.spec.require_same(query_spec, where=str(store.folder))
         if frame_score not in FRAME_SCORES:
             raise ConfigError("unknown frame score", got=frame_score, wanted=", ".join(FRAME_SCORES))
-        self.name, self.features, self.frame_score = name, (feature,), frame_score
+        self.name, self.frame_score = name, frame_score
+        self.features: tuple[str, ...] = (feature,)
         self.queries, self.normalise = _checked(queries, topics, store.spec), not store.spec.normalised
 
     @property

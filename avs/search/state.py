@@ -56,7 +56,9 @@ class SearchState:
             for part, values in collector.state().items()
         }
         with atomic_write(self.path, "wb") as file:
-            np.savez(file, fingerprint=np.array(self.fingerprint), position=np.array(position), **arrays)
+            np.savez(
+                file, allow_pickle=False, fingerprint=np.array(self.fingerprint), position=np.array(position), **arrays
+            )
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)

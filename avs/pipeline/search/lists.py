@@ -14,7 +14,7 @@ from avs.core.features import Features, open_features
 from avs.core.progress import Reporter
 from avs.core.ranking import Run
 from avs.pipeline.search.searcher import Searcher
-from avs.pipeline.search.system import System, is_trained, locations_of, model_system, store_system
+from avs.pipeline.search.system import System, locations_of, model_system, store_system
 from avs.train.checkpoint import Checkpoint, read_checkpoint
 from avs.trecvid.topics import read_topics
 from avs.trecvid.trec import write_trec
@@ -181,7 +181,7 @@ def _manifest(
     files: Mapping[str, Path],
 ) -> Manifest:
     source = system.source
-    if is_trained(source):
+    if isinstance(source, Checkpoint):
         read = {f"store {name}": stores[name] for name in source.video_features}
         fingerprints = {name: store.manifest["fingerprint"] for name, store in read.items()}
         folders = {name: store.folder for name, store in read.items()}
@@ -231,5 +231,5 @@ def _write(one: PlannedList, run: Run, shots: int, seconds: float, reporter: Rep
     longest = max(len(ranked) for ranked in run.lists.values())
     reporter.say(f"wrote {one.path}: the best {longest} of {shots} shots for {len(run.lists)} topics, {seconds:.1f} s")
     source = one.system.source
-    model = one.path.stem if is_trained(source) else source.spec.name
+    model = one.path.stem if isinstance(source, Checkpoint) else source.spec.name
     return {"path": str(one.path), "model": model, **counts, "seconds": round(seconds, 3)}

@@ -18,7 +18,7 @@ from avs.core.topic import Topic, TopicSet
 from avs.features.embedder import Embedder, load_embedder_for
 from avs.features.text import TextFeature
 from avs.models.scorer import ModelScorer, PackedModel
-from avs.pipeline.search.system import Locations, System, is_trained, named_stores
+from avs.pipeline.search.system import Locations, System, named_stores
 from avs.pipeline.search.trained import TrainedModel, load_trained
 from avs.search.blocks import DTYPES, BlockSource
 from avs.search.cosine import CosineScorer
@@ -67,7 +67,7 @@ class Searcher:
             self.systems[system.name] = system
         self.stores = named_stores(stores, list(self.systems.values()))
         for system in self.systems.values():
-            if is_trained(system.source):
+            if isinstance(system.source, Checkpoint):
                 specs = {name: store.spec for name, store in self.stores.items()}
                 system.source.require_specs(specs, where=some([store.folder for store in stores], shown=8))
         if dtype not in DTYPES:
@@ -190,7 +190,7 @@ class Searcher:
 
     def _features(self, system: System) -> Mapping[str, Features]:
         """The stores that a system reads, by name."""
-        if is_trained(system.source):
+        if isinstance(system.source, Checkpoint):
             return {name: self.stores[name] for name in system.source.video_features}
         return {name: store for name, store in self.stores.items() if store is system.source}
 
@@ -199,7 +199,7 @@ class Searcher:
         encoded: dict[EmbedderSpec, np.ndarray] = {}
         scorers: list[Scorer] = []
         for system in systems:
-            if is_trained(system.source):
+            if isinstance(system.source, Checkpoint):
                 scorers.append(self._model_scorer(system.name, system.source, topics, queries))
                 continue
             store = system.source

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeGuard
 
 from avs.core.bigfile import BigFile
 from avs.core.errors import ConfigError
@@ -42,11 +41,6 @@ class System:
     name: str
     source: Features | Checkpoint
     frame_score: FrameScore = "max"
-
-
-def is_trained(source: Features | Checkpoint) -> TypeGuard[Checkpoint]:
-    """Whether a system's source is a trained model."""
-    return isinstance(source, Checkpoint)
 
 
 def store_system(store: Features, *, frame_score: str | None = None) -> System:
@@ -105,6 +99,6 @@ def named_stores(stores: Sequence[Features], systems: Sequence[System]) -> dict[
     Raises:
         ConfigError: two stores hold the same feature, and some system is a trained model.
     """
-    if any(is_trained(system.source) for system in systems):
+    if any(isinstance(system.source, Checkpoint) for system in systems):
         return by_feature_name(stores)
     return {str(store.folder): store for store in stores}
