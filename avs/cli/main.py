@@ -27,13 +27,13 @@ VERBS = {
     "train-dual-encoding": "Train dual encoding, three levels of frame features, on captioned videos.",
     "search": "Rank the shots of a collection for every topic, zero-shot or with trained models.",
     "fuse": "Fuse ranked lists: classic combinations, learned weights, learning to rank.",
-    "rerank": "Rerank the best of a list: by frames, other topics, neighbours; near duplicates.",
+    "rerank": "Rerank the best shots of a list: by frames, other topics, neighbours; near duplicates.",
     "make-run": "Write ranked lists as the XML run file NIST takes.",
     "check-run": "Check a run file as NIST will, and more strictly.",
     "make-submission": "Make a whole submission from one YAML: search, fuse, rerank, make-run and check-run.",
     "eval": "Score runs: xinfAP exactly as NIST's sample_eval, and measures for full judgments.",
     "eval-retrieval": "Score text-to-video retrieval on captioned videos: R@k, MdR, MnR, mAP.",
-    "compare": "Test runs against each other, topic by topic; score novelty.",
+    "compare": "Test runs against each other by randomization over topics; score novelty.",
     "info": "Say what an artefact is and what made it, or what this environment can do.",
     "demo": "Do all of it on a small collection made on the spot, or on your own videos.",
 }
@@ -82,7 +82,7 @@ def _run(verb: str, args: list[str]) -> int:
     try:
         code = invoke(verb, args)
         if code == INTERRUPTED:
-            print(f"avs {verb}: interrupted; run the same command again to go on", file=sys.stderr)
+            print(f"avs {verb}: interrupted; run the same command again to resume", file=sys.stderr)
         return code
     except BrokenPipeError:  # the reader of our stdout went away, as in `avs eval ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -92,7 +92,7 @@ def _run(verb: str, args: list[str]) -> int:
 
 
 def invoke(verb: str, args: Sequence[str]) -> int:
-    """Run one verb, from within another too; what it makes records its own command line.
+    """Run one verb. Manifests of what it makes record this command line.
 
     Returns:
         The exit code.

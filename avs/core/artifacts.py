@@ -98,7 +98,7 @@ def fingerprint_file(path: Path) -> str:
 
 
 def fingerprint_input(path: Path) -> str:
-    """The fingerprint of a command's input: a file's bytes, or the manifest of an artefact folder."""
+    """The fingerprint of a command's input: of a file's bytes, or of the manifest of an artefact folder."""
     require_path(path)
     return fingerprint_file(path / "manifest.json" if path.is_dir() else path)
 
@@ -111,12 +111,12 @@ class Manifest:
         type: kind of artefact, such as "feature-store" or "ranked-lists".
         config: the resolved settings that decide the content.
         inputs: name -> fingerprint of what it was made from.
-        spec: the encoder behind it, where there is one.
+        spec: the encoder that made the vectors, where there is one.
         counts: such as {"ok": 980, "partial": 3, "failed": 17}.
         seconds: wall time of the command.
         command: what was typed, as the caller of `recording` says; empty where nobody says.
         created, versions, schema_version: filled in.
-        paths: name of an input -> where it lay; a hint for tracing what an artefact came from, which decides nothing.
+        paths: name of an input -> its location then. It helps to trace what an artefact came from and decides nothing.
         output: fingerprint of the file it describes; empty of a folder.
     """
 
@@ -145,17 +145,17 @@ def installed_versions() -> dict[str, str]:
     """Versions of Python and of the packages that decide numbers, those that are installed."""
     from importlib.metadata import PackageNotFoundError, version  # slow to import, and readers do not need it
 
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for package in ("avs", "numpy", "torch", "transformers", "av"):
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def manifest_path(artefact: Path) -> Path:
-    """Where an artefact's manifest lies: inside a folder, beside a file."""
+    """The path of an artefact's manifest: inside a folder, beside a file."""
     if artefact.is_dir():
         return artefact / "manifest.json"
     return artefact.with_name(artefact.name + ".manifest.json")
@@ -163,10 +163,10 @@ def manifest_path(artefact: Path) -> Path:
 
 def write_manifest(artefact: Path, manifest: Manifest) -> None:
     """Write the manifest of a folder, which completes it: call it last. For a file use write_artefact."""
-    path = manifest_path(artefact)
-    paths = {name: str(Path(lay).resolve()) for name, lay in manifest.paths.items()}
-    places = {"paths": paths, "folder": str(path.parent.resolve())}
-    with atomic_write(path) as file:
+    target = manifest_path(artefact)
+    paths = {name: str(Path(path).resolve()) for name, path in manifest.paths.items()}
+    places = {"paths": paths, "folder": str(target.parent.resolve())}
+    with atomic_write(target) as file:
         json.dump({**asdict(manifest), **places, "fingerprint": manifest.fingerprint}, file, indent=2, default=str)
         file.write("\n")
 
@@ -174,8 +174,8 @@ def write_manifest(artefact: Path, manifest: Manifest) -> None:
 def write_artefact(path: Path, manifest: Manifest, write: Callable[[Path], None]) -> None:
     """Have `write` make the file at `path`, with its manifest beside it, which knows the file's fingerprint.
 
-    The manifest goes first and the file completes it, so that after a kill at any moment there is never a file without
-    its manifest, nor one beside the manifest of another.
+    The manifest is written first and the file completes it. So after a kill at any moment no file is without its
+    manifest, and none is beside the manifest of another file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
@@ -216,20 +216,20 @@ def read_manifest(artefact: Path) -> dict[str, Any]:
 
 
 def input_paths(artefact: Path) -> dict[str, Path]:
-    """Name of an input -> where it lies now: as seen from the artefact, or else where it lay when it was used.
+    """Name of an input -> its current path: relative to the artefact as then, or else the path at which it was used.
 
-    So what was moved or copied together keeps its trail. Inputs whose place was not recorded are absent.
+    So files that were moved or copied together keep their trail. Inputs whose path was not recorded are absent.
     """
-    manifest, now = read_manifest(artefact), manifest_path(artefact).parent.resolve()
-    found, then = {}, manifest.get("folder", str(now))
-    for name, lay in manifest.get("paths", {}).items():
-        moved = Path(os.path.normpath(now / os.path.relpath(lay, then)))
-        found[name] = moved if moved.exists() else Path(lay)
-    return found
+    manifest, folder = read_manifest(artefact), manifest_path(artefact).parent.resolve()
+    paths, former_folder = {}, manifest.get("folder", str(folder))
+    for name, former in manifest.get("paths", {}).items():
+        moved = Path(os.path.normpath(folder / os.path.relpath(former, former_folder)))
+        paths[name] = moved if moved.exists() else Path(former)
+    return paths
 
 
 def as_made_before(artefact: Path, manifest: Manifest, formerly: Mapping[str, str]) -> Manifest:
-    """`manifest` with the fingerprints that stand in the artefact's own, where they are what an older avs recorded.
+    """`manifest` with the fingerprints of the artefact's own manifest, where an older avs would have recorded those.
 
     So an artefact that an older avs made of the same inputs is up to date.
 
@@ -247,7 +247,7 @@ def is_up_to_date(artefact: Path, manifest: Manifest, *, force: bool, reporter: 
     """Whether `artefact` is already what `manifest` describes; if it is, the reporter says so.
 
     Returns:
-        True: the same command finished before. False: nothing stands there, or `force` lets it be replaced.
+        True: the same command finished before. False: there is no artefact, or `force` lets it be replaced.
 
     Raises:
         ChangedInputsError: it was made from other inputs or settings, or not by avs, and `force` is off.
@@ -258,7 +258,7 @@ def is_up_to_date(artefact: Path, manifest: Manifest, *, force: bool, reporter: 
         if artefact.is_dir():
             return False  # an interrupted folder resumes
         raise ChangedInputsError(
-            "a file that no manifest explains is in the way",
+            "a file without a manifest is in the way",
             where=artefact,
             next_step="choose another -o, or replace it with --force",
         )
@@ -288,20 +288,20 @@ def is_up_to_date(artefact: Path, manifest: Manifest, *, force: bool, reporter: 
 
 
 def require_place(folder: Path, kind: str, *, sign: str) -> None:
-    """Check that nothing else lies where an artefact is to be written.
+    """Check that the place where an artefact is to be written is free, or holds one of its kind.
 
     Args:
         kind: the artefact's type.
-        sign: a file in it, which shows what an interrupted one was to be.
+        sign: a file that tells an unfinished artefact of this kind.
 
     Raises:
-        ConfigError: something does; not even --force replaces it.
+        ConfigError: something else is there; not even --force replaces it.
     """
     if not folder.exists() or (folder.is_dir() and (not any(folder.iterdir()) or (folder / sign).is_file())):
         return
-    found = read_manifest(folder)["type"] if manifest_path(folder).is_file() else "files of something else"
-    if found != kind:
-        raise ConfigError(f"something else lies where the {kind} should go", where=folder, got=found)
+    present = read_manifest(folder)["type"] if manifest_path(folder).is_file() else "files of something else"
+    if present != kind:
+        raise ConfigError(f"something else is where the {kind} should go", where=folder, got=present)
 
 
 def _plain(value: object) -> object:

@@ -5,7 +5,7 @@
     feature.bin   N x D float32, row after row
 
 Frame features come as rows with ids `<video>_<frame number>`. RUC's own reader answers a request in the order of the
-file and once an id; here rows come in the order asked for.
+file, each id once; here rows come in the order of the request.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numpy as np
 
 from avs.core.artifacts import atomic_write, fingerprint_file
 from avs.core.errors import DataError, FormatError, StoreError, UnknownIdError
+from avs.core.ids import some
 from avs.core.shots import ids_fingerprint
 from avs.core.spec import EmbedderSpec
 from avs.core.store import Level, Problem
@@ -29,14 +30,14 @@ FILES = ("feature.bin", "id.txt", "shape.txt")
 
 
 class BigFile:
-    """A BigFile folder, memory-mapped; it stands wherever a FeatureStore is read.
+    """A BigFile folder, memory-mapped; it can be used wherever a FeatureStore is read.
 
-    Such features have no text tower: their spec holds a name, the folder's, and a dimension. Two folders of one name
-    count as features of one model. Of `MODEL/shot` and `MODEL/frame`, as our stores are laid out, the name is MODEL.
+    Such features have no text tower. Their spec holds a name, that of the folder, and a dimension. Two folders of the
+    same name count as features of one model. The name of `MODEL/shot` and `MODEL/frame`, our stores' layout, is MODEL.
 
     Args:
         folder: with the three files.
-        level: "frame": ids are `<video>_<frame number>`, and a video's rows stand together in the order of its frames.
+        level: "frame": ids are `<video>_<frame number>`, and the rows of a video are together, in order of its frames.
 
     Attributes:
         ids: of the N shots (or videos).
@@ -45,7 +46,7 @@ class BigFile:
 
     Raises:
         StoreError: a file is missing, or they do not fit together.
-        FormatError: an id stands twice, or frames that are not in order.
+        FormatError: an id occurs twice, or frames are not in order.
     """
 
     def __init__(self, folder: Path, *, level: Level = "shot") -> None:
@@ -70,7 +71,7 @@ class BigFile:
         self.ids = names if level == "shot" else self._grouped(names)
         self._row = {name: row for row, name in enumerate(self.ids)}
         if len(self._row) < len(self.ids):
-            raise FormatError("ids stand twice", where=self.folder / "id.txt", got=", ".join(_twice(self.ids)[:5]))
+            raise FormatError("ids occur twice", where=self.folder / "id.txt", got=some(_twice(self.ids)))
         place = self.folder.resolve()
         name = place.parent.name if place.name in ("shot", "frame") else place.name
         self.spec = EmbedderSpec(name, "bigfile", dim, 0, (), (), "", "", "", "", False)
@@ -101,7 +102,7 @@ class BigFile:
                 raise FormatError(
                     "frames that are not in order",
                     where=self.folder / "id.txt",
-                    got=f"{name} behind frame {before}",
+                    got=f"{name} after frame {before}",
                     next_step="sort the rows by video and frame number, and write them with write_bigfile",
                 )
             before = int(number)
@@ -118,7 +119,7 @@ class BigFile:
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
-        """What stands in for a manifest: the fingerprint is of the three files (of a large one, of its edges)."""
+        """What serves as a manifest. Its fingerprint covers the three files (the first and last MiB of a large one)."""
         parts = " ".join([self.level, *(fingerprint_file(self.folder / name) for name in FILES)])
         return {"type": "bigfile", "fingerprint": f"sha256:{hashlib.sha256(parts.encode()).hexdigest()}", "config": {}}
 
@@ -128,7 +129,7 @@ class BigFile:
         return []
 
     def index(self, ids: Sequence[str]) -> np.ndarray:
-        """(len(ids),) int64 positions of `ids`, in the order asked for.
+        """(len(ids),) int64 positions of `ids`, in their order.
 
         Raises:
             UnknownIdError: an id is not there.
@@ -138,12 +139,12 @@ class BigFile:
             raise UnknownIdError(
                 f"{len(missing)} of {len(ids)} ids are not in the BigFile",
                 where=self.folder,
-                got=", ".join(missing[:5]),
+                got=some(missing),
             )
         return np.fromiter((self._row[name] for name in ids), np.int64, len(ids))
 
     def rows(self, ids: Sequence[str]) -> np.ndarray:
-        """(len(ids), D) float32 in the order asked for; an id may be asked for twice.
+        """(len(ids), D) float32 in the order of the request; an id may occur twice.
 
         Raises:
             UnknownIdError: an id is not there.
@@ -163,15 +164,13 @@ def write_bigfile(folder: Path, ids: Sequence[str], blocks: Iterable[np.ndarray]
     """Write rows in the order of `ids`, from (B, D) blocks of any float type; shape.txt, written last, completes it.
 
     Raises:
-        FormatError: an id with white space in it, or twice.
-        DataError: the blocks do not hold a row an id, or differ in dimension.
+        FormatError: an id contains white space, or occurs twice.
+        DataError: the blocks do not hold one row per id, or differ in dimension.
     """
     folder = Path(folder)
     bad = [name for name in ids if not name or name.split() != [name]]
     if bad or len(set(ids)) < len(ids):
-        raise FormatError(
-            "ids of a BigFile are words, each once", where=folder, got=", ".join((bad or _twice(ids))[:5])
-        )
+        raise FormatError("ids of a BigFile are words, each once", where=folder, got=some(bad or _twice(ids)))
     rows, dims = 0, set[int]()
     (folder / "shape.txt").unlink(missing_ok=True)
     with atomic_write(folder / "feature.bin", "wb") as file:

@@ -21,7 +21,7 @@ class Caption:
 
 
 class CaptionSet:
-    """The captions of one collection, in the order given, as columns.
+    """The captions of one collection, in their order, as columns.
 
     Attributes:
         name: of the collection.
@@ -31,7 +31,7 @@ class CaptionSet:
         video_of: (N,) int64, position in `videos` of each caption's video.
 
     Raises:
-        FormatError: an id stands twice, or a text is empty; all of them at once. Or there is no caption.
+        FormatError: an id occurs twice, or a text is empty; all of them at once. Or there is no caption.
     """
 
     def __init__(self, name: str, captions: Iterable[Caption]) -> None:
@@ -99,7 +99,7 @@ def _require_usable(name: str, rows: list[Caption]) -> None:
     problems, seen = Problems(f"captions of {name}"), set[str]()
     for row in rows:
         if row.id in seen:
-            problems.add(row.id, "the id stands twice")
+            problems.add(row.id, "the id occurs twice")
         if not row.text.strip():
             problems.add(row.id, "the caption is empty")
         seen.add(row.id)

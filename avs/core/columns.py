@@ -1,7 +1,7 @@
 """Columns: one feature of many videos or texts, of which any rows can be taken as a batch.
 
-A video's CLIP vector, a sentence's bag of words, the frames of a shot and the words of a sentence all come as one of
-these, so whatever batches rows need not know which.
+The CLIP vector of a video, the bag of words of a sentence, the frames of a shot and the words of a sentence are all
+columns, so that the code that makes batches need not know which it has.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Column(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VectorColumn:
-    """A vector a row.
+    """One vector per row.
 
     Attributes:
         values: (N, D) of any float type, possibly memory-mapped.
@@ -52,11 +52,11 @@ class VectorColumn:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SparseColumn:
-    """A vector a row, of which few values are not zero: a CSR matrix.
+    """One vector per row, most of whose values are zero: a CSR matrix.
 
     Attributes:
-        offsets: (N+1,) int64; the values of row i stand at offsets[i]:offsets[i+1].
-        indices: (M,) int64 which value it is, once a row.
+        offsets: (N+1,) int64; the values of row i are at offsets[i]:offsets[i+1].
+        indices: (M,) int64 position of each value in its row.
         values: (M,) float32.
         dim: length of a vector.
     """
@@ -79,7 +79,7 @@ class SparseColumn:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SequenceColumn:
-    """A sequence a row: the frames of a shot, or the words of a sentence.
+    """One sequence per row: the frames of a shot, or the words of a sentence.
 
     Attributes:
         values: (M, D) float vectors, or (M,) integer tokens, possibly memory-mapped.
@@ -137,7 +137,7 @@ class ChainColumn:
 
 
 def row_positions(offsets: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(L,) int64 where the values of `rows` stand, one row after another, and the (B,) lengths, whose sum is L.
+    """(L,) int64 positions of the values of `rows`, row after row, and the (B,) lengths, whose sum is L.
 
     Args:
         offsets: (N+1,) int64; row i is offsets[i]:offsets[i+1].

@@ -1,4 +1,4 @@
-"""YAML files read into pydantic models, every error at once and with the line it stands on."""
+"""YAML files read into pydantic models, all errors at once, each with its line."""
 
 from __future__ import annotations
 
@@ -87,25 +87,25 @@ def _explain(item: Any, model: type[BaseModel]) -> str:
 
 
 def _require_keys_once(path: Path, node: Any) -> None:
-    """Refuse a key that stands twice in a mapping, of which YAML would drop the first without a word."""
+    """Refuse a key that occurs twice in a mapping: YAML would silently drop the first."""
     problems = Problems(f"config {path}")
-    todo = [node]
-    while todo:
-        value = getattr(todo.pop(), "value", None)
+    nodes = [node]
+    while nodes:
+        value = getattr(nodes.pop(), "value", None)
         first: dict[str, int] = {}
         for item in value if isinstance(value, list) else ():
             key, child = item if isinstance(item, tuple) else (None, item)
-            todo.append(child)
+            nodes.append(child)
             if key is not None:
                 line = key.start_mark.line + 1
                 if key.value in first:
-                    problems.add(f"{path}:{line}", f"{key.value}: stands already on line {first[key.value]}")
+                    problems.add(f"{path}:{line}", f"{key.value}: already on line {first[key.value]}")
                 first.setdefault(str(key.value), line)
     problems.raise_if_any(ConfigError)
 
 
 def _line_of(node: Any, location: list[str]) -> int:
-    """The 1-based line on which the deepest existing part of `location` stands."""
+    """The 1-based line of the deepest existing part of `location`."""
     line = 1
     for part in location:
         value = getattr(node, "value", None)

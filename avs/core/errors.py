@@ -1,12 +1,12 @@
 """The exceptions of avs. Each says what went wrong, where, what was got, what was wanted, and the next step.
 
-AvsError                    exit 2: the user can mend it
+AvsError                    exit 2: the user can fix it
 ├── ConfigError             a YAML file or an option
 ├── FormatError             the content of a file
 ├── UnknownIdError          an id that the table, store or collection does not hold
 ├── SpecMismatchError       a query encoder, store or checkpoint made by another model
 ├── StoreError              a store that is half-written, or not a store
-├── ChangedInputsError      an output made from other inputs stands in the way (--force)
+├── ChangedInputsError      an output made from other inputs is in the way (--force)
 ├── VideoError              a video that cannot be opened or decoded
 ├── DataError               values that cannot be used: NaN, wrong shape, empty
 ├── TooManyFailuresError    exit 1: finished, with more failures than allowed
@@ -123,7 +123,7 @@ class Problems:
         self.items.append((str(where), what))
 
     def lines(self) -> Iterable[str]:
-        """The problems, one a line, at most MAX_LISTED_PROBLEMS, then how many more there are."""
+        """The problems, one per line, at most MAX_LISTED_PROBLEMS, then how many more there are."""
         for where, what in self.items[:MAX_LISTED_PROBLEMS]:
             yield f"{where}: {what}"
         if len(self.items) > MAX_LISTED_PROBLEMS:

@@ -54,12 +54,12 @@ def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
 
 
 def qrels_topic_id(topic: str) -> str:
-    """The id that NIST's qrels give a topic: a "1" is put before it (661 -> 1661)."""
+    """The id of a topic in NIST's qrels, which put a "1" before it (661 -> 1661)."""
     return "1" + topic
 
 
 def topic_id_from_qrels(qrels_id: str) -> str:
-    """The topic id behind a qrels id (1661 -> 661).
+    """The topic id that a qrels id stands for (1661 -> 661).
 
     Raises:
         FormatError: the id does not begin with the "1" that NIST puts before topic numbers.

@@ -11,7 +11,7 @@ SUFFIXES = (".trec", ".xml", ".txt", ".run")
 
 
 def list_name(file: Path) -> str:
-    """What a list is called: its file without .trec, .xml, .txt or .run; any other ending belongs to the name."""
+    """The name of a list: its file name without .trec, .xml, .txt or .run; any other ending is part of the name."""
     return file.stem if file.suffix in SUFFIXES else file.name
 
 
@@ -30,18 +30,21 @@ def store_name(folder: Path) -> str:
 
 
 def fused_before(files: Sequence[Path]) -> dict[Path, set[str]]:
-    """Lists that are fused themselves -> the topics their fuser had learned from."""
-    found = {}
+    """Those lists that are fused themselves -> the topics that their fuser learned from."""
+    learned_from = {}
     for file in files:
         manifest = read_manifest(file) if manifest_path(file).is_file() else {}
         fusion = (manifest.get("config") or {}).get("fusion")
         if fusion is not None:
-            found[file] = set(fusion.get("learned_from", ()))
-    return found
+            learned_from[file] = set(fusion.get("learned_from", ()))
+    return learned_from
 
 
 def seconds_of_search(files: Sequence[Path]) -> float:
-    """Wall time of all that made the lists, a search of several counted once; 0 where any is not known."""
+    """Wall time in seconds of the searches that made the lists; 0 when that of any list is unknown.
+
+    A search that made several of the lists counts once.
+    """
     searches: dict[tuple[object, float], float] = {}
     for file in files:
         manifest = read_manifest(file) if manifest_path(file).is_file() else {}

@@ -1,4 +1,4 @@
-"""What a stage is given that must optimise a measure without knowing it: a callable that scores orders."""
+"""A measure as a callable that scores orders, for stages that optimise it without knowing which one it is."""
 
 from __future__ import annotations
 
@@ -11,4 +11,4 @@ TopicObjective = Callable[[np.ndarray], np.ndarray]
 the better."""
 
 Objective = Callable[[str, Sequence[str]], TopicObjective]
-"""Topic id and its C candidate shots -> the objective of that topic. What can be looked up once is, here."""
+"""Topic id and its C candidate shots -> the objective of that topic. What can be looked up once is looked up here."""

@@ -1,15 +1,19 @@
-"""Ranked lists of shots, one a topic, and the run they make together."""
+"""Ranked lists of shots, one per topic, and the run they make together."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from avs.core.errors import DataError
 
-MAX_RESULTS = 1000  # NIST takes at most this many shots a topic
+if TYPE_CHECKING:
+    import pandas
+
+MAX_RESULTS = 1000  # NIST accepts at most this many shots per topic
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,13 +42,24 @@ class RankedList:
         if len(set(self.shots)) < len(self.shots):
             seen: set[str] = set()
             twice = next(s for s in self.shots if s in seen or seen.add(s))  # type: ignore[func-returns-value]
-            raise DataError("a shot stands twice in a ranked list", where=where, got=twice)
+            raise DataError("a shot occurs twice in a ranked list", where=where, got=twice)
         if (np.diff(scores) > 0).any():
             rank = int(np.flatnonzero(np.diff(scores) > 0)[0]) + 2
             raise DataError("scores must not increase down the list", where=f"{where}, rank {rank}")
 
     def __len__(self) -> int:
         return len(self.shots)
+
+    def __repr__(self) -> str:
+        best = f", best {self.shots[0]} ({self.scores[0]:.4f})" if self.shots else ""
+        return f"RankedList(topic {self.topic}: {len(self)} shots{best})"
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Columns topic, rank (from 1), shot, score; a row per shot, best first."""
+        import pandas
+
+        ranks = np.arange(1, len(self) + 1)
+        return pandas.DataFrame({"topic": self.topic, "rank": ranks, "shot": list(self.shots), "score": self.scores})
 
     @classmethod
     def from_scores(
@@ -88,8 +103,18 @@ class Run:
     def __post_init__(self) -> None:
         for topic, ranked in self.lists.items():
             if topic != ranked.topic:
-                raise DataError("a list is filed under another topic", where=f"topic {topic}", got=ranked.topic)
+                raise DataError("a list is under the id of another topic", where=f"topic {topic}", got=ranked.topic)
 
     @property
     def topics(self) -> tuple[str, ...]:
         return tuple(self.lists)
+
+    def __repr__(self) -> str:
+        return f'Run("{self.tag}": {len(self.lists)} topics, {sum(map(len, self.lists.values()))} shots)'
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Columns topic, rank (from 1), shot, score; topic after topic, best first."""
+        import pandas
+
+        parts = [ranked.to_pandas() for ranked in self.lists.values()]
+        return pandas.concat(parts, ignore_index=True) if parts else RankedList("", (), np.empty(0)).to_pandas()

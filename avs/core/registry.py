@@ -25,7 +25,7 @@ class Registry(Generic[T]):
         self._items: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
-        """Decorator that files what it decorates under `name`."""
+        """Decorator that registers what it decorates as `name`."""
 
         def file(item: T) -> T:
             if name in self._items:
@@ -36,7 +36,7 @@ class Registry(Generic[T]):
         return file
 
     def get(self, name: str) -> T:
-        """The item filed under `name`.
+        """The item registered as `name`.
 
         Raises:
             ConfigError: unknown name; says the closest and all known ones.

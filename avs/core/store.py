@@ -2,7 +2,7 @@
 
 A committed store is a folder:
 
-    vectors.npy     (N, D) float16 or float32: a row a shot, or a row a frame
+    vectors.npy     (N, D) float16 or float32: one row per shot, or per frame
     ids.txt         N shot ids, in the shot table's order
     offsets.npy     frame level only: (N+1,) int64, frames of shot i are rows offsets[i]:offsets[i+1]
     pts_s.npy       frame level only: (rows,) float64 seconds
@@ -42,10 +42,10 @@ class Problem:
 
 
 class FeatureStore:
-    """A committed store, memory-mapped.
+    """A complete store, memory-mapped.
 
     Args:
-        folder: where it lies.
+        folder: its folder.
 
     Raises:
         StoreError: the folder is no store, or its making was interrupted.
@@ -103,7 +103,7 @@ class FeatureStore:
         return [Problem(*line.split("\t", 2)) for line in lines]  # type: ignore[arg-type]
 
     def index(self, ids: Sequence[str]) -> np.ndarray:
-        """(len(ids),) int64 positions of `ids` in the store, in the order asked for.
+        """(len(ids),) int64 positions of `ids` in the store, in their order.
 
         Raises:
             UnknownIdError: an id has no vector here; says which failed in extraction.
@@ -120,16 +120,16 @@ class FeatureStore:
         return np.fromiter((self._row[shot] for shot in ids), dtype=np.int64, count=len(ids))
 
     def rows(self, ids: Sequence[str]) -> np.ndarray:
-        """(len(ids), D) vectors of shots in the order asked for, in the stored dtype (shot-level stores).
+        """(len(ids), D) vectors of shots in the order of `ids`, in the stored dtype (shot-level stores).
 
         Raises:
             UnknownIdError: an id has no vector here.
             StoreError: this is a frame-level store.
         """
         if self.offsets is not None:
-            raise StoreError("a frame-level store has several rows a shot", where=self.folder, wanted="frames(shot)")
-        found: np.ndarray = self.vectors[self.index(ids)]
-        return found
+            raise StoreError("a frame-level store has several rows per shot", where=self.folder, wanted="frames(shot)")
+        rows: np.ndarray = self.vectors[self.index(ids)]
+        return rows
 
     def frames(self, shot: str) -> np.ndarray:
         """(F, D) vectors of one shot, in time order: its frames, or its one row at shot level."""

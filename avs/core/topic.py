@@ -47,7 +47,7 @@ class Topic:
 
 
 class TopicSet(Sequence[Topic]):
-    """Topics in natural order of their ids; an id stands only once.
+    """Topics in natural order of their ids; each id occurs once.
 
     Raises:
         FormatError: two topics share an id, or there is none.
@@ -60,7 +60,7 @@ class TopicSet(Sequence[Topic]):
         for before, after in zip(ordered, ordered[1:], strict=False):
             if before.id == after.id:
                 raise FormatError(
-                    "a topic id stands twice", where=f"topic {after.id}", got=f'"{before.text}" and "{after.text}"'
+                    "a topic id occurs twice", where=f"topic {after.id}", got=f'"{before.text}" and "{after.text}"'
                 )
         self._topics = tuple(ordered)
         self._by_id = {topic.id: topic for topic in ordered}

@@ -1,4 +1,4 @@
-"""What a model is given: the features of some videos, or of some texts."""
+"""The input of a model: the features of some videos, or of some texts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Sequences:
     """Sequences of different lengths, padded at the end.
 
     Attributes:
-        values: (B, L, D) float vectors or (B, L) int64 tokens; what stands after a row's end must not matter.
+        values: (B, L, D) float vectors or (B, L) int64 tokens; values after the end of a row must not matter.
         lengths: (B,) int64, at least 1 (0 only for a row that is not present).
     """
 

@@ -168,7 +168,7 @@ def _batch(features: Mapping[str, FeatureRows], count: int, shots: np.ndarray) -
 
 
 def _spread(rows: Tensor, mask: np.ndarray) -> Tensor:
-    """(B, ...) with `rows` where `mask` is true; what stands elsewhere is not read."""
+    """(B, ...) with `rows` where `mask` is true; the other rows are not read."""
     if mask.all():
         return rows
     spread = rows.new_zeros(len(mask), *rows.shape[1:])

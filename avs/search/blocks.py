@@ -29,7 +29,7 @@ TILE_ROWS = 64
 
 
 class Rows(Protocol):
-    """What a block is read from, such as a FeatureStore.
+    """A source of rows, such as a FeatureStore.
 
     Attributes:
         ids: of N shots.
@@ -51,7 +51,7 @@ class BlockFeature:
 
     Attributes:
         buffer: (>= R, D) on the device, in the dtype of the pass: rows of the present shots, one shot after another,
-            and behind them whatever an earlier block left. Its height is the same in every block, so a product with
+            followed by whatever an earlier block left. Its height is the same in every block, so a product with
             all of it takes every row through the same instructions, whichever block the row came in.
         count: R.
         starts: (P,) int64 where the rows of each present shot begin; None when a shot is one row.
@@ -83,8 +83,8 @@ class BlockSource:
 
     Args:
         stores: feature name -> store, of either level.
-        device: "cpu", "cuda" or "cuda:N", where the rows are wanted.
-        dtype: "float32" or "bfloat16", as which.
+        device: "cpu", "cuda" or "cuda:N": where the rows are needed.
+        dtype: "float32" or "bfloat16": the dtype of the rows.
         block_rows: rows of a block in any one feature; None: 2,048 on the CPU, 16,384 on CUDA. Only a shot that has
             more makes a longer one.
         shots: ids to read; None: all. Those that no store holds are left out.
@@ -179,7 +179,7 @@ class _Reader:
         return digest.hexdigest()
 
     def _ends(self) -> np.ndarray | None:
-        """(N+1,) int64 rows before each shot of the source; None when a shot is one row, always there."""
+        """(N+1,) int64 rows before each shot of the source; None when a shot is one row, always present."""
         if self.positions is None:
             return self.offsets
         present = self.positions >= 0
@@ -199,7 +199,7 @@ class _Reader:
             self.staging = [torch.empty(shape, dtype=self.vectors.dtype, pin_memory=True) for _ in range(2)]
 
     def end_of_block(self, first: int) -> int:
-        """The position behind the last shot of the longest block that begins at `first`."""
+        """The position after the last shot of the longest block that begins at `first`."""
         if self.ends is None:
             return min(first + self.block_rows, len(self.vectors))
         return int(np.searchsorted(self.ends, self.ends[first] + self.block_rows, side="right")) - 1
@@ -253,7 +253,7 @@ def _union(lists: list[tuple[str, ...]]) -> tuple[str, ...]:
 def _positions(store_ids: tuple[str, ...], ids: tuple[str, ...]) -> np.ndarray:
     at = {shot: row for row, shot in enumerate(store_ids)}
     if len(at) < len(store_ids):
-        raise DataError("a shot is twice in a store", got=max(store_ids, key=store_ids.count))
+        raise DataError("a shot occurs twice in a store", got=max(store_ids, key=store_ids.count))
     return np.fromiter((at.get(shot, -1) for shot in ids), dtype=np.int64, count=len(ids))
 
 

@@ -26,14 +26,14 @@ class CosineScorer:
     Vectors that the spec calls normalised are multiplied as they are; others are divided by their lengths.
 
     Args:
-        name: of its lists.
+        name: name of its lists.
         queries: (T, D) float32.
         topics: T topic ids.
         store: with the vectors.
         feature: name of the store among those of the pass.
         query_spec: of the encoder that made the queries.
-        frame_score: a shot's score in a frame-level store, from its rows' scores: "max" or "mean". Of a BLIP-2 store
-            with pooling "queries", "max" is the ITC score.
+        frame_score: a shot's score in a frame-level store, from the scores of its rows: "max" or "mean". For a BLIP-2
+            store with pooling "queries", "max" is the ITC score.
 
     Raises:
         SpecMismatchError: another encoder made the store.

@@ -1,7 +1,7 @@
-"""One pass over a collection: any number of models, all topics, the k best shots of each.
+"""One pass over a collection: any number of models, all topics, the k best shots for each.
 
-Blocks of rows flow from the stores through every scorer into a top-k collector each. A block is read, converted and
-moved once, and memory is set by the block: a collection is never held.
+Blocks of rows flow from the stores through every scorer into its top-k collector. A block is read, converted and moved
+once. Memory depends on the size of a block, not on that of the collection.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ SECONDS_BETWEEN_SAVES = 60.0
 
 
 class SearchCancelled(AvsError):
-    """Whoever asked does not want the answer any more."""
+    """A search whose answer is no longer wanted."""
 
 
 class Scorer(Protocol):
-    """What gives the shots of a block their scores: a trained model with its queries, or queries alone.
+    """Gives the shots of a block their scores: a trained model with its queries, or queries alone.
 
     Attributes:
-        name: of its lists.
-        features: names of what it reads from a block.
-        fingerprint: of everything that decides its scores, but for the features.
+        name: name of its lists.
+        features: names of the features it reads from a block.
+        fingerprint: covers everything that decides its scores, except the features.
     """
 
     name: str
@@ -72,12 +72,12 @@ def search(
     """The `k` best shots per scorer and topic, in one pass; ties by shot id, the larger string first.
 
     Args:
-        scorers: of different names.
+        scorers: their names differ.
         topics: T topic ids.
-        source: of N shots; a list is shorter than `k` only where fewer could be scored.
-        state: a file that keeps what was found so far. A search that finds it there, killed or failed before, goes on
-            behind the last block it covers and ends with the same lists. It is removed at the end.
-        save_every_s: seconds of work between two writings of it.
+        source: the N shots. A list is shorter than `k` only where fewer shots could be scored.
+        state: a file that keeps what was found so far. A search that was killed resumes from it, after the last block
+            it covers, and ends with the same lists. The file is removed at the end.
+        save_every_s: seconds of work between two writes of that file.
         cancelled: asked after every block; when it says yes, the search ends without lists.
 
     Returns:

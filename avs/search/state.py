@@ -1,4 +1,4 @@
-"""What a search has found so far, on disk, so that a killed one goes on where it stood."""
+"""What a search has found so far, on disk, so that a killed search resumes where it was."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class SearchState:
     """A file with the position in the collection and the collectors' arrays.
 
     Args:
-        path: of the file.
-        fingerprint: gives that of the search: a file of another one is not continued. Called when it is needed first,
-            since a short search never writes a file and a fingerprint of many models takes seconds.
+        path: path of the file.
+        fingerprint: computes the fingerprint of the search; the file of another search is not used. It is called when
+            it is first needed: a short search never writes a file, and the fingerprint of many models takes seconds.
     """
 
     def __init__(self, path: Path, fingerprint: Callable[[], str]) -> None:
@@ -31,7 +31,7 @@ class SearchState:
         return self._fingerprint()
 
     def load(self, best: Mapping[str, TopK], reporter: Reporter) -> int:
-        """Fill the collectors with what was found before; returns the position behind the last shot covered, or 0."""
+        """Fill the collectors with what was found before; returns the position after the last shot covered, or 0."""
         if not self.path.is_file():
             return 0
         try:
@@ -40,12 +40,12 @@ class SearchState:
         except (ValueError, OSError, zipfile.BadZipFile):
             arrays = {}
         if "fingerprint" not in arrays or str(arrays["fingerprint"]) != self.fingerprint:
-            reporter.say(f"{self.path} is of another search: starting from the first shot")
+            reporter.say(f"{self.path} belongs to another search; this search starts from the first shot")
             return 0
         for number, collector in enumerate(best.values()):
             collector.restore({part: arrays[f"{number} {part}"] for part in collector.state()})
         position = int(arrays["position"])
-        reporter.say(f"continuing behind the {position} shots searched before")
+        reporter.say(f"resuming after the {position} shots that were searched before")
         return position
 
     def save(self, position: int, best: Mapping[str, TopK]) -> None:

@@ -270,7 +270,7 @@ def test_a_fuser_says_which_list_is_missing(work: Path, tmp_path: Path, capsys: 
 def test_nothing_that_stands_is_lost(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     mine, learn = tmp_path / "mine.trec", ["--ltr", *qrels(work), "--threads", "1"]
     mine.write_text("precious")
-    assert "a file that no manifest explains is in the way" in failure(
+    assert "a file without a manifest is in the way" in failure(
         [*lists(work, "past"), *learn, "--study", "--model", str(tmp_path / "new"), "-o", str(mine)], capsys
     )
     assert mine.read_text() == "precious"
@@ -278,7 +278,7 @@ def test_nothing_that_stands_is_lost(work: Path, tmp_path: Path, capsys: pytest.
     store.mkdir()
     (store / "manifest.json").write_text('{"type": "feature-store", "fingerprint": "x"}')
     error = failure([*lists(work, "past"), *learn, "--model", str(store), "--force"], capsys)
-    assert error.startswith("avs fuse: something else lies where the fuser should go\n")
+    assert error.startswith("avs fuse: something else is where the fuser should go\n")
     same = ["--model", str(tmp_path / "a"), "-o", str(tmp_path / "a")]
     assert "two outputs of one name" in failure([*lists(work, "past"), *learn, "--study", *same], capsys)
 

@@ -133,7 +133,7 @@ def test_interrupted_between_steps_it_goes_on_where_it_was(
     with monkeypatch.context() as patched:
         patched.setattr(cli, "invoke", interrupted)
         assert main(["make-submission", "x.yaml"]) == 130
-    assert "interrupted; run the same command again to go on" in capsys.readouterr().err
+    assert "interrupted; run the same command again to resume" in capsys.readouterr().err
     before = made()
     assert len([path for path in before if path.endswith((".trec", ".xml"))]) == steps
     assert main(["make-submission", "x.yaml"]) == 0
@@ -195,7 +195,7 @@ def test_what_is_not_of_this_submission_is_never_replaced(folder: Path, capsys: 
     mine.parent.mkdir(parents=True)
     mine.write_text("mine")
     assert main(["make-submission", "x.yaml"]) == 2
-    assert "a file that no manifest explains is in the way" in capsys.readouterr().err
+    assert "a file without a manifest is in the way" in capsys.readouterr().err
     assert mine.read_text() == "mine"
 
 

@@ -203,15 +203,13 @@ def test_what_stands_is_not_lost_and_judgments_are_of_these_shots(
     mine, store = tmp_path / "mine.trec", tmp_path / "store"
     mine.write_text("precious")
     fit = words(work, "--method", "clip", "--qrels", str(work / "qrels"))
-    assert "a file that no manifest explains is in the way" in failure(
+    assert "a file without a manifest is in the way" in failure(
         [*fit, "--study", "--model", str(tmp_path / "new"), "-o", str(mine)], capsys
     )
     assert mine.read_text() == "precious"
     store.mkdir()
     (store / "manifest.json").write_text('{"type": "feature-store", "fingerprint": "x"}')
-    assert "something else lies where the reranker should go" in failure(
-        [*fit, "--model", str(store), "--force"], capsys
-    )
+    assert "something else is where the reranker should go" in failure([*fit, "--model", str(store), "--force"], capsys)
     other = tmp_path / "qrels"
     other.write_text((work / "qrels").read_text().replace("shot0", "shot9"))
     wrong = words(work, "--method", "clip", "--qrels", str(other), "--model", str(tmp_path / "m"))

@@ -61,7 +61,7 @@ def test_up_to_date_changed_and_forced(tmp_path: Path) -> None:
     manifest = Manifest("ranked-lists", {"k": 10}, {"store": "sha256:1"})
     assert not is_up_to_date(path, manifest, force=False)
     path.write_text("list")
-    with pytest.raises(ChangedInputsError, match="a file that no manifest explains is in the way"):
+    with pytest.raises(ChangedInputsError, match="a file without a manifest is in the way"):
         is_up_to_date(path, manifest, force=False)
     write_manifest(path, manifest)
     assert is_up_to_date(path, manifest, force=False)

@@ -54,7 +54,7 @@ def test_what_other_tools_wrote_is_mapped(tmp_path: Path, between: str) -> None:
         ("a b", "3 3", "got:    2 ids, 36 bytes"),
         ("a b c", "3 4", "wanted: 3 ids, 48 bytes"),
         ("a b c", "3", "not the shape of a BigFile"),
-        ("a b a", "3 3", "ids stand twice"),
+        ("a b a", "3 3", "ids occur twice"),
     ],
 )
 def test_files_that_do_not_fit_are_refused(tmp_path: Path, ids: str, shape: str, said: str) -> None:
@@ -75,7 +75,7 @@ def test_frames_of_a_video_stand_together_in_order(tmp_path: Path) -> None:
     ("ids", "said"),
     [
         ("s_0 s_100 s_15 t_0 t_1", "frames that are not in order"),
-        ("s_0 t_0 s_1 t_1 t_2", "ids stand twice"),
+        ("s_0 t_0 s_1 t_1 t_2", "ids occur twice"),
         ("s_0 s_1 s_2 t t_1", "not a frame id"),
     ],
 )

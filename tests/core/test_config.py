@@ -54,8 +54,7 @@ def test_a_key_that_stands_twice_is_refused_where_yaml_would_drop_the_first(tmp_
     with pytest.raises(ConfigError) as caught:
         load_config(path, Settings)
     assert str(caught.value) == (
-        f"config {path}: 2 problems\n  {path}:5: batch_size: stands already on line 1\n"
-        f"  {path}:4: lr: stands already on line 3"
+        f"config {path}: 2 problems\n  {path}:5: batch_size: already on line 1\n  {path}:4: lr: already on line 3"
     )
 
 

@@ -28,7 +28,7 @@ def test_from_scores_equals_sorting_pairs(seed: int) -> None:
 
 
 def test_invalid_lists_are_refused() -> None:
-    with pytest.raises(DataError, match="a shot stands twice"):
+    with pytest.raises(DataError, match="a shot occurs twice"):
         RankedList("1", ("a", "a"), np.array([1.0, 1.0]))
     with pytest.raises(DataError, match="scores must not increase") as caught:
         RankedList("1", ("a", "b"), np.array([1.0, 2.0]))

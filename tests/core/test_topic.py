@@ -14,7 +14,7 @@ def test_topics_come_in_natural_order() -> None:
 
 
 def test_a_duplicate_id_names_both_texts() -> None:
-    with pytest.raises(FormatError, match="a topic id stands twice") as caught:
+    with pytest.raises(FormatError, match="a topic id occurs twice") as caught:
         TopicSet([Topic("1", "a dog"), Topic("1", "a cat")])
     assert caught.value.got == '"a dog" and "a cat"'
 

@@ -1,6 +1,6 @@
 """Stores, checkpoints, lists, fusers and rerankers made by avs 0.1.0 (commit bb2bf3b) still open, and give the same.
 
-tests/golden/made_before/ holds small ones: a LAFF and a dual encoding trained on 48 shots, the lists of a search, fusers
+In tests/golden/made_before: a LAFF and a dual encoding trained on 48 shots, the lists of a search, fusers
 and a reranker learned from random judgments. "Up to date" says that nothing that decides their content has changed.
 """
 

@@ -123,7 +123,7 @@ def test_scores_that_are_no_numbers_are_refused_where_they_enter() -> None:
     assert str(error.value) == "a score is not a number\n  where:  topic 1\n  got:    b scores NaN"
     with pytest.raises(DataError, match="a score is not a number"):
         RankedList("1", ("a", "b"), np.array([1.0, np.nan]))
-    with pytest.raises(DataError, match="a shot stands twice in a ranked list"):
+    with pytest.raises(DataError, match="a shot occurs twice in a ranked list"):
         RankedList("1", ("a", "a"), np.array([1.0, 0.5]))
 
 

@@ -135,7 +135,7 @@ def test_what_cannot_be_cut(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="a shot has no row\n  where:  a\n  got:    shot00001_1"):
         BlockSource({"a": store})
     twice = MemoryStore(("shot1_1", "shot1_1"), np.ones((2, 3)))
-    with pytest.raises(DataError, match="a shot is twice in a store\n  got:    shot1_1"):
+    with pytest.raises(DataError, match="a shot occurs twice in a store\n  got:    shot1_1"):
         BlockSource({"a": MemoryStore(("shot1_1",), np.ones((1, 3))), "b": twice})
 
 

@@ -277,7 +277,7 @@ def test_a_search_that_was_killed_goes_on(
     assert state.exists() == (after > 0)
     capsys.readouterr()
     again = run(blocks - after, state=state, save_every_s=0)  # would be interrupted if it scored a block twice
-    assert ("continuing behind the" in capsys.readouterr().err) == (after > 0)
+    assert ("resuming after the" in capsys.readouterr().err) == (after > 0)
     for name in whole:
         assert_same(again[name], whole[name])
     assert not state.exists()
@@ -298,7 +298,7 @@ def test_the_state_of_another_search_is_not_continued(tmp_path: Path, capsys: py
             run(4, left=2)
         capsys.readouterr()
         found = run(k, seed=seed)
-        assert f"{state} is of another search: starting from the first shot" in capsys.readouterr().err
+        assert f"{state} belongs to another search; this search starts from the first shot" in capsys.readouterr().err
         assert_same(found["x"], brute_force(dyadic(np.random.default_rng(seed), 2, 4), topics, stores["a"], k))
     state.write_bytes(b"not an archive")
     assert_same(run(5)["x"], brute_force(dyadic(np.random.default_rng(0), 2, 4), topics, stores["a"], 5))

@@ -100,7 +100,7 @@ class CaptionRetrieval:
     """Captions, the systems that rank videos for them, and the rankings that are wanted.
 
     Args:
-        captions: captions of the videos that are searched.
+        captions: the captions; the videos that they describe are searched.
         checkpoints: trained models.
         zero_shot: stores that are searched with their own encoders.
         searcher: the opened systems.

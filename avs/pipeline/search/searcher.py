@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from avs.core.errors import ConfigError, UnknownIdError, did_you_mean
-from avs.core.features import Features
+from avs.core.features import Features, open_features
 from avs.core.ids import some
 from avs.core.progress import Reporter
 from avs.core.ranking import MAX_RESULTS, RankedList, Run
@@ -18,7 +18,7 @@ from avs.core.topic import Topic, TopicSet
 from avs.features.embedder import Embedder, load_embedder_for
 from avs.features.text import TextFeature
 from avs.models.scorer import ModelScorer, PackedModel
-from avs.pipeline.search.system import Locations, System, named_stores
+from avs.pipeline.search.system import Locations, System, model_system, named_stores, open_source, store_system
 from avs.pipeline.search.trained import TrainedModel, load_trained
 from avs.search.blocks import DTYPES, BlockSource
 from avs.search.cosine import CosineScorer
@@ -79,6 +79,42 @@ class Searcher:
         self._towers: dict[EmbedderSpec, TextFeature] = {}
         self._models: dict[str, TrainedModel] = {}
         self._packed: dict[str, PackedModel] = {}
+
+    @classmethod
+    def open(
+        cls,
+        systems: Sequence[Path | str],
+        *,
+        stores: Sequence[Path | str] = (),
+        frame_score: str | None = None,
+        locations: Locations | None = None,
+        device: str = "cpu",
+        dtype: str = "float32",
+        reporter: Reporter | None = None,
+    ) -> Searcher:
+        """The Searcher of folders.
+
+        Args:
+            systems: folders of feature stores, each searched with its own encoder, and of trained models.
+            stores: more stores, in which the trained models find their features.
+            frame_score: "max" (default) or "mean", of frame-level stores among `systems`.
+
+        Raises:
+            AvsError: there is no such folder; what open_features, read_checkpoint, store_system and Searcher refuse.
+        """
+        sources = [open_source(Path(folder)) for folder in systems]
+        opened = [source for source in sources if not isinstance(source, Checkpoint)]
+        chosen = [
+            model_system(source)
+            if isinstance(source, Checkpoint)
+            else store_system(source, frame_score=None if source.offsets is None else frame_score)
+            for source in sources
+        ]
+        opened += [open_features(Path(folder)) for folder in stores]
+        return cls(chosen, opened, locations=locations, device=device, dtype=dtype, reporter=reporter)
+
+    def __repr__(self) -> str:
+        return f"Searcher({', '.join(self.systems)}; {', '.join(self.stores)})"
 
     def search(
         self,

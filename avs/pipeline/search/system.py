@@ -8,11 +8,11 @@ from pathlib import Path
 
 from avs.core.bigfile import BigFile
 from avs.core.errors import ConfigError
-from avs.core.features import Features, by_feature_name
+from avs.core.features import Features, by_feature_name, open_features
 from avs.core.list_files import model_name, store_name
 from avs.features.catalog import CATALOG, read_catalog
 from avs.search.cosine import FRAME_SCORES, FrameScore
-from avs.train.checkpoint import Checkpoint
+from avs.train.checkpoint import Checkpoint, read_checkpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,17 @@ class System:
     name: str
     source: Features | Checkpoint
     frame_score: FrameScore = "max"
+
+
+def open_source(folder: Path) -> Features | Checkpoint:
+    """The trained model or the features in a folder.
+
+    Raises:
+        AvsError: there is no such folder, or it holds neither.
+    """
+    if (folder / "checkpoint.json").is_file() or (folder / "best").is_dir():
+        return read_checkpoint(folder)
+    return open_features(folder)
 
 
 def store_system(store: Features, *, frame_score: str | None = None) -> System:

@@ -1,4 +1,4 @@
-"""Trained models ready to use: the network, and what turns sentences into what it reads."""
+"""Trained models ready to use: the network, and the text features that it reads."""
 
 from __future__ import annotations
 
