@@ -42,5 +42,5 @@ def test_invalid_lists_are_refused() -> None:
 def test_a_run_files_lists_under_their_topic() -> None:
     ranked = RankedList("1", ("a",), np.array([1.0]))
     assert Run({"1": ranked}, "tag").topics == ("1",)
-    with pytest.raises(DataError, match="filed under another topic"):
+    with pytest.raises(DataError, match="under the id of another topic"):
         Run({"2": ranked}, "tag")

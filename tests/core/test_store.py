@@ -49,7 +49,7 @@ def test_frame_level(tmp_path: Path) -> None:
     assert store.offsets is not None and store.offsets.tolist() == [0, 2, 3, 6]
     assert store.frames("shot1_3").shape == (3, 4)
     assert store.pts_s is not None and store.pts_s.tolist() == [0, 0.5, 0, 0, 0.5, 1.0]
-    with pytest.raises(StoreError, match="several rows a shot"):
+    with pytest.raises(StoreError, match="several rows per shot"):
         store.rows(["shot1_1"])
 
 
