@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 from av.container import InputContainer
@@ -35,7 +37,7 @@ def open_stream(path: Path) -> tuple[InputContainer, VideoStream]:
     moving = [stream for stream in container.streams.video if not stream.disposition & NOT_MOVING]
     best = container.streams.best("video")
     if not moving:
-        kinds = {stream.type for stream in container.streams if stream.type != "video"}
+        kinds: set[str] = {stream.type for stream in container.streams if stream.type != "video"}
         kinds |= {"cover art"} if best else set()
         container.close()
         raise VideoError("holds no video", where=path, got=" and ".join(sorted(kinds)) or "nothing")
@@ -48,7 +50,7 @@ def open_stream(path: Path) -> tuple[InputContainer, VideoStream]:
 
 def packets(
     container: InputContainer, stream: VideoStream, *, on_error: Callable[[], None] = lambda: None
-) -> Iterator[av.Packet]:
+) -> Iterator[av.Packet[VideoStream]]:
     """The packets of the stream and a last empty one, which flushes the decoder.
 
     Reading goes on after an error in the file, which is told to `on_error`, until MAX_READ_ERRORS follow each other.
@@ -63,7 +65,7 @@ def packets(
         except av.FFmpegError:
             errors += 1
             on_error()
-    flush = av.Packet()
+    flush = cast("av.Packet[VideoStream]", av.Packet())
     flush.stream = stream
     yield flush
 
@@ -82,4 +84,5 @@ def key_frame_times(path: Path) -> list[float]:
             container.seek(stream.start_time or 0, stream=stream)  # Matroska reads its index when it first seeks
         except av.FFmpegError:
             return []
-        return [float(entry.timestamp * stream.time_base) for entry in stream.index_entries if entry.is_keyframe]
+        base = cast(Fraction, stream.time_base)  # every video stream has one
+        return [float(entry.timestamp * base) for entry in stream.index_entries if entry.is_keyframe]

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
@@ -82,6 +83,8 @@ class Video:
         self.path, self.threads = Path(path), threads
         self.end_s: float | None = None
         self._keys_s: list[float] | None = None
+        self._errors: list[float] = []  # in the file's time, as those in _lost, which are not passed yet
+        self._lost: list[float] = []
         self._open()
         first = next(self._decoded, None)
         if first is None:
@@ -154,12 +157,12 @@ class Video:
     def _open(self) -> None:
         self._container, self._stream = open_stream(self.path)
         self._stream.codec_context.thread_count = self.threads
-        self._base: Fraction = self._stream.time_base
+        self._base = cast(Fraction, self._stream.time_base)  # every video stream has one
         self.fps: Fraction | None = self._stream.average_rate or None
         start, duration = self._stream.start_time, self._stream.duration
         self._announced_end = None if start is None or not duration else start + duration
-        self._errors: list[float] = []  # in the file's time, as _lost, those not yet passed
-        self._lost: list[float] = []
+        self._errors.clear()
+        self._lost.clear()
         self._start_decoding()
 
     def _start_decoding(self) -> None:

@@ -94,8 +94,8 @@ def _v3c(path: Path, lines: list[str], problems: Problems) -> list[Span]:
         if not line.strip():
             continue
         try:
-            first, start_s, last, end_s = line.split()
-            row = int(first), float(start_s), int(last), float(end_s)
+            first, start, last, end = line.split()
+            row = int(first), float(start), int(last), float(end)
         except ValueError:
             problems.add(f"{path}:{number}", f"expected {' '.join(V3C_HEADER)}, got {line.strip()!r}")
             continue
@@ -104,14 +104,15 @@ def _v3c(path: Path, lines: list[str], problems: Problems) -> list[Span]:
             continue
         rows.append(row)
     spans_s = []
-    for row, after in zip_longest(rows, rows[1:]):
-        first, start_s, last, last_s = row
-        if after is not None and after[0] - last in (0, 1) and after[1] > start_s:
+    for (first_frame, start_s, last_frame, last_s), after in zip_longest(rows, rows[1:]):
+        if after is not None and after[0] - last_frame in (0, 1) and after[1] > start_s:
             spans_s.append((start_s, after[1]))
-        elif last > 0 and last_s > 0:
-            spans_s.append((start_s, last_s + last_s / last))  # frame n is shown at n / fps
+        elif last_frame > 0 and last_s > 0:
+            spans_s.append((start_s, last_s + last_s / last_frame))  # frame n is shown at n / fps
         else:
-            problems.add(path, f"frames {first} to {last} last no time, and no later row tells the frame rate")
+            problems.add(
+                path, f"frames {first_frame} to {last_frame} have no length, and no later row shows the frame rate"
+            )
     return spans_s
 
 
