@@ -13,7 +13,7 @@ from avs.core.spec import EmbedderSpec
 from avs.features.embedder import load_embedder_for
 
 if TYPE_CHECKING:
-    from avs.features.embedder import Embedder
+    from avs.features.embedder import TextEmbedder
 
 
 class EncoderText:
@@ -34,7 +34,7 @@ class EncoderText:
         dtype: str = "float32",
     ) -> None:
         self.spec, self.weights, self.device, self.dtype = spec, weights, device, dtype
-        self._embedder: Embedder | None = None
+        self._embedder: TextEmbedder | None = None
         self._last: tuple[tuple[str, ...], VectorColumn] = ((), VectorColumn(np.zeros((0, spec.dim), np.float32)))
 
     @property
@@ -47,7 +47,7 @@ class EncoderText:
         return self.spec.dim
 
     @property
-    def embedder(self) -> Embedder:
+    def embedder(self) -> TextEmbedder:
         """The extractor, loaded when first needed.
 
         Raises:

@@ -101,7 +101,7 @@ def read_preprocessing(folder: Path, *, shortest_edge: bool) -> Preprocessing:
         mean, std = data["image_mean"], data["image_std"]
     else:
         mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-    return Preprocessing(Geometry(size, edge, INTERPOLATIONS[code]), tuple(mean), tuple(std))  # type: ignore[arg-type]
+    return Preprocessing(Geometry(size, edge, INTERPOLATIONS[code]), tuple(mean), tuple(std))
 
 
 def _processor_config(folder: Path) -> tuple[Path, dict[str, Any]]:

@@ -12,15 +12,13 @@ import numpy as np
 import torch
 
 from avs.core.artifacts import Manifest, fingerprint_file, write_artefact
-from avs.core.bigfile import BigFile
 from avs.core.errors import ConfigError
 from avs.core.features import Features, by_feature_name
 from avs.core.progress import Reporter
 from avs.core.ranking import RankedList, Run
 from avs.core.spec import EmbedderSpec
 from avs.core.topic import TopicSet
-from avs.features.catalog import CATALOG, read_catalog
-from avs.features.embedder import load_embedder_for
+from avs.features.embedder import load_embedder_for, require_text_side
 from avs.models.scorer import ModelScorer
 from avs.pipeline.search.names import model_name, store_name
 from avs.pipeline.search.trained import Moved, TrainedModel, load_trained
@@ -78,7 +76,7 @@ def plan_zero_shot(
     """
     plans, inputs = [], {name: fingerprint_file(path) for name, path in files.items()}
     for store in stores:
-        _require_known(store)
+        require_text_side(store.spec, where=store.folder)
         if settings.frame_score and store.offsets is None:
             raise ConfigError("--frame-score is for frame-level stores", where=store.folder, got="a shot-level store")
         by_level = {} if store.offsets is None else {"frame_score": settings.frame_score or "max"}
@@ -149,17 +147,6 @@ def list_path(output: Path, name: str, *, alone: bool) -> Path:
             return output
         raise ConfigError("several lists need a folder to be written to", got=f"-o {output}")
     return output / f"{name}.trec"
-
-
-def _require_known(store: Features) -> None:
-    if isinstance(store, BigFile) or store.spec.name not in read_catalog():
-        raise ConfigError(
-            "the store was made by a model that the catalog does not know",
-            where=store.folder,
-            got=f'model "{store.spec.name}"',
-            wanted=", ".join(read_catalog()),
-            next_step=f"search it with a trained model (--checkpoint), or add its entry to {CATALOG}",
-        )
 
 
 def selected_on(plans: Sequence[Planned], topic_files: Sequence[Path]) -> list[str]:
