@@ -96,7 +96,7 @@ def _train_all(
 
 
 def _list(grid: Mapping[str, TrainRecipe], *, json: bool) -> None:
-    from avs.features.text_options import text_feature_name
+    from avs.features.text import text_feature_name
 
     rows = [
         {

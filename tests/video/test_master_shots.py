@@ -79,7 +79,7 @@ def test_all_problems_come_at_once_with_file_and_line(tmp_path: Path) -> None:
         "4.csv:2: a shot that ends before it begins: '9,5'",
         "4.csv:3: expected a first and a last frame, got 'words'",
         "4.csv: counts frames, and the frame rate of video 4 is not known: give its file (--videos)",
-        "5.tsv: frames 0 to 0 last no time, and no later row tells the frame rate",
+        "5.tsv: frames 0 to 0 have no length, and no later row shows the frame rate",
     ]
 
 
