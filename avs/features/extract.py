@@ -58,7 +58,7 @@ def store_manifest(
     """The manifest of a store before it is made: everything that decides its content.
 
     Args:
-        spec: of the encoder.
+        spec: spec of the encoder.
         level: "shot" or "frame".
         sampling: how frames are chosen, such as {"policy": "interval", "interval_s": 0.5}, and what decodes them.
         inputs: name -> fingerprint, of the shot table and of the videos.
@@ -102,12 +102,12 @@ def extract(
     becomes a row of problems.tsv with its reason.
 
     Args:
-        shots: what to extract.
-        source: of the frames; picklable when there are workers.
+        shots: the shots to extract.
+        source: gives the frames; it must be picklable when there are workers.
         targets: encoders and writers; all encode images, or all encode clips of the same number of frames.
         batch_size: number of images encoded together, and of shots that are redone when a run is interrupted.
-        workers: processes that decode; 0 decodes in this one.
-        pin_memory: hand images over in page-locked memory, for CUDA.
+        workers: number of processes that decode; 0: this process decodes.
+        pin_memory: copy images to page-locked memory, for CUDA.
         reporter: of progress.
 
     Raises:

@@ -15,14 +15,14 @@ from av.video.stream import VideoStream
 from avs.core.errors import VideoError
 
 NOT_MOVING = Disposition.attached_pic | Disposition.timed_thumbnails  # cover art, chapter pictures
-MAX_READ_ERRORS = 10  # in a row, without a packet between them: the rest of the file cannot be read
+MAX_READ_ERRORS = 10  # in a row without a packet between them: then the rest of the file cannot be read
 
 
 def open_stream(path: Path) -> tuple[InputContainer, VideoStream]:
-    """An open file and the video stream a player would show: FFmpeg's best one, cover art left aside.
+    """An open file and the video stream a player would show: FFmpeg's best one, which is not cover art.
 
     Raises:
-        VideoError: no such file, not a media file, no video in it, or no decoder for it.
+        VideoError: there is no such file, it is no media file, it has no video, or no decoder reads it.
     """
     path = Path(path)
     if not path.is_file():
@@ -30,7 +30,7 @@ def open_stream(path: Path) -> tuple[InputContainer, VideoStream]:
     if not path.stat().st_size:
         raise VideoError("the file is empty", where=path)
     try:
-        # "file:" keeps a name such as "rtp:1.mp4" from being read as an address; odd tags are nobody's concern here.
+        # "file:" prevents that a name such as "rtp:1.mp4" is read as an address; invalid tags do not matter here.
         container = av.open(f"file:{path.absolute()}", metadata_errors="replace")
     except av.FFmpegError as error:
         raise VideoError("not a video that FFmpeg can open", where=path, got=error.strerror) from error
@@ -40,7 +40,7 @@ def open_stream(path: Path) -> tuple[InputContainer, VideoStream]:
         kinds: set[str] = {stream.type for stream in container.streams if stream.type != "video"}
         kinds |= {"cover art"} if best else set()
         container.close()
-        raise VideoError("holds no video", where=path, got=" and ".join(sorted(kinds)) or "nothing")
+        raise VideoError("the file has no video", where=path, got=" and ".join(sorted(kinds)) or "nothing")
     stream = best if best in moving else moving[0]
     if stream.codec_context is None:
         container.close()
@@ -51,9 +51,9 @@ def open_stream(path: Path) -> tuple[InputContainer, VideoStream]:
 def packets(
     container: InputContainer, stream: VideoStream, *, on_error: Callable[[], None] = lambda: None
 ) -> Iterator[av.Packet[VideoStream]]:
-    """The packets of the stream and a last empty one, which flushes the decoder.
+    """The packets of the stream, and at last an empty one, which flushes the decoder.
 
-    Reading goes on after an error in the file, which is told to `on_error`, until MAX_READ_ERRORS follow each other.
+    Reading continues after an error in the file, which calls `on_error`, until MAX_READ_ERRORS follow each other.
     """
     errors = 0
     while errors <= MAX_READ_ERRORS:
@@ -71,9 +71,9 @@ def packets(
 
 
 def key_frame_times(path: Path) -> list[float]:
-    """Seconds, in the file's own time, that the file's index gives its key frames; [] when it has no index.
+    """The times of the key frames in the file's index, in seconds of the file's own time; [] without an index.
 
-    An mp4 index holds decoding times, a little before the frames are on screen.
+    The index of an mp4 file has decoding times, which are a little before the frames are on screen.
 
     Raises:
         VideoError: the file cannot be opened.
