@@ -1,10 +1,10 @@
 """The Python API: what `import avs` offers. Each function is one call of what the verbs call.
 
-    read_topics, read_qrels, read_run, open_store      files into values
-    search, Searcher                                   stores and trained models -> ranked lists
-    fuse, rerank                                       ranked lists -> better ranked lists
-    evaluate, compare                                  ranked lists + judgments -> numbers
-    write_run                                          ranked lists -> a file
+read_topics, read_qrels, read_run, open_store      files into values
+search, Searcher                                   stores and trained models -> ranked lists
+fuse, rerank                                       ranked lists -> better ranked lists
+evaluate, compare                                  ranked lists + judgments -> numbers
+write_run                                          ranked lists -> a file
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from avs.pipeline.search.searcher import Searcher as Searcher
 
 __all__ = [
-    "Searcher", "compare", "evaluate", "fuse", "open_store", "read_qrels", "read_run", "read_topics", "rerank", "search",
-    "write_run", "RunComparison", "Qrels",
+    "Searcher", "compare", "evaluate", "fuse", "open_store", "read_qrels", "read_run", "read_topics", "rerank",
+    "search", "write_run",
 ]  # fmt: skip
 
 
@@ -42,9 +42,7 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def read_topics(
-    *files: Path | str, narratives: Path | str | None = None, edition: str | None = None
-) -> TopicSet:
+def read_topics(*files: Path | str, narratives: Path | str | None = None, edition: str | None = None) -> TopicSet:
     """The topics of one or more files, text or XML.
 
     Args:

@@ -1,4 +1,4 @@
-"""Small videos made on the spot: grey frames whose brightness says which they are."""
+"""Small videos made on the spot: grey frames whose brightness says which they are, and films of coloured noise."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 MakeVideo = Callable[..., Path]
+FPS, SECONDS = 10, 6
 
 
 def grey_of(frame: int) -> int:
@@ -18,3 +19,27 @@ def grey_of(frame: int) -> int:
 def frame_of(picture: np.ndarray) -> int:
     """Which frame a decoded picture is."""
     return round((float(picture.mean()) - 8) / 6)
+
+
+def write_film(path: Path, seed: int) -> None:
+    """A film of 6 s whose picture changes every two seconds, in MPEG-4."""
+    import av
+
+    colours = np.random.default_rng(seed).integers(0, 256, (SECONDS // 2, 12, 16, 3), dtype=np.uint8)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=FPS)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(FPS * SECONDS):
+            picture = colours[number // (2 * FPS)].repeat(4, axis=0).repeat(4, axis=1)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+
+
+def write_collection(folder: Path, films: int = 3) -> None:
+    """`folder/videos/` with films, and `folder/shots.tsv` with three shots of 2 s per film."""
+    (folder / "videos").mkdir(parents=True)
+    lines = ["shot\tvideo\tstart_s\tend_s"]
+    for number in range(1, films + 1):
+        write_film(folder / f"videos/{number:05d}.mp4", seed=number)
+        lines += [f"shot{number:05d}_{n + 1}\t{number:05d}\t{2 * n}.000000\t{2 * n + 2}.000000" for n in range(3)]
+    (folder / "shots.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -76,7 +76,7 @@ def _train_all(
     grid: Mapping[str, TrainRecipe], folder: Path, *, device: str, force: bool, reporter: Reporter
 ) -> list[dict[str, Any]]:
     from avs.core.progress import Reporter
-    from avs.features.two_tower import resolve_device
+    from avs.features.encoders import resolve_device
     from avs.pipeline.train.run import Runtime, train
     from avs.train.distributed import workers_of_environment
 
@@ -96,7 +96,7 @@ def _train_all(
 
 
 def _list(grid: Mapping[str, TrainRecipe], *, json: bool) -> None:
-    from avs.features.text_options import text_feature_name
+    from avs.features.text import text_feature_name
 
     rows = [
         {

@@ -1,7 +1,8 @@
-"""Names of devices, read in one place: cpu, cuda or cuda:N."""
+"""Names of devices, read in one place: cpu, cuda or cuda:N; and the number of cores."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 from avs.core.errors import ConfigError, MissingDependencyError
@@ -29,3 +30,8 @@ def require_device(name: str, *, cuda_devices: Callable[[], int]) -> str:
                 next_step="use --device cpu; or install a CUDA build of torch and its driver (`avs info --env`)",
             )
     return name
+
+
+def available_cores() -> int:
+    """Number of cores that this process may use; on systems that cannot say, of all cores."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

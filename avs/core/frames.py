@@ -1,4 +1,4 @@
-"""Frames of a shot, and where they come from: the seam between video and features."""
+"""Frames of a shot, and the protocol of what provides them: the interface between video and features."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ class ShotFrames:
         data: (F, H, W, 3) uint8 RGB, upright.
         pts_s: (F,) float64 seconds from the video's first frame.
         status: "ok"; "partial" when some wanted frames could not be decoded; "failed" when none could (F = 0).
-        reason: why, when not ok.
+        reason: why frames are missing; empty when the status is "ok".
+
+    Raises:
+        DataError: arrays of the wrong shape or dtype, or a status that contradicts them.
     """
 
     shot: str
@@ -45,8 +48,8 @@ class ShotFrames:
 
 
 class FrameSource(Protocol):
-    """Anything that gives the frames of shots, video by video. Must be picklable: worker processes read from it."""
+    """Anything that gives the frames of shots, video by video. It must be picklable: worker processes read from it."""
 
     def read(self, video: str, shots: Sequence[Shot]) -> Iterator[ShotFrames]:
-        """The frames of `shots`, all of one video, in the order given; every shot comes out, failed ones too."""
+        """The frames of `shots`, which are of one video, in their order; every shot is yielded, failed ones too."""
         ...

@@ -1,4 +1,4 @@
-"""Shots: the unit of retrieval, a stretch of a video."""
+"""Shots, the unit of retrieval: each is a stretch of a video."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ HEADER = "shot\tvideo\tstart_s\tend_s"
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """`[start_s, end_s)` of a video, in seconds from the video's first frame."""
+    """The stretch `[start_s, end_s)` of a video, in seconds from its first frame.
+
+    Raises:
+        FormatError: it starts before 0, or does not start before it ends.
+    """
 
     id: str
     video: str
@@ -36,14 +40,14 @@ class Shot:
 
 
 class ShotTable:
-    """The shots of a collection, columnar, in natural order: by video, then by number.
+    """The shots of a collection as columns, in natural order: by video, then by number.
 
     Args:
         ids: N shot ids, `shot<video>_<n>`.
         start_s, end_s: (N,) seconds; a shot is `[start_s, end_s)`.
 
     Raises:
-        FormatError: an id is malformed or stands twice, or a shot is empty; all problems at once.
+        FormatError: malformed or repeated ids, or empty shots; names all problems at once.
     """
 
     def __init__(self, ids: Sequence[str], start_s: Sequence[float], end_s: Sequence[float]) -> None:
@@ -77,7 +81,7 @@ class ShotTable:
         """The shot with this id.
 
         Raises:
-            UnknownIdError: there is none.
+            UnknownIdError: no shot has it.
         """
         if shot not in self._row:
             raise UnknownIdError(f'unknown shot "{shot}"', wanted=f"{self.ids[0]} .. {self.ids[-1]}")
@@ -105,10 +109,10 @@ class ShotTable:
 
 
 def _checked(ids: Sequence[str], starts: np.ndarray, ends: np.ndarray) -> tuple[list[str], list[int]]:
-    """Video and number of every shot, when all ids and times can be used."""
+    """The video and the number of every shot, when all ids and times are valid."""
     problems = Problems("shot table")
     if not ids:
-        problems.add("table", "holds no shots")
+        problems.add("table", "has no shots")
     videos, numbers = [], []
     for shot in ids:
         try:
@@ -121,7 +125,7 @@ def _checked(ids: Sequence[str], starts: np.ndarray, ends: np.ndarray) -> tuple[
     if len(set(ids)) < len(ids):
         for shot, times in Counter(ids).items():
             if times > 1:
-                problems.add(shot, "stands twice" if times == 2 else f"stands {times} times")
+                problems.add(shot, f"occurs {times} times")
     good = (starts >= 0) & (starts < ends)  # NaN compares false, so it is caught too
     for row in np.flatnonzero(~good):
         problems.add(ids[int(row)], f"start {starts[row]} s must be >= 0 and before end {ends[row]} s")
@@ -130,12 +134,12 @@ def _checked(ids: Sequence[str], starts: np.ndarray, ends: np.ndarray) -> tuple[
 
 
 def ids_fingerprint(ids: Sequence[str]) -> str:
-    """sha256 of ids in order, one a line."""
+    """sha256 of ids in order, one per line."""
     return hashlib.sha256("\n".join(ids).encode()).hexdigest()
 
 
 def write_shot_table(table: ShotTable, path: Path) -> None:
-    """Write the table as TSV with the header `shot video start_s end_s` (microseconds kept)."""
+    """Write the table as TSV with the header `shot video start_s end_s`, times to the microsecond."""
     with atomic_write(path) as file:
         file.write(HEADER + "\n")
         for shot in table:
@@ -146,7 +150,7 @@ def read_shot_table(path: Path) -> ShotTable:
     """Read what `write_shot_table` wrote.
 
     Raises:
-        FormatError: wrong header, a line that is not four fields, a time that is no number; all at once.
+        FormatError: a wrong header; lines without four fields or with times that are no numbers, all at once.
     """
     problems = Problems(f"shot table {path}")
     ids: list[str] = []
@@ -171,7 +175,7 @@ def read_shot_table(path: Path) -> ShotTable:
                 problems.add(f"{path}:{number}", f"expected {HEADER!r}, got {line.rstrip()!r}")
                 continue
             if not shot.startswith(f"shot{video}_"):
-                problems.add(f"{path}:{number}", f"shot {shot} is not of video {video}")
+                problems.add(f"{path}:{number}", f"shot {shot} is not a shot of video {video}")
                 continue
             ids.append(shot)
             starts.append(start_s)

@@ -1,4 +1,4 @@
-"""What made a vector: two vectors may be compared only when their specs are equal."""
+"""The spec of an encoder: two vectors may be compared only when their specs are equal."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from avs.core.errors import SpecMismatchError
 
 @dataclass(frozen=True, slots=True)
 class EmbedderSpec:
-    """A two-tower encoder and everything that decides the numbers it gives.
+    """An encoder and everything that decides the numbers of its vectors.
 
     Attributes:
         name: catalog name, such as "clip-vit-b32".
         revision: sha256 of the weight files, so a moved folder is the same encoder and a retrained one is not.
         dim: length of its vectors.
-        image_size: height and width, in pixels, of what the image tower sees.
-        mean, std: per channel, for values in 0..1.
-        resize: "shortest-edge-crop" or "square".
+        image_size: height and width of the images it takes, in pixels; 0 when no encoder is known.
+        mean, std: subtracted and divided by, per channel, for values in 0..1.
+        resize: how a frame becomes a square image: "shortest-edge-crop" or "square".
         interpolation: of the resize, such as "bicubic".
-        activation: of the towers, such as "quick_gelu".
+        activation: activation function of the image tower, such as "quick_gelu".
         pooling: how an image becomes one vector, such as "projection" or "query-mean".
-        normalised: whether image and text vectors have length 1.
-        weights: where they were read from; said, not compared.
+        normalised: whether its vectors have length 1.
+        weights: where the weights were read from; recorded, not compared.
     """
 
     name: str
@@ -40,17 +40,22 @@ class EmbedderSpec:
     weights: str = field(default="", compare=False)
 
     def to_json(self) -> dict[str, Any]:
+        """All fields, as manifests and checkpoints record them."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> EmbedderSpec:
+        """The spec that to_json wrote."""
         return cls(**{**data, "mean": tuple(data["mean"]), "std": tuple(data["std"])})
 
     def require_same(self, other: EmbedderSpec, *, where: str) -> None:
-        """Check that vectors of `other` may be compared with ours.
+        """Check that vectors of `other` may be compared with vectors of this spec.
+
+        Args:
+            where: place of the vectors or weights of `other`, for the message.
 
         Raises:
-            SpecMismatchError: naming each field that differs.
+            SpecMismatchError: names each field that differs.
         """
         differing = [f.name for f in fields(self) if f.compare and getattr(self, f.name) != getattr(other, f.name)]
         if differing:

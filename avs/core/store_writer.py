@@ -1,6 +1,6 @@
-"""The writer of feature stores: parts while extraction runs, one matrix in the table's order at the end.
+"""The writer of feature stores: it writes parts while extraction runs, and one matrix in the table's order at the end.
 
-A part is one file, renamed into place when whole, so a kill loses at most what was not flushed.
+A part is one file, renamed into place when it is complete, so a kill loses at most what was not flushed.
 """
 
 from __future__ import annotations
@@ -15,19 +15,20 @@ import numpy as np
 
 from avs.core.artifacts import Manifest, atomic_write, read_manifest, write_manifest
 from avs.core.errors import ChangedInputsError, DataError, StoreError
+from avs.core.ids import some
 from avs.core.spec import EmbedderSpec
 from avs.core.store import STORE_TYPE, FeatureStore, Level, Status, sync
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ShotFeatures:
-    """What extraction found for one shot.
+    """The features of one shot.
 
     Attributes:
         shot: its id.
-        vectors: (F, D) float; F = 1 at shot level, F = 0 when it failed.
-        pts_s: (F,) seconds of the frames (at shot level, one value: the middle).
-        status, reason: "ok", or "partial" / "failed" and why.
+        vectors: (F, D) float, a row per frame or clip; F = 1 at shot level, F = 0 when the shot failed.
+        pts_s: (F,) seconds of the rows; at shot level one value, the middle.
+        status, reason: "ok"; or "partial" or "failed", and why.
     """
 
     shot: str
@@ -50,12 +51,12 @@ class FeatureWriter:
     """Collects features of shots in any order and commits them as a FeatureStore.
 
     Args:
-        folder: of the store to be.
+        folder: where the store is written.
         manifest: config (with "level"), inputs and spec that decide the content; parts of another are refused.
         dtype: of the stored vectors.
 
     Raises:
-        ChangedInputsError: parts made from other inputs or settings lie in `folder`.
+        ChangedInputsError: `folder` has parts that were made from other inputs or settings.
     """
 
     def __init__(self, folder: Path, manifest: Manifest, *, dtype: str = "float16") -> None:
@@ -73,7 +74,7 @@ class FeatureWriter:
         if self.parts.is_dir() and (self.parts / "manifest.json").is_file():
             if read_manifest(self.parts)["fingerprint"] != self.manifest.fingerprint:
                 raise ChangedInputsError(
-                    "parts of a store with other inputs or settings lie here",
+                    "parts of a store with other inputs or settings are in the way",
                     where=self.parts,
                     next_step="choose another -o, or start over with --force",
                 )
@@ -82,7 +83,7 @@ class FeatureWriter:
         write_manifest(self.parts, self.manifest)
 
     def add(self, features: ShotFeatures) -> None:
-        """Take one shot; it is safe on disk after the next flush.
+        """Add one shot; it is safe on disk after the next flush.
 
         Raises:
             DataError: a vector of the wrong length, not finite, or all zero; a status that does not fit.
@@ -117,7 +118,7 @@ class FeatureWriter:
             raise DataError("a feature vector is all zero", where=features.shot)
 
     def flush(self) -> None:
-        """Write what is pending as one part."""
+        """Write the pending shots as one part."""
         if not self._pending:
             return
         lengths = [len(f.vectors) for f in self._pending]
@@ -154,7 +155,7 @@ class FeatureWriter:
         }
         missing = [shot for shot in order if shot not in length]
         if missing:
-            raise StoreError(f"{len(missing)} shots were not extracted", where=self.folder, got=", ".join(missing[:5]))
+            raise StoreError(f"{len(missing)} shots were not extracted", where=self.folder, got=some(missing))
         kept = [shot for shot in order if length[shot]]
         notes = {s: (st, r) for p in parts for s, st, r in zip(p.shots, p.status, p.reason, strict=True) if st != "ok"}
         if not kept:
@@ -180,12 +181,12 @@ class FeatureWriter:
     def _write_matrix(self, parts: list[_Part], kept: list[str], length: dict[str, int]) -> None:
         offsets = np.concatenate([[0], np.cumsum([length[shot] for shot in kept])]).astype(np.int64)
         start = dict(zip(kept, offsets[:-1].tolist(), strict=True))
-        beside = {name: self.folder / f".{name}.tmp" for name in ("vectors.npy", "pts_s.npy")}
+        temporary = {name: self.folder / f".{name}.tmp" for name in ("vectors.npy", "pts_s.npy")}
         rows = int(offsets[-1])
         vectors = np.lib.format.open_memmap(
-            beside["vectors.npy"], mode="w+", dtype=self.dtype, shape=(rows, self.spec.dim)
+            temporary["vectors.npy"], mode="w+", dtype=self.dtype, shape=(rows, self.spec.dim)
         )
-        pts_s = np.lib.format.open_memmap(beside["pts_s.npy"], mode="w+", dtype=np.float64, shape=(rows,))
+        pts_s = np.lib.format.open_memmap(temporary["pts_s.npy"], mode="w+", dtype=np.float64, shape=(rows,))
         for part in parts:
             with np.load(part.path) as data:
                 part_vectors, part_pts = data["vectors"], data["pts_s"]
@@ -197,7 +198,7 @@ class FeatureWriter:
         vectors.flush()
         pts_s.flush()
         del vectors, pts_s
-        for name, path in beside.items():
+        for name, path in temporary.items():
             sync(path)
             if name == "pts_s.npy" and self.level == "shot":
                 path.unlink()

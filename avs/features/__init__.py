@@ -1,1 +1,1 @@
-"""Frames and sentences to vectors: encoders, their catalog, and the extraction loop."""
+"""Vectors of frames and sentences: encoders, their catalog, text features, and the extraction loop."""

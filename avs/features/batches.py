@@ -1,8 +1,8 @@
-"""Frames of many shots to batches of images, in worker processes: the decoding half of extraction.
+"""Frames of many shots to batches of images or clips, in worker processes: the decoding half of extraction.
 
 The table is cut into units of `batch_size` consecutive shots. A batch never crosses a unit, and a unit that was not
 finished is done again whole. So the content of every batch, and with it every bit of every vector, is the same
-whatever the number of workers, the order they finish in, and where an earlier run was killed.
+whatever the number of workers, the order in which they finish, and the moment an earlier run was killed.
 """
 
 from __future__ import annotations
@@ -22,12 +22,18 @@ from avs.core.shots import Shot, ShotTable
 from avs.core.store import Status
 from avs.features.preprocess import Geometry
 
-BATCHES_AHEAD = 2  # a worker; memory is workers * BATCHES_AHEAD * batch_size images
+BATCHES_AHEAD = 2  # per worker; memory is workers * BATCHES_AHEAD * batch_size images
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
-    """What became of one shot: the times of its (F,) frames, and why any are missing."""
+    """What became of one shot.
+
+    Attributes:
+        shot: its id.
+        pts_s: (F,) seconds of its frames; of its C clips, (C,) mean times.
+        status, reason: as in ShotFrames.
+    """
 
     shot: str
     pts_s: np.ndarray
@@ -36,20 +42,22 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Batch:
-    """Some images of one unit, in order.
+class ImageBatch:
+    """Some images or clips of one unit, in order.
 
     Attributes:
         unit: its number.
-        images: one (B, 3, S, S) uint8 array for every geometry.
-        outcomes: of all shots of the unit, in order, in its last batch; empty before.
+        images: for every geometry a (B, 3, S, S) uint8 array of images, or a (B, F, 3, S, S) array of clips.
+        mask: (B, F) bool, true for the frames of clips and false for padding; None for images.
+        outcomes: of all shots of the unit, in order, in its last batch; empty in the others.
     """
 
     unit: int
     images: tuple[np.ndarray | Tensor, ...]
+    mask: np.ndarray | None = None
     outcomes: tuple[Outcome, ...] = ()
 
-    def pin_memory(self) -> Batch:
+    def pin_memory(self) -> ImageBatch:
         """This batch in page-locked memory; called by the DataLoader for CUDA."""
         return replace(self, images=tuple(torch.as_tensor(images).pin_memory() for images in self.images))
 
@@ -65,7 +73,9 @@ class Units:
     """
 
     def __init__(self, table: ShotTable, shots_per_unit: int) -> None:
-        first, job, number, start = [], [], 0, 0
+        first: list[int] = []
+        job: list[int] = []
+        number, start = 0, 0
         ends = [
             row + 1 for row in range(len(table)) if row + 1 == len(table) or table.videos[row] != table.videos[row + 1]
         ]
@@ -87,10 +97,19 @@ class Units:
         return range(int(self.first[unit]), int(self.first[unit + 1]))
 
 
-class Batches(IterableDataset[Batch]):
-    """The batches of the units to do; each worker process gives those of its own jobs.
+class ImageBatches(IterableDataset[ImageBatch]):
+    """The batches of the units that are not done; each worker process gives those of its own jobs.
 
     Errors of avs come out as items, since a DataLoader would bury them in a traceback of its own.
+
+    Args:
+        table: the shots.
+        source: of their frames.
+        units: of the table.
+        wanted: (U,) bool, the units to read.
+        geometries: how frames become images, one for every array of a batch.
+        batch_size: number of images in a batch; also of the images in the clips of a batch.
+        clip_frames: number of frames in a clip; 0: batches of images.
     """
 
     def __init__(
@@ -98,27 +117,32 @@ class Batches(IterableDataset[Batch]):
         table: ShotTable,
         source: FrameSource,
         units: Units,
-        todo: np.ndarray,
+        wanted: np.ndarray,
         geometries: Sequence[Geometry],
         batch_size: int,
+        *,
+        clip_frames: int = 0,
     ) -> None:
-        self.source, self.units, self.todo = source, units, todo
-        self.geometries, self.batch_size = tuple(geometries), batch_size
-        # Columns, not Shot objects: a worker gets a copy, and collections hold a million shots.
+        self.source, self.units, self.wanted = source, units, wanted
+        self.geometries, self.clip_frames = tuple(geometries), clip_frames
+        self.frames_at_once = clip_frames or batch_size
+        self.batch_size = max(1, batch_size // clip_frames) if clip_frames else batch_size
+        # Columns, not Shot objects: a worker gets a copy, and a collection may have a million shots.
         self.ids, self.videos = np.array(table.ids, dtype=np.bytes_), np.array(table.videos, dtype=np.bytes_)
         self.start_s, self.end_s = table.start_s, table.end_s
 
-    def __iter__(self) -> Iterator[Batch | AvsError]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[ImageBatch | AvsError]:  # type: ignore[override]
         worker = get_worker_info()
         number, count = (worker.id, worker.num_workers) if worker else (0, 1)
+        wanted = np.flatnonzero(self.wanted).tolist()
         try:
-            for job, units in groupby(np.flatnonzero(self.todo).tolist(), key=lambda unit: int(self.units.job[unit])):
+            for job, units in groupby(wanted, key=lambda unit: int(self.units.job[unit])):
                 if job % count == number:
                     yield from self._job(list(units))
         except AvsError as error:
             yield error
 
-    def _job(self, units: Sequence[int]) -> Iterator[Batch]:
+    def _job(self, units: Sequence[int]) -> Iterator[ImageBatch]:
         frames = self._frames([row for unit in units for row in self.units.rows(unit)])
         for unit in units:
             yield from self._unit(unit, frames)
@@ -126,9 +150,9 @@ class Batches(IterableDataset[Batch]):
     def _frames(self, rows: Sequence[int]) -> Iterator[ShotFrames]:
         for video, group in groupby(rows, key=lambda row: self.videos[row]):
             shots = [self._shot(row) for row in group]
-            answered = iter(self.source.read(video.decode(), shots))
+            answers = iter(self.source.read(video.decode(), shots))
             for shot in shots:
-                frames = next(answered, None)
+                frames = next(answers, None)
                 if frames is None or frames.shot != shot.id:
                     raise DataError(
                         "the frame source left out a shot", where=shot.id, got=frames.shot if frames else "its end"
@@ -139,39 +163,63 @@ class Batches(IterableDataset[Batch]):
         start_s, end_s = float(self.start_s[row]), float(self.end_s[row])
         return Shot(self.ids[row].decode(), self.videos[row].decode(), start_s, end_s)
 
-    def _unit(self, unit: int, frames: Iterator[ShotFrames]) -> Iterator[Batch]:
-        waiting = [tuple(np.empty((0, 3, g.size, g.size), dtype=np.uint8) for g in self.geometries)]
-        count, outcomes = 0, []
+    def _unit(self, unit: int, frames: Iterator[ShotFrames]) -> Iterator[ImageBatch]:
+        pieces, count, outcomes = [self._piece(np.empty((0, 1, 1, 3), dtype=np.uint8))], 0, []
         for _ in self.units.rows(unit):
             shot = next(frames)
-            outcomes.append(Outcome(shot.shot, shot.pts_s, shot.status, shot.reason))
-            for start in range(0, len(shot.data), self.batch_size):
-                piece = shot.data[start : start + self.batch_size]
-                waiting.append(tuple(geometry.apply(piece) for geometry in self.geometries))
-                count += len(piece)
+            starts = range(0, len(shot.data), self.frames_at_once)
+            outcomes.append(Outcome(shot.shot, self._times(shot.pts_s, starts), shot.status, shot.reason))
+            for start in starts:
+                pieces.append(self._piece(shot.data[start : start + self.frames_at_once]))
+                count += len(pieces[-1][0])
                 if count >= self.batch_size:
-                    images = _join(waiting)
-                    yield Batch(unit, tuple(each[: self.batch_size] for each in images))
-                    waiting, count = [tuple(each[self.batch_size :] for each in images)], count - self.batch_size
-        yield Batch(unit, _join(waiting), tuple(outcomes))
+                    arrays = _join(pieces)
+                    yield self._batch(unit, [each[: self.batch_size] for each in arrays])
+                    pieces, count = [tuple(each[self.batch_size :] for each in arrays)], count - self.batch_size
+        yield self._batch(unit, _join(pieces), tuple(outcomes))
+
+    def _times(self, pts_s: np.ndarray, starts: range) -> np.ndarray:
+        """The times of the frames, or the mean time of each clip."""
+        if not self.clip_frames:
+            return pts_s
+        return np.array([pts_s[start : start + self.clip_frames].mean() for start in starts])
+
+    def _piece(self, frames: np.ndarray) -> tuple[np.ndarray, ...]:
+        """The frames as images of every geometry; or as one padded clip of every geometry, and its mask.
+
+        No frames make no clip.
+        """
+        images = [geometry.apply(frames) for geometry in self.geometries]
+        if not self.clip_frames:
+            return tuple(images)
+        clips, size = min(len(frames), 1), self.clip_frames
+        padded = [np.zeros((clips, size, *one.shape[1:]), dtype=np.uint8) for one in images]
+        for clip, one in zip(padded, images, strict=True):
+            clip[:, : len(one)] = one
+        return *padded, np.broadcast_to(np.arange(size) < len(frames), (clips, size))
+
+    def _batch(self, unit: int, arrays: Sequence[np.ndarray], outcomes: tuple[Outcome, ...] = ()) -> ImageBatch:
+        if self.clip_frames:
+            return ImageBatch(unit, tuple(arrays[:-1]), arrays[-1], outcomes)
+        return ImageBatch(unit, tuple(arrays), None, outcomes)
 
 
-def _join(pieces: Sequence[tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
-    """The pieces' images as one array for each geometry."""
-    return tuple(np.concatenate(images) for images in zip(*pieces, strict=True))
+def _join(pieces: Sequence[tuple[np.ndarray, ...]]) -> list[np.ndarray]:
+    """The arrays of all pieces as one array each."""
+    return [np.concatenate(arrays) for arrays in zip(*pieces, strict=True)]
 
 
-def load_batches(batches: Batches, *, workers: int, pin: bool) -> Iterator[Batch]:
+def load_batches(batches: ImageBatches, *, workers: int, pin: bool) -> Iterator[ImageBatch]:
     """The batches as they become ready, decoded in `workers` processes (0: in this one).
 
-    Workers are spawned: this process may hold threads and a CUDA context, which a fork would copy half of, and a
+    Workers are spawned: this process may have threads and a CUDA context, which a fork would copy half of, and a
     forkserver's workers would outlive this process when it is killed.
 
     Raises:
-        AvsError: what a worker met.
+        AvsError: an error in a worker.
     """
     if workers == 0:
-        loader: DataLoader[Batch] = DataLoader(batches, batch_size=None, pin_memory=pin)
+        loader: DataLoader[ImageBatch] = DataLoader(batches, batch_size=None, pin_memory=pin)
     else:
         loader = DataLoader(
             batches,

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from avs.core.config import load_config
 from avs.core.errors import ConfigError, did_you_mean
+from avs.features.families import families
 
 CATALOG = Path(__file__).with_name("catalog.yaml")
 
@@ -17,10 +18,10 @@ class Entry(BaseModel):
     """One encoder of the catalog.
 
     Attributes:
-        family: the module of avs.features that reads its towers.
-        weights: a Hub repository, or `package:` and a folder of the package; None when the user must say.
+        family: name of its family.
+        weights: a Hub repository, or `package:` and a folder of the package; None: the user must name them.
         revision: branch, tag or commit on the Hub.
-        dim, image_size: what its checkpoint must give; None when any will do.
+        dim, image_size: what its checkpoint must have; None: anything.
         notes: one line for people.
     """
 
@@ -35,7 +36,7 @@ class Entry(BaseModel):
 
 
 class Catalog(BaseModel):
-    """All encoders, by name."""
+    """All encoders by name."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -43,22 +44,26 @@ class Catalog(BaseModel):
 
 
 @cache
-def read_catalog() -> dict[str, Entry]:
-    """The entries of catalog.yaml by name, in its order."""
+def _entries() -> dict[str, Entry]:
     return load_config(CATALOG, Catalog).models
+
+
+def read_catalog() -> dict[str, Entry]:
+    """The entries of catalog.yaml by name, and one for every family under its own name, which needs weights."""
+    return {**_entries(), **{name: Entry(family=name, notes="Weights of your own.") for name in families}}
 
 
 def get_entry(model: str) -> Entry:
     """The catalog's entry for `model`.
 
     Raises:
-        ConfigError: there is none; says the closest and all known names.
+        ConfigError: there is none; names the closest one and all of them.
     """
     models = read_catalog()
     if model not in models:
         raise ConfigError(
             f'unknown model "{model}"{did_you_mean(model, models)}',
             wanted=", ".join(models),
-            next_step="for other weights of a known family: --model clip --weights FOLDER_OR_HUB_NAME (or blip, blip2)",
+            next_step=f"for other weights of a family: --model {' or '.join(families)} --weights FOLDER_OR_HUB_NAME",
         )
     return models[model]

@@ -1,54 +1,130 @@
-"""Frames and sentences to vectors: the protocol, and the loading of an encoder by its catalog name."""
+"""Encoders of images, texts and clips: their protocols, and loading an encoder by its catalog name."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
 from avs.core.errors import AvsError, ConfigError
 from avs.core.spec import EmbedderSpec
-from avs.features.catalog import Entry, get_entry
+from avs.features.catalog import CATALOG, Entry, get_entry, read_catalog
+from avs.features.families import families
+from avs.features.family import Facts, Family, quiet_transformers
 from avs.features.preprocess import Preprocessing, read_preprocessing
 from avs.features.weights import fingerprint_weights, locate, read_json
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from avs.features.towers import TowerFacts, Towers
-    from avs.features.two_tower import TwoTower
+    from avs.features.encoders import ClipEncoder, ImageEncoder
 
 
-class Embedder(Protocol):
-    """An encoder of images and texts into one space, where the dot product is the similarity.
+class TextEmbedder(Protocol):
+    """An encoder of texts, into the space of an image or clip encoder: the dot product is the similarity.
 
     Attributes:
         spec: what decides its numbers.
-        preprocessing: of its images; picklable, so worker processes do it without the model.
+    """
+
+    spec: EmbedderSpec
+
+    def encode_texts(self, texts: Sequence[str], *, batch_size: int = 64) -> np.ndarray:
+        """(T, D) float32 unit-length vectors of texts; one that is too long is cut, with a warning that names it."""
+        ...
+
+
+class ImageEmbedder(Protocol):
+    """An encoder of images.
+
+    Attributes:
+        spec: what decides its numbers.
+        preprocessing: of its images; picklable, so worker processes can do it without the model.
     """
 
     spec: EmbedderSpec
     preprocessing: Preprocessing
 
-    def preprocess(self, frames: np.ndarray) -> Tensor:
-        """(F, 3, S, S) uint8 images of (F, H, W, 3) uint8 RGB frames: resized and cropped, not normalised."""
-        ...
-
     def encode_images(self, images: Tensor) -> np.ndarray:
         """(B, D) float32 unit-length vectors of (B, 3, S, S) uint8 images; (B, Q, D) with pooling "queries"."""
         ...
 
-    def encode_texts(self, texts: Sequence[str], *, batch_size: int = 64) -> np.ndarray:
-        """(T, D) float32 unit-length vectors of texts; one that is too long is cut, with a warning naming it."""
+
+@runtime_checkable
+class ClipEmbedder(Protocol):
+    """An encoder of clips, which are several frames of one shot in time order.
+
+    Attributes:
+        spec: what decides its numbers.
+        preprocessing: of its images; picklable, so worker processes can do it without the model.
+    """
+
+    spec: EmbedderSpec
+    preprocessing: Preprocessing
+
+    @property
+    def clip_frames(self) -> int:
+        """Number of frames F in a clip; shorter clips are padded."""
+        ...
+
+    def encode_clips(self, clips: Tensor, mask: Tensor) -> np.ndarray:
+        """(B, D) float32 unit-length vectors of (B, F, 3, S, S) uint8 clips.
+
+        Args:
+            mask: (B, F) bool, true for frames and false for padding; every clip has a frame.
+        """
         ...
 
 
+def family_of(model: str) -> type[Family]:
+    """The family of an encoder of the catalog.
+
+    Raises:
+        ConfigError: unknown model, or unknown family in its entry.
+    """
+    return families.get(get_entry(model).family)
+
+
+def has_text_side(spec: EmbedderSpec) -> bool:
+    """Whether sentences can be encoded into the space of `spec`: the catalog knows its encoder, with a text tower.
+
+    A BigFile names no encoder, so its spec has no image size.
+    """
+    return spec.image_size > 0 and spec.name in read_catalog() and family_of(spec.name).text_tower
+
+
+def require_text_side(spec: EmbedderSpec, *, where: object) -> None:
+    """Check that sentences can be compared with vectors of `spec` without a trained model.
+
+    Args:
+        where: the store of those vectors, for the message.
+
+    Raises:
+        ConfigError: its encoder has no text tower, or is not in the catalog; says what the store is good for.
+    """
+    if has_text_side(spec):
+        return
+    if spec.image_size > 0 and spec.name in read_catalog():
+        raise ConfigError(
+            "the store has no text side: its encoder does not encode texts",
+            where=where,
+            got=f'model "{spec.name}"',
+            next_step=f"train a model on it: avs train-laff --store {where} ..., then search with --checkpoint",
+        )
+    raise ConfigError(
+        "the store was made by a model that the catalog does not know",
+        where=where,
+        got=f'model "{spec.name}"',
+        wanted=", ".join(read_catalog()),
+        next_step=f"search it with a trained model (--checkpoint), or add its entry to {CATALOG}",
+    )
+
+
 def read_spec(model: str, *, weights: str | Path | None = None, pooling: str | None = None) -> EmbedderSpec:
-    """The spec of an encoder, without loading its weights; arguments and errors as load_embedder's."""
+    """The spec of an encoder, without loading its weights; arguments and errors as for load_embedder."""
     return _read_checkpoint(model, weights, pooling).spec
 
 
@@ -59,52 +135,48 @@ def load_embedder(
     device: str = "cpu",
     dtype: str = "float32",
     pooling: str | None = None,
-) -> TwoTower:
+) -> ImageEncoder | ClipEncoder:
     """The encoder `model` of the catalog, ready to encode.
 
     Args:
-        model: catalog name, such as "clip-vit-b32", or a family ("clip", "blip", "blip2") with `weights`.
+        model: catalog name, such as "clip-vit-b32"; or a family, such as "clip", with `weights`.
         weights: a checkpoint folder, or `org/name[@revision]` on the Hub; None: what the catalog says.
         device: "cpu", "cuda" or "cuda:N".
-        dtype: the towers compute in: "float32", "bfloat16", or "float16" on CUDA.
+        dtype: what the encoder computes in: "float32", "bfloat16", or "float16" on CUDA.
         pooling: one of the family's; None: its first.
 
     Raises:
         ConfigError: unknown model, pooling, device or dtype, or weights that are not what the catalog says.
-        AvsError: no checkpoint there, or one that lacks a part.
+        AvsError: there is no checkpoint, or it lacks a part.
         MissingDependencyError: the Hub or the CUDA device is not reachable.
     """
-    from avs.features.towers import quiet_transformers
-    from avs.features.two_tower import TwoTower, resolve_device
+    from avs.features.encoders import ClipEncoder, ImageEncoder, resolve_device
 
-    where, computed_in = resolve_device(device, dtype)
-    found = _read_checkpoint(model, weights, pooling)
-    from transformers import AutoTokenizer
-
-    with quiet_transformers():
-        tokenizer = AutoTokenizer.from_pretrained(found.folder, local_files_only=True)
-    towers = found.family(found.folder, dtype=computed_in, pooling=found.spec.pooling)
-    return TwoTower(
-        found.spec,
-        found.preprocessing,
-        towers,
-        tokenizer,
-        max_tokens=found.facts.max_tokens,
-        device=where,
+    resolved, computed_in = resolve_device(device, dtype)
+    checkpoint = _read_checkpoint(model, weights, pooling)
+    family = checkpoint.family(checkpoint.folder, dtype=computed_in, pooling=checkpoint.spec.pooling)
+    encoder = ClipEncoder if family.clip_frames else ImageEncoder
+    return encoder(
+        checkpoint.spec,
+        checkpoint.preprocessing,
+        family,
+        checkpoint.tokenizer(),
+        max_tokens=checkpoint.facts.max_tokens,
+        device=resolved,
         dtype=computed_in,
     )
 
 
 def load_embedder_for(
     spec: EmbedderSpec, *, weights: str | Path | None = None, device: str = "cpu", dtype: str = "float32"
-) -> TwoTower:
+) -> ImageEncoder | ClipEncoder:
     """The encoder that made vectors of `spec`, such as a store's, to encode queries with.
 
     Args:
-        weights: where they lie now; None: where they lay when the vectors were made.
+        weights: current location of its weights; None: where they were when the vectors were made.
 
     Raises:
-        SpecMismatchError: the weights found are not those of `spec`.
+        SpecMismatchError: these weights are not those of `spec`.
     """
     embedder = load_embedder(
         spec.name, weights=weights or spec.weights or None, device=device, dtype=dtype, pooling=spec.pooling
@@ -116,30 +188,36 @@ def load_embedder_for(
 @dataclass(frozen=True, slots=True)
 class _Checkpoint:
     folder: Path
-    family: type[Towers]
-    facts: TowerFacts
+    family: type[Family]
+    facts: Facts
     preprocessing: Preprocessing
     spec: EmbedderSpec
 
+    def tokenizer(self) -> object:
+        """The tokenizer of the text tower; None without one."""
+        if not self.family.text_tower:
+            return None
+        from transformers import AutoTokenizer
+
+        with quiet_transformers():
+            return AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
+
 
 def _read_checkpoint(model: str, weights: str | Path | None, pooling: str | None) -> _Checkpoint:
-    from avs.features.towers import families
-
-    entry = get_entry(model)
-    said = str(weights) if weights is not None else entry.weights
-    if said is None:
+    entry, family = get_entry(model), family_of(model)
+    location = str(weights) if weights is not None else entry.weights
+    if location is None:
         raise ConfigError(
             f'the model "{model}" needs weights', next_step=f"--model {model} --weights FOLDER_OR_HUB_NAME"
         )
-    import_module(f"avs.features.{entry.family}")
-    family = families.get(entry.family)
     pooling = pooling or family.poolings[0]
     if pooling not in family.poolings:
         raise ConfigError(f'{model} has no pooling "{pooling}"', wanted=", ".join(family.poolings))
-    folder = locate(said, revision=entry.revision)
-    facts = family.facts(_read_config(folder, family.model_type, model))
+    folder = locate(location, revision=entry.revision)
+    _require_family(model, family, folder)
+    facts = family.facts(folder)
     preprocessing = read_preprocessing(folder, shortest_edge=family.shortest_edge)
-    _require_as_said(model, entry, facts, preprocessing, folder)
+    _require_entry(model, entry, facts, preprocessing, folder)
     spec = EmbedderSpec(
         name=model,
         revision=fingerprint_weights(folder),
@@ -152,29 +230,24 @@ def _read_checkpoint(model: str, weights: str | Path | None, pooling: str | None
         activation=facts.activation,
         pooling=pooling,
         normalised=True,
-        weights=str(folder.resolve()) if Path(said).is_dir() else said,
+        weights=str(folder.resolve()) if Path(location).is_dir() else location,
     )
     return _Checkpoint(folder, family, facts, preprocessing, spec)
 
 
-def _read_config(folder: Path, model_type: str, model: str) -> Any:
-    from transformers import AutoConfig
-
-    from avs.features.towers import quiet_transformers
-
-    found = read_json(folder / "config.json").get("model_type")
-    if found != model_type:
+def _require_family(model: str, family: type[Family], folder: Path) -> None:
+    model_type = read_json(folder / "config.json").get("model_type")
+    if model_type != family.model_type:
         raise ConfigError(
             f"the checkpoint is of another family than {model}",
             where=folder / "config.json",
-            got=f"model_type {found}",
-            wanted=f"model_type {model_type}",
+            got=f"model_type {model_type}",
+            wanted=f"model_type {family.model_type}",
         )
-    with quiet_transformers():
-        return AutoConfig.from_pretrained(folder, local_files_only=True)
 
 
-def _require_as_said(model: str, entry: Entry, facts: TowerFacts, preprocessing: Preprocessing, folder: Path) -> None:
+def _require_entry(model: str, entry: Entry, facts: Facts, preprocessing: Preprocessing, folder: Path) -> None:
+    """Check that a checkpoint's processor fits its image tower, and that it is what the catalog says."""
     size = preprocessing.geometry.size
     if size != facts.image_size:
         raise AvsError(
@@ -182,14 +255,14 @@ def _require_as_said(model: str, entry: Entry, facts: TowerFacts, preprocessing:
             where=folder,
             got=f"processor {size}, tower {facts.image_size}",
         )
-    said = {"dim": entry.dim, "image_size": entry.image_size}
-    found = {"dim": facts.dim, "image_size": facts.image_size}
-    differing = [key for key, value in said.items() if value not in (None, found[key])]
+    sizes = {"dim": facts.dim, "image_size": facts.image_size}
+    wanted = {"dim": entry.dim, "image_size": entry.image_size}
+    differing = [key for key, value in wanted.items() if value not in (None, sizes[key])]
     if differing:
         raise ConfigError(
             f"the weights are not those of {model}",
             where=folder,
-            got=", ".join(f"{key} {found[key]}" for key in differing),
-            wanted=", ".join(f"{key} {said[key]}" for key in differing),
+            got=", ".join(f"{key} {sizes[key]}" for key in differing),
+            wanted=", ".join(f"{key} {wanted[key]}" for key in differing),
             next_step=f"for weights of your own use --model {entry.family} --weights {folder}",
         )

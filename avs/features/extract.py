@@ -1,6 +1,6 @@
-"""Extraction: the shots of a table to feature stores. Every frame is decoded once and encoded by every model asked for.
+"""Extraction: the shots of a table to feature stores. Every frame is decoded once and encoded by several encoders.
 
-A frame's vector has length 1. A shot's vector is the mean of its frames' vectors, scaled to length 1 again.
+The vector of a frame or clip has length 1. The vector of a shot is the mean of these, scaled to length 1 again.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,20 +20,29 @@ from avs.core.shots import ShotTable
 from avs.core.spec import EmbedderSpec
 from avs.core.store import STORE_TYPE, FeatureStore, Level
 from avs.core.store_writer import FeatureWriter, ShotFeatures
-from avs.features.batches import Batch, Batches, Outcome, Units, load_batches
-from avs.features.embedder import Embedder
+from avs.features.batches import ImageBatch, ImageBatches, Outcome, Units, load_batches
+from avs.features.embedder import ClipEmbedder, ImageEmbedder
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FLUSH_EVERY_S = 30.0
 FLUSH_EVERY_SHOTS = 4096
 SHOT_VECTOR = "l2(mean of the frames' l2 vectors)"
+SHOT_VECTOR_OF_CLIPS = "l2(mean of the clips' l2 vectors)"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Target:
-    """An encoder, and the writers of the stores it fills: one a level."""
+    """An encoder, and the writers of the stores it fills: one per level."""
 
-    embedder: Embedder
+    embedder: ImageEmbedder | ClipEmbedder
     writers: Sequence[FeatureWriter]
+
+    @property
+    def clip_frames(self) -> int:
+        """Number of frames in its clips; 0: it encodes images."""
+        return self.embedder.clip_frames if isinstance(self.embedder, ClipEmbedder) else 0
 
 
 def store_manifest(
@@ -43,27 +53,36 @@ def store_manifest(
     inputs: Mapping[str, str],
     compute_dtype: str = "float32",
     store_dtype: str = "float16",
+    clip_frames: int = 0,
 ) -> Manifest:
-    """The manifest of a store to be: everything that decides its content.
+    """The manifest of a store before it is made: everything that decides its content.
 
     Args:
-        spec: of the encoder.
+        spec: spec of the encoder.
         level: "shot" or "frame".
         sampling: how frames are chosen, such as {"policy": "interval", "interval_s": 0.5}, and what decodes them.
         inputs: name -> fingerprint, of the shot table and of the videos.
         compute_dtype, store_dtype: of the towers, and of the stored vectors.
+        clip_frames: number of frames in a clip, for an encoder of clips; 0: it encodes images.
 
     Raises:
-        ConfigError: several vectors a frame, which have no mean worth storing, at shot level.
+        ConfigError: several vectors per frame, whose mean is not worth storing, at shot level.
     """
     if spec.pooling == "queries" and level == "shot":
         raise ConfigError(
-            'pooling "queries" keeps several vectors a frame, which a shot-level store cannot hold',
+            'pooling "queries" keeps several vectors per frame, which a shot-level store cannot hold',
             next_step='use --level frame, or the pooling "query-mean"',
         )
-    config = {"level": level, "sampling": dict(sampling), "compute_dtype": compute_dtype, "store_dtype": store_dtype}
+    config: dict[str, object] = {
+        "level": level,
+        "sampling": dict(sampling),
+        "compute_dtype": compute_dtype,
+        "store_dtype": store_dtype,
+    }
+    if clip_frames:
+        config["clip_frames"] = clip_frames
     if level == "shot":
-        config["shot_vector"] = SHOT_VECTOR
+        config["shot_vector"] = SHOT_VECTOR_OF_CLIPS if clip_frames else SHOT_VECTOR
     return Manifest(type=STORE_TYPE, config=config, inputs=dict(inputs), spec=spec.to_json())
 
 
@@ -79,30 +98,42 @@ def extract(
 ) -> list[FeatureStore]:
     """The committed stores of all writers of `targets`, in order, each with the shots in the table's order.
 
-    Shots that a writer already holds from an interrupted run are not decoded again. A shot that cannot be decoded
+    Shots that a writer already has from an interrupted run are not decoded again. A shot that cannot be decoded
     becomes a row of problems.tsv with its reason.
 
     Args:
-        shots: what to extract.
-        source: of the frames; picklable when there are workers.
-        targets: encoders and writers.
-        batch_size: images encoded together, and shots that are redone when a run is interrupted.
-        workers: processes that decode; 0 decodes in this one.
-        pin_memory: hand images over in page-locked memory, for CUDA.
+        shots: the shots to extract.
+        source: gives the frames; it must be picklable when there are workers.
+        targets: encoders and writers; all encode images, or all encode clips of the same number of frames.
+        batch_size: number of images encoded together, and of shots that are redone when a run is interrupted.
+        workers: number of processes that decode; 0: this process decodes.
+        pin_memory: copy images to page-locked memory, for CUDA.
         reporter: of progress.
 
     Raises:
+        ConfigError: a batch size or number of workers out of range, or targets of several kinds.
         DataError: features that are not finite, or zero; names the shot. What was finished before is kept.
         StoreError: all shots failed.
     """
     start = time.monotonic()
     if batch_size < 1 or workers < 0:
         raise ConfigError("batch size must be at least 1 and workers at least 0", got=(batch_size, workers))
+    clip_frames = {target.clip_frames for target in targets}
+    if len(clip_frames) > 1:
+        raise ConfigError("images and clips of several lengths cannot share a pass", got=sorted(clip_frames))
     extraction = _Extraction(shots, targets, batch_size)
     writers = [writer for target in targets for writer in target.writers]
-    batches = Batches(shots, source, extraction.units, extraction.todo.any(axis=0), extraction.geometries, batch_size)
+    batches = ImageBatches(
+        shots,
+        source,
+        extraction.units,
+        np.any(extraction.lacking, axis=0),
+        extraction.geometries,
+        batch_size,
+        clip_frames=clip_frames.pop(),
+    )
     name = "extract " + ", ".join(target.embedder.spec.name for target in targets)
-    with (reporter or Reporter()).stage(name, extraction.shots_to_do, "shots") as stage:
+    with (reporter or Reporter()).stage(name, extraction.shots_left, "shots") as stage:
         try:
             for batch in load_batches(batches, workers=workers, pin=pin_memory):
                 extraction.take(batch)
@@ -116,12 +147,12 @@ def extract(
 
 
 class _Extraction:
-    """The encoding half: which units which target lacks, and the vectors of units under way."""
+    """The encoding half: which units each target lacks, and the vectors of the units under way."""
 
     def __init__(self, shots: ShotTable, targets: Sequence[Target], batch_size: int) -> None:
         self.targets = targets
         self.units = Units(shots, batch_size)
-        self.todo = np.array(  # (targets, units)
+        self.lacking = np.array(  # (targets, units)
             [
                 [
                     not all(shots.ids[row] in writer.done for writer in target.writers for row in self.units.rows(unit))
@@ -131,25 +162,23 @@ class _Extraction:
             ],
             dtype=bool,
         )
-        self.shots_to_do = int(np.diff(self.units.first)[self.todo.any(axis=0)].sum())
+        self.shots_left = int(np.diff(self.units.first)[self.lacking.any(axis=0)].sum())
         self.geometries = list(dict.fromkeys(target.embedder.preprocessing.geometry for target in targets))
         self._vectors: dict[int, list[list[np.ndarray]]] = {}
         self._flushed, self._unflushed = time.monotonic(), 0
 
-    def take(self, batch: Batch) -> None:
+    def take(self, batch: ImageBatch) -> None:
         """Encode a batch; when it ends its unit, hand the unit's shots to the writers."""
-        import torch
-
-        found = self._vectors.setdefault(batch.unit, [[] for _ in self.targets])
+        vectors_by_target = self._vectors.setdefault(batch.unit, [[] for _ in self.targets])
         for number, target in enumerate(self.targets):
             images = batch.images[self.geometries.index(target.embedder.preprocessing.geometry)]
-            if self.todo[number, batch.unit] and len(images):
-                found[number].append(target.embedder.encode_images(torch.as_tensor(images)))
+            if self.lacking[number, batch.unit] and len(images):
+                vectors_by_target[number].append(_encode(target.embedder, images, batch.mask))
         if batch.outcomes:
             del self._vectors[batch.unit]
             for number, target in enumerate(self.targets):
-                if self.todo[number, batch.unit]:
-                    _write(target, batch.outcomes, found[number])
+                if self.lacking[number, batch.unit]:
+                    _write(target, batch.outcomes, vectors_by_target[number])
             self._flush_when_due(len(batch.outcomes))
 
     def _flush_when_due(self, shots: int) -> None:
@@ -161,9 +190,17 @@ class _Extraction:
             self._flushed, self._unflushed = time.monotonic(), 0
 
 
-def _write(target: Target, outcomes: Sequence[Outcome], found: Sequence[np.ndarray]) -> None:
-    """Hand a unit's shots to the target's writers; `found` are its frames' vectors, batch by batch."""
-    vectors = np.concatenate(found) if found else np.empty((0, target.embedder.spec.dim), dtype=np.float32)
+def _encode(embedder: ImageEmbedder | ClipEmbedder, images: np.ndarray | Tensor, mask: np.ndarray | None) -> np.ndarray:
+    import torch
+
+    if isinstance(embedder, ClipEmbedder):
+        return embedder.encode_clips(torch.as_tensor(images), torch.as_tensor(mask))
+    return embedder.encode_images(torch.as_tensor(images))
+
+
+def _write(target: Target, outcomes: Sequence[Outcome], batches: Sequence[np.ndarray]) -> None:
+    """Hand a unit's shots to the target's writers; `batches` are the vectors of its frames or clips."""
+    vectors = np.concatenate(batches) if batches else np.empty((0, target.embedder.spec.dim), dtype=np.float32)
     ends = np.cumsum([len(outcome.pts_s) for outcome in outcomes])
     for outcome, frames in zip(outcomes, np.split(vectors, ends[:-1]), strict=True):
         for writer in target.writers:
@@ -172,18 +209,16 @@ def _write(target: Target, outcomes: Sequence[Outcome], found: Sequence[np.ndarr
 
 
 def _features(outcome: Outcome, frames: np.ndarray, level: Level) -> ShotFeatures:
-    """A shot's features from its frames' vectors: (F, D), or (F, Q, D) where a frame has Q."""
-    rows, pts_s = (
-        frames.reshape(-1, frames.shape[-1]),
-        np.repeat(outcome.pts_s, frames.shape[1] if frames.ndim == 3 else 1),
-    )
+    """A shot's features from the vectors of its frames or clips: (F, D), or (F, Q, D) with Q vectors per frame."""
+    rows = frames.reshape(-1, frames.shape[-1])
+    pts_s = np.repeat(outcome.pts_s, frames.shape[1] if frames.ndim == 3 else 1)
     if level == "shot" and len(rows):
         rows, pts_s = shot_vector(rows)[None], outcome.pts_s[[0, -1]].mean(keepdims=True)
     return ShotFeatures(outcome.shot, rows, pts_s, outcome.status, outcome.reason)
 
 
 def shot_vector(frames: np.ndarray) -> np.ndarray:
-    """(D,) unit-length mean of (F, D) unit-length vectors of frames; zero when they cancel."""
+    """(D,) unit-length mean of (F, D) unit-length vectors; zero when they cancel."""
     mean = frames.mean(axis=0)
     length = float(np.linalg.norm(mean))
     vector: np.ndarray = mean / length if length > 0 else mean
@@ -194,7 +229,7 @@ def require_few_failures(stores: Sequence[FeatureStore], max_failed: float) -> N
     """Check that no more than the share `max_failed` of a store's shots failed.
 
     Raises:
-        TooManyFailuresError: more did; the stores stand all the same.
+        TooManyFailuresError: more did; the stores are complete all the same.
     """
     for store in stores:
         failed, total = store.manifest["counts"]["failed"], sum(store.manifest["counts"].values())
@@ -204,6 +239,6 @@ def require_few_failures(stores: Sequence[FeatureStore], max_failed: float) -> N
                 where=store.folder / "problems.tsv",
                 got=f"{failed / total:.1%}",
                 wanted=f"at most {max_failed:.1%}",
-                next_step="the store holds the others and can be used; mend the videos and extract again with --force, "
-                "or allow more with --max-failed",
+                next_step="the store has the other shots and can be used; repair the videos and extract again with "
+                "--force, or allow more with --max-failed",
             )

@@ -1,9 +1,9 @@
-"""Frames to the square images an image tower takes: resize and crop on uint8, as the checkpoint's processor would.
+"""How frames become the square images an image tower takes: resized and cropped, as by the checkpoint's processor.
 
-Normalisation (mean and std) is left to the embedder, on its device. The resize is torch's antialiased one on uint8,
-within 2 of 255 of the Pillow resize in transformers' processors, and several times faster. One exception is a picture
-made lower and wider at once (a portrait squeezed to a square): Pillow 13 resizes its columns first, torch its rows as
-always. There noise differs by up to 20 of 255, pictures by about 5.
+The encoder normalises (mean and std) on its device. The resize is torch's antialiased one on uint8. It is within 2 of
+255 of the Pillow resize in transformers' processors, and several times faster. One exception is a picture that becomes
+lower and wider at once (a portrait squeezed to a square): Pillow 13 resizes its columns first, torch its rows. In that
+case noise differs by up to 20 of 255, and pictures by about 5.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Geometry:
 
     Attributes:
         size: height and width of the image, in pixels.
-        edge: what the frame's shorter edge is resized to before the centre is cropped; None resizes to the square
-            itself, changing the aspect ratio.
+        edge: length the frame's shorter edge is resized to before the centre is cropped; None: the frame is resized
+            to the square itself, which changes its aspect ratio.
         interpolation: "bicubic" or "bilinear", antialiased.
     """
 
@@ -40,7 +40,7 @@ class Geometry:
 
     @property
     def rule(self) -> str:
-        """The name an EmbedderSpec says it by."""
+        """Its name in an EmbedderSpec."""
         if self.edge is None:
             return SQUARE
         return SHORTEST_EDGE_CROP if self.edge == self.size else f"shortest-edge-{self.edge}-crop"
@@ -73,7 +73,7 @@ class Geometry:
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """What a checkpoint's processor does to an image: geometry, then `(value / 255 - mean) / std` a channel."""
+    """What a checkpoint's processor does to an image: geometry, then `(value / 255 - mean) / std` per channel."""
 
     geometry: Geometry
     mean: tuple[float, float, float]
@@ -81,14 +81,14 @@ class Preprocessing:
 
 
 def read_preprocessing(folder: Path, *, shortest_edge: bool) -> Preprocessing:
-    """The preprocessing of a checkpoint, from the processor config saved beside its weights.
+    """The preprocessing of a checkpoint, from the processor config next to its weights.
 
     Args:
-        folder: of the checkpoint.
+        folder: the checkpoint.
         shortest_edge: whether a bare `"size": 224` of an old config means the shorter edge (CLIP) or a square (BLIP).
 
     Raises:
-        AvsError: there is no such config, or it asks for a step we do not take.
+        AvsError: there is no such config, or it has a step that is not implemented.
     """
     path, data = _processor_config(folder)
     if not data.get("do_rescale", True) or abs(data.get("rescale_factor", 1 / 255) - 1 / 255) > 1e-9:
@@ -101,7 +101,7 @@ def read_preprocessing(folder: Path, *, shortest_edge: bool) -> Preprocessing:
         mean, std = data["image_mean"], data["image_std"]
     else:
         mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-    return Preprocessing(Geometry(size, edge, INTERPOLATIONS[code]), tuple(mean), tuple(std))  # type: ignore[arg-type]
+    return Preprocessing(Geometry(size, edge, INTERPOLATIONS[code]), tuple(mean), tuple(std))
 
 
 def _processor_config(folder: Path) -> tuple[Path, dict[str, Any]]:
@@ -113,7 +113,7 @@ def _processor_config(folder: Path) -> tuple[Path, dict[str, Any]]:
             if "image_mean" in data or not data.get("do_normalize", True):
                 return path, data
     raise AvsError(
-        "the checkpoint does not say how its images are preprocessed",
+        "the checkpoint has no config that says how its images are preprocessed",
         where=folder,
         wanted=" or ".join(PROCESSOR_FILES),
         next_step="copy the processor's config of the original checkpoint into the folder",
@@ -121,7 +121,7 @@ def _processor_config(folder: Path) -> tuple[Path, dict[str, Any]]:
 
 
 def _size(path: Path, data: dict[str, Any], *, shortest_edge: bool) -> tuple[int, int | None]:
-    """Size of the image, and of the shorter edge before cropping (None: resized to the square)."""
+    """The size of the image, and of the shorter edge before cropping (None: resized to the square)."""
     size = data.get("size")
     if isinstance(size, int):
         size = {"shortest_edge": size} if shortest_edge else {"height": size, "width": size}

@@ -10,14 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field
 class EncoderRecipe(BaseModel):
     """An encoder of the catalog, as `avs.features.embedder.load_embedder` takes it."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", frozen=True)
     model: str
     weights: str | None = None
     pooling: str | None = None
 
 
 class SamplingRecipe(BaseModel):
-    """Which frames of a shot; policies and limits are those of the video stage."""
+    """Which frames of a shot are encoded, as `avs.video.sampling.Sampling` takes it."""
 
     model_config = ConfigDict(extra="forbid")
     policy: str = "interval"
@@ -25,8 +25,11 @@ class SamplingRecipe(BaseModel):
     frames: int | None = None
 
 
-class Recipe(BaseModel):
-    """A set of feature stores. Device, batch size and workers are not in it: they do not decide what comes out."""
+class ExtractionRecipe(BaseModel):
+    """A set of feature stores. Device, batch size and workers are not in it: they do not decide what comes out.
+
+    An encoder whose family states its own sampling (docs/features.md) takes that instead of `sampling`.
+    """
 
     model_config = ConfigDict(extra="forbid")
     encoders: list[EncoderRecipe] = Field(min_length=1)

@@ -1,122 +1,132 @@
-"""The stores of a collection, one a model and level: which stand already, and the making of those that do not."""
+"""The stores of a collection, one per model and level: which are complete already, and making those that are not."""
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from avs.core.artifacts import Manifest, is_up_to_date
 from avs.core.errors import ConfigError
 from avs.core.frames import FrameSource
 from avs.core.progress import Reporter
 from avs.core.shots import ShotTable
-from avs.core.store import FeatureStore, Level
+from avs.core.store import FeatureStore
 from avs.core.store_writer import FeatureWriter
-from avs.features.embedder import load_embedder, read_spec
+from avs.features.embedder import family_of, load_embedder, read_spec
 from avs.features.extract import Target, extract, store_manifest
+from avs.features.recipe import EncoderRecipe, ExtractionRecipe
+
+SourceOf = Callable[[Mapping[str, Any]], FrameSource]
 
 
 @dataclass(frozen=True, slots=True)
-class Encoder:
-    """An encoder asked for, as load_embedder takes it."""
-
-    model: str
-    weights: str | Path | None = None
-    pooling: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """A store to be, in `folder`."""
+class StorePlan:
+    """A store that belongs in `folder`, made already or not."""
 
     folder: Path
-    encoder: Encoder
+    encoder: EncoderRecipe
     manifest: Manifest
+
+    @property
+    def frames(self) -> str:
+        """What it reads of the videos; stores that read the same are filled in one pass."""
+        config = self.manifest.config
+        return json.dumps([config["sampling"], config.get("clip_frames", 0)], sort_keys=True)
 
 
 def plan_stores(
     folder: Path,
-    encoders: Sequence[Encoder],
+    recipe: ExtractionRecipe,
     *,
-    levels: Sequence[Level] = ("shot",),
-    sampling: Mapping[str, object],
     inputs: Mapping[str, str],
-    compute_dtype: str = "float32",
-    store_dtype: str = "float16",
     paths: Mapping[str, Path] | None = None,
-) -> list[Planned]:
+    decoder: str = "PyAV",
+) -> list[StorePlan]:
     """The stores `folder/MODEL/LEVEL`, by encoder and then level; the weights are read for their fingerprint only.
 
     Args:
-        inputs, paths: fingerprints of what the stores are made from, and where it lies.
+        inputs, paths: fingerprints of what the stores are made from, and where it is.
+        decoder: what decodes the frames, for the manifest.
 
     Raises:
-        ConfigError: a model stands twice, or what load_embedder and store_manifest refuse.
+        ConfigError: a model is named twice, or what load_embedder and store_manifest refuse.
     """
-    models = [encoder.model for encoder in encoders]
+    models = [encoder.model for encoder in recipe.encoders]
     if len(set(models)) < len(models):
-        raise ConfigError("a model is asked for twice", got=" ".join(models))
-    planned = []
-    for encoder in encoders:
+        raise ConfigError("a model is named twice", got=" ".join(models))
+    plans = []
+    for encoder in recipe.encoders:
         spec = read_spec(encoder.model, weights=encoder.weights, pooling=encoder.pooling)
-        for level in dict.fromkeys(levels):
+        family = family_of(encoder.model)
+        for level in dict.fromkeys(recipe.levels):
             manifest = store_manifest(
-                spec, level, sampling=sampling, inputs=inputs, compute_dtype=compute_dtype, store_dtype=store_dtype
+                spec,
+                level,
+                sampling={**recipe.sampling.model_dump(), **family.sampling, "decoder": decoder},
+                inputs=inputs,
+                compute_dtype=recipe.compute_dtype,
+                store_dtype=recipe.store_dtype,
+                clip_frames=family.clip_frames,
             )
             manifest = replace(manifest, paths=dict(paths or {}))
-            planned.append(Planned(Path(folder) / encoder.model / level, encoder, manifest))
-    return planned
+            plans.append(StorePlan(Path(folder) / encoder.model / level, encoder, manifest))
+    return plans
 
 
 def make_stores(
-    planned: Sequence[Planned],
+    plans: Sequence[StorePlan],
     shots: ShotTable,
-    source: FrameSource,
+    source_of: SourceOf,
     *,
     force: bool = False,
     device: str = "cpu",
     batch_size: int = 32,
     workers: int = 0,
     reporter: Reporter | None = None,
-    beside: Mapping[str, Callable[[Path], None]] | None = None,
+    extra_files: Mapping[str, Callable[[Path], None]] | None = None,
 ) -> list[FeatureStore]:
-    """All of `planned`, in order; those not complete are extracted now, in one pass over the frames.
+    """The stores of all `plans`, in order; those that are not complete are extracted now.
+
+    Stores that read the same frames are filled in one pass over the videos.
 
     Args:
-        planned: what plan_stores gave.
-        shots, source, batch_size, workers: as for extract.
-        force: make all of them anew, whatever stands there.
+        plans: the result of plan_stores.
+        source_of: gives the frames for the sampling settings of a manifest.
+        shots, batch_size, workers: as for extract.
+        force: make all stores anew, whatever is in their folders.
         device: "cpu", "cuda" or "cuda:N".
         reporter: of progress.
-        beside: name -> writer of a file that lies in every store made, such as the table of its videos.
+        extra_files: name -> writer of a file that every store gets, such as the table of its videos.
 
     Raises:
-        ChangedInputsError: something else stands in a folder, and `force` is off.
+        ChangedInputsError: a folder has a store of other inputs or settings, and `force` is off.
         AvsError: what load_embedder and extract raise.
     """
     reporter = reporter or Reporter()
-    missing = [
-        store for store in planned if not is_up_to_date(store.folder, store.manifest, force=force, reporter=reporter)
-    ]
-    for store in missing:
+    missing = [plan for plan in plans if not is_up_to_date(plan.folder, plan.manifest, force=force, reporter=reporter)]
+    for plan in missing:
         if force:
-            _discard(store.folder)
-        for name, write in (beside or {}).items():
-            write(store.folder / name)
-    targets = [
-        _target([store for store in missing if store.encoder == encoder], device)
-        for encoder in dict.fromkeys(store.encoder for store in missing)
-    ]
-    if targets:
-        pin = device.startswith("cuda")
+            _discard(plan.folder)
+        for name, write in (extra_files or {}).items():
+            write(plan.folder / name)
+    pin = device.startswith("cuda")
+    for frames in dict.fromkeys(plan.frames for plan in missing):
+        one_pass = [plan for plan in missing if plan.frames == frames]
+        source = source_of(one_pass[0].manifest.config["sampling"])
+        targets = [
+            _target([plan for plan in one_pass if plan.encoder == encoder], device)
+            for encoder in dict.fromkeys(plan.encoder for plan in one_pass)
+        ]
         extract(shots, source, targets, batch_size=batch_size, workers=workers, pin_memory=pin, reporter=reporter)
-    return [FeatureStore(store.folder) for store in planned]
+    return [FeatureStore(plan.folder) for plan in plans]
 
 
-def _target(stores: Sequence[Planned], device: str) -> Target:
-    encoder, config = stores[0].encoder, stores[0].manifest.config
+def _target(plans: Sequence[StorePlan], device: str) -> Target:
+    encoder, config = plans[0].encoder, plans[0].manifest.config
     embedder = load_embedder(
         encoder.model,
         weights=encoder.weights,
@@ -124,7 +134,7 @@ def _target(stores: Sequence[Planned], device: str) -> Target:
         device=device,
         dtype=config["compute_dtype"],
     )
-    writers = [FeatureWriter(store.folder, store.manifest, dtype=config["store_dtype"]) for store in stores]
+    writers = [FeatureWriter(plan.folder, plan.manifest, dtype=config["store_dtype"]) for plan in plans]
     return Target(embedder, writers)
 
 

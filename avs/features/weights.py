@@ -1,7 +1,7 @@
-"""Where a checkpoint lies, and which one it is: weights named on the Hub, in a folder, or shipped with avs.
+"""Where a checkpoint is, and its fingerprint: weights on the Hub, in a folder, or shipped with avs.
 
 A checkpoint is a folder as `save_pretrained` writes it: config.json, model.safetensors (or its shards), the tokenizer's
-files and the processor's config. Hub repositories are brought to such a folder first, so there is one way to read it.
+files and the processor's config. Hub repositories are downloaded to such a folder first, so there is one way to read.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PACKAGE = "package:"
 PACKAGE_ROOT = Path(__file__).resolve().parents[1]
 HUB_NAME = re.compile(r"(?P<repository>[A-Za-z0-9][\w.-]*/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 SMALL_FILES = ["*.json", "*.jinja", "*.txt", "*.model"]
-# One file or shards; .bin only where there is no safetensors, and then read by torch's loader that runs no code.
+# One file or shards; .bin only where there is no safetensors, and then by torch's loader that runs no code.
 WEIGHT_FILES = (("model.safetensors",), ("model-*.safetensors",), ("pytorch_model.bin",), ("pytorch_model-*.bin",))
 
 
@@ -27,7 +27,7 @@ def locate(weights: str, *, revision: str = "main") -> Path:
     """The folder of a checkpoint: `package:demo/encoders/clip`, a local folder, or `org/name[@revision]` on the Hub.
 
     Raises:
-        AvsError: no such folder, or no checkpoint in it, or no such repository.
+        AvsError: there is no such folder or repository, or it has no checkpoint.
         MissingDependencyError: the weights are on the Hub only, and it cannot be reached.
     """
     if weights.startswith(PACKAGE):
@@ -54,18 +54,18 @@ def _require_checkpoint(folder: Path) -> None:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files that hold a checkpoint's weights: safetensors before .bin, one whole file before shards."""
+    """The files of a checkpoint's weights: safetensors before .bin, one whole file before shards."""
     for patterns in WEIGHT_FILES:
-        found = sorted(path for pattern in patterns for path in folder.glob(pattern))
-        if found:
-            return found
+        files = sorted(path for pattern in patterns for path in folder.glob(pattern))
+        if files:
+            return files
     return []
 
 
 def fingerprint_weights(folder: Path) -> str:
-    """sha256 of the weight file, all of it (the number the Hub shows for the file); of shards, sha256 of their sha256s.
+    """sha256 of the weight file (the number the Hub shows for it); for shards, sha256 of their sha256s.
 
-    Whole, unlike other fingerprints: fine-tuning may leave the head and tail of a file as they were.
+    The whole file is read, unlike for other fingerprints, since fine-tuning may leave its head and tail as they were.
     """
     digests = []
     for path in weight_files(folder):
@@ -80,7 +80,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """A JSON file of a checkpoint.
 
     Raises:
-        AvsError: not a JSON object.
+        AvsError: the file is not a JSON object.
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -104,7 +104,7 @@ def _from_hub(repository: str, revision: str) -> Path:
             folder = fetch([*SMALL_FILES, "pytorch_model.bin", "pytorch_model-*.bin"])
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:
         raise AvsError(
-            "the Hub has no such repository or revision, or it is closed to you",
+            "the Hub has no such repository or revision, or you have no access to it",
             where=f"{repository}@{revision}",
             next_step=f"check the name; for a folder, pass a path that exists (there is no folder {repository} here)",
         ) from error
@@ -120,7 +120,7 @@ def _from_hub(repository: str, revision: str) -> Path:
 
 
 def _reason(error: OSError) -> str:
-    """The first sentence of the root of `error`: the Hub's client wraps it in advice that is not ours."""
+    """The first line of the root cause of `error`: the Hub's client wraps it in advice that does not apply here."""
     root: BaseException = error
     while (cause := root.__cause__ or root.__context__) is not None:
         root = cause

@@ -35,10 +35,10 @@ class WordVectors:
         return int(self.vectors.shape[1])
 
     def take(self, words: Sequence[str]) -> np.ndarray:
-        """(W, D) float32 vectors of known words, in the order asked.
+        """(W, D) float32 vectors of known words, in the order of `words`.
 
         Raises:
-            DataError: some are not finite; names the words.
+            DataError: vectors that are not finite; names the words.
         """
         taken = np.array(self.vectors[[self.index[word] for word in words]], dtype=np.float32)
         taken = taken.reshape(len(words), self.dim)
@@ -51,7 +51,7 @@ class WordVectors:
 
 
 def fingerprint_word_vectors(path: Path) -> str:
-    """What a file or BigFile folder of word vectors holds, wherever it lies."""
+    """The fingerprint of a file or BigFile folder of word vectors, which does not depend on its location."""
     if not require_path(path, what="file of word vectors").is_dir():
         return fingerprint_file(path)
     parts = [fingerprint_file(require_path(path / name)) for name in BIGFILE]
@@ -61,11 +61,11 @@ def fingerprint_word_vectors(path: Path) -> str:
 def open_word_vectors(path: str | Path) -> WordVectors:
     """The word vectors of a file (read whole) or of a BigFile folder (memory-mapped).
 
-    A file is in word2vec's text or binary format, which is seen from its content, possibly .gz or .bz2.
+    A file is in word2vec's text or binary format, which its content shows; it may be compressed (.gz or .bz2).
 
     Raises:
-        AvsError: no such file.
-        FormatError: it is neither, or broken.
+        AvsError: there is no such file.
+        FormatError: it is neither, or it is damaged.
         MissingDependencyError: gensim, which reads files, is not installed.
     """
     path = require_path(Path(path), what="file of word vectors")
@@ -104,7 +104,7 @@ def _open_file(path: Path) -> WordVectors:
             "reading word2vec files needs gensim", where=path, next_step="pip install 'avs[word2vec]'"
         ) from error
     try:
-        found = KeyedVectors.load_word2vec_format(str(path), binary=_is_binary(path), unicode_errors="replace")
+        vectors = KeyedVectors.load_word2vec_format(str(path), binary=_is_binary(path), unicode_errors="replace")
     except (ValueError, EOFError, OSError) as error:
         raise FormatError(
             "not a readable file of word vectors",
@@ -113,14 +113,14 @@ def _open_file(path: Path) -> WordVectors:
             wanted="word2vec text or binary, whose first line is `WORDS DIM`",
             next_step="gensim writes both formats with KeyedVectors.save_word2vec_format",
         ) from error
-    return WordVectors(path, found.key_to_index, found.vectors)
+    return WordVectors(path, vectors.key_to_index, vectors.vectors)
 
 
 def _is_binary(path: Path) -> bool:
-    """Whether what follows the first word behind the header `WORDS DIM` is other than numbers in text.
+    """Whether the first word after the header `WORDS DIM` is followed by something else than numbers in text.
 
     Raises:
-        ValueError: there is no such header.
+        ValueError: the file has no such header.
     """
     from gensim.utils import open as open_possibly_compressed
 

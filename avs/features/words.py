@@ -1,4 +1,4 @@
-"""Sentences to words, and the words that are known: those the training captions hold often enough."""
+"""The words of sentences, and the words that are known: those that are frequent enough in the training captions."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ START, END, UNKNOWN = "<start>", "<end>", "<unk>"
 MARKS = (START, END, UNKNOWN)
 WORD = re.compile(r"[^\W_]+")
 
-# Words of grammar, put together for captions by word class. Unlike lists made for topics of news, it keeps what can be
-# seen: numbers ("two"), places ("front", "under"), "not", and nouns such as "fire".
+# Words of grammar, collected by word class for captions. Unlike lists made for news, it keeps what can be seen:
+# numbers ("two"), places ("front", "under"), "not", and nouns such as "fire".
 STOP_WORDS = frozenset(
     """
     a an the this that these those each every any some such both either neither other another same own
@@ -36,9 +36,9 @@ STOP_WORDS = frozenset(
 
 
 def tokenise(text: str) -> list[str]:
-    """The words of a text in lower case: what is neither letter nor digit parts them.
+    """The words of a text in lower case; anything that is neither a letter nor a digit separates words.
 
-    Source: the tokeniser of RUC's W2VV++ and LAFF code, which knows the letters a-z alone; ours keeps "café" one word.
+    Source: the tokeniser of RUC's W2VV++ and LAFF code. Theirs knows only the letters a-z; here "café" is one word.
     """
     if not text.isascii():
         text = normalize("NFC", text)
@@ -52,12 +52,12 @@ def content_words(text: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """Known words, each with its number.
+    """The known words, numbered.
 
     Attributes:
         words: number -> word.
-        remove_stop_words: whether stop words of a text are passed over, rather than unknown.
-        start_end: whether sentences stand between START and END, and unknown words become UNKNOWN rather than nothing;
+        remove_stop_words: whether stop words of a text are skipped, rather than unknown.
+        start_end: whether sentences get START and END, and unknown words become UNKNOWN rather than nothing;
             these three are the first `words`.
     """
 
@@ -73,10 +73,10 @@ class Vocabulary:
     def build(
         cls, texts: Iterable[str], *, threshold: int = 5, remove_stop_words: bool = False, start_end: bool = False
     ) -> Vocabulary:
-        """The words that occur at least `threshold` times in `texts`, the most frequent first, equals by alphabet.
+        """The words that occur at least `threshold` times in `texts`, by frequency and then by alphabet.
 
         Raises:
-            DataError: no word does.
+            DataError: no word is that frequent.
         """
         counts: Counter[str] = Counter()
         for text in texts:
@@ -96,11 +96,11 @@ class Vocabulary:
         return len(self.words)
 
     def tokens(self, text: str) -> list[str]:
-        """The words of a text that count, known or not."""
+        """The words of a text, known or not, without the stop words that are skipped."""
         return content_words(text) if self.remove_stop_words else tokenise(text)
 
     def unknown(self, text: str) -> list[str]:
-        """The distinct words of a text that are not in the vocabulary, in their order."""
+        """The distinct words of a text that are not in the vocabulary, in order of appearance."""
         return [word for word in dict.fromkeys(self.tokens(text)) if word not in self.index]
 
     def numbers(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -1,1 +1,1 @@
-"""Video files to shots and frames: `VideoFolder` (folder), `find_videos` (find), shot tables (master_shots, detect)."""
+"""Shots and frames of video files: `VideoFolder` (folder), `find_videos` (find), shot tables (master_shots, detect)."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 from av.container import InputContainer
@@ -13,14 +15,14 @@ from av.video.stream import VideoStream
 from avs.core.errors import VideoError
 
 NOT_MOVING = Disposition.attached_pic | Disposition.timed_thumbnails  # cover art, chapter pictures
-MAX_READ_ERRORS = 10  # in a row, without a packet between them: the rest of the file cannot be read
+MAX_READ_ERRORS = 10  # in a row without a packet between them: then the rest of the file cannot be read
 
 
 def open_stream(path: Path) -> tuple[InputContainer, VideoStream]:
-    """An open file and the video stream a player would show: FFmpeg's best one, cover art left aside.
+    """An open file and the video stream a player would show: FFmpeg's best one, which is not cover art.
 
     Raises:
-        VideoError: no such file, not a media file, no video in it, or no decoder for it.
+        VideoError: there is no such file, it is no media file, it has no video, or no decoder reads it.
     """
     path = Path(path)
     if not path.is_file():
@@ -28,17 +30,17 @@ def open_stream(path: Path) -> tuple[InputContainer, VideoStream]:
     if not path.stat().st_size:
         raise VideoError("the file is empty", where=path)
     try:
-        # "file:" keeps a name such as "rtp:1.mp4" from being read as an address; odd tags are nobody's concern here.
+        # "file:" prevents that a name such as "rtp:1.mp4" is read as an address; invalid tags do not matter here.
         container = av.open(f"file:{path.absolute()}", metadata_errors="replace")
     except av.FFmpegError as error:
         raise VideoError("not a video that FFmpeg can open", where=path, got=error.strerror) from error
     moving = [stream for stream in container.streams.video if not stream.disposition & NOT_MOVING]
     best = container.streams.best("video")
     if not moving:
-        kinds = {stream.type for stream in container.streams if stream.type != "video"}
+        kinds: set[str] = {stream.type for stream in container.streams if stream.type != "video"}
         kinds |= {"cover art"} if best else set()
         container.close()
-        raise VideoError("holds no video", where=path, got=" and ".join(sorted(kinds)) or "nothing")
+        raise VideoError("the file has no video", where=path, got=" and ".join(sorted(kinds)) or "nothing")
     stream = best if best in moving else moving[0]
     if stream.codec_context is None:
         container.close()
@@ -48,10 +50,10 @@ def open_stream(path: Path) -> tuple[InputContainer, VideoStream]:
 
 def packets(
     container: InputContainer, stream: VideoStream, *, on_error: Callable[[], None] = lambda: None
-) -> Iterator[av.Packet]:
-    """The packets of the stream and a last empty one, which flushes the decoder.
+) -> Iterator[av.Packet[VideoStream]]:
+    """The packets of the stream, and at last an empty one, which flushes the decoder.
 
-    Reading goes on after an error in the file, which is told to `on_error`, until MAX_READ_ERRORS follow each other.
+    Reading continues after an error in the file, which calls `on_error`, until MAX_READ_ERRORS follow each other.
     """
     errors = 0
     while errors <= MAX_READ_ERRORS:
@@ -63,15 +65,15 @@ def packets(
         except av.FFmpegError:
             errors += 1
             on_error()
-    flush = av.Packet()
+    flush = cast("av.Packet[VideoStream]", av.Packet())
     flush.stream = stream
     yield flush
 
 
 def key_frame_times(path: Path) -> list[float]:
-    """Seconds, in the file's own time, that the file's index gives its key frames; [] when it has no index.
+    """The times of the key frames in the file's index, in seconds of the file's own time; [] without an index.
 
-    An mp4 index holds decoding times, a little before the frames are on screen.
+    The index of an mp4 file has decoding times, which are a little before the frames are on screen.
 
     Raises:
         VideoError: the file cannot be opened.
@@ -82,4 +84,5 @@ def key_frame_times(path: Path) -> list[float]:
             container.seek(stream.start_time or 0, stream=stream)  # Matroska reads its index when it first seeks
         except av.FFmpegError:
             return []
-        return [float(entry.timestamp * stream.time_base) for entry in stream.index_entries if entry.is_keyframe]
+        base = cast(Fraction, stream.time_base)  # every video stream has one
+        return [float(entry.timestamp * base) for entry in stream.index_entries if entry.is_keyframe]

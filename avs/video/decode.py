@@ -1,7 +1,7 @@
 """Frames of a video file with the times at which they are on screen (PyAV, FFmpeg's libraries).
 
 Times are seconds from the presentation of the video's first frame, whatever time the file gives that frame. A frame
-is found by its time, never by counting: frame rates vary, and packets are not stored in display order.
+is found by its time, not by its number: frame rates vary, and packets are not stored in display order.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
@@ -19,12 +20,12 @@ import numpy as np
 from avs.core.errors import VideoError
 from avs.video.container import key_frame_times, open_stream, packets
 
-# Shot tables and WebM files round times to a millisecond: up to half of one each. No video has frames this short.
+# Shot tables and WebM files round times to a millisecond, so each is off by up to half of one. No frame is so short.
 TIME_TOLERANCE_S = 0.001
-# Formats whose index holds times that can be trusted. Elsewhere (AVI, transport streams) frames are read in sequence.
+# Formats whose index has correct times. In others (AVI, transport streams) frames are read in sequence.
 INDEXED_FORMATS = ("mov", "matroska")
-WORTHWHILE_SKIP_S = 1.0  # of video left undecoded; for less, flushing the decoder is not worth it
-REORDER_S = 0.5  # an mp4 index holds decoding times; a key frame is on screen a few frames later
+WORTHWHILE_SKIP_S = 1.0  # length of video that a seek must skip: flushing the decoder costs time too
+REORDER_S = 0.5  # an mp4 index has decoding times; a key frame is on screen a few frames later
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,10 +33,11 @@ class Frame:
     """A decoded frame, on screen during `[time_s, until_s)`.
 
     Attributes:
-        time_s: when it comes on screen.
-        until_s: when the next frame, or one that could not be decoded, takes its place.
-        error_s: time of a decode error since which no key frame came: the picture may be damaged. None: it is sound.
-        raw: the picture as decoded.
+        time_s: when it appears on screen.
+        until_s: when the next frame, or one that could not be decoded, replaces it.
+        error_s: time of a decode error that no key frame has followed, so the picture may be damaged; None: it is
+            intact.
+        raw: the decoded picture.
     """
 
     time_s: float
@@ -44,9 +46,9 @@ class Frame:
     raw: av.VideoFrame
 
     def rgb(self, *, size: tuple[int, int] | None = None) -> np.ndarray:
-        """(H, W, 3) uint8 RGB, turned upright as the file's display matrix says; scaled to `size` (H, W) if given.
+        """(H, W, 3) uint8 RGB, rotated upright as the file's display matrix says; scaled to `size` (H, W) if given.
 
-        Pixels stay as stored even where the file says they are not square. Turns are by 90 degrees, without mirroring.
+        Pixels that are not square stay as stored. Rotations are by multiples of 90 degrees, without mirroring.
         """
         turns = round(self.raw.rotation / 90) % 4
         height, width = size or (None, None)
@@ -64,31 +66,33 @@ class _Decoded:
 
 
 class Video:
-    """An open video file, read once from front to back.
+    """An open video file, which is read once from beginning to end.
 
     Args:
-        path: of the file.
-        threads: of the codec. Processes scale better than threads: keep 1 and read several videos at once.
+        path: the file.
+        threads: number of codec threads. Processes scale better: keep 1 and read several videos at once.
 
     Attributes:
-        fps: frames per second on average, as the file announces; None when it does not.
-        end_s: when the last frame leaves the screen, once it has been read; None before.
+        fps: average number of frames per second, as the file states; None when it does not.
+        end_s: when the last frame leaves the screen; None before it has been read.
 
     Raises:
-        VideoError: no such file, not a video, no decoder for it, or not one frame can be decoded.
+        VideoError: there is no such file, it is no video, no decoder reads it, or no frame can be decoded.
     """
 
     def __init__(self, path: Path, *, threads: int = 1) -> None:
         self.path, self.threads = Path(path), threads
         self.end_s: float | None = None
         self._keys_s: list[float] | None = None
+        self._errors: list[float] = []  # in the file's time; _lost are those not passed yet
+        self._lost: list[float] = []
         self._open()
         first = next(self._decoded, None)
         if first is None:
             codec = self._stream.codec_context.name
             self.close()
             raise VideoError("no frame can be decoded", where=path, got=f"{len(self._errors)} decode errors in {codec}")
-        self._held: _Decoded | None = first
+        self._next: _Decoded | None = first
         self._zero_s = first.file_s
 
     def __enter__(self) -> Video:
@@ -98,16 +102,16 @@ class Video:
         self.close()
 
     def close(self) -> None:
-        """Release the file and the decoder."""
+        """Close the file and the decoder."""
         self._container.close()
 
     @property
     def errors_s(self) -> list[float]:
-        """Times of the decode errors met so far."""
+        """Times of the decode errors so far."""
         return [file_s - self._zero_s for file_s in self._errors]
 
     def duration_s(self) -> float:
-        """Seconds from the first frame to the end of the last: as the file announces, else by reading its packets.
+        """Seconds from the first frame to the end of the last: as the file states, or else by reading its packets.
 
         Raises:
             VideoError: the file cannot be read again.
@@ -121,30 +125,31 @@ class Video:
         return max([*(float(end * self._base) - self._zero_s for end in ends), frame_s])
 
     def frames(self, spans_s: Sequence[tuple[float, float]] = ((0.0, math.inf),)) -> Iterator[Frame]:
-        """The frames on screen during `spans_s`, in order, each once, among others that had to be decoded for them.
+        """The frames on screen during `spans_s`, in order and once each, and others that were decoded for them.
 
-        Reads on from where the last call stopped. Between spans it seeks when the file's index has a key frame that
-        saves decoding; the frames are the same either way.
+        Reading continues where the last call stopped. Between spans it seeks when the file's index has a key frame
+        that saves decoding; the frames are the same either way.
         """
         for start_s, end_s in _merged(spans_s):
             self._skip_towards(start_s)
-            while self._held is not None and self._time_s() < end_s:
-                now, self._held = self._held, next(self._decoded, None)
-                yield self._frame(now)
+            while self._next is not None and self._time_s() < end_s:
+                current, self._next = self._next, next(self._decoded, None)
+                yield self._frame(current)
 
     def _time_s(self) -> float:
-        """When the frame that is next comes on screen; never, at the end."""
-        return math.inf if self._held is None else self._held.file_s - self._zero_s
+        """When the next frame appears on screen; infinity at the end."""
+        return math.inf if self._next is None else self._next.file_s - self._zero_s
 
-    def _frame(self, now: _Decoded) -> Frame:
-        if self._held is not None:
-            until = self._held.file_s
+    def _frame(self, current: _Decoded) -> Frame:
+        if self._next is not None:
+            until = self._next.file_s
         else:
-            until = now.file_s + self._duration_s(now.raw)
+            until = current.file_s + self._duration_s(current.raw)
             self.end_s = until - self._zero_s
-        self._lost = [file_s for file_s in self._lost if file_s > now.file_s]
-        error_s = None if now.error_file_s is None else now.error_file_s - self._zero_s
-        return Frame(now.file_s - self._zero_s, min([until, *self._lost]) - self._zero_s, error_s, now.raw)
+        self._lost = [file_s for file_s in self._lost if file_s > current.file_s]
+        error_s = None if current.error_file_s is None else current.error_file_s - self._zero_s
+        until_s = min([until, *self._lost]) - self._zero_s
+        return Frame(current.file_s - self._zero_s, until_s, error_s, current.raw)
 
     def _duration_s(self, raw: av.VideoFrame) -> float:
         if raw.duration:
@@ -154,12 +159,12 @@ class Video:
     def _open(self) -> None:
         self._container, self._stream = open_stream(self.path)
         self._stream.codec_context.thread_count = self.threads
-        self._base: Fraction = self._stream.time_base
+        self._base = cast(Fraction, self._stream.time_base)  # every video stream has one
         self.fps: Fraction | None = self._stream.average_rate or None
         start, duration = self._stream.start_time, self._stream.duration
         self._announced_end = None if start is None or not duration else start + duration
-        self._errors: list[float] = []  # in the file's time, as _lost, those not yet passed
-        self._lost: list[float] = []
+        self._errors.clear()
+        self._lost.clear()
         self._start_decoding()
 
     def _start_decoding(self) -> None:
@@ -168,7 +173,7 @@ class Video:
         self._decoded = self._decode()
 
     def _decode(self) -> Iterator[_Decoded]:
-        """Frames in display order. Goes on after errors; frames the decoder calls corrupt count as lost."""
+        """Frames in display order. Decoding continues after errors; frames the decoder calls corrupt count as lost."""
         for packet in packets(self._container, self._stream, on_error=lambda: self._fail(self._clock.last_s)):
             try:
                 raws = packet.decode()
@@ -199,24 +204,24 @@ class Video:
         if place < 0 or keys_s[place] < worthwhile_s:
             return
         if not self._land_on(keys_s[place]) or self._time_s() > start_s + TIME_TOLERANCE_S:
-            self._keys_s = []  # the index is wrong: from the start, in sequence
+            self._keys_s = []  # the index is wrong: read from the start, in sequence
             self.close()
             self._open()
-            self._held = next(self._decoded, None)
+            self._next = next(self._decoded, None)
 
     def _land_on(self, key_s: float) -> bool:
-        """Seek and decode the key frame; False when there is none."""
+        """Seek to the key frame and decode it; False when there is none."""
         try:
             self._container.seek(round((key_s + self._zero_s) / self._base), stream=self._stream)
         except av.FFmpegError:
             return False
         self._start_decoding()
-        # What comes before the key frame in display order may lack the frames it was coded against.
-        self._held = next((decoded for decoded in self._decoded if decoded.raw.key_frame), None)
-        return self._held is not None
+        # Frames before the key frame in display order may lack the frames they were coded against.
+        self._next = next((decoded for decoded in self._decoded if decoded.raw.key_frame), None)
+        return self._next is not None
 
     def _key_frames_s(self) -> list[float]:
-        """Times of the key frames by the file's index; empty when the format has none to trust."""
+        """Times of the key frames in the file's index; empty when the format has no index with correct times."""
         if self._keys_s is None:
             self._keys_s = []
             if self._container.format.name.split(",")[0] in INDEXED_FORMATS:
@@ -225,9 +230,9 @@ class Video:
 
 
 class _Clock:
-    """Frame times of files whose times are partly wrong, by FFmpeg's rule: trust what has run backwards less often.
+    """Frame times of files whose times are partly wrong, by FFmpeg's rule: trust those that went backwards less often.
 
-    AVI holds decoding times only, and those FFmpeg makes presentation times of may not ascend.
+    AVI files have only decoding times, and the presentation times that FFmpeg derives may not ascend.
     """
 
     def __init__(self) -> None:
@@ -249,7 +254,7 @@ class _Clock:
 
 
 def _merged(spans_s: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The spans in order, those that overlap or touch made one."""
+    """The spans in order; those that overlap or touch are merged."""
     merged: list[tuple[float, float]] = []
     for start_s, end_s in sorted(spans_s):
         if merged and start_s <= merged[-1][1]:

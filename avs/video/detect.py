@@ -1,13 +1,13 @@
 """Shots of videos that come without a master shot table: hard cuts, or one shot per file.
 
-A cut is a frame that differs from the one before more than twice as much as any other frame near it differs from its
-own: a flash, a shaking hand and repeated frames make several large differences in a row, a cut makes one. This is the
-idea of PySceneDetect's AdaptiveDetector, which divides by the mean of the neighbours instead and so takes shaky film
-with repeated frames for cuts. That package is not used because it brings OpenCV along, 150 MB whose wheels overwrite
-each other when two variants of it are installed.
+A frame begins a shot when its difference from the frame before is more than twice any other difference near it. A
+flash, a shaking hand and repeated frames make several large differences in a row; a cut makes one. PySceneDetect's
+AdaptiveDetector has the same idea, but divides by the mean of the neighbours, so it finds cuts in shaky film with
+repeated frames. That package is not used because it needs OpenCV: 150 MB, and two variants of its wheels overwrite each
+other.
 
-Only hard cuts are found: a dissolve, a fade, a slow wipe, and cuts nearer to each other than NEAR_S leave several
-scenes in one shot.
+Only hard cuts are found. Dissolves, fades, slow wipes, and cuts nearer to each other than NEAR_S leave several scenes
+in one shot.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from av.video.reformatter import Interpolation, VideoReformatter
 
 from avs.video.decode import Frame, Video
 
-THUMBNAIL = (36, 64)  # (H, W): noise and small motion average out, and the difference costs next to nothing
-NEAR_S = 0.33  # the frames a cut is measured against: so near, and at least NEAR_FRAMES on either side
+THUMBNAIL = (36, 64)  # (H, W): noise and small motion average out, and the difference is cheap to compute
+NEAR_S = 0.33  # a cut is compared with the frames so near to it, and with at least NEAR_FRAMES on either side
 NEAR_FRAMES, MOST_FRAMES = 2, 20
-RATIO = 2.0  # a cut's difference over the largest near it
-LEAST_DIFFERENCE = 8.0  # of 255; below it there is no cut, however still the film is
+RATIO = 2.0  # of a cut's difference to the largest one near it
+LEAST_DIFFERENCE = 8.0  # of 255; a smaller one is no cut, however still the film is
 
 Span = tuple[float, float]
 
 
 def detect_shots(path: Path) -> list[Span]:
-    """Shots `[start_s, end_s)` from one hard cut to the next, which together cover the video; at least one.
+    """Shots `[start_s, end_s)` from one hard cut to the next; they cover the video, and there is at least one.
 
     Raises:
-        VideoError: the file is no video, or not one frame can be decoded.
+        VideoError: the file is no video, or no frame can be decoded.
     """
     with Video(path) as video:
         differences = _Differences()
@@ -47,10 +47,10 @@ def detect_shots(path: Path) -> list[Span]:
 
 
 def whole_file(path: Path) -> list[Span]:
-    """One shot, the whole video.
+    """One shot: the whole video.
 
     Raises:
-        VideoError: the file is no video, or not one frame can be decoded.
+        VideoError: the file is no video, or no frame can be decoded.
     """
     with Video(path) as video:
         return [(0.0, video.duration_s())]
@@ -66,14 +66,14 @@ def _cuts(times_s: list[float], values: list[float]) -> list[float]:
 
 
 def _near(times_s: list[float], i: int) -> Iterator[int]:
-    """Places of the frames near frame i, without it and without frame 0, which has none before it."""
+    """Numbers of the frames near frame i, without itself and without frame 0, which has no frame before it."""
     for j in range(max(1, i - MOST_FRAMES), min(len(times_s), i + MOST_FRAMES + 1)):
         if j != i and (abs(j - i) <= NEAR_FRAMES or abs(times_s[j] - times_s[i]) <= NEAR_S):
             yield j
 
 
 class _Differences:
-    """How much each frame differs from the one before: mean over pixels and Y, U, V, of 255."""
+    """How much each frame differs from the one before: the mean over pixels and Y, U, V, of 255."""
 
     def __init__(self) -> None:
         self.reformatter = VideoReformatter()

@@ -19,17 +19,17 @@ VideoIds = Literal["stem", "name"]
 
 
 def find_videos(folder: Path, *, ids: VideoIds = "stem") -> Mapping[str, Path]:
-    """Video id -> file, in natural order, of all files below `folder` with a video's suffix; hidden files left out.
+    """Video id -> file, in natural order: all files below `folder` with the suffix of a video, except hidden ones.
 
     Args:
         ids: "stem" takes `00123` from `00123.mp4`; "name" takes `00123-mp4`, for a folder in which stems repeat.
 
     Raises:
-        VideoError: there is no video; says what was looked for and what there is.
-        FormatError: two files get one id, or an id cannot stand in a shot id; all of them at once.
+        VideoError: there is no video; names the known suffixes and those of the files.
+        FormatError: two files have one id, or an id cannot be part of a shot id; names all of them at once.
     """
     if not require_path(folder, what="video folder").is_dir():
-        raise VideoError("not a folder of videos", where=folder, got="a file", next_step="give the folder it lies in")
+        raise VideoError("not a folder of videos", where=folder, got="a file", next_step="give its folder")
     files = sorted(path for path in Path(folder).rglob("*") if path.is_file() and not path.name.startswith("."))
     videos = [path for path in files if path.suffix.lower() in VIDEO_SUFFIXES]
     if not videos:
@@ -45,7 +45,7 @@ def find_videos(folder: Path, *, ids: VideoIds = "stem") -> Mapping[str, Path]:
 
 def _by_id(folder: Path, videos: list[Path], ids: VideoIds) -> Mapping[str, Path]:
     problems = Problems(f"video files in {folder}")
-    found: dict[str, Path] = {}
+    path_of: dict[str, Path] = {}
     for path in videos:
         video = path.stem if ids == "stem" else path.name.replace(".", "-")
         try:
@@ -54,10 +54,10 @@ def _by_id(folder: Path, videos: list[Path], ids: VideoIds) -> Mapping[str, Path
             problems.add(
                 path, f'"{video}" cannot be a video id: letters, digits, ".", "_" and "-" only; rename the file'
             )
-        if video in found:
-            problems.add(path, f'the id "{video}" is taken by {found[video]}')
-        found.setdefault(video, path)
+        if video in path_of:
+            problems.add(path, f'the id "{video}" is taken by {path_of[video]}')
+        path_of.setdefault(video, path)
     twins = any("is taken by" in what for _, what in problems.items)
     step = "--video-ids name tells flower-mp4 from flower-webm; files of one name in two folders must be renamed"
     problems.raise_if_any(FormatError, next_step=step if twins else None)
-    return {video: found[video] for video in sorted(found, key=natural_key)}
+    return {video: path_of[video] for video in sorted(path_of, key=natural_key)}

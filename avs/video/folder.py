@@ -1,4 +1,4 @@
-"""Frames of shots out of video files: the FrameSource that extraction reads."""
+"""Frames of shots from video files: the FrameSource that extraction reads."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from avs.video.sampling import Sampling
 
 @dataclass(frozen=True, slots=True)
 class VideoFolder:
-    """Video files by id, and how their shots are sampled. Picklable; opens files only while `read` runs.
+    """Video files by id, and how their shots are sampled. It is picklable, and opens files only while `read` runs.
 
     Args:
         paths: video id -> file.
-        sampling: which frames of a shot.
-        threads: codec threads of one `read`; to go faster, read several videos in several processes.
+        sampling: which frames of a shot are read.
+        threads: number of codec threads; several videos in several processes are faster.
     """
 
     paths: Mapping[str, Path]
@@ -30,10 +30,10 @@ class VideoFolder:
     threads: int = 1
 
     def read(self, video: str, shots: Sequence[Shot]) -> Iterator[ShotFrames]:
-        """The sampled frames of `shots`, all of one video, in the order given, in one pass over the file.
+        """The sampled frames of `shots`, which are of one video, in their order, in one pass over the file.
 
-        Every shot comes out, as soon as it is complete; one that no frame can be had of is "failed", with the reason.
-        Shots may overlap. Give them in time order: those asked for early that lie late make the others wait in memory.
+        Every shot is yielded as soon as it is complete; one without any frame is "failed", with the reason. Shots may
+        overlap. They should be in time order: a late shot before an early one makes the others wait in memory.
         """
         ready: dict[int, ShotFrames] = {}
         turn = 0
@@ -44,7 +44,7 @@ class VideoFolder:
                 turn += 1
 
     def _collect(self, video: str, shots: Sequence[Shot]) -> Iterator[tuple[int, ShotFrames]]:
-        """Places in `shots` and what was read, in the order in which shots end."""
+        """Positions in `shots` and their frames, in the order in which shots end."""
         order = sorted(range(len(shots)), key=lambda place: shots[place].start_s)
         waiting = [(place, _Collector(shots[place], self.sampling)) for place in order]
         waiting.reverse()
@@ -73,21 +73,21 @@ class VideoFolder:
 
 
 class _Collector:
-    """Takes the frames one shot wants as they come by.
+    """Collects the wanted frames of one shot while the video is read.
 
-    A wanted time stands for the frame on screen then: the last that began at or before it. If that one began before
-    the shot, the first frame of the shot stands in; a shot in which no frame begins takes it all the same. A shot that
-    gets no frame by this, because the video breaks off, takes the last that was on screen during it.
+    A wanted time means the frame on screen then: the last one that began at or before it. If that frame began before
+    the shot, the first frame of the shot is taken instead, unless no frame begins in the shot. A shot that gets no
+    frame by this rule, because the video breaks off, gets the last frame that was on screen during it.
     """
 
     def __init__(self, shot: Shot, sampling: Sampling) -> None:
         self.shot = shot
         tolerance_s = min(TIME_TOLERANCE_S, (shot.end_s - shot.start_s) / 4)
         self.start_s, self.end_s = shot.start_s - tolerance_s, shot.end_s - tolerance_s
-        self.on_screen_s = shot.start_s + tolerance_s  # a frame gone by then was not seen in the shot
-        # A frame written as beginning a hair after the wanted time is the one meant.
+        self.on_screen_s = shot.start_s + tolerance_s  # a frame that ends before this was not seen in the shot
+        # A frame whose rounded time is just after the wanted time is the frame on screen then.
         self.wanted_s = [min(t + tolerance_s, self.end_s) for t in sampling.times(shot.start_s, shot.end_s).tolist()]
-        self.place = 0  # of the next wanted time
+        self.place = 0  # position of the next wanted time
         self.lost_s: list[float] = []
         self.latest: Frame | None = None  # on screen during the shot
         self.times_s: list[float] = []
@@ -99,14 +99,14 @@ class _Collector:
         return self.place == len(self.wanted_s)
 
     def offer(self, frame: Frame) -> None:
-        """Take `frame` if it is wanted, and note the wanted times that passed without a frame."""
+        """Take `frame` if it is wanted, and record the wanted times that passed without a frame."""
         previous = self.latest
         if frame.time_s <= self.end_s:
             self.latest = frame
         while not self.complete and self.wanted_s[self.place] < frame.until_s:
             wanted_s = self.wanted_s[self.place]
             if frame.time_s <= wanted_s and frame.time_s < self.start_s:
-                return  # the first frame of the shot will stand in
+                return  # the first frame of the shot will be taken instead
             if frame.time_s <= wanted_s:
                 self._take(frame)
             elif previous is not None and previous.time_s < self.start_s and wanted_s < previous.until_s:
@@ -129,7 +129,7 @@ class _Collector:
             self.error_s = frame.error_s
 
     def finish(self, video: Video) -> ShotFrames:
-        """What was taken, and why if something is missing."""
+        """The collected frames, and the reason if some are missing."""
         if self.data is None and self.latest is not None:  # the video breaks off early in the shot
             self._take(self.latest)
             while not self.complete and self.wanted_s[self.place] < self.latest.until_s:
@@ -149,7 +149,7 @@ class _Collector:
 
 
 def _why(lost_s: float, video: Video) -> str:
-    """Why there is no frame at `lost_s`."""
+    """The reason why there is no frame at `lost_s`."""
     if video.end_s is not None and lost_s >= video.end_s:
         return f"the video ends at {video.end_s:.1f} s"
     errors_s = [error_s for error_s in video.errors_s if error_s <= lost_s]

@@ -15,9 +15,9 @@ QUALITY = 85
 
 
 def write_keyframe(frames: ShotFrames, folder: Path, *, longest_side: int = LONGEST_SIDE) -> Path | None:
-    """Write `folder/<video>/<shot>.jpg` and return its path; None for a shot of which no frame could be had.
+    """Write `folder/<video>/<shot>.jpg` and return its path; None for a shot without frames.
 
-    The picture is made smaller until its longer side is `longest_side` pixels, never larger.
+    The picture is reduced until its longer side has `longest_side` pixels, and never enlarged.
     """
     if not len(frames.data):
         return None
@@ -34,10 +34,10 @@ def write_keyframe(frames: ShotFrames, folder: Path, *, longest_side: int = LONG
 
 
 def keyframe_path(folder: Path, shot: str) -> Path:
-    """Where the keyframe of a shot lies: a folder a video, for a collection has a million shots."""
+    """The path of a shot's keyframe: there is a folder per video, since a collection may have a million shots."""
     return Path(folder) / parse_shot_id(shot).video / f"{shot}.jpg"
 
 
 def write_keyframes(shots: Iterable[ShotFrames], folder: Path, *, longest_side: int = LONGEST_SIDE) -> int:
-    """Write the keyframes of `shots`; how many there were frames for."""
+    """Write the keyframes of `shots`; returns the number of shots that had frames."""
     return sum(write_keyframe(frames, folder, longest_side=longest_side) is not None for frames in shots)

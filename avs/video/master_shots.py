@@ -1,8 +1,8 @@
-"""Master shot tables as NIST and the collections give them, read into shots `[start_s, end_s)` numbered from 1 by row.
+"""Master shot tables of NIST and the collections, read into shots `[start_s, end_s)` that are numbered from 1 by row.
 
-V3C: one `<video>.tsv` a video with the header startframe, starttime, endframe, endtime. IACC.3: `<video>.msb.csv` with
-rows `start,end`, or NIST's raw `<video>.msb` with header lines and blanks; both in frames, so they need a frame rate.
-The last frame of a row belongs to its shot.
+V3C has one `<video>.tsv` per video with the header startframe, starttime, endframe, endtime. IACC.3 has
+`<video>.msb.csv` with rows `start,end`, or NIST's raw `<video>.msb` with header lines and blanks; both count frames, so
+they need a frame rate. The last frame of a row belongs to its shot.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ FpsOf = Callable[[str], Fraction | None]
 
 
 def find_master_shots(path: Path) -> Mapping[str, Path]:
-    """Video id -> its table: of one file, or of all .tsv, .csv and .msb files below a folder, in natural order.
+    """Video id -> table, in natural order: one file, or all .tsv, .csv and .msb files below a folder.
 
     Raises:
-        FormatError: there is no table, or two for one video.
+        FormatError: there is no table, or a video has two.
     """
     path = require_path(Path(path), what="master shot table or folder")
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.suffix.lower() in TABLE_SUFFIXES)
@@ -52,25 +52,25 @@ def read_master_shots(tables: Mapping[str, Path], *, fps_of: FpsOf) -> ShotTable
 
     Args:
         tables: video id -> file.
-        fps_of: frames per second of a video, asked for tables in frames; None when unknown.
+        fps_of: gives the frames per second of a video, for tables that count frames; None when unknown.
 
     Raises:
-        FormatError: lines that are no shots, with their files and lines; a frame rate that is needed and unknown; all
-            problems at once.
+        FormatError: lines that are no shots, or unknown frame rates that are needed; names all problems at once, with
+            file and line.
     """
     problems = Problems("master shot tables")
     ids: list[str] = []
     spans_s: list[Span] = []
     for video, path in tables.items():
-        found = read_table(path, video, fps_of, problems)
-        ids += [format_shot_id(video, number) for number in range(1, len(found) + 1)]
-        spans_s += found
+        spans_of_video = read_table(path, video, fps_of, problems)
+        ids += [format_shot_id(video, number) for number in range(1, len(spans_of_video) + 1)]
+        spans_s += spans_of_video
     problems.raise_if_any(FormatError)
     return ShotTable(ids, [start_s for start_s, _ in spans_s], [end_s for _, end_s in spans_s])
 
 
 def read_table(path: Path, video: str, fps_of: FpsOf, problems: Problems) -> list[Span]:
-    """The shots of one table in row order; what is wrong with it is added to `problems`."""
+    """The shots of one table in row order; its errors are added to `problems`."""
     known = len(problems)
     lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
     if path.suffix.lower() == ".tsv":
@@ -78,12 +78,12 @@ def read_table(path: Path, video: str, fps_of: FpsOf, problems: Problems) -> lis
     else:
         spans_s = _in_frames(path, lines, video, fps_of, problems)
     if not spans_s and len(problems) == known:
-        problems.add(path, "holds no shots")
+        problems.add(path, "has no shots")
     return spans_s
 
 
 def _v3c(path: Path, lines: list[str], problems: Problems) -> list[Span]:
-    """A shot ends where the next begins, when its last frame is the one before; else one frame after `endtime`."""
+    """A shot ends where the next one begins if no frame is between them; otherwise one frame after `endtime`."""
     if not lines or tuple(lines[0].split()) != V3C_HEADER:
         problems.add(
             f"{path}:1", f"expected the header {' '.join(V3C_HEADER)}, got {lines[0] if lines else 'nothing'!r}"
@@ -94,8 +94,8 @@ def _v3c(path: Path, lines: list[str], problems: Problems) -> list[Span]:
         if not line.strip():
             continue
         try:
-            first, start_s, last, end_s = line.split()
-            row = int(first), float(start_s), int(last), float(end_s)
+            first, start, last, end = line.split()
+            row = int(first), float(start), int(last), float(end)
         except ValueError:
             problems.add(f"{path}:{number}", f"expected {' '.join(V3C_HEADER)}, got {line.strip()!r}")
             continue
@@ -104,14 +104,15 @@ def _v3c(path: Path, lines: list[str], problems: Problems) -> list[Span]:
             continue
         rows.append(row)
     spans_s = []
-    for row, after in zip_longest(rows, rows[1:]):
-        first, start_s, last, last_s = row
-        if after is not None and after[0] - last in (0, 1) and after[1] > start_s:
+    for (first_frame, start_s, last_frame, last_s), after in zip_longest(rows, rows[1:]):
+        if after is not None and after[0] - last_frame in (0, 1) and after[1] > start_s:
             spans_s.append((start_s, after[1]))
-        elif last > 0 and last_s > 0:
-            spans_s.append((start_s, last_s + last_s / last))  # frame n is shown at n / fps
+        elif last_frame > 0 and last_s > 0:
+            spans_s.append((start_s, last_s + last_s / last_frame))  # frame n is shown at n / fps
         else:
-            problems.add(path, f"frames {first} to {last} last no time, and no later row tells the frame rate")
+            problems.add(
+                path, f"frames {first_frame} to {last_frame} have no length, and no later row shows the frame rate"
+            )
     return spans_s
 
 
@@ -130,9 +131,9 @@ def _in_frames(path: Path, lines: list[str], video: str, fps_of: FpsOf, problems
     try:
         fps = fps_of(video)
     except VideoError as error:
-        problems.add(path, f"counts frames, and the frame rate of its video is not to be had: {error.what}")
+        problems.add(path, f"counts frames, but the frame rate of its video cannot be read: {error.what}")
         return []
     if fps is None:
-        problems.add(path, f"counts frames, and the frame rate of video {video} is not known: give its file (--videos)")
+        problems.add(path, f"counts frames, but the frame rate of video {video} is not known: give its file (--videos)")
         return []
     return [(float(first / fps), float((last + 1) / fps)) for first, last in frames]

@@ -1,7 +1,7 @@
-"""Which moments of a shot are looked at: named policies from `[start_s, end_s)` to times.
+"""Sampling policies: which times of a shot `[start_s, end_s)` are sampled.
 
-A time stands for the frame on screen then; `avs.video.folder` finds it and never takes one of another shot. Two times
-that fall on one frame, as at a low frame rate, give that frame once.
+A time means the frame on screen then; `avs.video.folder` finds it and never takes one of another shot. Two times that
+fall on one frame, as at a low frame rate, give that frame once.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 from avs.core.errors import ConfigError
 from avs.core.registry import Registry
 
-INTERVAL_S = 0.5  # what RUC's AVS systems and their published features use
-MAX_FRAMES = 120  # of `interval`: a minute at 0.5 s. A shot without cuts may last an hour, and must fit in memory.
+INTERVAL_S = 0.5  # as in RUC's AVS systems and their published features
+MAX_FRAMES = 120  # for `interval`: a minute at 0.5 s. A shot without cuts may last an hour, and must fit in memory.
 
 Policy = Callable[[float, float, float, int], np.ndarray]
 POLICIES: Registry[Policy] = Registry("sampling policy")
@@ -23,12 +23,12 @@ POLICIES: Registry[Policy] = Registry("sampling policy")
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """A policy with its settings.
+    """A sampling policy with its settings.
 
     Args:
         policy: interval, uniform, head, tail or middle.
         interval_s: seconds between frames, for interval, head and tail.
-        frames: how many, for uniform; at most how many, for interval (None: MAX_FRAMES), head and tail.
+        frames: number of frames for uniform; the largest number for interval (None: MAX_FRAMES), head and tail.
 
     Raises:
         ConfigError: an unknown policy, a setting out of range, or no `frames` for a policy that needs it.
@@ -58,10 +58,10 @@ class Sampling:
 
 @POLICIES.register("interval")
 def interval(start_s: float, end_s: float, interval_s: float, frames: int) -> np.ndarray:
-    """Every `interval_s`, as often as it fits, centred in the shot; the middle of a shot shorter than that.
+    """A time every `interval_s`, as often as it fits, centred in the shot; the middle of a shorter shot.
 
-    The grid is centred, not begun at the cut: frames at a cut are the blurred and mixed ones. A shot that would give
-    more than `frames` gives that many, evenly spaced.
+    The grid is centred, since frames at a cut are blurred and mixed. A shot that would give more than `frames` times
+    gives that many, evenly spaced.
     """
     times_s = _grid(start_s, end_s, interval_s)
     return times_s if len(times_s) <= frames else uniform(start_s, end_s, interval_s, frames)
@@ -71,7 +71,7 @@ def interval(start_s: float, end_s: float, interval_s: float, frames: int) -> np
 def uniform(start_s: float, end_s: float, interval_s: float, frames: int) -> np.ndarray:
     """The middles of `frames` equal parts of the shot.
 
-    Differs from CLIP4Clip's "uniform", which thins a 1 fps grid by int(linspace(0, n - 1, frames)): that gives short
+    Differs from CLIP4Clip's "uniform", which takes int(linspace(0, n - 1, frames)) of a 1 fps grid: that gives short
     shots fewer frames and always takes the first and the last.
     """
     return start_s + (end_s - start_s) * (np.arange(frames) + 0.5) / frames
@@ -96,7 +96,7 @@ def middle(start_s: float, end_s: float, interval_s: float, frames: int) -> np.n
 
 
 def _grid(start_s: float, end_s: float, interval_s: float) -> np.ndarray:
-    # 4 s computed as 4.1 - 0.1 is a hair less than eight half seconds
+    # 4 s computed as 4.1 - 0.1 is slightly less than eight half seconds
     count = max(1, int((end_s - start_s) / interval_s + 1e-6))
     first_s = (start_s + end_s - (count - 1) * interval_s) / 2
     return first_s + interval_s * np.arange(count)

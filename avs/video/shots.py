@@ -1,4 +1,4 @@
-"""The shot table of video files that have none, many files at once."""
+"""The shot table of video files that have none; many files are read at once."""
 
 from __future__ import annotations
 
@@ -20,39 +20,42 @@ FindShots = Callable[[Path], list[Span]]
 def shots_of_videos(
     videos: Mapping[str, Path], find: FindShots, *, workers: int, stage: Stage
 ) -> tuple[ShotTable, dict[str, str]]:
-    """The shots that `find` sees in each video, and the videos that could not be read, with the reason.
+    """The shots that `find` returns for each video, and the videos that could not be read, with the reason.
 
     Args:
         videos: video id -> file.
-        find: `detect_shots` or `whole_file`, or any function that processes can share.
-        workers: processes; videos are spread over them.
-        stage: told of every finished video.
+        find: `detect_shots` or `whole_file`, or any picklable function.
+        workers: number of processes over which the videos are spread; below 2, this process reads them.
+        stage: advanced after every video.
 
     Raises:
         VideoError: no video could be read, or a process died.
     """
     spans_s: dict[str, list[Span]] = {}
     failed: dict[str, str] = {}
-    for video, found in _found(videos, find, min(workers, len(videos))):
-        if isinstance(found, VideoError):
-            failed[video] = found.what if found.got is None else f"{found.what} ({found.got})"
+    for video, answer in _answers(videos, find, min(workers, len(videos))):
+        if isinstance(answer, VideoError):
+            failed[video] = answer.what if answer.got is None else f"{answer.what} ({answer.got})"
         else:
-            spans_s[video] = found
-        stage.advance(failed=int(isinstance(found, VideoError)))
+            spans_s[video] = answer
+        stage.advance(failed=int(isinstance(answer, VideoError)))
     if not spans_s:
         first = next(iter(failed))
         raise VideoError(f"none of {len(failed)} videos could be read", where=videos[first], got=failed[first])
     rows = [
         (format_shot_id(video, number), *span_s)
-        for video, found_s in spans_s.items()
-        for number, span_s in enumerate(found_s, start=1)
+        for video, spans_of_video in spans_s.items()
+        for number, span_s in enumerate(spans_of_video, start=1)
     ]
     ids, starts_s, ends_s = zip(*rows, strict=True)
     return ShotTable(ids, starts_s, ends_s), {video: failed[video] for video in videos if video in failed}
 
 
-def _found(videos: Mapping[str, Path], find: FindShots, workers: int) -> Iterator[tuple[str, list[Span] | VideoError]]:
-    if workers == 1:
+def _answers(
+    videos: Mapping[str, Path], find: FindShots, workers: int
+) -> Iterator[tuple[str, list[Span] | VideoError]]:
+    """The spans or the error of every video, in the order in which processes finish."""
+    if workers < 2:
         for video, path in videos.items():
             yield video, _try(find, path)
         return
@@ -63,7 +66,7 @@ def _found(videos: Mapping[str, Path], find: FindShots, workers: int) -> Iterato
                 yield waiting[done], done.result()
         except BrokenProcessPool as error:
             raise VideoError(
-                "a process died while it read a video", next_step="use --workers 1 to see at which file"
+                "a process died while it read a video", next_step="use --workers 0 to see at which file"
             ) from error
 
 

@@ -26,7 +26,7 @@ from laff import answers
 
 from avs.core.captions import CaptionSet
 from avs.core.columns import VectorColumn
-from avs.features.bag_of_words import BagOfWords
+from avs.features.text.bag_of_words import BagOfWords
 from avs.features.words import Vocabulary, tokenise
 from avs.metrics.text_to_video import RetrievalScores, rank_videos
 from avs.models.laff import LaffConfig, LaffModel

@@ -13,7 +13,7 @@ import numpy as np
 from folds import Images, read_images, split
 
 from avs.core.captions import CaptionSet
-from avs.features.bag_of_words import BagOfWords
+from avs.features.text.bag_of_words import BagOfWords
 from avs.features.words import Vocabulary
 from avs.metrics.text_to_video import RetrievalScores, rank_videos
 

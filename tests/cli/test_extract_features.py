@@ -13,39 +13,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tiny_checkpoints import DIM, make_blip, make_clip
+from tiny_videos import write_collection
 
 from avs.cli.main import main
 from avs.core.artifacts import Manifest, fingerprint_file, input_paths, read_manifest, write_manifest
 from avs.core.store import FeatureStore
 from avs.video.fingerprints import listing_fingerprint, read_videos, sizes_of_store
 
-FPS, SECONDS = 10, 6
-
-
-def write_video(path: Path, seed: int) -> None:
-    """A film whose picture changes every two seconds, in MPEG-4."""
-    import av
-
-    colours = np.random.default_rng(seed).integers(0, 256, (SECONDS // 2, 12, 16, 3), dtype=np.uint8)
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=FPS)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for number in range(FPS * SECONDS):
-            picture = colours[number // (2 * FPS)].repeat(4, axis=0).repeat(4, axis=1)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(stream.encode())
-
 
 @pytest.fixture(scope="module")
 def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with videos/, shots.tsv of 2 s shots, and a tiny checkpoint a family."""
     root = tmp_path_factory.mktemp("collection")
-    (root / "videos").mkdir()
-    lines = ["shot\tvideo\tstart_s\tend_s"]
-    for number in range(1, 4):
-        write_video(root / f"videos/{number:05d}.mp4", seed=number)
-        lines += [f"shot{number:05d}_{n + 1}\t{number:05d}\t{2 * n}.000000\t{2 * n + 2}.000000" for n in range(3)]
-    (root / "shots.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_collection(root)
     make_clip(root / "clip")
     make_blip(root / "blip")
     return root
@@ -230,7 +210,7 @@ def test_a_config_stands_for_the_options_and_is_checked_before_work_starts(
     words = ["extract-features", "--videos", str(collection / "videos"), "--shots", str(collection / "shots.tsv")]
     words += ["--workers", "0", "--quiet", "-o", str(tmp_path / "out")]
     assert main([*words, "--config", str(config), "--level", "frame"]) == 2
-    assert "--config stands instead of these options\n  got:    --level\n" in capsys.readouterr().err
+    assert "--config replaces these options\n  got:    --level\n" in capsys.readouterr().err
     config.write_text("encoders:\n  - {model: clip, wieghts: x}\nlevles: [shot]\n")
     assert main([*words, "--config", str(config)]) == 2
     message = capsys.readouterr().err
@@ -238,4 +218,4 @@ def test_a_config_stands_for_the_options_and_is_checked_before_work_starts(
     assert f"{config}:2: encoders.0.wieghts: unknown key" in message
     assert f'{config}:3: levles: unknown key; did you mean "levels"?' in message
     assert main(words) == 2
-    assert "no encoder was asked for" in capsys.readouterr().err
+    assert "no encoder is named" in capsys.readouterr().err

@@ -25,7 +25,7 @@ def test_all_problems_are_named_at_once() -> None:
         ShotTable(["shot1_1", "shot1_1", "shot1_02", "shot1_3"], [0, 0, 0, 2], [1, 1, 1, 2])
     message = str(caught.value)
     assert message.startswith("shot table: 3 problems")
-    assert "shot1_1: stands twice" in message
+    assert "shot1_1: occurs 2 times" in message
     assert "shot1_02: not a shot id" in message
     assert "shot1_3: start 2.0 s must be >= 0 and before end 2.0 s" in message
 
@@ -36,7 +36,7 @@ def test_nan_times_are_refused() -> None:
 
 
 def test_an_empty_table_is_refused() -> None:
-    with pytest.raises(FormatError, match="holds no shots"):
+    with pytest.raises(FormatError, match="has no shots"):
         ShotTable([], [], [])
 
 
@@ -55,7 +55,7 @@ def test_bad_lines_are_all_named(tmp_path: Path) -> None:
     message = str(caught.value)
     assert "3 problems" in message
     assert f"{path}:3: expected" in message and f"{path}:5: expected" in message
-    assert f"{path}:4: shot shot2_1 is not of video 1" in message
+    assert f"{path}:4: shot shot2_1 is not a shot of video 1" in message
 
 
 def test_another_file_is_told_apart(tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def test_a_half_written_store_cannot_be_opened(tmp_path: Path) -> None:
 
 def test_parts_of_other_settings_are_refused(tmp_path: Path) -> None:
     FeatureWriter(tmp_path, manifest())
-    with pytest.raises(ChangedInputsError, match="parts of a store with other inputs or settings lie here"):
+    with pytest.raises(ChangedInputsError, match="parts of a store with other inputs or settings are in the way"):
         FeatureWriter(tmp_path, manifest(interval_s=1.0))
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 from fake_frames import FakeFrames, table
 
-from avs.features.batches import Batches, Units
+from avs.features.batches import ImageBatches, Units
 from avs.features.preprocess import Geometry
 
 
@@ -25,7 +25,7 @@ def test_batches_hold_the_frames_of_their_unit_in_order() -> None:
     todo = np.ones(len(units), dtype=bool)
     geometries = [Geometry(16, 16, "bicubic"), Geometry(8, None, "bicubic")]
     found: dict[int, list] = {}
-    for batch in Batches(shots, source, units, todo, geometries, 2):
+    for batch in ImageBatches(shots, source, units, todo, geometries, 2):
         assert len(batch.images[0]) == len(batch.images[1]) <= 2
         assert batch.images[0].shape[1:] == (3, 16, 16) and batch.images[1].shape[1:] == (3, 8, 8)
         found.setdefault(batch.unit, []).append(batch)
@@ -45,7 +45,7 @@ def test_only_what_is_to_do_is_decoded_and_in_one_pass_a_video() -> None:
     units = Units(shots, 2)
     todo = np.array([True, False, True, True])
     source = FakeFrames()
-    list(Batches(shots, source, units, todo, [Geometry(8, None, "bicubic")], 2))
+    list(ImageBatches(shots, source, units, todo, [Geometry(8, None, "bicubic")], 2))
     assert source.asked == [
         ("00001", ["shot00001_1", "shot00001_2", "shot00001_5", "shot00001_6"]),
         ("00002", ["shot00002_1", "shot00002_2"]),

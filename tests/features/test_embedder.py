@@ -13,18 +13,18 @@ from tiny_checkpoints import DIM, MAX_TOKENS, MEAN, QUERIES, SIZE, STD, TEXTS, f
 
 from avs.core.errors import AvsError, ConfigError, DataError, MissingDependencyError, SpecMismatchError
 from avs.features.embedder import load_embedder, load_embedder_for, read_spec
-from avs.features.two_tower import TwoTower
+from avs.features.encoders import ImageEncoder
 
 CASES = [("clip", None), ("blip", None), ("blip2", None), ("blip2", "queries")]
 
 
 @pytest.fixture(scope="module", params=CASES, ids=str)
-def embedder(request: pytest.FixtureRequest, checkpoints: dict[str, Path]) -> TwoTower:
+def embedder(request: pytest.FixtureRequest, checkpoints: dict[str, Path]) -> ImageEncoder:
     family, pooling = request.param
     return load_embedder(family, weights=checkpoints[family], pooling=pooling)
 
 
-def test_shapes_are_those_of_the_spec_and_vectors_have_unit_length(embedder: TwoTower) -> None:
+def test_shapes_are_those_of_the_spec_and_vectors_have_unit_length(embedder: ImageEncoder) -> None:
     images = embedder.preprocess(frames())
     assert images.shape == (3, 3, SIZE, SIZE) and images.dtype == torch.uint8
     vectors, texts = embedder.encode_images(images), embedder.encode_texts(TEXTS)
@@ -36,19 +36,19 @@ def test_shapes_are_those_of_the_spec_and_vectors_have_unit_length(embedder: Two
     assert embedder.spec.dim == DIM and embedder.spec.image_size == SIZE and embedder.spec.normalised
 
 
-def test_different_images_and_texts_have_different_vectors(embedder: TwoTower) -> None:
+def test_different_images_and_texts_have_different_vectors(embedder: ImageEncoder) -> None:
     vectors, texts = embedder.encode_images(embedder.preprocess(frames())), embedder.encode_texts(TEXTS)
     assert np.abs(vectors[0] - vectors[1]).max() > 1e-3
     assert np.abs(texts[0] - texts[1]).max() > 1e-3
 
 
-def test_the_same_image_twice_has_cosine_one(embedder: TwoTower) -> None:
+def test_the_same_image_twice_has_cosine_one(embedder: ImageEncoder) -> None:
     images = embedder.preprocess(np.repeat(frames(1), 2, axis=0))
     first, second = embedder.encode_images(images)
     np.testing.assert_allclose((first * second).sum(-1), 1, atol=1e-5)
 
 
-def test_a_batch_equals_its_members_alone(embedder: TwoTower) -> None:
+def test_a_batch_equals_its_members_alone(embedder: ImageEncoder) -> None:
     images = embedder.preprocess(frames(2))
     alone = np.concatenate([embedder.encode_images(images[:1]), embedder.encode_images(images[1:])])
     np.testing.assert_allclose(embedder.encode_images(images), alone, atol=1e-4)
@@ -56,7 +56,7 @@ def test_a_batch_equals_its_members_alone(embedder: TwoTower) -> None:
     np.testing.assert_allclose(together, one_by_one, atol=1e-4)  # though padded to different lengths
 
 
-def test_no_texts_give_no_vectors_and_an_empty_text_is_refused(embedder: TwoTower) -> None:
+def test_no_texts_give_no_vectors_and_an_empty_text_is_refused(embedder: ImageEncoder) -> None:
     assert embedder.encode_texts([]).shape == (0, DIM)
     with pytest.raises(DataError, match="1 of 2 texts are empty"):
         embedder.encode_texts(["a man", "  "])
@@ -70,7 +70,7 @@ def test_a_text_that_is_cut_is_named(checkpoints: dict[str, Path], caplog: pytes
     assert vectors.shape == (2, DIM)
 
 
-def test_the_spec_is_read_without_loading_and_says_where(checkpoints: dict[str, Path], embedder: TwoTower) -> None:
+def test_the_spec_is_read_without_loading_and_says_where(checkpoints: dict[str, Path], embedder: ImageEncoder) -> None:
     family = next(name for name, folder in checkpoints.items() if str(folder) == embedder.spec.weights)
     spec = read_spec(family, weights=checkpoints[family], pooling=embedder.spec.pooling)
     assert spec == embedder.spec and spec.weights == embedder.spec.weights

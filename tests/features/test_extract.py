@@ -15,7 +15,8 @@ from avs.core.errors import ConfigError, DataError, StoreError, TooManyFailuresE
 from avs.core.store import FeatureStore, Level, Problem
 from avs.core.store_writer import FeatureWriter
 from avs.features import extract as loop
-from avs.features.embedder import Embedder, load_embedder
+from avs.features.embedder import load_embedder
+from avs.features.encoders import ImageEncoder
 from avs.features.extract import Target, extract, require_few_failures, store_manifest
 
 SHOTS = table({"00001": 9, "00002": 1, "00003": 2, "00010": 7, "00011": 1})
@@ -23,12 +24,12 @@ FILES = ("vectors.npy", "ids.txt", "problems.tsv", "offsets.npy", "pts_s.npy")
 
 
 @pytest.fixture(scope="module")
-def clip(checkpoints: dict[str, Path]) -> Embedder:
+def clip(checkpoints: dict[str, Path]) -> ImageEncoder:
     return load_embedder("clip", weights=checkpoints["clip"])
 
 
 def target(
-    embedder: Embedder, folder: Path, levels: Sequence[Level] = ("shot", "frame"), dtype: str = "float16"
+    embedder: ImageEncoder, folder: Path, levels: Sequence[Level] = ("shot", "frame"), dtype: str = "float16"
 ) -> Target:
     sampling, inputs = {"policy": "fake"}, {"shots": SHOTS.fingerprint}
     manifests = {
@@ -43,11 +44,11 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.name in FILES}
 
 
-def run(embedder: Embedder, folder: Path, source: FakeFrames | None = None, **options: Any) -> list[FeatureStore]:
+def run(embedder: ImageEncoder, folder: Path, source: FakeFrames | None = None, **options: Any) -> list[FeatureStore]:
     return extract(SHOTS, source or FakeFrames(), [target(embedder, folder)], **{"batch_size": 4} | options)
 
 
-def test_shot_vectors_are_the_unit_mean_of_unit_frame_vectors(clip: Embedder, tmp_path: Path) -> None:
+def test_shot_vectors_are_the_unit_mean_of_unit_frame_vectors(clip: ImageEncoder, tmp_path: Path) -> None:
     source = FakeFrames()
     shot, frame = extract(SHOTS, source, [target(clip, tmp_path, dtype="float32")], batch_size=4)
     assert shot.ids == frame.ids == SHOTS.ids
@@ -62,14 +63,14 @@ def test_shot_vectors_are_the_unit_mean_of_unit_frame_vectors(clip: Embedder, tm
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 64])
-def test_the_batch_size_changes_no_more_than_rounding(clip: Embedder, tmp_path: Path, batch_size: int) -> None:
+def test_the_batch_size_changes_no_more_than_rounding(clip: ImageEncoder, tmp_path: Path, batch_size: int) -> None:
     first = run(clip, tmp_path / "4")[0]
     other = run(clip, tmp_path / "other", batch_size=batch_size)[0]
     np.testing.assert_allclose(other.vectors, first.vectors, atol=1e-3)
 
 
 def test_a_killed_run_resumes_to_the_same_bytes(
-    clip: Embedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    clip: ImageEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(clip, tmp_path / "whole")
     monkeypatch.setattr(loop, "FLUSH_EVERY_SHOTS", 1)
@@ -84,7 +85,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(
 
 
 def test_a_kill_between_the_flushes_of_two_stores_loses_and_doubles_nothing(
-    clip: Embedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    clip: ImageEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(clip, tmp_path / "whole")
     monkeypatch.setattr(loop, "FLUSH_EVERY_SHOTS", 1)
@@ -106,7 +107,7 @@ def test_a_kill_between_the_flushes_of_two_stores_loses_and_doubles_nothing(
     assert content(tmp_path / "killed") == content(tmp_path / "whole")
 
 
-def test_workers_in_any_number_give_the_same_bytes(clip: Embedder, tmp_path: Path) -> None:
+def test_workers_in_any_number_give_the_same_bytes(clip: ImageEncoder, tmp_path: Path) -> None:
     source = FakeFrames(failed={"shot00001_4", "shot00002_1"}, partial={"shot00010_1"})
     run(clip, tmp_path / "0", source)
     run(clip, tmp_path / "2", source, workers=2)
@@ -114,7 +115,7 @@ def test_workers_in_any_number_give_the_same_bytes(clip: Embedder, tmp_path: Pat
 
 
 def test_units_that_finish_in_another_order_keep_rows_and_ids_together(
-    clip: Embedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    clip: ImageEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(clip, tmp_path / "sorted")
     load = loop.load_batches
@@ -132,13 +133,13 @@ def test_units_that_finish_in_another_order_keep_rows_and_ids_together(
     assert content(tmp_path / "shuffled") == content(tmp_path / "sorted")
 
 
-def test_an_error_in_a_worker_arrives_as_it_was(clip: Embedder, tmp_path: Path) -> None:
+def test_an_error_in_a_worker_arrives_as_it_was(clip: ImageEncoder, tmp_path: Path) -> None:
     with pytest.raises(VideoError) as caught:
         run(clip, tmp_path, FakeFrames(broken="shot00010_3"), workers=1)
     assert str(caught.value) == "the video broke\n  where:  shot00010_3"
 
 
-def test_shots_that_fail_are_rows_with_reasons(clip: Embedder, tmp_path: Path) -> None:
+def test_shots_that_fail_are_rows_with_reasons(clip: ImageEncoder, tmp_path: Path) -> None:
     source = FakeFrames(failed={"shot00001_4", "shot00002_1"}, partial={"shot00010_1"})
     for store in run(clip, tmp_path, source):
         assert store.problems == [
@@ -155,13 +156,13 @@ def test_shots_that_fail_are_rows_with_reasons(clip: Embedder, tmp_path: Path) -
         assert (caught.value.what, caught.value.got) == ("2 of 20 shots failed", "10.0%")
 
 
-def test_a_collection_of_which_nothing_decodes_is_an_error(clip: Embedder, tmp_path: Path) -> None:
+def test_a_collection_of_which_nothing_decodes_is_an_error(clip: ImageEncoder, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="all 20 shots failed"):
         run(clip, tmp_path, FakeFrames(failed=set(SHOTS.ids)))
 
 
 def test_several_models_in_one_pass_are_as_in_passes_of_their_own(
-    checkpoints: dict[str, Path], clip: Embedder, tmp_path: Path
+    checkpoints: dict[str, Path], clip: ImageEncoder, tmp_path: Path
 ) -> None:
     blip = load_embedder("blip", weights=checkpoints["blip"])
     together = FakeFrames()
@@ -185,14 +186,14 @@ def test_frame_stores_keep_every_query_and_score_as_the_model(checkpoints: dict[
     texts = each.encode_texts(["a man"])
     expected = (each.encode_images(each.preprocess(frames.data)) @ texts.T).max()
     np.testing.assert_allclose((store.frames(shot.id) @ texts.T).max(), expected, atol=1e-5)
-    with pytest.raises(ConfigError, match="keeps several vectors a frame"):
+    with pytest.raises(ConfigError, match="keeps several vectors per frame"):
         target(each, tmp_path, ["shot"])
 
 
 class Broken:
     """An embedder whose vectors go wrong after some images."""
 
-    def __init__(self, embedder: Embedder, value: float) -> None:
+    def __init__(self, embedder: ImageEncoder, value: float) -> None:
         self.spec, self.preprocessing, self._embedder, self._value = (
             embedder.spec,
             embedder.preprocessing,
@@ -212,7 +213,7 @@ class Broken:
     ("value", "message"), [(np.nan, "features that are not finite"), (0.0, "a feature vector is all zero")]
 )
 def test_features_that_cannot_be_used_are_an_error_that_names_the_shot(
-    clip: Embedder, tmp_path: Path, value: float, message: str
+    clip: ImageEncoder, tmp_path: Path, value: float, message: str
 ) -> None:
     with pytest.raises(DataError, match=message) as caught:
         run(Broken(clip, value), tmp_path)
@@ -220,6 +221,6 @@ def test_features_that_cannot_be_used_are_an_error_that_names_the_shot(
     run(clip, tmp_path)  # what was finished before stands, and the rest follows
 
 
-def test_batch_size_must_be_positive(clip: Embedder, tmp_path: Path) -> None:
+def test_batch_size_must_be_positive(clip: ImageEncoder, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="batch size"):
         run(clip, tmp_path, batch_size=0)

@@ -11,9 +11,9 @@ import torch
 from tiny_checkpoints import MEAN, QUERIES, STD, TEXTS, frames
 from torch.nn.functional import normalize
 
-from avs.features.blip import clean_caption
 from avs.features.embedder import load_embedder
-from avs.features.towers import families
+from avs.features.families import families
+from avs.features.families.blip import clean_caption
 
 
 def inputs(embedder: Any) -> tuple[torch.Tensor, torch.Tensor, Any]:

@@ -144,5 +144,5 @@ def test_a_step_we_do_not_take_is_refused(tmp_path: Path, config: dict) -> None:
 
 
 def test_a_checkpoint_without_processor_config_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(AvsError, match="does not say how its images are preprocessed"):
+    with pytest.raises(AvsError, match="has no config that says how its images are preprocessed"):
         read_preprocessing(tmp_path, shortest_edge=True)

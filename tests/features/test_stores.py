@@ -7,45 +7,49 @@ from fake_frames import FakeFrames, table
 
 from avs.core.errors import ChangedInputsError, ConfigError, VideoError
 from avs.features import stores
-from avs.features.stores import Encoder, Planned, make_stores, plan_stores
+from avs.features.recipe import EncoderRecipe, ExtractionRecipe, SamplingRecipe
+from avs.features.stores import StorePlan, make_stores, plan_stores
 
 SHOTS = table({"00001": 3, "00002": 2})
 
 
-def plan(folder: Path, checkpoints: dict[str, Path], *families: str, interval_s: float = 0.5) -> list[Planned]:
-    encoders = [Encoder(family, checkpoints[family]) for family in families]
-    sampling, inputs = {"interval_s": interval_s}, {"shots": SHOTS.fingerprint}
-    return plan_stores(folder, encoders, levels=("shot", "frame"), sampling=sampling, inputs=inputs)
+def plan(folder: Path, checkpoints: dict[str, Path], *families: str, interval_s: float = 0.5) -> list[StorePlan]:
+    encoders = [EncoderRecipe(model=family, weights=str(checkpoints[family])) for family in families]
+    sampling = SamplingRecipe(interval_s=interval_s)
+    recipe = ExtractionRecipe(encoders=encoders, levels=["shot", "frame"], sampling=sampling)
+    return plan_stores(folder, recipe, inputs={"shots": SHOTS.fingerprint})
 
 
 def test_stores_that_stand_load_no_model_and_decode_nothing(
     checkpoints: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = make_stores(plan(tmp_path, checkpoints, "clip"), SHOTS, FakeFrames(), batch_size=2)
+    made = make_stores(plan(tmp_path, checkpoints, "clip"), SHOTS, lambda _: FakeFrames(), batch_size=2)
     assert [store.folder for store in made] == [tmp_path / "clip/shot", tmp_path / "clip/frame"]
     monkeypatch.setattr(stores, "load_embedder", lambda *_, **__: pytest.fail("a model was loaded"))
     source = FakeFrames()
-    again = make_stores(plan(tmp_path, checkpoints, "clip"), SHOTS, source, batch_size=2)
+    again = make_stores(plan(tmp_path, checkpoints, "clip"), SHOTS, lambda _: source, batch_size=2)
     assert [store.ids for store in again] == [SHOTS.ids, SHOTS.ids] and source.asked == []
 
 
 def test_a_model_added_later_is_made_beside_those_that_stand(checkpoints: dict[str, Path], tmp_path: Path) -> None:
-    make_stores(plan(tmp_path, checkpoints, "clip"), SHOTS, FakeFrames(), batch_size=2)
+    make_stores(plan(tmp_path, checkpoints, "clip"), SHOTS, lambda _: FakeFrames(), batch_size=2)
     before = (tmp_path / "clip/shot/manifest.json").stat().st_mtime_ns
-    made = make_stores(plan(tmp_path, checkpoints, "clip", "blip"), SHOTS, FakeFrames(), batch_size=2)
+    made = make_stores(plan(tmp_path, checkpoints, "clip", "blip"), SHOTS, lambda _: FakeFrames(), batch_size=2)
     assert [store.spec.name for store in made] == ["clip", "clip", "blip", "blip"]
     assert (tmp_path / "clip/shot/manifest.json").stat().st_mtime_ns == before
 
 
 def test_parts_of_other_settings_are_refused_and_forced_away(checkpoints: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(VideoError):
-        make_stores(plan(tmp_path, checkpoints, "clip"), SHOTS, FakeFrames(broken="shot00002_2"), batch_size=2)
+        make_stores(
+            plan(tmp_path, checkpoints, "clip"), SHOTS, lambda _: FakeFrames(broken="shot00002_2"), batch_size=2
+        )
     changed = plan(tmp_path, checkpoints, "clip", interval_s=1.0)
     with pytest.raises(ChangedInputsError, match="parts of a store with other inputs or settings"):
-        make_stores(changed, SHOTS, FakeFrames(), batch_size=2)
-    assert len(make_stores(changed, SHOTS, FakeFrames(), batch_size=2, force=True)) == 2
+        make_stores(changed, SHOTS, lambda _: FakeFrames(), batch_size=2)
+    assert len(make_stores(changed, SHOTS, lambda _: FakeFrames(), batch_size=2, force=True)) == 2
 
 
 def test_a_model_asked_for_twice_is_refused(checkpoints: dict[str, Path], tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="a model is asked for twice"):
+    with pytest.raises(ConfigError, match="a model is named twice"):
         plan(tmp_path, checkpoints, "clip", "clip")

@@ -197,7 +197,7 @@ def test_avi_times_do_not_run_backwards(shared: Shared) -> None:
 def test_cover_art_is_not_video(shared: Shared) -> None:
     with pytest.raises(VideoError) as caught:
         Video(shared("videos/odd/with-attached-pic.mp3"))
-    assert (caught.value.what, caught.value.got) == ("holds no video", "audio and cover art")
+    assert (caught.value.what, caught.value.got) == ("the file has no video", "audio and cover art")
 
 
 def test_two_codings_of_one_film_look_alike(shared: Shared) -> None:

@@ -75,11 +75,11 @@ def test_all_problems_come_at_once_with_file_and_line(tmp_path: Path) -> None:
         "1.tsv:3: expected startframe starttime endframe endtime, got '25\\t1.0\\tx\\t2'",
         "1.tsv:4: a shot that ends before it begins: '30\\t2.0\\t25\\t1.0'",
         "2.tsv:1: expected the header startframe starttime endframe endtime, got 'start\\tend'",
-        "3.tsv: holds no shots",
+        "3.tsv: has no shots",
         "4.csv:2: a shot that ends before it begins: '9,5'",
         "4.csv:3: expected a first and a last frame, got 'words'",
-        "4.csv: counts frames, and the frame rate of video 4 is not known: give its file (--videos)",
-        "5.tsv: frames 0 to 0 last no time, and no later row tells the frame rate",
+        "4.csv: counts frames, but the frame rate of video 4 is not known: give its file (--videos)",
+        "5.tsv: frames 0 to 0 have no length, and no later row shows the frame rate",
     ]
 
 
@@ -88,7 +88,7 @@ def test_a_video_that_cannot_tell_its_frame_rate(tmp_path: Path) -> None:
         raise VideoError("the file is empty")
 
     (tmp_path / "1.csv").write_text("0,3\n")
-    with pytest.raises(FormatError, match="frame rate of its video is not to be had: the file is empty"):
+    with pytest.raises(FormatError, match="frame rate of its video cannot be read: the file is empty"):
         read_master_shots(find_master_shots(tmp_path), fps_of=fps_of)
 
 

@@ -16,8 +16,8 @@ from avs.core.frames import ShotFrames
 from avs.core.progress import Reporter
 from avs.core.ranking import RankedList
 from avs.core.shots import ShotTable, read_shot_table
-from avs.features.towers import quiet_transformers
-from avs.features.two_tower import resolve_device
+from avs.features.encoders import resolve_device
+from avs.features.family import quiet_transformers
 from avs.features.weights import fingerprint_weights, locate, weight_files
 from avs.rerank.blend import top
 from avs.rerank.judge import FramesOf, Judge, judge_candidates

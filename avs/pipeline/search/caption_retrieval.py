@@ -15,6 +15,7 @@ from avs.core.errors import ConfigError, Problems, UnknownIdError
 from avs.core.features import Features, open_features
 from avs.core.progress import Reporter
 from avs.core.store import FeatureStore
+from avs.features.embedder import require_text_side
 from avs.metrics.text_to_video import (
     PROTOCOLS,
     TIES,
@@ -28,7 +29,7 @@ from avs.metrics.text_to_video import (
 )
 from avs.models.clip_straight import Aggregation, aggregate, score_matrices
 from avs.pipeline.search.searcher import Searcher
-from avs.pipeline.search.system import System, locations_of, model_system, require_text_side
+from avs.pipeline.search.system import System, locations_of, model_system
 from avs.pipeline.train.collections import Collection, require_known_videos, video_table
 from avs.train.checkpoint import Checkpoint, read_checkpoint
 from avs.train.embed import similarities
@@ -84,7 +85,7 @@ def open_zero_shot(stores: Iterable[Features], method: Aggregation | None, k: in
         raise ConfigError("--k is the number of centroids of k-means", got=f"--aggregate {method or 'mean'}, --k {k}")
     systems = []
     for store in stores:
-        require_text_side(store)
+        require_text_side(store.spec, where=store.folder)
         assert isinstance(store, FeatureStore)  # only those have a text side
         if method and store.level == "shot":
             raise ConfigError("--aggregate is for frame-level stores", where=store.folder, got="a shot-level store")

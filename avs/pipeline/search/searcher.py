@@ -15,7 +15,7 @@ from avs.core.progress import Reporter
 from avs.core.ranking import MAX_RESULTS, RankedList, Run
 from avs.core.spec import EmbedderSpec
 from avs.core.topic import Topic, TopicSet
-from avs.features.embedder import Embedder, load_embedder_for
+from avs.features.embedder import TextEmbedder, load_embedder_for
 from avs.features.text import TextFeature
 from avs.models.scorer import ModelScorer, PackedModel
 from avs.pipeline.search.system import Locations, System, model_system, named_stores, open_source, store_system
@@ -75,7 +75,7 @@ class Searcher:
         self.locations, self.device, self.dtype = locations or Locations({}), device, dtype
         self.reporter = reporter or Reporter()
         self._sources: dict[frozenset[str], BlockSource] = {}
-        self._encoders: dict[EmbedderSpec, Embedder] = {}
+        self._encoders: dict[EmbedderSpec, TextEmbedder] = {}
         self._towers: dict[EmbedderSpec, TextFeature] = {}
         self._models: dict[str, TrainedModel] = {}
         self._packed: dict[str, PackedModel] = {}

@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from avs.core.bigfile import BigFile
 from avs.core.errors import ConfigError
 from avs.core.features import Features, by_feature_name, open_features
 from avs.core.list_files import model_name, store_name
-from avs.features.catalog import CATALOG, read_catalog
+from avs.features.embedder import require_text_side
 from avs.search.cosine import FRAME_SCORES, FrameScore
 from avs.train.checkpoint import Checkpoint, read_checkpoint
 
@@ -63,7 +62,7 @@ def store_system(store: Features, *, frame_score: str | None = None) -> System:
     Raises:
         ConfigError: a store without a text side; a frame score for a shot-level store; an unknown one.
     """
-    require_text_side(store)
+    require_text_side(store.spec, where=store.folder)
     if frame_score and store.offsets is None:
         raise ConfigError("--frame-score is for frame-level stores", where=store.folder, got="a shot-level store")
     if frame_score not in (None, *FRAME_SCORES):
@@ -74,22 +73,6 @@ def store_system(store: Features, *, frame_score: str | None = None) -> System:
 def model_system(checkpoint: Checkpoint) -> System:
     """The system of a trained model."""
     return System(model_name(checkpoint.folder), checkpoint)
-
-
-def require_text_side(store: Features) -> None:
-    """Check that sentences can be encoded for a store.
-
-    Raises:
-        ConfigError: the catalog does not know the encoder that made it.
-    """
-    if isinstance(store, BigFile) or store.spec.name not in read_catalog():
-        raise ConfigError(
-            "the store was made by a model that the catalog does not know",
-            where=store.folder,
-            got=f'model "{store.spec.name}"',
-            wanted=", ".join(read_catalog()),
-            next_step=f"search it with a trained model (--checkpoint), or add its entry to {CATALOG}",
-        )
 
 
 def locations_of(stores: Sequence[Features], weights: Sequence[str], word2vec: Path | None) -> Locations:

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from avs.core.list_files import model_name
 from avs.core.spec import EmbedderSpec
-from avs.features.encoder_text import EncoderText
 from avs.features.text import TextFeature, report_unknown, text_feature_from_json
+from avs.features.text.encoder import EncoderText
 from avs.models.retrieval import RetrievalModel
 from avs.pipeline.search.system import Locations
 from avs.pipeline.train.tables import require_known_words

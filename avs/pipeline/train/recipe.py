@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from avs.features.text_options import TextOptions, text_feature_name
+from avs.features.text import TextOptions, text_feature_name
 from avs.models.architectures import get_architecture
 from avs.train.settings import Settings
 

@@ -22,8 +22,7 @@ from torch import nn
 from avs.core.artifacts import Manifest, is_up_to_date, write_manifest
 from avs.core.errors import ConfigError
 from avs.core.progress import Reporter
-from avs.features.text import TextFeature, text_feature_from_json
-from avs.features.text_options import text_feature_name
+from avs.features.text import TextFeature, text_feature_from_json, text_feature_name
 from avs.models.architectures import config_to_json, get_architecture, make_config, make_model
 from avs.pipeline.train import validation
 from avs.pipeline.train.recipe import TrainRecipe

@@ -15,13 +15,11 @@ from torch import nn
 from avs.core.artifacts import atomic_write
 from avs.core.columns import Column, VectorColumn
 from avs.core.spec import EmbedderSpec
-from avs.features.catalog import read_catalog
-from avs.features.concepts import Concepts
-from avs.features.embedder import read_spec
-from avs.features.encoder_text import EncoderText
-from avs.features.text import TextFeature, build_text_feature
-from avs.features.text_options import EncoderOptions, RecurrentOptions, parse_text_options, text_feature_name
-from avs.features.word_ids import WordIds
+from avs.features.embedder import has_text_side, read_spec
+from avs.features.text import TextFeature, build_text_feature, parse_text_options, text_feature_name
+from avs.features.text.concepts import Concepts
+from avs.features.text.encoder import EncoderOptions, EncoderText
+from avs.features.text.word_ids import RecurrentOptions, WordIds
 from avs.features.word_vectors import fingerprint_word_vectors, open_word_vectors
 from avs.models.text_encoders import Tokens
 from avs.train.data import FeatureTable
@@ -29,7 +27,7 @@ from avs.train.data import FeatureTable
 
 def default_text(video: Mapping[str, EmbedderSpec], architecture: str) -> list[Any]:
     """The text tower of every video feature that has one; for LAFF bag of words too, and where there is no tower."""
-    towers = list(dict.fromkeys(spec.name for spec in video.values() if spec.name in read_catalog()))
+    towers = list(dict.fromkeys(spec.name for spec in video.values() if has_text_side(spec)))
     return parse_text_options(["bow", *towers] if architecture == "laff" or not towers else towers)
 
 

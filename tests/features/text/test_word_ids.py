@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from avs.core.errors import ConfigError
-from avs.features.word_ids import WordIds
+from avs.features.text.word_ids import WordIds
 from avs.features.word_vectors import WordVectors
 from avs.features.words import Vocabulary
 

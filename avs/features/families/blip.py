@@ -1,38 +1,38 @@
 """BLIP (Li et al., ICML 2022): the contrastive (ITC) towers of transformers' BlipForImageTextRetrieval.
 
-Not BlipModel, whose projections no BLIP checkpoint holds. The matching head (ITM), which reads an image and a text
-together, gives no vectors and is not used.
+The class is not BlipModel, since no BLIP checkpoint has its projections. The matching head (ITM), which reads an image
+and a text together, gives no vectors and is not used.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+from avs.features.family import Facts, Family, families, load_module, read_config
 
-from avs.features.towers import TowerFacts, families, load_module
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
-# What BLIP's caption preprocessing turned to spaces in training.
+# BLIP's caption preprocessing turned these to spaces in training.
 _DROPPED = str.maketrans({mark: " " for mark in '.!"()*#:;~'})
 
 
 def clean_caption(text: str) -> str:
     """`text` as the captions BLIP and BLIP-2 were trained on: lower case, without `. ! " ( ) * # : ; ~`, single spaces.
 
-    Differs from LAVIS's BlipCaptionProcessor in: no limit of 50 words, which would cut without a word.
+    Differs from LAVIS's BlipCaptionProcessor: there is no limit of 50 words, which would cut a text silently.
     """
     return " ".join(text.lower().translate(_DROPPED).split())
 
 
 @families.register("blip")
-class Blip:
+class Blip(Family):
     """Any checkpoint of class BlipForImageTextRetrieval: the projected first token of either tower."""
 
-    model_type: ClassVar[str] = "blip"
-    poolings: ClassVar[tuple[str, ...]] = ("projection",)
-    shortest_edge: ClassVar[bool] = False
+    model_type = "blip"
+    text_tower = True
 
     def __init__(self, folder: Path, *, dtype: torch.dtype, pooling: str) -> None:
         from transformers import BlipForImageTextRetrieval
@@ -40,10 +40,10 @@ class Blip:
         self.module = load_module(BlipForImageTextRetrieval, folder, dtype)
 
     @staticmethod
-    def facts(config: Any) -> TowerFacts:
+    def facts(folder: Path) -> Facts:
+        config = read_config(folder)
         vision, text = config.vision_config, config.text_config
-        dim = config.image_text_hidden_size
-        return TowerFacts(dim, vision.image_size, vision.hidden_act, text.max_position_embeddings)
+        return Facts(config.image_text_hidden_size, vision.image_size, vision.hidden_act, text.max_position_embeddings)
 
     clean = staticmethod(clean_caption)
 

@@ -2,30 +2,30 @@
 
 The Q-Former gives an image Q query vectors; the model's own score is the best of them against the text. Poolings:
 
-    query-mean  the mean of the unit-length queries: one vector an image, which can be stored and averaged
-    queries     all Q vectors: frame-level stores hold Q rows a frame, and the best row is the model's own score
+    query-mean  the mean of the unit-length queries: one vector per image, which can be stored and averaged
+    queries     all Q vectors: frame-level stores have Q rows per frame, and the best row is the model's own score
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-from torch.nn.functional import normalize
+from avs.features.families.blip import clean_caption
+from avs.features.family import Facts, Family, families, load_module, read_config
 
-from avs.features.blip import clean_caption
-from avs.features.towers import TowerFacts, families, load_module
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 
 @families.register("blip2")
-class Blip2:
+class Blip2(Family):
     """Any checkpoint of class Blip2ForImageTextRetrieval."""
 
-    model_type: ClassVar[str] = "blip-2"
-    poolings: ClassVar[tuple[str, ...]] = ("query-mean", "queries")
-    shortest_edge: ClassVar[bool] = False
+    model_type = "blip-2"
+    poolings = ("query-mean", "queries")
+    text_tower = True
 
     def __init__(self, folder: Path, *, dtype: torch.dtype, pooling: str) -> None:
         from transformers import Blip2ForImageTextRetrieval
@@ -34,20 +34,22 @@ class Blip2:
         self.pooling = pooling
 
     @staticmethod
-    def facts(config: Any) -> TowerFacts:
+    def facts(folder: Path) -> Facts:
+        config = read_config(folder)
         vision, text = config.vision_config, config.qformer_config
-        dim = config.image_text_hidden_size
-        return TowerFacts(dim, vision.image_size, vision.hidden_act, text.max_position_embeddings)
+        return Facts(config.image_text_hidden_size, vision.image_size, vision.hidden_act, text.max_position_embeddings)
 
     clean = staticmethod(clean_caption)
 
     def images(self, pixels: Tensor) -> Tensor:
+        from torch.nn.functional import normalize
+
         model = self.module
         tokens = model.vision_model(pixel_values=pixels).last_hidden_state  # (B, 1 + patches, V)
         queries = model.query_tokens.expand(len(tokens), -1, -1)  # (B, Q, H)
-        seen = torch.ones(tokens.shape[:-1], dtype=torch.long, device=tokens.device)
+        seen = tokens.new_ones(tokens.shape[:-1]).long()
         output = model.qformer(query_embeds=queries, encoder_hidden_states=tokens, encoder_attention_mask=seen)
-        projection = model.vision_projection  # the Q-Former may be kept in float32 beside float16 towers
+        projection = model.vision_projection  # the Q-Former may stay in float32 next to float16 towers
         vectors = normalize(projection(output.last_hidden_state.to(projection.weight.dtype)).float(), dim=-1)
         return vectors if self.pooling == "queries" else vectors.mean(dim=1)  # (B, Q, D) or (B, D)
 

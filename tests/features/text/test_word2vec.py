@@ -8,7 +8,7 @@ import pytest
 from word_vector_files import VECTORS, write_bigfile, write_word2vec
 
 from avs.core.errors import AvsError, SpecMismatchError
-from avs.features.word2vec import Word2Vec
+from avs.features.text.word2vec import Word2Vec
 
 RED, DOG, RUNS, THE = (np.array(VECTORS[word]) for word in ("red", "dog", "runs", "the"))
 TEXTS = ["the red red dog", "zebra", "Runs!"]
@@ -75,5 +75,5 @@ def test_other_vectors_are_refused(folder: Path) -> None:
     (folder / "id.txt").write_text("red dog runs a", encoding="utf-8")
     with pytest.raises(SpecMismatchError) as raised:
         Word2Vec.from_json(data)
-    assert raised.value.what == "other word vectors than those of the feature word2vec"
+    assert raised.value.what == "the word vectors are not those of the feature word2vec"
     assert raised.value.wanted == data["fingerprint"]

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from avs.features.bag_of_words import BagOfWords
+from avs.features.text.bag_of_words import BagOfWords
 from avs.features.words import Vocabulary, tokenise
 
 WORDS = Vocabulary(("dog", "red", "runs"), remove_stop_words=True)

@@ -4,16 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
 
 from avs.core.columns import SequenceColumn
 from avs.core.errors import ConfigError
+from avs.features.text.registry import TextFeatureOptions, text_features
 from avs.features.word_vectors import WordVectors
 from avs.features.words import MARKS, Vocabulary
 
 
+class RecurrentOptions(TextFeatureOptions):
+    """Options of a GRU or biGRU over words, which is trained with the model.
+
+    Attributes:
+        threshold: a word is known when it occurs at least this often in the training captions.
+        embedding: dimension of a word.
+        hidden: dimension of the GRU's state, in each direction.
+        words: word vectors that the embeddings start from; None: random ones.
+    """
+
+    kind: Literal["gru", "bigru"]
+    threshold: int = Field(default=5, ge=1)
+    embedding: int = Field(default=500, ge=1)
+    hidden: int = Field(default=1024, ge=1)
+    words: Path | None = None
+
+
+@text_features.register("gru")
+@text_features.register("bigru")
 @dataclass(frozen=True, slots=True)
 class WordIds:
     """The words of a text between <start> and <end>, stop words kept, unknown ones as <unk>.
@@ -22,7 +44,7 @@ class WordIds:
 
     Attributes:
         name: of the feature.
-        vocabulary: the known words, behind the three marks.
+        vocabulary: the three marks, then the known words.
         embedding: dimension of a word, of the model's encoder.
         hidden: dimension of its GRU's state, in each direction.
         bidirectional: biGRU.
@@ -33,6 +55,13 @@ class WordIds:
     embedding: int = 500
     hidden: int = 1024
     bidirectional: bool = False
+    options: ClassVar[type[TextFeatureOptions]] = RecurrentOptions
+
+    @classmethod
+    def build(cls, options: RecurrentOptions, texts: Sequence[str], **_: object) -> WordIds:
+        known = Vocabulary.build(texts, threshold=options.threshold, start_end=True)
+        name = options.name or options.kind
+        return cls(name, known, options.embedding, options.hidden, options.kind == "bigru")
 
     @property
     def dim(self) -> int:
@@ -45,11 +74,11 @@ class WordIds:
         return SequenceColumn(numbers, offsets), None
 
     def unknown_words(self, texts: Sequence[str]) -> list[list[str]]:
-        """Of each text, the words that are read as <unk>."""
+        """For each text, the words that are read as <unk>."""
         return [self.vocabulary.unknown(text) for text in texts]
 
     def initial_embeddings(self, words: WordVectors) -> tuple[np.ndarray, np.ndarray]:
-        """What the encoder's word embeddings start from, for words that `words` holds.
+        """What the encoder's word embeddings start from, for the words that `words` has.
 
         Returns:
             (R,) int64 numbers of such words, and their (R, embedding) float32 vectors; the others start at random.
@@ -79,7 +108,7 @@ class WordIds:
         }
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> WordIds:
+    def from_json(cls, data: dict[str, Any], **_: object) -> WordIds:
         return cls(
             data["name"],
             Vocabulary.from_json(data["vocabulary"]),

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from avs.features.concepts import Concepts
 from avs.features.text import text_feature_from_json
+from avs.features.text.concepts import Concepts
 
 CAPTIONS = ["a dog runs", "the dog and a cat", "a cat sleeps", "a dog", "the"]
 VIDEO_OF = np.array([7, 7, 3, 9, 3])

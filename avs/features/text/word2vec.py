@@ -6,20 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from scipy.sparse import csr_array
 
 from avs.core.errors import SpecMismatchError
-from avs.features.bag_of_words import count_words, known_rows
+from avs.features.text.bag_of_words import count_words, known_rows
+from avs.features.text.registry import TextFeatureOptions, text_features
 from avs.features.word_vectors import WordVectors, fingerprint_word_vectors, open_word_vectors
 from avs.features.words import Vocabulary, content_words, tokenise
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WordMeanColumn:
-    """The mean of the vectors of each text's words: only the words' vectors are kept, whatever the number of texts.
+    """The mean of the vectors of each text's words. Only the words' vectors are kept, whatever the number of texts.
 
     Attributes:
         weights: (N, W), the share of each word in a text.
@@ -42,10 +43,24 @@ class WordMeanColumn:
         return taken
 
 
+class Word2VecOptions(TextFeatureOptions):
+    """Options of the mean of word vectors.
+
+    Attributes:
+        path: the vectors, see `avs.features.word_vectors.open_word_vectors`.
+        remove_stop_words: whether stop words are left out.
+    """
+
+    kind: Literal["word2vec"]
+    path: Path
+    remove_stop_words: bool = True
+
+
+@text_features.register("word2vec")
 class Word2Vec:
     """Mean of pretrained word vectors.
 
-    A word that stands twice counts twice, and a text without a known word lacks the feature. RUC's code, as with
+    A word that occurs twice counts twice, and a text without a known word lacks the feature. RUC's code, as with
     `legacy`, counts each distinct word once (its reader makes a set of the words) and gives zeros for such a text.
 
     Attributes:
@@ -56,12 +71,19 @@ class Word2Vec:
         legacy: as above.
     """
 
+    options: ClassVar[type[TextFeatureOptions]] = Word2VecOptions
+
     def __init__(self, name: str, path: str | Path, *, remove_stop_words: bool = True, legacy: bool = False) -> None:
         self.name = name
         self.path = Path(path)
         self.fingerprint = fingerprint_word_vectors(self.path)
         self.remove_stop_words = remove_stop_words
         self.legacy = legacy
+
+    @classmethod
+    def build(cls, options: Word2VecOptions, texts: Sequence[str], *, legacy: bool, **_: str) -> Word2Vec:
+        name = options.name or "word2vec"
+        return cls(name, options.path, remove_stop_words=options.remove_stop_words, legacy=legacy)
 
     @cached_property
     def vectors(self) -> WordVectors:
@@ -87,7 +109,7 @@ class Word2Vec:
         return WordMeanColumn(weights, self.vectors.take(known.words)), present
 
     def unknown_words(self, texts: Sequence[str]) -> list[list[str]]:
-        """Of each text, the words without a vector (stop words that are removed do not count)."""
+        """For each text, the words without a vector (stop words that are removed do not count)."""
         index = self.vectors.index
         return [[word for word in dict.fromkeys(self._words(text)) if word not in index] for text in texts]
 
@@ -105,15 +127,15 @@ class Word2Vec:
         }
 
     @classmethod
-    def from_json(cls, data: dict[str, Any], *, path: str | Path | None = None) -> Word2Vec:
+    def from_json(cls, data: dict[str, Any], *, path: str | Path | None = None, **_: str) -> Word2Vec:
         """The same feature again.
 
         Args:
-            path: where the vectors lie now; None: where they lay.
+            path: current location of the vectors; None: as recorded.
 
         Raises:
-            AvsError: no file there.
-            SpecMismatchError: another file lies there.
+            AvsError: there is no such file.
+            SpecMismatchError: the file has other vectors.
         """
         feature = cls(
             data["name"],
@@ -123,7 +145,7 @@ class Word2Vec:
         )
         if feature.fingerprint != data["fingerprint"]:
             raise SpecMismatchError(
-                f"other word vectors than those of the feature {feature.name}",
+                f"the word vectors are not those of the feature {feature.name}",
                 where=feature.path,
                 got=feature.fingerprint,
                 wanted=data["fingerprint"],

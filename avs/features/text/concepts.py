@@ -4,21 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
 
 from avs.core.columns import SparseColumn
-from avs.features.bag_of_words import count_words
+from avs.features.text.bag_of_words import count_words
+from avs.features.text.registry import TextFeatureOptions, text_features
 from avs.features.words import Vocabulary
 
 
+class ConceptOptions(TextFeatureOptions):
+    """Options of concept labels, for the hybrid space of Dual Encoding; name the feature in the model's `concepts`.
+
+    Attributes:
+        size: number of concepts: the most frequent content words.
+    """
+
+    kind: Literal["concepts"]
+    size: int = Field(default=512, ge=1)
+
+
+@text_features.register("concepts")
 @dataclass(frozen=True, slots=True)
 class Concepts:
     """The most frequent content words of the training captions; a video has those that any of its captions names.
 
-    Only training reads them: a text alone, such as a topic, has none. The authors also lemmatise the words and weigh
-    each by how many captions name it; here a concept is there or not.
+    Only training reads them: a text alone, such as a topic, has none. The authors also lemmatise the words and weight
+    each one by how many captions name it; here a video has a concept or not.
 
     Attributes:
         name: of the feature.
@@ -27,6 +41,11 @@ class Concepts:
 
     name: str
     vocabulary: Vocabulary
+    options: ClassVar[type[TextFeatureOptions]] = ConceptOptions
+
+    @classmethod
+    def build(cls, options: ConceptOptions, texts: Sequence[str], **_: object) -> Concepts:
+        return cls.mine(options.name or "concepts", texts, size=options.size)
 
     @classmethod
     def mine(cls, name: str, texts: Sequence[str], *, size: int) -> Concepts:
@@ -36,7 +55,7 @@ class Concepts:
 
     @property
     def dim(self) -> int:
-        """How many concepts."""
+        """Number of concepts."""
         return len(self.vocabulary)
 
     def labels(self, texts: Sequence[str], video_of: np.ndarray) -> SparseColumn:
@@ -57,18 +76,18 @@ class Concepts:
         return SparseColumn(offsets, indices, np.ones(len(indices), dtype=np.float32), self.dim)
 
     def columns(self, texts: Sequence[str]) -> tuple[SparseColumn, np.ndarray]:
-        """Nothing: texts alone have no concepts."""
+        """No concepts for any text, since texts alone have none."""
         none = np.zeros(len(texts) + 1, dtype=np.int64)
         empty = SparseColumn(none, none[:0], np.zeros(0, dtype=np.float32), self.dim)
         return empty, np.zeros(len(texts), dtype=bool)
 
     def unknown_words(self, texts: Sequence[str]) -> list[list[str]]:
-        """Nothing: no text is encoded by them."""
+        """No words, since no text is encoded by concepts."""
         return [[] for _ in texts]
 
     def to_json(self) -> dict[str, Any]:
         return {"kind": "concepts", "name": self.name, "vocabulary": self.vocabulary.to_json()}
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Concepts:
+    def from_json(cls, data: dict[str, Any], **_: object) -> Concepts:
         return cls(data["name"], Vocabulary.from_json(data["vocabulary"]))

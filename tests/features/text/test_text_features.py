@@ -11,9 +11,14 @@ from word_vector_files import write_bigfile
 
 from avs.core.errors import FormatError, SpecMismatchError
 from avs.features.embedder import load_embedder
-from avs.features.encoder_text import EncoderText
-from avs.features.text import TextFeature, build_text_feature, report_unknown, text_feature_from_json
-from avs.features.text_options import parse_text_options
+from avs.features.text import (
+    TextFeature,
+    build_text_feature,
+    parse_text_options,
+    report_unknown,
+    text_feature_from_json,
+)
+from avs.features.text.encoder import EncoderText
 
 CAPTIONS = ["a red dog runs", "the red dog", "a palomino horse"] * 5 + ["once a unicorn"]
 NEW = ["two red dogs", "A dog runs with a RED horse", "zebra"]

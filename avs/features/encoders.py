@@ -1,4 +1,4 @@
-"""An embedder with an image and a text tower: normalisation, batches, devices and unit length around a family."""
+"""The encoders that extraction and search call: normalisation, batches, devices and unit length around a family."""
 
 from __future__ import annotations
 
@@ -13,33 +13,34 @@ from torch.nn.functional import normalize
 
 from avs.core.device import require_device
 from avs.core.errors import ConfigError, DataError
+from avs.core.ids import some
 from avs.core.spec import EmbedderSpec
+from avs.features.family import Family
 from avs.features.preprocess import Preprocessing
-from avs.features.towers import Towers
 
 log = logging.getLogger(__name__)
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-class TwoTower:
-    """Images and texts as unit-length float32 vectors of one space; see `avs.features.embedder.Embedder`.
+class TextEncoder:
+    """Texts as unit-length float32 vectors: what encoders of images and of clips share.
 
     Args:
         spec: of the encoder.
         preprocessing: of its images.
-        towers: of its family, loaded.
-        tokenizer: of its checkpoint.
+        family: its family, loaded.
+        tokenizer: of its checkpoint; None without a text tower.
         max_tokens: longest text it takes.
-        device: where the towers are put.
-        dtype: of the pixels they take.
+        device: where the family is put.
+        dtype: of the pixels it takes.
     """
 
     def __init__(
         self,
         spec: EmbedderSpec,
         preprocessing: Preprocessing,
-        towers: Towers,
+        family: Family,
         tokenizer: Any,
         *,
         max_tokens: int,
@@ -48,8 +49,8 @@ class TwoTower:
     ) -> None:
         self.spec, self.preprocessing, self.max_tokens = spec, preprocessing, max_tokens
         self.device, self._dtype = device, dtype
-        self._towers, self._tokenizer = towers, tokenizer
-        towers.module.to(device)
+        self._family, self._tokenizer = family, tokenizer
+        family.module.to(device)
         mean = torch.tensor(preprocessing.mean, device=device).reshape(1, 3, 1, 1)
         std = torch.tensor(preprocessing.std, device=device).reshape(1, 3, 1, 1)
         self._scale, self._shift = 1 / (255 * std), mean / std
@@ -58,13 +59,9 @@ class TwoTower:
         """(F, 3, S, S) uint8 images of (F, H, W, 3) uint8 RGB frames: resized and cropped, not normalised."""
         return torch.from_numpy(self.preprocessing.geometry.apply(frames))
 
-    @torch.inference_mode()
-    def encode_images(self, images: Tensor) -> np.ndarray:
-        """(B, D) float32 unit-length vectors of (B, 3, S, S) uint8 images; (B, Q, D) with pooling "queries"."""
-        pixels = images.to(self.device, non_blocking=True).float() * self._scale - self._shift
-        vectors = self._towers.images(pixels.to(self._dtype))
-        result: np.ndarray = normalize(vectors.float(), dim=-1).cpu().numpy()
-        return result
+    def _pixels(self, images: Tensor) -> Tensor:
+        """(..., 3, S, S) normalised pixels of uint8 images, on the device."""
+        return (images.to(self.device, non_blocking=True).float() * self._scale - self._shift).to(self._dtype)
 
     @torch.inference_mode()
     def encode_texts(self, texts: Sequence[str], *, batch_size: int = 64) -> np.ndarray:
@@ -73,23 +70,26 @@ class TwoTower:
         A text with more tokens than the tower takes is cut at its end, and a warning names it.
 
         Raises:
+            ConfigError: the encoder has no text tower.
             DataError: a text is empty.
         """
-        cleaned = [self._towers.clean(text) for text in texts]
+        if self._tokenizer is None:
+            raise ConfigError(f"{self.spec.name} has no text tower, so it cannot encode texts")
+        cleaned = [self._family.clean(text) for text in texts]
         empty = [repr(text) for text, clean in zip(texts, cleaned, strict=True) if not clean.strip()]
         if empty:
-            raise DataError(f"{len(empty)} of {len(texts)} texts are empty", got=", ".join(empty[:5]))
+            raise DataError(f"{len(empty)} of {len(texts)} texts are empty", got=some(empty))
         self._warn_of_cuts(texts, cleaned)
-        found = [self._encode(cleaned[i : i + batch_size]) for i in range(0, len(cleaned), batch_size)]
-        return np.concatenate([np.empty((0, self.spec.dim), dtype=np.float32), *found])
+        vectors = [self._encode_batch(cleaned[i : i + batch_size]) for i in range(0, len(cleaned), batch_size)]
+        return np.concatenate([np.empty((0, self.spec.dim), dtype=np.float32), *vectors])
 
-    def _encode(self, texts: Sequence[str]) -> np.ndarray:
+    def _encode_batch(self, texts: Sequence[str]) -> np.ndarray:
         tokens = self._tokenizer(
             list(texts), padding=True, truncation=True, max_length=self.max_tokens, return_tensors="pt"
         )
-        vectors = self._towers.texts(tokens["input_ids"].to(self.device), tokens["attention_mask"].to(self.device))
-        found: np.ndarray = normalize(vectors.float(), dim=-1).cpu().numpy()
-        return found
+        return _unit_length(
+            self._family.texts(tokens["input_ids"].to(self.device), tokens["attention_mask"].to(self.device))
+        )
 
     def _warn_of_cuts(self, texts: Sequence[str], cleaned: Sequence[str]) -> None:
         if not cleaned:
@@ -107,20 +107,48 @@ class TwoTower:
                 )
 
 
+class ImageEncoder(TextEncoder):
+    """Images, and texts where the family has a text tower; see `avs.features.embedder.ImageEmbedder`."""
+
+    @torch.inference_mode()
+    def encode_images(self, images: Tensor) -> np.ndarray:
+        """(B, D) float32 unit-length vectors of (B, 3, S, S) uint8 images; (B, Q, D) with pooling "queries"."""
+        return _unit_length(self._family.images(self._pixels(images)))
+
+
+class ClipEncoder(TextEncoder):
+    """Clips, and texts where the family has a text tower; see `avs.features.embedder.ClipEmbedder`."""
+
+    @property
+    def clip_frames(self) -> int:
+        """Number of frames in a clip."""
+        return self._family.clip_frames
+
+    @torch.inference_mode()
+    def encode_clips(self, clips: Tensor, mask: Tensor) -> np.ndarray:
+        """(B, D) float32 unit-length vectors of (B, F, 3, S, S) uint8 clips; `mask` (B, F) is false for padding."""
+        return _unit_length(self._family.clips(self._pixels(clips), mask.to(self.device)))
+
+
+def _unit_length(vectors: Tensor) -> np.ndarray:
+    scaled: np.ndarray = normalize(vectors.float(), dim=-1).cpu().numpy()
+    return scaled
+
+
 def resolve_device(device: str, dtype: str) -> tuple[torch.device, torch.dtype]:
-    """The device and dtype asked for, when this machine has them.
+    """The torch device and dtype of these names, when this machine has them.
 
     Raises:
-        ConfigError: no such device or dtype, or float16 on a CPU.
-        MissingDependencyError: a CUDA device that is not there.
+        ConfigError: unknown device or dtype, or float16 on a CPU.
+        MissingDependencyError: a CUDA device that this machine does not have.
     """
     if dtype not in DTYPES:
         raise ConfigError(f'unknown compute dtype "{dtype}"', wanted=", ".join(DTYPES))
-    where = torch.device(require_device(device, cuda_devices=torch.cuda.device_count))
-    if where.type == "cpu" and dtype == "float16":
+    resolved = torch.device(require_device(device, cuda_devices=torch.cuda.device_count))
+    if resolved.type == "cpu" and dtype == "float16":
         raise ConfigError(
             "float16 is not computed on a CPU",
             got="--compute-dtype float16 --device cpu",
             wanted="float32, or bfloat16 where the CPU has instructions for it",
         )
-    return where, DTYPES[dtype]
+    return resolved, DTYPES[dtype]

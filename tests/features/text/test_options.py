@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from avs.core.config import load_config
 from avs.core.errors import ConfigError
-from avs.features.text_options import TextOptions, parse_text_options, text_feature_name
+from avs.features.text import TextOptions, parse_text_options, text_feature_name
 
 
 class Config(BaseModel):
@@ -33,9 +33,8 @@ def test_all_problems_are_said_at_once() -> None:
         "  text, entry 2: path: Field required\n"
         "  text, entry 3: treshold: Extra inputs are not permitted\n"
         '  text, entry 4: model: no text feature "clip-vit-b23"; did you mean "clip-vit-b32"?\n'
-        "  text, entry 5: Input should be a valid dictionary or object to extract fields from\n"
-        "  text, entry 8: Input tag 'gruu' found using 'kind' does not match any of the expected tags:"
-        " 'bow', 'word2vec', 'gru', 'bigru', 'concepts', 'encoder'\n"
+        "  text, entry 5: a text feature is a name, or a mapping with its `kind`\n"
+        '  text, entry 8: no text feature "gruu"; did you mean "gru"?\n'
         '  text: 2 features are called "bow"; tell them apart with `name:`'
     )
 
@@ -56,4 +55,4 @@ def test_entries_of_a_yaml_file(tmp_path: Path) -> None:
     path.write_text("text:\n  - bow\n  - kind: gru\n    hiden: 3\n", encoding="utf-8")
     with pytest.raises(ConfigError) as raised:
         load_config(path, Config)
-    assert f"{path}:3: text.1.gru.hiden: unknown key" in str(raised.value)
+    assert f"{path}:4: text.1.hiden: unknown key" in str(raised.value)

@@ -1,0 +1,181 @@
+"""Feature stores of a collection: from a recipe or options, a folder of videos and a shot table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from avs.core.artifacts import as_made_before, fingerprint_input, require_path
+from avs.core.config import load_config
+from avs.core.device import available_cores
+from avs.core.errors import ConfigError, UnknownIdError, did_you_mean
+from avs.core.ids import some
+from avs.core.progress import Reporter
+from avs.core.shots import ShotTable, read_shot_table
+from avs.core.store import FeatureStore
+from avs.features.recipe import ExtractionRecipe
+from avs.features.stores import make_stores, plan_stores
+from avs.video.find import VideoIds, find_videos
+from avs.video.fingerprints import (
+    VIDEOS_FILE,
+    fingerprint_videos,
+    listing_fingerprint,
+    sizes_of_store,
+    write_videos,
+)
+from avs.video.folder import VideoFolder
+from avs.video.sampling import Sampling
+
+CHOICES = {
+    "level": ("shot", "frame"),
+    "store dtype": ("float16", "float32"),
+    "compute dtype": ("float32", "bfloat16", "float16"),
+}
+
+
+def extract_features(
+    recipe: ExtractionRecipe,
+    videos: Path,
+    shots: Path,
+    output: Path,
+    *,
+    video_ids: VideoIds = "stem",
+    device: str = "cpu",
+    batch_size: int = 32,
+    workers: int | None = None,
+    force: bool = False,
+    reporter: Reporter,
+) -> list[FeatureStore]:
+    """The stores `output/MODEL/LEVEL` of a recipe, by encoder and then level; those that are complete are kept.
+
+    Args:
+        videos: folder of video files.
+        shots: shot table.
+        video_ids: how ids are made of file names.
+        batch_size: number of images encoded together, and of shots that are redone after a kill.
+        workers: processes that decode; 0: this one; None: one per core. They do not change what comes out.
+
+    Raises:
+        ChangedInputsError: a folder has a store of other inputs or settings, and `force` is off.
+        UnknownIdError: the folder has none of the videos of the shot table.
+        AvsError: settings, weights or files that cannot be used.
+    """
+    Sampling(**recipe.sampling.model_dump())  # a wrong setting is an error before anything is read
+    paths = find_videos(videos, ids=video_ids)
+    table = read_shot_table(require_path(shots, what="shot table"))
+    _require_videos(table, paths, videos, reporter)
+    used = {video: paths[video] for video in table.video_ids if video in paths}
+    hashes = fingerprint_videos(used, videos, reporter)
+    plans = plan_stores(
+        output,
+        recipe,
+        inputs={"shots": fingerprint_input(shots), "videos": listing_fingerprint(hashes)},
+        paths={"shots": shots, "videos": videos},
+    )
+    older_inputs = {"videos": sizes_of_store(used)}
+    plans = [replace(plan, manifest=as_made_before(plan.folder, plan.manifest, older_inputs)) for plan in plans]
+
+    def source_of(sampling: Mapping[str, Any]) -> VideoFolder:
+        return VideoFolder(paths, Sampling(**{key: value for key, value in sampling.items() if key != "decoder"}))
+
+    return make_stores(
+        plans,
+        table,
+        source_of,
+        force=force,
+        device=device,
+        batch_size=batch_size,
+        workers=min(available_cores(), len(used)) if workers is None else workers,
+        reporter=reporter,
+        extra_files={VIDEOS_FILE: partial(write_videos, hashes)},
+    )
+
+
+def extraction_recipe(
+    config: Path | None,
+    *,
+    models: Sequence[str] | None = None,
+    weights: Sequence[str] | None = None,
+    pooling: Sequence[str] | None = None,
+    levels: Sequence[str] | None = None,
+    sampling: Mapping[str, Any] | None = None,
+    compute_dtype: str | None = None,
+    store_dtype: str | None = None,
+) -> ExtractionRecipe:
+    """The recipe of a YAML file, or of options; None is an option that was not given.
+
+    Args:
+        weights, pooling: a value for the only model, or MODEL=VALUE for one of several.
+        sampling: options of avs.video.sampling.Sampling by the names of the options.
+
+    Raises:
+        ConfigError: a file and options at once, neither, or values that are not known.
+    """
+    settings = {"levels": levels, "compute_dtype": compute_dtype, "store_dtype": store_dtype}
+    settings = {key: value for key, value in settings.items() if value}
+    sampling = {key: value for key, value in (sampling or {}).items() if value is not None}
+    if config is not None:
+        options = {"model": models, "weights": weights, "pooling": pooling, "level": levels}
+        options |= {"compute-dtype": compute_dtype, "store-dtype": store_dtype, **sampling}
+        names = ", ".join(f"--{name}" for name, value in options.items() if value is not None)
+        if names:
+            raise ConfigError("--config replaces these options", got=names, next_step="put them into the file")
+        return load_config(config, ExtractionRecipe)
+    if not models:
+        raise ConfigError("no encoder is named", next_step="give --model NAME, or --config FILE")
+    _require_choices("level", levels or ())
+    _require_choices("store dtype", [store_dtype] if store_dtype else ())
+    _require_choices("compute dtype", [compute_dtype] if compute_dtype else ())
+    checkpoints, poolings = _per_model(models, weights, "--weights"), _per_model(models, pooling, "--pooling")
+    return ExtractionRecipe.model_validate(
+        {
+            "encoders": [
+                {"model": model, "weights": checkpoints.get(model), "pooling": poolings.get(model)} for model in models
+            ],
+            "sampling": {"interval_s" if key == "interval" else key: value for key, value in sampling.items()},
+            **settings,
+        }
+    )
+
+
+def _per_model(models: Sequence[str], values: Sequence[str] | None, option: str) -> dict[str, str]:
+    """The values of a `MODEL=VALUE` option by model; a bare value is for the only model there is."""
+    value_of: dict[str, str] = {}
+    for value in values or ():
+        name, _, rest = value.partition("=")
+        if name not in models and len(models) == 1:
+            name, rest = models[0], value
+        if name not in models or name in value_of:
+            raise ConfigError(
+                f"{option} does not fit the models",
+                got=value,
+                wanted="one value for one --model, or MODEL=VALUE once for any of several",
+            )
+        value_of[name] = rest
+    return value_of
+
+
+def _require_choices(kind: str, values: Sequence[str]) -> None:
+    known = CHOICES[kind]
+    for value in values:
+        if value not in known:
+            raise ConfigError(f'unknown {kind} "{value}"{did_you_mean(value, known)}', wanted=", ".join(known))
+
+
+def _require_videos(table: ShotTable, paths: Mapping[str, Path], folder: Path, reporter: Reporter) -> None:
+    """Refuse a folder that has none of the table's videos; say how many are missing."""
+    missing = [video for video in table.video_ids if video not in paths]
+    if len(missing) == len(table.video_ids):
+        raise UnknownIdError(
+            "no video of the shot table is in the folder",
+            where=folder,
+            got=some(paths, shown=3),
+            wanted=some(missing, shown=3),
+            next_step="check that the table and the folder are of one collection, or try --video-ids name",
+        )
+    if missing:
+        share = f"{len(missing)} of {len(table.video_ids)}"
+        reporter.say(f"{share} videos have no file, so their shots fail: {some(missing)}")

@@ -1,0 +1,164 @@
+"""Families that this file registers, as a new file in avs/features/families/ would: extracted and searched by verbs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from fake_frames import FakeFrames, table
+from tiny_checkpoints import MEAN, STD, write_json, write_processor
+from tiny_videos import write_collection
+
+from avs.cli.main import main
+from avs.core.errors import ConfigError
+from avs.core.spec import EmbedderSpec
+from avs.core.store import FeatureStore
+from avs.core.store_writer import FeatureWriter
+from avs.features.embedder import has_text_side, load_embedder, load_embedder_for, require_text_side
+from avs.features.extract import Target, extract, store_manifest
+from avs.features.family import Facts, Family, families
+
+SIZE = 8
+
+
+class ToyImages(Family):
+    """The mean colour of an image."""
+
+    model_type = "toy"
+
+    def __init__(self, folder: Path, *, dtype: torch.dtype, pooling: str) -> None:
+        self.module = torch.nn.Identity()
+
+    @staticmethod
+    def facts(folder: Path) -> Facts:
+        return Facts(dim=3, image_size=SIZE)
+
+    def images(self, pixels: torch.Tensor) -> torch.Tensor:
+        return pixels.mean(dim=(2, 3))
+
+
+class ToyClips(ToyImages):
+    """The mean colour of a clip; it reads 8 frames per shot, in clips of 3, whatever is asked for."""
+
+    clip_frames = 3
+    sampling = {"policy": "uniform", "frames": 8}
+
+    def clips(self, pixels: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return (pixels.mean(dim=(3, 4)) * mask[..., None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
+
+
+@pytest.fixture(autouse=True)
+def toys() -> Iterator[None]:
+    families.register("toy-images")(ToyImages)
+    families.register("toy-clips")(ToyClips)
+    yield
+    for name in ("toy-images", "toy-clips"):
+        del families._items[name]
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    folder = tmp_path / "toy"
+    folder.mkdir()
+    write_json(folder / "config.json", {"model_type": "toy"})
+    (folder / "model.safetensors").write_bytes(b"no tensors")
+    write_processor(folder, size={"height": SIZE, "width": SIZE})
+    return folder
+
+
+def pixels(frames: np.ndarray, weights: Path) -> np.ndarray:
+    """(F, 3) mean normalised colours of frames."""
+    images = load_embedder("toy-images", weights=weights).preprocess(frames).numpy()
+    return ((images / 255 - np.reshape(MEAN, (3, 1, 1))) / np.reshape(STD, (3, 1, 1))).mean(axis=(2, 3))
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+
+
+def test_toy_encoders_of_images_and_of_clips_are_extracted_by_the_verb_and_refused_by_a_zero_shot_search(
+    tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_collection(tmp_path, films=2)
+    words = ["--videos", tmp_path / "videos", "--shots", tmp_path / "shots.tsv", "-o", tmp_path / "out"]
+    for model in ("toy-images", "toy-clips"):
+        words += ["--model", model, "--weights", f"{model}={weights}"]
+    words += ["--level", "shot", "--level", "frame", "--workers", "0"]
+    assert main(["extract-features", *map(str, words)]) == 0
+    store = tmp_path / "out/toy-images/shot"
+    assert f"next: avs train-laff --captions CAPTIONS --store {store}" in capsys.readouterr().err
+    images, clips = (FeatureStore(tmp_path / f"out/{model}/frame") for model in ("toy-images", "toy-clips"))
+    assert images.vectors.shape == (6 * 4, 3) and "clip_frames" not in images.manifest["config"]
+    assert images.manifest["config"]["sampling"] == {
+        "policy": "interval", "interval_s": 0.5, "frames": None, "decoder": "PyAV",
+    }  # fmt: skip
+    assert clips.vectors.shape == (6 * 3, 3)  # 8 frames are three clips
+    assert clips.manifest["config"]["clip_frames"] == 3
+    assert clips.manifest["config"]["sampling"] == {
+        "policy": "uniform", "interval_s": 0.5, "frames": 8, "decoder": "PyAV",
+    }  # fmt: skip
+    assert FeatureStore(tmp_path / "out/toy-clips/shot").vectors.shape == (6, 3)
+    (tmp_path / "topics.txt").write_text("731 a red circle\n", encoding="utf-8")
+    for model in ("toy-images", "toy-clips"):
+        store = tmp_path / "out" / model / "shot"
+        search = ["search", "--topics", tmp_path / "topics.txt", "--store", store, "-o", tmp_path / "lists/"]
+        assert main([*map(str, search)]) == 2
+        error = capsys.readouterr().err
+        assert "the store has no text side: its encoder does not encode texts" in error
+        assert f"train a model on it: avs train-laff --store {store} ..., then search with --checkpoint" in error
+    assert not list(tmp_path.rglob("*.trec"))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("batch_size", [1, 7, 64])
+def test_the_frames_of_a_shot_stay_together_in_padded_clips(
+    tmp_path: Path, weights: Path, batch_size: int, workers: int
+) -> None:
+    if workers and batch_size != 7:
+        pytest.skip("one batch size is enough to try with processes")
+    shots = table({"00001": 5, "00002": 2})
+    source = FakeFrames(failed={"shot00001_2"}, partial={"shot00002_1"})
+    embedder = load_embedder("toy-clips", weights=weights)
+    manifests: dict[str, Any] = {
+        level: store_manifest(embedder.spec, level, sampling={}, inputs={}, store_dtype="float32", clip_frames=3)
+        for level in ("shot", "frame")
+    }
+    writers = [FeatureWriter(tmp_path / level, manifest, dtype="float32") for level, manifest in manifests.items()]
+    shot, frame = extract(shots, source, [Target(embedder, writers)], batch_size=batch_size, workers=workers)
+    assert "shot00001_2" not in shot.ids and len(shot) == 6
+    assert shot.manifest["config"]["shot_vector"] == "l2(mean of the clips' l2 vectors)"
+    for id in shot.ids:
+        frames = source.frames(shots.get(id))
+        colours = pixels(frames.data, weights)
+        clips = np.stack([unit(colours[start : start + 3].mean(axis=0)) for start in range(0, len(colours), 3)])
+        np.testing.assert_allclose(frame.frames(id), clips, atol=1e-5)
+        np.testing.assert_allclose(shot.rows([id])[0], unit(clips.mean(axis=0)), atol=1e-5)
+    first = source.frames(shots.get("shot00001_1")).pts_s
+    assert frame.pts_s is not None
+    assert frame.pts_s[0] == pytest.approx(first[:3].mean())
+
+
+def test_images_and_clips_do_not_share_a_pass(tmp_path: Path, weights: Path) -> None:
+    targets = [Target(load_embedder(model, weights=weights), []) for model in ("toy-images", "toy-clips")]
+    with pytest.raises(ConfigError, match="cannot share a pass"):
+        extract(table({"00001": 1}), FakeFrames(), targets)
+
+
+def test_an_encoder_without_a_text_tower_says_so_wherever_texts_are_wanted(weights: Path) -> None:
+    embedder = load_embedder("toy-images", weights=weights)
+    assert not has_text_side(embedder.spec)
+    with pytest.raises(ConfigError, match="toy-images has no text tower"):
+        load_embedder_for(embedder.spec).encode_texts(["a dog"])
+    with pytest.raises(ConfigError, match="the store has no text side"):
+        require_text_side(embedder.spec, where="features/toy")
+    unknown = EmbedderSpec.from_json({**embedder.spec.to_json(), "name": "dinosaur"})
+    with pytest.raises(ConfigError, match="made by a model that the catalog does not know"):
+        require_text_side(unknown, where="features/dinosaur")
+    mini = EmbedderSpec.from_json({**embedder.spec.to_json(), "name": "mini-clip"})
+    require_text_side(mini, where="features/mini-clip")
+    bigfile = EmbedderSpec("mini-clip", "bigfile", 3, 0, (), (), "", "", "", "", False)
+    assert not has_text_side(bigfile)
