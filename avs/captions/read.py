@@ -15,9 +15,10 @@ from avs.captions.caption_format import (
     first_line,
     read_source,
 )
-from avs.captions.video_list import read_video_list
 from avs.core.captions import Caption, CaptionSet
 from avs.core.errors import ConfigError, FormatError, Problems, UnknownIdError, did_you_mean
+
+COLUMN = "video_id"  # of a list of videos that is comma-separated
 
 
 def read_captions(
@@ -51,6 +52,30 @@ def read_captions(
         captions = _of_split(captions, split, layout, path)
         name = f"{name}-{Path(split).stem}"
     return CaptionSet(name, (Caption(c.id, c.video, " ".join(c.text.split())) for c in captions))
+
+
+def read_video_list(path: Path) -> tuple[str, ...]:
+    """The entries of a list of videos, in its order: ids, or what else a collection names its videos by.
+
+    One a line, as in VideoSets of VisualSearch and the split lists of TGIF, MSVD and Flickr8k; or comma-separated
+    with a column `video_id`, as in MSR-VTT's `MSRVTT_train.9k.csv` and `MSRVTT_JSFUSION_test.csv`.
+
+    Raises:
+        FormatError: not UTF-8, no entries, or lines of several words; all at once.
+    """
+    file, problems = read_source(Path(path)), Problems(f"list of videos {path}")
+    first = next((line for _, line in file.lines()), "")
+    if COLUMN in first.split(","):
+        entries = tuple(video.strip() for _, (video,) in file.rows((COLUMN,), problems))
+    else:
+        entries = tuple(line.strip() for _, line in file.lines())
+        for number, line in file.lines():
+            if len(line.split()) != 1:
+                problems.add(file.at(number), f'wanted one video, got "{line.strip()[:60]}"')
+    problems.raise_if_any(FormatError)
+    if not entries:
+        raise FormatError("a list without videos", where=path)
+    return entries
 
 
 def _recognised(file: SourceFile) -> CaptionFormat:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from avs.captions.video_list import read_video_list
+from avs.captions.read import read_video_list
 from avs.core.artifacts import require_path
 from avs.core.errors import UnknownIdError, did_you_mean
 

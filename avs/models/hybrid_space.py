@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from avs.models.batch_norm import BatchNorm
-from avs.models.losses import Reduction
+from avs.models.architectures import Reduction
+from avs.models.layers import BatchNorm
 
 BLOCK = 4096  # videos whose similarities are held at once by `calibrate`
 

@@ -12,83 +12,18 @@ LAFF-ml lets a frame-level block (FrameLaff) make a video-level feature out of f
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from avs.core.errors import ConfigError, Problems
+from avs.models.architectures.laff import LaffConfig
 from avs.models.batch import Batch
-from avs.models.batch_norm import BatchNorm
-from avs.models.dropout import Dropout
 from avs.models.frame_laff import FrameLaff
-from avs.models.linear_tanh import linear_tanh, pack
-from avs.models.losses import Direction, Reduction, different_videos, margin_ranking_loss
-from avs.models.text_encoders import Tokens, encode_tokens, make_token_encoders
-
-
-@dataclass(frozen=True, slots=True)
-class LaffConfig:
-    """A LAFF. Features are named; their order does not matter to what is computed.
-
-    Attributes:
-        video: name -> dimension of the video-level features.
-        video_frames: name -> dimension of frame-level features, each pooled by a FrameLaff (LAFF-ml).
-        text: name -> dimension of the text features that come as vectors.
-        text_tokens: name -> encoder of those that come as words and are trained with the model.
-        heads: h, the number of common spaces.
-        head_dim: d, the dimension of each.
-        dropout: after the tanh.
-        batch_norm: after the dropout; off in the authors' LAFF, on in their LAFF-ml.
-        no_transform: features of dimension `head_dim` that every head sees as they are, through batch
-            normalisation alone (the authors' treatment of fine-tuned CLIP, on both sides).
-        with_ave: add r times the plain mean of the g_i, r falling from 0.8 by 0.2 an epoch to 0.
-        max_frames: of a video's frames the first so many count, 50 in the authors' LAFF-ml; None: all.
-        margin, direction, reduction: of the loss.
-        loss_per_head: the losses of the heads are added; otherwise one loss of the mean similarity.
-        legacy: do as the authors' code where it differs from what it means to do: other captions of the same video
-            are negatives; frames of a batch are cut to the length of its first video; a feature that is zero in a
-            whole training batch is replaced by noise.
-
-    Raises:
-        ConfigError: a feature of `no_transform` that is not there or not of dimension `head_dim`; all at once.
-    """
-
-    video: Mapping[str, int]
-    text: Mapping[str, int]
-    video_frames: Mapping[str, int] = field(default_factory=dict)
-    text_tokens: Mapping[str, Tokens] = field(default_factory=dict)
-    heads: int = 8
-    head_dim: int = 512
-    dropout: float = 0.2
-    batch_norm: bool = False
-    no_transform: tuple[str, ...] = ()
-    with_ave: bool = False
-    max_frames: int | None = None
-    margin: float = 0.2
-    direction: Direction = "t2v"
-    reduction: Reduction = "sum"
-    loss_per_head: bool = True
-    legacy: bool = False
-
-    def __post_init__(self) -> None:
-        problems = Problems("options of laff that cannot be used")
-        for name, least in (("heads", 1), ("head_dim", 1), ("max_frames", 1)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                problems.add(name, f"got {value}; wanted at least {least}")
-        if not 0 <= self.dropout < 1:
-            problems.add("dropout", f"got {self.dropout}; wanted at least 0 and below 1")
-        for name in self.no_transform:
-            sides = (self.video, self.video_frames, self.text)
-            dims = {side[name] for side in sides if name in side}
-            if name in self.text_tokens:
-                dims.add(self.text_tokens[name].dim)
-            if dims != {self.head_dim}:
-                got = f"got {', '.join(map(str, sorted(dims)))} dimensions" if dims else "there is no such feature"
-                problems.add("no_transform", f"{name}: {got}; wanted head_dim, {self.head_dim}")
-        problems.raise_if_any(ConfigError)
+from avs.models.layers import BatchNorm, Dropout, LinearTanh
+from avs.models.losses import different_videos, margin_ranking_loss
+from avs.models.retrieval import RetrievalModel, Side
+from avs.models.text_encoders import TokenEncoders
 
 
 class Transform(nn.Module):
@@ -99,7 +34,7 @@ class Transform(nn.Module):
 
     def __init__(self, dim: int, width: int, *, dropout: float, batch_norm: bool) -> None:
         super().__init__()
-        self.linear = nn.Linear(dim, width)
+        self.linear = LinearTanh(dim, width)
         self.dropout = Dropout(dropout)
         self.norm = BatchNorm(width) if batch_norm else nn.Identity()
         nn.init.xavier_uniform_(self.linear.weight)
@@ -107,11 +42,7 @@ class Transform(nn.Module):
 
     def forward(self, feature: Tensor) -> Tensor:
         """(B, H*d) of (B, D)."""
-        return self.norm(self.dropout(linear_tanh(self.linear, feature)))
-
-    def pack_weights(self, rows: int) -> None:
-        """Prepare for inference alone, `rows` rows at a time."""
-        pack(self.linear, rows)
+        return self.norm(self.dropout(self.linear(feature)))
 
 
 class Tile(nn.Module):
@@ -203,8 +134,8 @@ class Laff(nn.Module):
         return torch.stack(columns, dim=2).softmax(dim=2)
 
 
-class LaffModel(nn.Module):
-    """Paired LAFF over videos and texts; with frame-level features, LAFF-ml. A RetrievalModel.
+class LaffModel(RetrievalModel):
+    """Paired LAFF over videos and texts; with frame-level features, LAFF-ml.
 
     An embedding is the h unit vectors of the heads, one after another: E = h*d.
     """
@@ -218,8 +149,8 @@ class LaffModel(nn.Module):
         self.frames = nn.ModuleList(
             FrameLaff(dim, max_frames=config.max_frames, legacy=config.legacy) for dim in config.video_frames.values()
         )
-        self.tokens = make_token_encoders(config.text_tokens)
-        token_dims = {name: encoder.dim for name, encoder in zip(config.text_tokens, self.tokens, strict=True)}
+        self.tokens = TokenEncoders(config.text_tokens)
+        token_dims = {name: encoder.dim for name, encoder in self.tokens.encoders().items()}
         self.video = self._side({**config.video, **config.video_frames})
         self.text = self._side({**config.text, **token_dims})
 
@@ -237,7 +168,6 @@ class LaffModel(nn.Module):
         )
 
     def start_epoch(self, epoch: int) -> None:
-        """Tell the blocks which 0-based epoch begins."""
         self.video.start_epoch(epoch)
         self.text.start_epoch(epoch)
 
@@ -266,8 +196,15 @@ class LaffModel(nn.Module):
             reduction=c.reduction,
         )
 
-    def attention(self, batch: Batch, side: str) -> dict[str, Tensor]:
-        """Feature -> (B, H) attention, of a batch of the "video" or the "text" side."""
+    def set_words(self, feature: str, rows: Tensor, vectors: Tensor) -> None:
+        self.tokens.encoders()[feature].set_words(rows, vectors)
+
+    def pack_weights(self, rows: int) -> None:
+        for module in self.modules():
+            if isinstance(module, LinearTanh):
+                module.pack(rows)
+
+    def attention(self, batch: Batch, side: Side) -> dict[str, Tensor]:
         block, vectors = (
             (self.video, self._video_vectors(batch)) if side == "video" else (self.text, self._text_vectors(batch))
         )
@@ -281,7 +218,8 @@ class LaffModel(nn.Module):
 
     def _text_vectors(self, texts: Batch) -> dict[str, Tensor]:
         vectors = {name: texts.vectors[name] for name in self.config.text}
-        return vectors | encode_tokens(self.tokens, self.config.text_tokens, texts)
+        encoded: dict[str, Tensor] = self.tokens(texts)
+        return vectors | encoded
 
     def _noise_for_zeros(self, feature: Tensor) -> Tensor:
         """The authors' replacement of a feature that is zero in a whole training batch (legacy)."""

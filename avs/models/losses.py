@@ -5,15 +5,10 @@ Throughout, `scores` is (B, B): row i is text i against every video, column j is
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
-Direction = Literal["t2v", "v2t", "both"]
-Reduction = Literal["sum", "mean"]
-DIRECTIONS = ("t2v", "v2t", "both")
-REDUCTIONS = ("sum", "mean")
+from avs.models.architectures import Direction, Reduction
 
 
 def different_videos(video_of: Tensor) -> Tensor:

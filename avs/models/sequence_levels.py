@@ -10,15 +10,13 @@ A convolution of kernel k is padded by k-1 zeros on both sides, so a sequence of
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from avs.models.architectures.dual_encoding import Level
 from avs.models.batch import Sequences
-
-Level = Literal["mean", "gru", "conv"]
 
 
 class SequenceLevels(nn.Module):

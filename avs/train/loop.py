@@ -24,17 +24,17 @@ from torch import Tensor, nn
 
 from avs.core.errors import DataError
 from avs.core.progress import Reporter
+from avs.models.retrieval import RetrievalModel
 from avs.train.data import PairBatch, Pairs, ahead
 from avs.train.distributed import Workers
+from avs.train.optimiser import Schedule, make_optimiser
 from avs.train.record import Record
-from avs.train.rmsprop import RMSprop
 from avs.train.sampler import EpochSampler
-from avs.train.schedule import Schedule
 from avs.train.settings import Settings
 from avs.train.state import Progress, load_state, save_state
 from avs.train.weights import average_weights, read_weights, write_weights
 
-Validate = Callable[[nn.Module], Mapping[str, float]]
+Validate = Callable[[RetrievalModel], Mapping[str, float]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,7 +60,7 @@ class Trained:
     data_share: float
 
 
-class Trainer:
+class TrainingLoop:
     """Trains a model on pairs.
 
     Args:
@@ -78,7 +78,7 @@ class Trainer:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: RetrievalModel,
         pairs: Pairs,
         validate: Validate,
         *,
@@ -93,7 +93,7 @@ class Trainer:
         self.model, self.pairs, self.validate, self.measure = model, pairs, validate, measure
         self.settings, self.folder, self.fingerprint, self.device = settings, Path(folder), fingerprint, device
         self.workers, self.reporter = workers or Workers(), reporter or Reporter()
-        self.optimiser = _optimiser(model, settings)
+        self.optimiser = make_optimiser(model, settings)
         self.scaler = torch.amp.GradScaler(device.partition(":")[0], enabled=settings.precision == "float16")
         self.sampler = EpochSampler(
             len(pairs),
@@ -114,7 +114,7 @@ class Trainer:
         settings, state = self.settings, self.folder / "state.safetensors"
         progress = load_state(state, self.fingerprint, self.model, self.optimiser, self.scaler)
         if progress is None:
-            progress = Progress(_schedule(settings))
+            progress = Progress(Schedule.of(settings))
         else:
             done = f"{progress.epoch} epochs and {progress.step} steps"
             self.reporter.say(f"going on in {self.folder} after {done}")
@@ -136,8 +136,7 @@ class Trainer:
         if progress.step == 0:  # otherwise the saved random state goes on
             torch.manual_seed(hash((self.settings.seed, epoch, self.workers.rank)) % 2**63)
         self.model.train()
-        if hasattr(self.model, "start_epoch"):
-            self.model.start_epoch(epoch)
+        self.model.start_epoch(epoch)
         batches = ahead(map(self.pairs.batch, self.sampler.batches(epoch, first=progress.step)))
         start = saved = time.perf_counter()
         with self.reporter.stage(f"epoch {epoch + 1}", len(self.sampler), "steps") as stage:
@@ -259,20 +258,3 @@ class Trainer:
         for name in ("state.safetensors", "best.safetensors"):
             (self.folder / name).unlink(missing_ok=True)
         shutil.rmtree(self.folder / "epochs", ignore_errors=True)
-
-
-def _schedule(settings: Settings) -> Schedule:
-    return Schedule(
-        settings.learning_rate,
-        decay=settings.decay,
-        cut=settings.cut,
-        patience=settings.cut_patience,
-        rest=settings.cut_rest,
-    )
-
-
-def _optimiser(model: nn.Module, settings: Settings) -> torch.optim.Optimizer:
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    if settings.optimiser == "adam":
-        return torch.optim.Adam(parameters, lr=settings.learning_rate)
-    return RMSprop(parameters, lr=settings.learning_rate)

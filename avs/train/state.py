@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from avs.core.artifacts import atomic_write
 from avs.core.errors import ChangedInputsError
-from avs.train.schedule import Schedule
+from avs.train.optimiser import Schedule
 
 
 @dataclass(slots=True)

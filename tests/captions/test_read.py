@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from avs.captions.caption_format import HEAD_CHARACTERS, caption_formats
-from avs.captions.read import read_captions
+from avs.captions.read import read_captions, read_video_list
 from avs.captions.ruc import write_captions
-from avs.captions.video_list import read_video_list
 from avs.core.captions import Caption, CaptionSet
 from avs.core.errors import AvsError, ConfigError, DataError, FormatError, UnknownIdError
 

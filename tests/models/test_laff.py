@@ -11,11 +11,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from avs.core.errors import ConfigError
-from avs.models.architectures import config_to_json, make_config
+from avs.models.architectures import Tokens, config_to_json, make_config
+from avs.models.architectures.laff import LaffConfig
 from avs.models.batch import Batch, Sequences
-from avs.models.laff import FrameLaff, Laff, LaffConfig, LaffModel, Tile, Transform
+from avs.models.frame_laff import FrameLaff
+from avs.models.laff import Laff, LaffModel, Tile, Transform
 from avs.models.losses import different_videos, margin_ranking_loss
-from avs.models.text_encoders import Tokens
 
 DIMS = {"clip": 6, "blip": 4, "motion": 5}
 SMALL = LaffConfig(video=DIMS, text={"bow": 9, "clip": 6}, heads=3, head_dim=4)
