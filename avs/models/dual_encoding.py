@@ -76,10 +76,9 @@ class DualEncodingModel(RetrievalModel):
             for encoder in self.tokens.encoders().values()
         )
         video_dims = self.levels.dims if c.fusion == "separate" else (sum(self.levels.dims),)
-        text_dim = sum(c.text[name] for name in c.text_vectors) + sum(
-            encoder.dim + conv.dim
-            for encoder, conv in zip(self.tokens.encoders().values(), self.token_convolutions, strict=True)
-        )
+        convolved = c.text_filters * len(c.text_kernels)
+        text_dim = sum(c.text[name] for name in c.text_vectors)
+        text_dim += sum(tokens.dim + convolved for tokens in c.text_tokens.values())
         self.spaces, self.latent_width = len(video_dims), len(video_dims) * c.space
         head = partial(Head, dropout=c.dropout, dropout_first=c.fusion == "separate")
         self.video_heads = nn.ModuleList(head(each, c.space) for each in video_dims)
@@ -131,7 +130,8 @@ class DualEncodingModel(RetrievalModel):
             return self._latent_scores(texts, videos)
         latent, concept = self._hybrid_scores(texts, videos)
         weight = self.config.latent_weight
-        return weight * self.latent_range(latent) + (1 - weight) * self.concept_range(concept)
+        scores: Tensor = weight * self.latent_range(latent) + (1 - weight) * self.concept_range(concept)
+        return scores
 
     def loss(self, texts: Tensor, videos: Tensor, *, video_of: Tensor) -> Tensor:
         c = self.config
@@ -143,13 +143,14 @@ class DualEncodingModel(RetrievalModel):
             reduction=c.reduction,
         )
         if c.loss_per_level:
-            by_space = [side[:, : self.latent_width].unflatten(1, (self.spaces, -1)) for side in (texts, videos)]
+            by_space = [side[:, : self.latent_width].reshape(len(side), self.spaces, -1) for side in (texts, videos)]
             total = rank(torch.einsum("tsd,vsd->stv", *by_space)) / self.spaces
         else:
             total = rank(self._latent_scores(texts, videos))
         if c.concepts is None:
             return total
-        (of_texts, labels), of_videos = self._concepts(texts).split(self.concept_count, dim=1), self._concepts(videos)
+        of_texts, labels = torch.tensor_split(self._concepts(texts), [self.concept_count], dim=1)
+        of_videos = self._concepts(videos)
         total = total + rank(concept_scores(of_texts, of_videos))
         return total + concept_loss(of_texts, of_videos, labels, reduction=c.reduction)
 
@@ -166,7 +167,7 @@ class DualEncodingModel(RetrievalModel):
         """
         if self.config.concepts is None:
             return
-        blocks = [self._hybrid_scores(texts, block) for block in videos.split(BLOCK)]
+        blocks = [self._hybrid_scores(texts, block) for block in torch.split(videos, BLOCK)]
         for kind, scale in enumerate((self.latent_range, self.concept_range)):
             extremes = torch.stack([torch.stack(block[kind].aminmax()) for block in blocks])
             scale.set_range(extremes[:, 0].min(), extremes[:, 1].max())

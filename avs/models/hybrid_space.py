@@ -30,7 +30,8 @@ class ConceptHead(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, C) of (B, D)."""
-        return self.norm(self.linear(features))
+        logits: Tensor = self.norm(self.linear(features))
+        return logits
 
 
 class MinMax(nn.Module):
@@ -43,6 +44,9 @@ class MinMax(nn.Module):
     Args:
         low, high: the range until one is set.
     """
+
+    low: Tensor
+    high: Tensor
 
     def __init__(self, low: float, high: float) -> None:
         super().__init__()

@@ -42,7 +42,8 @@ class Transform(nn.Module):
 
     def forward(self, feature: Tensor) -> Tensor:
         """(B, H*d) of (B, D)."""
-        return self.norm(self.dropout(self.linear(feature)))
+        transformed: Tensor = self.norm(self.dropout(self.linear(feature)))
+        return transformed
 
 
 class Tile(nn.Module):
@@ -55,7 +56,8 @@ class Tile(nn.Module):
 
     def forward(self, feature: Tensor) -> Tensor:
         """(B, H*d) of (B, d)."""
-        return self.norm(feature.repeat(1, self.heads))
+        tiled: Tensor = self.norm(feature.repeat(1, self.heads))
+        return tiled
 
 
 class Laff(nn.Module):
@@ -65,6 +67,8 @@ class Laff(nn.Module):
         dims: name -> dimension of each feature.
         heads, head_dim, dropout, batch_norm, no_transform, with_ave: as of LaffConfig.
     """
+
+    average_weight: Tensor
 
     def __init__(
         self,
@@ -172,10 +176,12 @@ class LaffModel(RetrievalModel):
         self.text.start_epoch(epoch)
 
     def embed_videos(self, videos: Batch) -> Tensor:
-        return self.video(self._video_vectors(videos), videos.present).flatten(1)
+        embedded: Tensor = self.video(self._video_vectors(videos), videos.present)
+        return embedded.flatten(1)
 
     def embed_texts(self, texts: Batch) -> Tensor:
-        return self.text(self._text_vectors(texts), texts.present).flatten(1)
+        embedded: Tensor = self.text(self._text_vectors(texts), texts.present)
+        return embedded.flatten(1)
 
     def score(self, texts: Tensor, videos: Tensor) -> Tensor:
         """(T, B) mean over the heads of the cosines, in [-1, 1]."""

@@ -172,7 +172,7 @@ class TrainingLoop:
         if not math.isfinite(value):
             self._stop(batch, f"the loss is {value}", epoch, step)
         self.optimiser.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()
+        torch.autograd.backward(self.scaler.scale(loss))
         workers.add_gradients(model.parameters())
         if not settings.legacy:
             self.scaler.unscale_(self.optimiser)

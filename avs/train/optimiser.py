@@ -54,7 +54,7 @@ def _blocks(*tensors: Tensor) -> list[Sequence[Tensor]]:
     """Tensors of one shape in pieces that can be written to; on an accelerator, or in another layout, whole."""
     if any(tensor.device.type != "cpu" or not tensor.is_contiguous() for tensor in tensors):
         return [(tensor,) for tensor in tensors]
-    return [tensor.view(-1).split(BLOCK) for tensor in tensors]
+    return [torch.split(tensor.view(-1), BLOCK) for tensor in tensors]
 
 
 @dataclass(slots=True)

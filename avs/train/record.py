@@ -75,6 +75,7 @@ def draw_curve(folder: Path, measure: str) -> Path:
     """`curve.png`: loss and validation measure over the epochs, the best one marked."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     rows = read_metrics(folder)
     epochs = [row["epoch"] for row in rows]
@@ -87,7 +88,7 @@ def draw_curve(folder: Path, measure: str) -> Path:
     best = max(rows, key=lambda row: row[measure])
     right.plot(best["epoch"], best[measure], "o", color="tab:red", label=f"best {best[measure]:.4f}")
     left.set(xlabel="epoch", ylabel="loss a step", title=folder.name)
-    left.xaxis.get_major_locator().set_params(integer=True)
+    left.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     right.set_ylabel(measure)
     lines = [*left.get_lines(), *right.get_lines()]
     left.legend(lines, [str(line.get_label()) for line in lines], loc="center right")

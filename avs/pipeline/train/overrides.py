@@ -64,7 +64,7 @@ def read_recipe(architecture: str, path: Path | None, overrides: Overrides) -> T
 
 def _require_architecture(name: object, wanted: str, path: Path | None) -> None:
     """Check that a recipe is of the verb's architecture. The recipe itself refuses a name that does not exist."""
-    if name != wanted and name in architectures:
+    if name != wanted and name in list(architectures):
         raise ConfigError(
             f"the recipe is for another architecture: {name}",
             where=path,

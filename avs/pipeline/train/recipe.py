@@ -159,7 +159,7 @@ class TrainRecipe(_Strict):
             return data
         filled = {key: value for key, value in data.items() if value is not None}
         model = filled.get("model", DEFAULT_MODEL)
-        name = model.get("architecture") if isinstance(model, dict) else None
+        name = str(model.get("architecture")) if isinstance(model, dict) else ""
         authors = architectures.get(name).recipe if name in architectures else {}
         for key, values in authors.items():
             if isinstance(filled.get(key, {}), dict):

@@ -126,11 +126,11 @@ class _Task:
         self.recipe, self.out, self.runtime, self.start = recipe, out, runtime, start
         self.architecture = start.architecture if start else recipe.architecture
         self.data: TrainingData = open_data(recipe, start, without=without)
-        self.text = recipe.text
-        if self.text is None:
-            bag_of_words = architectures.get(self.architecture).bag_of_words
-            self.text = default_text(self.data.specs, bag_of_words=bag_of_words)
+        self.text = recipe.text or self._default_text()
         self.manifest = self._manifest()
+
+    def _default_text(self) -> list[Any]:
+        return default_text(self.data.specs, bag_of_words=architectures.get(self.architecture).bag_of_words)
 
     def _manifest(self) -> Manifest:
         inputs = {**self.data.inputs, **judged_inputs(self.recipe.validation)}
