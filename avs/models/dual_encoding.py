@@ -1,11 +1,11 @@
 """Dual Encoding (Dong et al., CVPR 2019, TPAMI 2021), and DMT_CUC_01's use of it at TRECVID 2021.
 
-Frames are read at three levels: their mean f1, a biGRU f2, and convolutions over the biGRU f3 (see sequence_levels).
+Frames are read at three levels: their mean f1, a biGRU f2, and convolutions over the biGRU f3 (sequence_levels.py).
 
     DMT_CUC_01, fusion "separate":       e_l = l2(BatchNorm(W_l dropout(f_l) + b_l)),    s = mean_l cos(e_l(v), e_l(q))
     Dual Encoding, fusion "concatenated":  e = l2(dropout(BatchNorm(W [f2 f3 f1] + b))), s = cos(e(v), e(q))
 
-DMT_CUC_01 reads CLIP frames and the CLIP text embedding. Its paper gives no sizes; they are Dual Encoding's of 2021.
+DMT_CUC_01 reads CLIP frames and the CLIP text embedding. Its paper gives no sizes; ours are from Dual Encoding 2021.
 """
 
 from __future__ import annotations
@@ -28,10 +28,12 @@ from avs.models.text_encoders import TokenEncoders
 
 
 class Head(nn.Module):
-    """A level into its common space: linear, batch normalisation, length 1. Weights start Xavier-uniform, biases zero.
+    """Maps a level into its common space: linear, batch normalisation, length 1.
+
+    Weights start Xavier-uniform, biases zero.
 
     Args:
-        dropout_first: dropout before the linear map; otherwise after batch normalisation.
+        dropout_first: whether dropout comes before the linear map; otherwise it comes after batch normalisation.
     """
 
     def __init__(self, dim: int, space: int, *, dropout: float, dropout_first: bool) -> None:
@@ -49,10 +51,10 @@ class Head(nn.Module):
 
 
 class DualEncodingModel(RetrievalModel):
-    """Frames at three levels, texts at up to three.
+    """Dual encoding of frames at three levels and of texts at up to three.
 
-    An embedding is the unit vectors of the common spaces, one after another; of a hybrid space the logits of the
-    concepts follow. Texts, while training a hybrid space, carry their labels behind that, which `score` does not read.
+    An embedding is the concatenation of the unit vectors of the common spaces; in a hybrid space the logits of the
+    concepts follow. While a hybrid space is trained, the labels of a text follow these; `score` does not read them.
     """
 
     def __init__(self, config: DualEncodingConfig) -> None:
@@ -94,7 +96,7 @@ class DualEncodingModel(RetrievalModel):
         """(B, E).
 
         Raises:
-            DataError: a video lacks the frames.
+            DataError: a video has no frames.
         """
         (name,) = self.video_features
         if name in videos.present and not bool(videos.present[name].all()):
@@ -125,7 +127,7 @@ class DualEncodingModel(RetrievalModel):
         return torch.cat(embedded, dim=1)
 
     def score(self, texts: Tensor, videos: Tensor) -> Tensor:
-        """(T, B) mean over the common spaces of the cosines, in [-1, 1]; in a hybrid space the weighted sum."""
+        """(T, B) mean of the common spaces' cosines, in [-1, 1]; in a hybrid space the weighted sum of both."""
         if self.config.concepts is None:
             return self._latent_scores(texts, videos)
         latent, concept = self._hybrid_scores(texts, videos)
@@ -158,12 +160,8 @@ class DualEncodingModel(RetrievalModel):
     def calibrate(self, texts: Tensor, videos: Tensor) -> None:
         """Set the ranges by which a hybrid space scales its two similarities; without one, do nothing.
 
-        Until then they are the possible ones, [-1, 1] and [0, 1]. The authors scale by the range of each score matrix
-        they rank: the same, where `texts` and `videos` are all there is.
-
-        Args:
-            texts: (T, E) of a validation set.
-            videos: (B, E).
+        Before, these are the possible ranges, [-1, 1] and [0, 1]. The authors scale by the range of each score matrix
+        that they rank, which is the same if `texts` and `videos` are the whole collection.
         """
         if self.config.concepts is None:
             return
@@ -187,7 +185,7 @@ class DualEncodingModel(RetrievalModel):
         return embedded[:, self.latent_width :]
 
     def _text_vectors(self, texts: Batch) -> list[Tensor]:
-        """Those a text lacks are zero, as a bag of words without a known word is."""
+        """The vectors of each feature. Where a text lacks one it is zero, like a bag of words without a known word."""
         names = self.config.text_vectors
         if not self.tokens and names and all(name in texts.present for name in names):
             some = torch.stack([texts.present[name] for name in names]).any(dim=0)

@@ -1,12 +1,12 @@
 """LAFF: lightweight attentional feature fusion (Hu et al., ECCV 2022, arXiv 2112.01832).
 
-A block transforms k features into one space and adds them up with weights that attention gives:
+A block transforms k features into one space and adds them up, weighted by attention:
 
     g_i = tanh(W_i f_i + b_i)        a = softmax_i(u . g_i)        e = l2(sum_i a_i g_i)
 
-(The authors add a bias c to u . g_i, which cancels in the softmax; it is left out.)
-Paired blocks, h for videos and h for texts, span h common spaces; a similarity is the mean of the h cosines.
-LAFF-ml lets a frame-level block (FrameLaff) make a video-level feature out of frames first.
+The authors add a bias c to u . g_i. It cancels in the softmax and is left out here.
+Paired blocks, h for videos and h for texts, span h common spaces. A similarity is the mean of the h cosines.
+In LAFF-ml, a frame-level block (FrameLaff) first fuses frames into a video-level feature.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from avs.models.text_encoders import TokenEncoders
 
 
 class Transform(nn.Module):
-    """A feature into all heads at once: linear, tanh, dropout, and batch normalisation if asked for.
+    """Transforms a feature for all heads at once: linear, tanh, dropout, and batch normalisation if asked for.
 
-    Weights start Xavier-uniform, biases zero. (W2VV++ normalises before the tanh and drops out last.)
+    Weights start Xavier-uniform, biases zero. W2VV++ normalises before the tanh, and its dropout comes last.
     """
 
     def __init__(self, dim: int, width: int, *, dropout: float, batch_norm: bool) -> None:
@@ -41,13 +41,13 @@ class Transform(nn.Module):
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, feature: Tensor) -> Tensor:
-        """(B, H*d) of (B, D)."""
+        """(B, H*d) values of (B, D) features."""
         transformed: Tensor = self.norm(self.dropout(self.linear(feature)))
         return transformed
 
 
 class Tile(nn.Module):
-    """A feature of the heads' own dimension, given to each of them through batch normalisation alone."""
+    """Gives a feature with the dimension of a head to every head, with batch normalisation and nothing else."""
 
     def __init__(self, heads: int, head_dim: int) -> None:
         super().__init__()
@@ -55,17 +55,17 @@ class Tile(nn.Module):
         self.norm = BatchNorm(heads * head_dim)
 
     def forward(self, feature: Tensor) -> Tensor:
-        """(B, H*d) of (B, d)."""
+        """(B, H*d) values of (B, d) features."""
         tiled: Tensor = self.norm(feature.repeat(1, self.heads))
         return tiled
 
 
 class Laff(nn.Module):
-    """One side's h blocks over the same k features.
+    """The h blocks of one side, over the same k features.
 
     Args:
         dims: name -> dimension of each feature.
-        heads, head_dim, dropout, batch_norm, no_transform, with_ave: as of LaffConfig.
+        heads, head_dim, dropout, batch_norm, no_transform, with_ave: as in LaffConfig.
     """
 
     average_weight: Tensor
@@ -89,10 +89,10 @@ class Laff(nn.Module):
             else Transform(dim, heads * head_dim, dropout=dropout, batch_norm=batch_norm)
             for name, dim in dims.items()
         )
-        self.attention = nn.Parameter(torch.empty(heads, head_dim))  # u of every head
+        self.attention = nn.Parameter(torch.empty(heads, head_dim))  # the u of every head
         nn.init.uniform_(self.attention, -(head_dim**-0.5), head_dim**-0.5)
         self.with_ave = with_ave
-        # r stays with the weights it was validated with; a model without it has nothing to save
+        # r is saved with the weights that were validated with it; without with_ave there is nothing to save
         self.register_buffer("average_weight", torch.zeros(()), persistent=with_ave)
 
     def start_epoch(self, epoch: int) -> None:
@@ -101,47 +101,47 @@ class Laff(nn.Module):
             self.average_weight.fill_(max(0.8 - 0.2 * epoch, 0.0))
 
     def forward(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
-        """(B, H, d) unit vectors of (B, D_i) features. Those not `present` in a row take no part in it."""
-        moved = self._transformed(features, present)
-        shares = self._attention(moved, present)
+        """(B, H, d) unit vectors of (B, D_i) features. A row leaves out the features that it lacks."""
+        transformed = self._transformed(features, present)
+        shares = self._attention(transformed, present)
         if self.with_ave:
             shares = shares + self.average_weight * (shares > 0)
-        fused = moved[0] * shares[:, :, 0, None]
-        for place, feature in enumerate(moved[1:], start=1):
+        fused = transformed[0] * shares[:, :, 0, None]
+        for place, feature in enumerate(transformed[1:], start=1):
             fused.addcmul_(feature, shares[:, :, place, None])
         return F.normalize(fused, dim=-1)
 
     def weights(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
-        """(B, H, k) attention over the features in the order of `names`; a row and head add up to 1."""
+        """(B, H, k) attention over the features in the order of `names`. It adds up to 1 over the features."""
         return self._attention(self._transformed(features, present), present)
 
     def _transformed(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> list[Tensor]:
-        """(B, H, d) of every feature; zeros where it is not present."""
+        """(B, H, d) values of every feature; zeros where it is not present."""
         columns = []
         for name, transform in zip(self.names, self.transforms, strict=True):
-            there = present.get(name)
-            if there is None:
-                moved = transform(features[name])
-            else:  # the others must not enter the statistics of a batch normalisation either
-                some = transform(features[name][there])
-                moved = some.new_zeros(len(there), some.shape[1]).index_put((there,), some)
-            columns.append(moved.unflatten(1, (self.heads, self.head_dim)))
+            mask = present.get(name)
+            if mask is None:
+                values = transform(features[name])
+            else:  # rows without the feature must not enter the statistics of a batch normalisation either
+                own = transform(features[name][mask])
+                values = own.new_zeros(len(mask), own.shape[1]).index_put((mask,), own)
+            columns.append(values.unflatten(1, (self.heads, self.head_dim)))
         return columns
 
-    def _attention(self, moved: Sequence[Tensor], present: Mapping[str, Tensor]) -> Tensor:
+    def _attention(self, transformed: Sequence[Tensor], present: Mapping[str, Tensor]) -> Tensor:
         columns = []
-        for name, feature in zip(self.names, moved, strict=True):
-            # every head's g with every head's u, of which the diagonal is wanted: no product is faster
+        for name, feature in zip(self.names, transformed, strict=True):
+            # the diagonal of every head's g with every head's u: no other product is faster
             logits = F.linear(feature, self.attention).diagonal(dim1=1, dim2=2)  # (B, H)
-            there = present.get(name)
-            columns.append(logits if there is None else logits.masked_fill(~there[:, None], float("-inf")))
+            mask = present.get(name)
+            columns.append(logits if mask is None else logits.masked_fill(~mask[:, None], float("-inf")))
         return torch.stack(columns, dim=2).softmax(dim=2)
 
 
 class LaffModel(RetrievalModel):
     """Paired LAFF over videos and texts; with frame-level features, LAFF-ml.
 
-    An embedding is the h unit vectors of the heads, one after another: E = h*d.
+    An embedding is the concatenation of the heads' h unit vectors: E = h*d.
     """
 
     def __init__(self, config: LaffConfig) -> None:
@@ -228,7 +228,7 @@ class LaffModel(RetrievalModel):
         return vectors | encoded
 
     def _noise_for_zeros(self, feature: Tensor) -> Tensor:
-        """The authors' replacement of a feature that is zero in a whole training batch (legacy)."""
+        """With `legacy`, replace a feature that is zero in a whole training batch by noise, as the authors do."""
         if self.config.legacy and self.training and not feature.any():
             return torch.randn_like(feature)
         return feature

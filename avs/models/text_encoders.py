@@ -1,4 +1,4 @@
-"""Text encoders that are trained with the model: word embeddings under a GRU or biGRU, averaged over the words."""
+"""Text encoders that are trained with the model: word embeddings and a GRU or biGRU, averaged over the words."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from avs.models.batch import Batch, Sequences
 
 
 class GruEncoder(nn.Module):
-    """Words to the mean of the GRU's outputs over them.
+    """The mean of a GRU's outputs over the words of a text.
 
     Sentences are packed, so padding changes nothing. In the authors' code the backward direction starts in the padding.
     Word embeddings start uniform in [-0.1, 0.1], or from word2vec with `set_words`.
@@ -39,7 +39,7 @@ class GruEncoder(nn.Module):
         return pad_packed_sequence(self.gru(packed)[0], batch_first=True, total_length=tokens.values.shape[1])[0]
 
     def forward(self, tokens: Sequences) -> Tensor:
-        """(B, dim) of (B, L) words."""
+        """(B, dim) vectors of (B, L) words."""
         return self.outputs(tokens).sum(1) / tokens.lengths[:, None]
 
 

@@ -1,11 +1,11 @@
-"""The training loop, one for all models: epochs of steps, validation, early stop, the best and the averaged weights.
+"""The training loop of all models: epochs of steps, validation, early stop, the best and the averaged weights.
 
-A folder under training holds
+During training the folder contains
 
-    state.safetensors   where it is; a killed training goes on from there, to the same losses
+    state.safetensors   where the training is; a killed training resumes from it, with the same losses
     best.safetensors    weights of the best epoch so far
     epochs/0007.safetensors   weights of the last epochs, for their average
-    metrics.jsonl       a line an epoch
+    metrics.jsonl       one line per epoch
     tensorboard/        the same for TensorBoard
 """
 
@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from avs.core.errors import DataError
+from avs.core.ids import some
 from avs.core.progress import Reporter
 from avs.models.retrieval import RetrievalModel
 from avs.train.data import PairBatch, Pairs, ahead
@@ -39,15 +40,15 @@ Validate = Callable[[RetrievalModel], Mapping[str, float]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trained:
-    """What a training ended with.
+    """The result of a training.
 
     Attributes:
-        best: weights of the best epoch; `best_epoch` is 1-based, `measures` its validation.
-        average: mean of the last epochs' weights; None when none was asked for.
-        averaged: how many epochs that were.
-        epochs: trained.
-        seconds: of training, validation included.
-        data_share: of the time in epochs, the share spent waiting for data.
+        best: weights of the best epoch; `best_epoch` is its number from 1, `measures` its validation.
+        average: mean of the last epochs' weights; None if the settings ask for none.
+        averaged: number of epochs in that mean.
+        epochs: number of epochs trained.
+        seconds: duration of the training, validation included.
+        data_share: share of the epochs' time spent waiting for data.
     """
 
     best: dict[str, Tensor]
@@ -61,19 +62,19 @@ class Trained:
 
 
 class TrainingLoop:
-    """Trains a model on pairs.
+    """Trains a model on pairs of captions and videos.
 
     Args:
-        model: a RetrievalModel, already on `device`.
-        pairs: to train on.
-        validate: measures of the model as it is; it is called after every epoch, in eval mode, by the first worker.
-        measure: the one that decides which epoch is best; more is better.
-        settings: how to train.
-        folder: for the files above.
-        fingerprint: of everything that decides the result; a state with another is refused.
-        device: of the model.
-        workers: that train together.
-        reporter: of progress.
+        model: the model, already on `device`.
+        pairs: pairs to train on.
+        validate: gives the measures of the model; the first worker calls it after every epoch, in eval mode.
+        measure: the measure that decides which epoch is best; larger is better.
+        settings: optimiser, schedule, stopping, precision.
+        folder: folder of the files above.
+        fingerprint: fingerprint of everything that decides the result; a state with another one is refused.
+        device: device of the model.
+        workers: processes that train together.
+        reporter: reports progress.
     """
 
     def __init__(
@@ -105,11 +106,11 @@ class TrainingLoop:
         self.record = Record(self.folder, write=self.workers.first)
 
     def run(self) -> Trained:
-        """Train to the end, from wherever it was.
+        """Train to the end, from the start or from the saved state.
 
         Raises:
             DataError: the loss is not a number; names the batch.
-            ChangedInputsError: the folder holds another training.
+            ChangedInputsError: the folder contains another training.
         """
         settings, state = self.settings, self.folder / "state.safetensors"
         progress = load_state(state, self.fingerprint, self.model, self.optimiser, self.scaler)
@@ -117,7 +118,7 @@ class TrainingLoop:
             progress = Progress(Schedule.of(settings))
         else:
             done = f"{progress.epoch} epochs and {progress.step} steps"
-            self.reporter.say(f"going on in {self.folder} after {done}")
+            self.reporter.say(f"resuming {self.folder} after {done}")
         self.record.keep_epochs(progress.epoch)
         while progress.epoch < settings.epochs and progress.since_best <= settings.patience:
             self._epoch(progress)
@@ -129,11 +130,11 @@ class TrainingLoop:
         return self._result(progress)
 
     def _epoch(self, progress: Progress) -> None:
-        """The steps of an epoch that are not done yet."""
+        """Do the remaining steps of an epoch."""
         epoch, rate = progress.epoch, progress.schedule.rate
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        if progress.step == 0:  # otherwise the saved random state goes on
+        if progress.step == 0:  # otherwise the random state was restored
             torch.manual_seed(hash((self.settings.seed, epoch, self.workers.rank)) % 2**63)
         self.model.train()
         self.model.start_epoch(epoch)
@@ -142,9 +143,9 @@ class TrainingLoop:
         with self.reporter.stage(f"epoch {epoch + 1}", len(self.sampler), "steps") as stage:
             stage.advance(progress.step)
             while True:
-                asked = time.perf_counter()
+                before = time.perf_counter()
                 batch = next(batches, None)
-                progress.waited_s += time.perf_counter() - asked
+                progress.waited_s += time.perf_counter() - before
                 if batch is None:
                     break
                 progress.losses.append(self.step(batch, epoch, progress.step))
@@ -157,7 +158,7 @@ class TrainingLoop:
         progress.seconds += time.perf_counter() - start
 
     def step(self, batch: PairBatch, epoch: int, step: int) -> float:
-        """One update of the weights.
+        """Update the weights once.
 
         Returns:
             The loss of the whole batch.
@@ -193,12 +194,12 @@ class TrainingLoop:
         raise DataError(
             f"training stopped: {what}",
             where=f"epoch {epoch + 1}, step {step + 1} of {len(self.sampler)}",
-            got="captions " + ", ".join(ids[:8]) + (f" and {len(ids) - 8} more" if len(ids) > 8 else ""),
-            next_step="look for infinite features in these captions' videos, or lower the learning rate",
+            got=f"captions {some(ids, shown=8)}",
+            next_step="check the features of these captions' videos for infinite values, or lower the learning rate",
         )
 
     def _judge(self, progress: Progress) -> None:
-        """The end of an epoch: validate, keep its weights, set the next learning rate."""
+        """End an epoch: validate, keep the weights, set the next learning rate."""
         start = time.perf_counter()
         self.workers.average_buffers(self.model)
         measures: dict[str, float] = {}
@@ -254,7 +255,7 @@ class TrainingLoop:
         )
 
     def clean(self) -> None:
-        """Remove what only an unfinished training needs."""
+        """Delete the files that only an unfinished training needs."""
         for name in ("state.safetensors", "best.safetensors"):
             (self.folder / name).unlink(missing_ok=True)
         shutil.rmtree(self.folder / "epochs", ignore_errors=True)

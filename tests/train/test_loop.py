@@ -104,7 +104,7 @@ def test_a_state_of_another_training_is_refused(tmp_path: Path) -> None:
     trainer(tmp_path, replace(SETTINGS, epochs=1)).run()
     other = trainer(tmp_path)
     other.fingerprint = "another"
-    with pytest.raises(ChangedInputsError, match="an unfinished training with other inputs or settings lies here"):
+    with pytest.raises(ChangedInputsError, match="an unfinished training with other inputs or settings is here"):
         other.run()
 
 

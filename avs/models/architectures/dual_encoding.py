@@ -18,38 +18,38 @@ Level = Literal["mean", "gru", "conv"]
 
 @dataclass(frozen=True, slots=True)
 class DualEncodingConfig:
-    """A dual encoding.
+    """The options of a dual encoding.
 
     Attributes:
         video_frames: name -> dimension of the one frame-level feature.
         text: name -> dimension of the text features that come as vectors; they are concatenated.
-        text_tokens: name -> encoder of words that is trained with the model; its mean and convolutions over its
-            states join the vectors (the multi-level text side).
-        video: no video-level feature is read; it must be empty.
-        fusion: "separate": a common space a level, similarities averaged (DMT_CUC_01); "concatenated": one space of
-            all levels (Dual Encoding).
-        levels: of the frames; ("gru", "conv") is the authors' "reduced".
-        shared_text: with "separate", one text embedding that meets the videos of all levels in one common space,
-            instead of one a level; the paper's sentence supports both.
+        text_tokens: name -> encoder of words that is trained with the model. The mean of its states, and convolutions
+            over them, join the vectors (the multi-level text side).
+        video: must be empty; no video-level feature is read.
+        fusion: "separate": one common space per level, similarities averaged (DMT_CUC_01); "concatenated": one space
+            for all levels (Dual Encoding).
+        levels: levels of the frames; ("gru", "conv") is the authors' "reduced".
+        shared_text: with "separate", use one text embedding for the videos of all levels instead of one per level.
+            The paper can be read either way.
         space: dimension of a common space; 2048 in Dual Encoding of 2019.
-        hidden: of the biGRU over frames, in each direction; 1024 in Dual Encoding of 2019.
-        kernels, filters: of the convolutions over frames.
-        text_kernels, text_filters: of those over words.
-        dropout: before the linear map with "separate", after batch normalisation with "concatenated".
-        max_frames: the first so many count; None: all.
-        concepts: name of the text feature whose vector is the (C,) labels of the text's video; with it, the hybrid
-            space. It is no input of the text encoder, and only training reads it. Labels above 1, such as counts,
-            are 1; a text that lacks them has none.
-        latent_weight: of the latent similarity in a hybrid space; the concepts have the rest.
-        margin, direction, reduction: of the loss.
-        loss_per_level: with "separate", the mean of the levels' losses ("respectively"); otherwise one loss of the mean
-            similarity. The paper's sentence supports both.
-        legacy: do as the authors' code where it differs from what it means to do: padding reaches the biGRU and the
-            convolutions, over frames (see SequenceLevels) and, the latter, over words; `max_frames` does not cut the
-            mean; other captions of the same video are negatives.
+        hidden: dimension of the state of the biGRU over frames, in each direction; 1024 in Dual Encoding of 2019.
+        kernels, filters: widths and number of the convolutions over frames.
+        text_kernels, text_filters: widths and number of the convolutions over words.
+        dropout: dropout before the linear map with "separate", after batch normalisation with "concatenated".
+        max_frames: number of first frames to read; None: all.
+        concepts: name of the text feature whose vector is the (C,) labels of the text's video. It turns on the hybrid
+            space. The text encoder does not read it, and only training needs it. Labels above 1, such as counts,
+            count as 1; a text without the feature has no labels.
+        latent_weight: weight of the latent similarity in a hybrid space; the concepts have the rest.
+        margin, direction, reduction: options of the loss.
+        loss_per_level: with "separate", take the mean of the levels' losses ("respectively"); otherwise there is one
+            loss of the mean similarity. The paper can be read either way.
+        legacy: do as the authors' code does, where it differs from what it means to do: padding over frames reaches the
+            biGRU and the convolutions (see SequenceLevels), padding over words the convolutions; `max_frames` does not
+            cut the mean; other captions of the same video are negatives.
 
     Raises:
-        ConfigError: features or options that do not go together, all of them at once.
+        ConfigError: features or options that do not go together; all are named at once.
     """
 
     video_frames: Mapping[str, int]

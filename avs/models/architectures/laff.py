@@ -15,29 +15,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LaffConfig:
-    """A LAFF. Features are named; their order does not matter to what is computed.
+    """The options of a LAFF. Features are named, and their order does not change the result.
 
     Attributes:
         video: name -> dimension of the video-level features.
-        video_frames: name -> dimension of frame-level features, each pooled by a FrameLaff (LAFF-ml).
+        video_frames: name -> dimension of the frame-level features; a FrameLaff pools each one (LAFF-ml).
         text: name -> dimension of the text features that come as vectors.
-        text_tokens: name -> encoder of those that come as words and are trained with the model.
+        text_tokens: name -> encoder of the text features that come as words; it is trained with the model.
         heads: h, the number of common spaces.
-        head_dim: d, the dimension of each.
-        dropout: after the tanh.
-        batch_norm: after the dropout; off in the authors' LAFF, on in their LAFF-ml.
-        no_transform: features of dimension `head_dim` that every head sees as they are, through batch
-            normalisation alone (the authors' treatment of fine-tuned CLIP, on both sides).
-        with_ave: add r times the plain mean of the g_i, r falling from 0.8 by 0.2 an epoch to 0.
-        max_frames: of a video's frames the first so many count, 50 in the authors' LAFF-ml; None: all.
-        margin, direction, reduction: of the loss.
-        loss_per_head: the losses of the heads are added; otherwise one loss of the mean similarity.
-        legacy: do as the authors' code where it differs from what it means to do: other captions of the same video
-            are negatives; frames of a batch are cut to the length of its first video; a feature that is zero in a
-            whole training batch is replaced by noise.
+        head_dim: d, the dimension of each common space.
+        dropout: probability of dropout after the tanh.
+        batch_norm: whether batch normalisation follows the dropout; off in the authors' LAFF, on in their LAFF-ml.
+        no_transform: features of dimension `head_dim` that every head reads after batch normalisation and no
+            transform (the authors do so with fine-tuned CLIP, on both sides).
+        with_ave: add r times the plain mean of the g_i. r starts at 0.8 and falls by 0.2 per epoch to 0.
+        max_frames: number of first frames of a video to read, 50 in the authors' LAFF-ml; None: all.
+        margin, direction, reduction: options of the loss.
+        loss_per_head: add up the losses of the heads; otherwise there is one loss of the mean similarity.
+        legacy: do as the authors' code does, where it differs from what it means to do: other captions of the same
+            video are negatives; the frames of a batch are cut to the length of its first video; a feature that is
+            zero in a whole training batch is replaced by noise.
 
     Raises:
-        ConfigError: a feature of `no_transform` that is not there or not of dimension `head_dim`; all at once.
+        ConfigError: an option out of its range; a feature of `no_transform` that does not exist or does not have
+            dimension `head_dim`. All are named at once.
     """
 
     video: Mapping[str, int]
