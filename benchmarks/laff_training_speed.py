@@ -23,9 +23,10 @@ import torch
 
 from avs.core.artifacts import atomic_write
 from avs.core.columns import VectorColumn
-from avs.models.laff import LaffConfig, LaffModel
+from avs.models.architectures.laff import LaffConfig
+from avs.models.laff import LaffModel
 from avs.train.data import FeatureTable, Pairs
-from avs.train.loop import Trainer
+from avs.train.loop import TrainingLoop
 from avs.train.settings import Settings
 
 VIDEO = {"wsl": 2048, "ircsn": 2048, "beit": 1024, "clip": 512, "blip": 256, "blip2": 256, "video-llama": 768}
@@ -79,7 +80,7 @@ def measure(precision: str) -> dict[str, float]:
         folder = Path(name)
         data = pairs(folder)
         settings = Settings(batch_size=BATCH, precision=precision)  # type: ignore[arg-type]
-        trainer = Trainer(model, data, lambda m: {}, measure="", settings=settings, folder=folder, fingerprint="")
+        trainer = TrainingLoop(model, data, lambda m: {}, measure="", settings=settings, folder=folder, fingerprint="")
         rng = np.random.default_rng(1)
         batches = [data.batch(rng.integers(0, VIDEOS, BATCH)) for _ in range(ROUNDS + 1)]
         products = floor(model.config.heads * model.config.head_dim)

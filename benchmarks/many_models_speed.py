@@ -30,7 +30,8 @@ from search_speed import anonymous_mb, machine
 from torch import Tensor
 
 from avs.core.ranking import RankedList
-from avs.models.laff import LaffConfig, LaffModel
+from avs.models.architectures.laff import LaffConfig
+from avs.models.laff import LaffModel
 from avs.models.scorer import ModelScorer, PackedModel
 from avs.search.blocks import BlockSource
 from avs.search.score import search

@@ -79,7 +79,7 @@ def train_all(work: Path, seed: int) -> None:
         if path.exists():
             continue
         stores = [e for e in ENCODERS if e != WITHOUT.get(name)]
-        words = [word for e in stores for word in ("--features", features / e / "shot")]
+        words = [word for e in stores for word in ("--store", features / e / "shot")]
         other = ["--seed", 1] if name == "laff-seed1" else []
         avs("train-laff", "--captions", learn.captions, *words, *LAFF, *other, "-o", path)
 

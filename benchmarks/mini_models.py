@@ -61,8 +61,8 @@ def collection(folder: Path, seed: int, split: str, shots: int) -> CollectionPat
 
 def train(work: Path, captions: Path, features: Path) -> dict[str, Path]:
     """Name -> model."""
-    shot = [word for name in ENCODERS for word in ("--features", features / name / "shot")]
-    frame = [word for name in ENCODERS for word in ("--features", features / name / "frame")]
+    shot = [word for name in ENCODERS for word in ("--store", features / name / "shot")]
+    frame = [word for name in ENCODERS for word in ("--store", features / name / "frame")]
     models = {name: work / "models" / name for name in ("laff", "laff-ml", "dual-encoding", "dual-encoding-mean")}
     for name, levels in (("dual-encoding", "[gru, conv, mean]"), ("dual-encoding-mean", "[mean]")):
         recipe = work / f"{name}.yaml"

@@ -21,7 +21,7 @@ class TinyCollection:
 
     @property
     def options(self) -> list[str]:
-        features = [word for store in self.stores for word in ("--features", str(store))]
+        features = [word for store in self.stores for word in ("--store", str(store))]
         return ["--captions", str(self.captions), *features]
 
 

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from avs.core.columns import VectorColumn
-from avs.models.laff import LaffConfig, LaffModel
+from avs.models.architectures.laff import LaffConfig
+from avs.models.laff import LaffModel
 from avs.train.data import FeatureTable, Pairs
 
 VIDEOS, CAPTIONS_EACH, WORDS = 30, 3, 12

@@ -1,1 +1,1 @@
-"""Captioned collections: the files they are published in, read into one form."""
+"""Captioned collections: readers of the files in which they are published."""

@@ -1,4 +1,4 @@
-"""What every caption format shares: the text of a file with its line numbers, and the table formats register in."""
+"""The base of all caption formats: the text of a file with its line numbers, and the registry of formats."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from avs.core.registry import Registry
 
 @dataclass(frozen=True, slots=True)
 class SourceCaption:
-    """A caption as a file has it.
+    """A caption as it is in a file.
 
     Attributes:
-        place: line number, or position such as "sentences[12]", within the file.
-        id, video, text: as in core.captions.Caption; the text may be empty, and may hold any white space.
-        split: the file's own name for the part of the collection it belongs to, where the file says so.
+        place: line number, or position such as "sentences[12]", in the file.
+        id, video, text: as in core.captions.Caption; the text may be empty and may contain any white space.
+        split: the file's name for the caption's part of the collection; None if the file gives none.
     """
 
     place: int | str
@@ -34,25 +34,25 @@ class SourceCaption:
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A file of captions, decoded."""
+    """The decoded text of a caption file."""
 
     path: Path
     text: str
 
     def at(self, place: int | str) -> str:
-        """`file:line`, for messages."""
+        """`file:line`, for error messages."""
         return f"{self.path}:{place}"
 
     def lines(self) -> Iterator[tuple[int, str]]:
-        """Lines that are not blank, with their numbers from 1; only a line feed ends a line (captions hold others)."""
+        """Lines that are not blank, with their numbers from 1. Only a line feed ends a line."""
         for number, line in enumerate(self.text.split("\n"), start=1):
             if line.strip():
                 yield number, line.rstrip("\r")
 
     def rows(self, columns: tuple[str, ...], problems: Problems) -> Iterator[tuple[int, tuple[str, ...]]]:
-        """The values of `columns` in each row of a comma-separated file with a header, and the line the row begins at.
+        """The first line of each row of a comma-separated file with a header, and the row's values of `columns`.
 
-        A row whose number of fields is not the header's is a problem, and left out.
+        A row with another number of fields than the header is a problem and is left out.
 
         Raises:
             FormatError: the header lacks one of `columns`, or a quote is not closed.
@@ -87,7 +87,7 @@ class SourceFile:
         """The whole file as JSON.
 
         Raises:
-            FormatError: it is not.
+            FormatError: the file is not JSON.
         """
         try:
             return json.loads(self.text)
@@ -97,13 +97,13 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True)
 class CaptionFormat:
-    """A layout in which collections publish captions.
+    """A layout in which captions are published.
 
     Attributes:
-        layout: one line that says what a file holds, for messages and documentation.
-        recognises: whether the first HEAD_CHARACTERS of a file are in this layout.
-        parse: the captions of a file in its order; what is wrong with a line goes to the problems.
-        video_of: the video id behind an entry of a list of videos, where lists write them differently.
+        layout: one line that describes the content of a file, for messages and documentation.
+        recognises: tells whether the first HEAD_CHARACTERS of a file are in this layout.
+        parse: gives the captions of a file in its order, and adds the errors of its lines to the problems.
+        video_of: gives the video id for an entry of a list of videos, which may be written differently.
     """
 
     layout: str
@@ -117,7 +117,7 @@ caption_formats: Registry[CaptionFormat] = Registry("caption format")
 
 
 class Numbering:
-    """Caption ids `<video>#<k>`, k counting the captions of a video from 0 in the order of the file."""
+    """Caption ids `<video>#<k>`, where k counts the captions of a video from 0 in the order of the file."""
 
     def __init__(self) -> None:
         self._next: dict[str, int] = {}
@@ -130,10 +130,10 @@ class Numbering:
 
 
 def read_source(path: Path) -> SourceFile:
-    """The text of a file.
+    """The text of a caption file.
 
     Raises:
-        FormatError: it is not UTF-8; names the line.
+        FormatError: the file is not UTF-8; names the line.
     """
     data = require_path(path, what="caption file").read_bytes()
     try:
@@ -154,6 +154,6 @@ def first_line(head: str) -> str:
 
 
 def text_of(record: Mapping[str, Any], key: str) -> str | None:
-    """`record[key]`, when it is there and a string."""
+    """`record[key]` if it is a string, otherwise None."""
     value = record.get(key)
     return value if isinstance(value, str) else None

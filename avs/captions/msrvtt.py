@@ -12,9 +12,9 @@ one `MSRVTT_data.json`): 10,000 videos of 20 sentences, each video in the split 
     key,vid_key,video_id,sentence
     ret0,msr9770,video9770,a person is connecting something to system
 
-In both the video id is `video_id` and the caption id `<video>#<k>`, k counting the sentences of a video from 0 in the
-order of the file. The training lists "7k" and "9k" (`MSRVTT_train.7k.csv`, `MSRVTT_train.9k.csv`: a column `video_id`)
-go with the JSON, as a `split` that is a file.
+In both, the video id is `video_id` and the caption id `<video>#<k>`, where k counts the sentences of a video from 0 in
+the order of the file. The training lists "7k" and "9k" (`MSRVTT_train.7k.csv`, `MSRVTT_train.9k.csv`, with a column
+`video_id`) are a `split` of the JSON that is a file.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _parse(file: SourceFile, problems: Problems) -> Iterator[SourceCaption]:
         elif video not in splits:
             problems.add(where, f"{video} is none of the videos")
         elif number is not None and (video, number) in seen:
-            problems.add(where, f"sen_id {number} of {video} stands before at sentences[{seen[video, number]}]")
+            problems.add(where, f"sen_id {number} of {video} was used before, at sentences[{seen[video, number]}]")
         else:
             seen[video, number] = i
             yield SourceCaption(f"sentences[{i}]", numbering.id(video), video, text, splits[video])

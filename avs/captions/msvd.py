@@ -1,6 +1,6 @@
 """MSVD, the Microsoft Research Video Description Corpus, in the two layouts it is published in.
 
-`msvd`, the English descriptions (`AllVideoDescriptions.txt`): a few lines that say what it is, then `<video> sentence`:
+`msvd`, the English descriptions (`AllVideoDescriptions.txt`): a few lines of preface, then `<video> sentence` per line:
 
     -4wsuPCjDBc_5_15 a squirrel is eating a peanut in it's shell
 
@@ -9,9 +9,9 @@ WorkerID, Source, AnnotationTime, Language, Description:
 
     mv89psg6zh4,33,46,588702,unverified,55,English,A bird in a sink keeps getting under the running water from a faucet.
 
-In both the video id is `<YouTube id>_<start>_<end>` (seconds) and the caption id `<video>#<k>`, k counting its English
-sentences from 0 in the order of the file. Of the csv only rows whose Language is English are captions, whatever
-their Source; the other languages are not this format's.
+In both, the video id is `<YouTube id>_<start>_<end>` (seconds) and the caption id `<video>#<k>`, where k counts its
+English sentences from 0 in the order of the file. In the csv only rows whose Language is English are captions, from
+any Source; other languages are not read.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Captions of a collection, whatever layout it is published in."""
+"""Reads the captions of a collection in any registered format, and lists of videos."""
 
 from __future__ import annotations
 
@@ -15,25 +15,27 @@ from avs.captions.caption_format import (
     first_line,
     read_source,
 )
-from avs.captions.video_list import read_video_list
 from avs.core.captions import Caption, CaptionSet
 from avs.core.errors import ConfigError, FormatError, Problems, UnknownIdError, did_you_mean
+from avs.core.ids import some
+
+COLUMN = "video_id"  # of a comma-separated list of videos
 
 
 def read_captions(
     path: Path, *, format: str | None = None, split: str | None = None, name: str | None = None
 ) -> CaptionSet:
-    """The captions of a file, in its order, white space within a sentence as single spaces.
+    """The captions of a file in its order. White space within a sentence becomes single spaces.
 
     Args:
-        format: one of `caption_formats`; None recognises it from how the file begins.
-        split: keep the captions of a part of the collection: a name that the file itself gives (MSR-VTT's JSON: train,
-            validate, test), or a file that lists the videos, one a line or a csv with a video_id column.
-        name: of the collection; None: the file's, and "-" and the split's where there is one.
+        format: one of `caption_formats`; None: recognise it from the beginning of the file.
+        split: part of the collection to read: a name that the file itself gives (MSR-VTT's JSON: train, validate,
+            test), or a file that lists the videos, one per line or as a csv with a video_id column.
+        name: name of the collection; None: that of the file, followed by "-" and the name of the split if there is one.
 
     Raises:
-        FormatError: not UTF-8; a layout that is not recognised; lines that are not in the layout, ids that stand twice,
-            empty captions, all at once with their lines.
+        FormatError: the file is not UTF-8, or its format is not recognised; or lines in another layout, repeated ids
+            and empty captions, all at once with their lines.
         ConfigError: an unknown format or split.
         UnknownIdError: the split lists videos that have no caption here.
     """
@@ -53,6 +55,30 @@ def read_captions(
     return CaptionSet(name, (Caption(c.id, c.video, " ".join(c.text.split())) for c in captions))
 
 
+def read_video_list(path: Path) -> tuple[str, ...]:
+    """The entries of a list of videos in its order: ids, or URLs and file names where a collection lists these.
+
+    A list has one entry per line, as in VideoSets of VisualSearch and the split lists of TGIF, MSVD and Flickr8k; or it
+    is comma-separated with a column `video_id`, as MSR-VTT's `MSRVTT_train.9k.csv` and `MSRVTT_JSFUSION_test.csv`.
+
+    Raises:
+        FormatError: the file is not UTF-8 or has no entries; or lines have several words, all named at once.
+    """
+    file, problems = read_source(Path(path)), Problems(f"list of videos {path}")
+    first = next((line for _, line in file.lines()), "")
+    if COLUMN in first.split(","):
+        entries = tuple(video.strip() for _, (video,) in file.rows((COLUMN,), problems))
+    else:
+        entries = tuple(line.strip() for _, line in file.lines())
+        for number, line in file.lines():
+            if len(line.split()) != 1:
+                problems.add(file.at(number), f'wanted one video, got "{line.strip()[:60]}"')
+    problems.raise_if_any(FormatError)
+    if not entries:
+        raise FormatError("a list without videos", where=path)
+    return entries
+
+
 def _recognised(file: SourceFile) -> CaptionFormat:
     head = file.text[:HEAD_CHARACTERS]
     fitting = [name for name in caption_formats if caption_formats.get(name).recognises(head)]
@@ -60,11 +86,11 @@ def _recognised(file: SourceFile) -> CaptionFormat:
         return caption_formats.get(fitting[0])
     known = "\n".join(f"    {name:<11} {caption_formats.get(name).layout}" for name in fitting or caption_formats)
     raise FormatError(
-        "the format could be any of several" if fitting else "not a format of captions that we know",
+        "the file fits several caption formats" if fitting else "not a known caption format",
         where=file.path,
         got=f'"{first_line(head)[:80]}"' if head.strip() else "an empty file",
         wanted=f"one of\n{known}",
-        next_step="name its format",
+        next_step="name the format",
     )
 
 
@@ -73,13 +99,13 @@ def _check(captions: Iterable[SourceCaption], file: SourceFile, problems: Proble
     for caption in captions:
         before = first.setdefault(caption.id, caption.place)
         if before != caption.place:
-            problems.add(file.at(caption.place), f"{caption.id} stands before at {before}")
+            problems.add(file.at(caption.place), f"{caption.id} was used before, at {before}")
         if not caption.text.strip():
             problems.add(file.at(caption.place), f"the caption {caption.id} is empty")
 
 
 def _of_split(captions: list[SourceCaption], split: str, layout: CaptionFormat, path: Path) -> list[SourceCaption]:
-    """The captions of the split that the file names so, or of the videos that the file `split` lists."""
+    """The captions of a split that the file names, or of the videos that the file `split` lists."""
     named = dict.fromkeys(caption.split for caption in captions if caption.split is not None)
     if split in named:
         return [caption for caption in captions if caption.split == split]
@@ -88,7 +114,7 @@ def _of_split(captions: list[SourceCaption], split: str, layout: CaptionFormat, 
             f'unknown split "{split}"{did_you_mean(split, named)}',
             where=path,
             got="neither a split of this file nor a file that lists videos",
-            wanted=", ".join([*named, "or a file with a video a line"]),
+            wanted=", ".join([*named, "or a file with one video per line"]),
         )
     videos = {layout.video_of(entry) for entry in read_video_list(Path(split))}
     known = {caption.video for caption in captions}
@@ -96,7 +122,7 @@ def _of_split(captions: list[SourceCaption], split: str, layout: CaptionFormat, 
         raise UnknownIdError(
             f"{len(missing)} of {len(videos)} videos of the split have no caption",
             where=split,
-            got=", ".join(missing[:5]),
+            got=some(missing),
             wanted=f"videos of {path}, such as {captions[0].video}",
         )
     return [caption for caption in captions if caption.video in videos]

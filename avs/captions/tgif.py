@@ -1,10 +1,10 @@
-"""TGIF: `<url of a GIF><tab>sentence` a line.
+"""TGIF: `<url of a GIF><tab>sentence` per line.
 
     https://38.media.tumblr.com/9f6c25cc350f12aa74a7dc386a5c4985/tumblr_mevmyaKtDf1rgvhr8o1_500.gif	a man is glaring
 
 As in `tgif-v1.0.tsv` of Li et al. (CVPR 2016): 125,782 sentences, several lines for a GIF that has several. The video
-id is the GIF's file name without `.gif`, as in RUC's collections, and the caption id `<video>#<k>`, k counting its
-lines from 0. The lists of its splits (`train.txt`, `val.txt`, `test.txt`) hold a URL a line; ids are read too.
+id is the GIF's file name without `.gif`, as in RUC's collections, and the caption id is `<video>#<k>`, where k counts
+its lines from 0. The lists of the splits (`train.txt`, `val.txt`, `test.txt`) have one URL per line; ids are read too.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ def _parse(file: SourceFile, problems: Problems) -> Iterator[SourceCaption]:
     numbering = Numbering()
     for number, line in file.lines():
         url, tab, text = line.partition("\t")
-        found = URL.fullmatch(url)
-        if found is None or not tab:
+        match = URL.fullmatch(url)
+        if match is None or not tab:
             problems.add(file.at(number), f'no URL of a .gif and tab at the beginning of "{line.strip()[:60]}"')
         else:
-            yield SourceCaption(number, numbering.id(found["stem"]), found["stem"], text)
+            yield SourceCaption(number, numbering.id(match["stem"]), match["stem"], text)
 
 
 def _video_of(entry: str) -> str:
-    found = URL.fullmatch(entry)
-    return found["stem"] if found else entry.removesuffix(".gif")
+    match = URL.fullmatch(entry)
+    return match["stem"] if match else entry.removesuffix(".gif")
 
 
 caption_formats.register("tgif")(

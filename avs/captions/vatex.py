@@ -3,8 +3,8 @@
     [{"videoID": "nJ6KPT1uwe8_000047_000057", "enCap": ["A woman is carving a pumpkin", ...], "chCap": [...]}, ...]
 
 As in `vatex_training_v1.0.json` of Wang et al. (ICCV 2019), 25,991 videos. The video id is `videoID`, which is
-`<YouTube id>_<start>_<end>` in seconds; the caption id `<videoID>#<k>`, k the position in `enCap`. Only the English
-captions are this format's; the Chinese ones are not read. Each split is a file of its own.
+`<YouTube id>_<start>_<end>` in seconds; the caption id is `<videoID>#<k>`, where k is the position in `enCap`. The
+Chinese captions are not read. Each split is a file of its own.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def _parse(file: SourceFile, problems: Problems) -> Iterator[SourceCaption]:
         if not video or not isinstance(sentences, list) or not all(isinstance(text, str) for text in sentences):
             problems.add(where, 'wanted {"videoID": "...", "enCap": ["...", ...]}')
         elif video in seen:
-            problems.add(where, f"video {video} stands before at [{seen[video]}]")
+            problems.add(where, f"video {video} was used before, at [{seen[video]}]")
         else:
             seen[video], numbering = i, Numbering()
             for k, text in enumerate(sentences):

@@ -3,8 +3,8 @@
     videoid,contentUrl,duration,page_dir,name
     21179416,https://.../preview.mp4,PT00H00M11S,006001_006050,Aerial shot winter forest
 
-As in `results_2M_train.csv` of Bain et al. (ICCV 2021): a row is a video and `name` its one caption. The video id is
-`videoid`, the caption id `<videoid>#0`; the other columns are not read.
+As in `results_2M_train.csv` of Bain et al. (ICCV 2021): a row is a video, and `name` is its only caption. The video
+id is `videoid`, the caption id `<videoid>#0`. The other columns are not read.
 """
 
 from __future__ import annotations

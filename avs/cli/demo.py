@@ -166,7 +166,7 @@ class _Demo:
         table, model = folder / "shots.tsv", self.folder / "models" / LAFF
         self.run("shots", "--videos", made.videos, "--msb", made.msb, "-o", table, "--workers", self.workers)
         self.extract(made.videos, table, folder / "features", "--policy", "uniform", "--frames", TRAINING_FRAMES)
-        features = [word for name in MODELS for word in ("--features", folder / "features" / name / "shot")]
+        features = [word for name in MODELS for word in ("--store", folder / "features" / name / "shot")]
         self.run("train-laff", "--captions", made.captions, *features, *LAFF_OPTIONS, "-o", model)
         return model
 

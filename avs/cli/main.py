@@ -20,11 +20,10 @@ if TYPE_CHECKING:
 
 FLOW = "video -> shots -> frames -> features -> models -> ranked lists -> fusion -> TRECVID run -> xinfAP"
 
+TRAIN = "train-"  # and the name of an architecture
 VERBS = {
     "shots": "Make the shot table of a collection: import master shots, or detect them.",
     "extract-features": "Turn the frames of every shot into vectors, resumably.",
-    "train-laff": "Train LAFF, attention over any number of video and text features, on captioned videos.",
-    "train-dual-encoding": "Train dual encoding, three levels of frame features, on captioned videos.",
     "search": "Rank the shots of a collection for every topic, zero-shot or with trained models.",
     "fuse": "Fuse ranked lists: classic combinations, learned weights, learning to rank.",
     "rerank": "Rerank the best shots of a list: by frames, other topics, neighbours; near duplicates.",
@@ -40,19 +39,33 @@ VERBS = {
 
 INTERRUPTED = 130
 
-HELP = "\n".join(
-    [
-        "avs: search video collections by text, and enter TRECVID's Ad-hoc Video Search task.",
-        "",
-        f"  {FLOW}",
-        "",
-        "Usage: avs VERB [OPTIONS]      avs VERB --help      avs --version",
-        "",
-        *(f"  {verb:<20} {line}" for verb, line in VERBS.items()),
-        "",
-        "Start with: avs demo",
-    ]
-)
+
+def verbs() -> dict[str, str]:
+    """Verb -> its line of help, in flow order; there is a train verb for every registered architecture."""
+    from avs.models.architectures import architectures
+
+    train_verbs = {f"{TRAIN}{name}": architectures.get(name).summary for name in architectures}
+    order: dict[str, str] = {}
+    for verb, line in VERBS.items():
+        order |= {**train_verbs, verb: line} if verb == "search" else {verb: line}
+    return order
+
+
+def help_text() -> str:
+    """What `avs --help` prints."""
+    return "\n".join(
+        [
+            "avs: search video collections by text, and enter TRECVID's Ad-hoc Video Search task.",
+            "",
+            f"  {FLOW}",
+            "",
+            "Usage: avs VERB [OPTIONS]      avs VERB --help      avs --version",
+            "",
+            *(f"  {verb:<20} {line}" for verb, line in verbs().items()),
+            "",
+            "Start with: avs demo",
+        ]
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     args = list(sys.argv[1:] if argv is None else argv)
     if not args or args[0] in ("--help", "-h", "help"):
-        print(HELP)
+        print(help_text())
         return 0
     if args[0] == "--version":
         from avs import __version__
@@ -71,8 +84,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(__version__)
         return 0
     verb = args[0]
-    if verb not in VERBS:
-        print(f'avs: unknown verb "{verb}"{did_you_mean(verb, VERBS)}\n\n{HELP}', file=sys.stderr)
+    if verb not in VERBS and verb not in verbs():
+        print(f'avs: unknown verb "{verb}"{did_you_mean(verb, verbs())}\n\n{help_text()}', file=sys.stderr)
         return 2
     return _run(verb, args[1:])
 
@@ -113,6 +126,10 @@ def invoke(verb: str, args: Sequence[str]) -> int:
 
 def module_of(verb: str) -> ModuleType:
     """The module with a verb's `command`."""
+    if verb.startswith(TRAIN):
+        from avs.cli import train
+
+        return train.module_of(verb.removeprefix(TRAIN))
     return import_module(f"avs.cli.{verb.replace('-', '_')}")
 
 

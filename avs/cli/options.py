@@ -167,7 +167,10 @@ Study = Annotated[
     ),
 ]
 
-FORMER: Mapping[str, Mapping[str, str]] = {}
+FORMER: Mapping[str, Mapping[str, str]] = {
+    "train-laff": {"--features": "--store", "--validation-features": "--validation-store"},
+    "train-dual-encoding": {"--features": "--store", "--validation-features": "--validation-store"},
+}
 """Verb -> an option as it was once spelled -> what stands for it now."""
 
 

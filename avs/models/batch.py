@@ -14,7 +14,7 @@ class Sequences:
     """Sequences of different lengths, padded at the end.
 
     Attributes:
-        values: (B, L, D) float vectors or (B, L) int64 tokens; values after the end of a row must not matter.
+        values: (B, L, D) float vectors or (B, L) int64 tokens; the values after a row's end must not matter.
         lengths: (B,) int64, at least 1 (0 only for a row that is not present).
     """
 
@@ -38,8 +38,8 @@ class Batch:
     Attributes:
         vectors: name -> (B, D) float.
         sequences: name -> frames or tokens.
-        present: name -> (B,) bool, for features that some of the B lack; whatever else they hold is not to be read.
-            A name that is not here is present in all.
+        present: name -> (B,) bool, for features that some of the B lack; a model must not read those rows. A name
+            that is not here is present in all.
     """
 
     vectors: Mapping[str, Tensor] = field(default_factory=dict)

@@ -1,17 +1,17 @@
 """CLIP-straight (Portillo-Quintero, Ortiz-Bayliss, Terashima-Marin, MCPR 2021): frames to a vector, and no training.
 
-The vectors of a video's frames are aggregated, and the cosine with the vector of the text is the score:
+The vectors of a video's frames are aggregated. The score is the cosine with the vector of the text:
 
     single           A_s: frame 30, about one second in at 30 frames a second
     mean             A_avg: the mean of the frames, which the authors chose
-    kmeans_minrank   A_k as the paper evaluates it: every query keeps the best of its k ranks, where the i-th ranks the
-                     i-th centroid of every video. Which centroids meet is an accident of k-means, and the best of k is
-                     known only to who has the answer: for comparing with the paper
-    kmeans_maxsim    A_k as the authors' notebook does it: a video scores as its best centroid. One ranking, which a
-                     search can use
+    kmeans_minrank   A_k as the paper evaluates it: ranking i orders the videos by their centroid i, and every query
+                     keeps the best of its k ranks. The numbers of the centroids are arbitrary, and the best rank is
+                     known only with the answer: use it to compare with the paper
+    kmeans_maxsim    A_k as in the authors' notebook: the score of a video is that of its best centroid. This is one
+                     ranking, which a search can use
 
-Frames, aggregates and texts have length 1 before anything is done with them. The paper takes all frames of a video; a
-store holds what its sampling policy took.
+Frames, aggregates and texts are scaled to length 1 first. The paper takes all frames of a video; a store contains the
+frames of its sampling policy.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ SINGLE_FRAME = 29  # column 30 of the paper, which counts from 1
 
 
 def aggregate(videos: Iterable[tuple[str, np.ndarray]], how: Aggregation, *, k: int = 1, seed: int = 0) -> np.ndarray:
-    """(V, K, D) float32 vectors of length 1: one a video, or with k-means its K = k centroids.
+    """(V, K, D) float32 vectors of length 1: one per video, or its K = k centroids with k-means.
 
-    What the paper leaves open is decided so: "single" takes the last frame of a video that has fewer than 30, and a
-    video with fewer than k different frames gives them as its centroids, over and over.
+    The paper leaves two cases open. Here "single" takes the last frame of a video that has fewer than 30, and a video
+    with fewer than k different frames has these as its centroids, repeated.
 
     Args:
-        videos: id and (F, D) frames of each, in time order.
+        videos: id and (F, D) frames of each video, in time order.
         how: one of AGGREGATIONS.
-        k: centroids a video; the paper tries 2 to 10.
-        seed: of k-means, which starts anew for every video: its centroids do not depend on the videos before it.
+        k: number of centroids per video; the paper tries 2 to 10.
+        seed: random seed for k-means. It is set again for every video, so centroids do not depend on other videos.
 
     Raises:
         ConfigError: no such aggregation, or k below 1.
@@ -62,17 +62,17 @@ def aggregate(videos: Iterable[tuple[str, np.ndarray]], how: Aggregation, *, k: 
 
 
 def score_matrices(texts: np.ndarray, prototypes: np.ndarray, how: Aggregation) -> Iterator[np.ndarray]:
-    """(T, V) float32 cosines of texts and videos: one matrix, but with "kmeans_minrank" K, whose best ranks count.
+    """(T, V) float32 cosines of texts and videos: one matrix, or K for "kmeans_minrank", whose best ranks count.
 
-    Transposed they rank texts for a video.
+    Transposed, a matrix ranks texts for each video.
 
     Args:
         texts: (T, D).
-        prototypes: (V, K, D) of `aggregate`.
-        how: as they were aggregated.
+        prototypes: (V, K, D) vectors from `aggregate`.
+        how: the aggregation they come from.
 
     Raises:
-        DataError: a text whose vector has length 0 or is not finite, or is not of the videos' dimensions.
+        DataError: a text whose vector has length 0, is not finite, or has another dimension than the videos.
     """
     if texts.ndim != 2 or texts.shape[1] != prototypes.shape[2]:
         raise DataError("texts and videos of different spaces", got=texts.shape, wanted=f"(T, {prototypes.shape[2]})")
@@ -95,7 +95,7 @@ def _centroids(frames: np.ndarray, k: int, seed: int) -> np.ndarray:
     from sklearn.cluster import KMeans
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(1):  # the frames of one video are too few to share: threads that wait take 50 times longer
+    with threadpool_limits(1):  # too few frames per video to share: with more threads it takes 50 times longer
         centroids: np.ndarray = KMeans(k, n_init=10, random_state=seed).fit(frames).cluster_centers_
     return centroids
 

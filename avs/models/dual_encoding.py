@@ -1,122 +1,39 @@
 """Dual Encoding (Dong et al., CVPR 2019, TPAMI 2021), and DMT_CUC_01's use of it at TRECVID 2021.
 
-Frames are read at three levels: their mean f1, a biGRU f2, and convolutions over the biGRU f3 (see sequence_levels).
+Frames are read at three levels: their mean f1, a biGRU f2, and convolutions over the biGRU f3 (sequence_levels.py).
 
     DMT_CUC_01, fusion "separate":       e_l = l2(BatchNorm(W_l dropout(f_l) + b_l)),    s = mean_l cos(e_l(v), e_l(q))
     Dual Encoding, fusion "concatenated":  e = l2(dropout(BatchNorm(W [f2 f3 f1] + b))), s = cos(e(v), e(q))
 
-DMT_CUC_01 reads CLIP frames and the CLIP text embedding. Its paper gives no sizes; they are Dual Encoding's of 2021.
+DMT_CUC_01 reads CLIP frames and the CLIP text embedding. Its paper gives no sizes; ours are from Dual Encoding 2021.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from avs.core.errors import ConfigError, DataError, Problems
+from avs.core.errors import DataError
+from avs.models.architectures.dual_encoding import DualEncodingConfig
 from avs.models.batch import Batch, Sequences
-from avs.models.batch_norm import BatchNorm
 from avs.models.hybrid_space import BLOCK, ConceptHead, MinMax, concept_loss, concept_scores
-from avs.models.losses import Direction, Reduction, different_videos, margin_ranking_loss
-from avs.models.sequence_levels import Level, MaxConvolutions, SequenceLevels
-from avs.models.text_encoders import Tokens, make_token_encoders
-
-Fusion = Literal["separate", "concatenated"]
-
-
-@dataclass(frozen=True, slots=True)
-class DualEncodingConfig:
-    """A dual encoding.
-
-    Attributes:
-        video_frames: name -> dimension of the one frame-level feature.
-        text: name -> dimension of the text features that come as vectors; they are concatenated.
-        text_tokens: name -> encoder of words that is trained with the model; its mean and convolutions over its
-            states join the vectors (the multi-level text side).
-        video: no video-level feature is read; it must be empty.
-        fusion: "separate": a common space a level, similarities averaged (DMT_CUC_01); "concatenated": one space of
-            all levels (Dual Encoding).
-        levels: of the frames; ("gru", "conv") is the authors' "reduced".
-        shared_text: with "separate", one text embedding that meets the videos of all levels in one common space,
-            instead of one a level; the paper's sentence supports both.
-        space: dimension of a common space; 2048 in Dual Encoding of 2019.
-        hidden: of the biGRU over frames, in each direction; 1024 in Dual Encoding of 2019.
-        kernels, filters: of the convolutions over frames.
-        text_kernels, text_filters: of those over words.
-        dropout: before the linear map with "separate", after batch normalisation with "concatenated".
-        max_frames: the first so many count; None: all.
-        concepts: name of the text feature whose vector is the (C,) labels of the text's video; with it, the hybrid
-            space. It is no input of the text encoder, and only training reads it. Labels above 1, such as counts,
-            are 1; a text that lacks them has none.
-        latent_weight: of the latent similarity in a hybrid space; the concepts have the rest.
-        margin, direction, reduction: of the loss.
-        loss_per_level: with "separate", the mean of the levels' losses ("respectively"); otherwise one loss of the mean
-            similarity. The paper's sentence supports both.
-        legacy: do as the authors' code where it differs from what it means to do: padding reaches the biGRU and the
-            convolutions, over frames (see SequenceLevels) and, the latter, over words; `max_frames` does not cut the
-            mean; other captions of the same video are negatives.
-
-    Raises:
-        ConfigError: features or options that do not go together, all of them at once.
-    """
-
-    video_frames: Mapping[str, int]
-    text: Mapping[str, int] = field(default_factory=dict)
-    text_tokens: Mapping[str, Tokens] = field(default_factory=dict)
-    video: Mapping[str, int] = field(default_factory=dict)
-    fusion: Fusion = "separate"
-    levels: tuple[Level, ...] = ("gru", "conv", "mean")
-    shared_text: bool = False
-    space: int = 1536
-    hidden: int = 512
-    kernels: tuple[int, ...] = (2, 3, 4, 5)
-    filters: int = 512
-    text_kernels: tuple[int, ...] = (2, 3, 4)
-    text_filters: int = 512
-    dropout: float = 0.2
-    max_frames: int | None = 64
-    concepts: str | None = None
-    latent_weight: float = 0.6
-    margin: float = 0.2
-    direction: Direction = "both"
-    reduction: Reduction = "sum"
-    loss_per_level: bool = True
-    legacy: bool = False
-
-    def __post_init__(self) -> None:
-        problems = Problems("options of dual-encoding that do not go together")
-        if self.video or len(self.video_frames) != 1:
-            given = ", ".join([*self.video, *self.video_frames]) or "none"
-            problems.add("video features", f"got {given}; wanted one frame-level feature and no other")
-        if not self.text_vectors and not self.text_tokens:
-            problems.add("text features", "none to encode a text with")
-        if not self.levels or len(set(self.levels)) < len(self.levels):
-            problems.add("levels", f"got {', '.join(self.levels) or 'none'}; wanted some of mean, gru, conv, each once")
-        if self.max_frames is not None and self.max_frames < 1:
-            problems.add("max_frames", f"got {self.max_frames}; wanted at least 1, or null")
-        if self.concepts is not None and self.concepts not in self.text:
-            problems.add("concepts", f'no text feature "{self.concepts}" comes as vectors')
-        if self.concepts is not None and self.fusion != "concatenated":
-            problems.add("concepts", "a hybrid space needs fusion: concatenated")
-        problems.raise_if_any(ConfigError)
-
-    @property
-    def text_vectors(self) -> tuple[str, ...]:
-        """Names of the vectors that the text encoder reads."""
-        return tuple(name for name in self.text if name != self.concepts)
+from avs.models.layers import BatchNorm
+from avs.models.losses import different_videos, margin_ranking_loss
+from avs.models.retrieval import RetrievalModel
+from avs.models.sequence_levels import MaxConvolutions, SequenceLevels
+from avs.models.text_encoders import TokenEncoders
 
 
 class Head(nn.Module):
-    """A level into its common space: linear, batch normalisation, length 1. Weights start Xavier-uniform, biases zero.
+    """Maps a level into its common space: linear, batch normalisation, length 1.
+
+    Weights start Xavier-uniform, biases zero.
 
     Args:
-        dropout_first: dropout before the linear map; otherwise after batch normalisation.
+        dropout_first: whether dropout comes before the linear map; otherwise it comes after batch normalisation.
     """
 
     def __init__(self, dim: int, space: int, *, dropout: float, dropout_first: bool) -> None:
@@ -133,11 +50,11 @@ class Head(nn.Module):
         return F.normalize(self.dropout(self.norm(self.linear(feature))), dim=-1)
 
 
-class DualEncodingModel(nn.Module):
-    """Frames at three levels, texts at up to three. A RetrievalModel.
+class DualEncodingModel(RetrievalModel):
+    """Dual encoding of frames at three levels and of texts at up to three.
 
-    An embedding is the unit vectors of the common spaces, one after another; of a hybrid space the logits of the
-    concepts follow. Texts, while training a hybrid space, carry their labels behind that, which `score` does not read.
+    An embedding is the concatenation of the unit vectors of the common spaces; in a hybrid space the logits of the
+    concepts follow. While a hybrid space is trained, the labels of a text follow these; `score` does not read them.
     """
 
     def __init__(self, config: DualEncodingConfig) -> None:
@@ -155,18 +72,20 @@ class DualEncodingModel(nn.Module):
             max_length=c.max_frames,
             legacy=c.legacy,
         )
-        self.tokens = make_token_encoders(c.text_tokens)
+        self.tokens = TokenEncoders(c.text_tokens)
         self.token_convolutions = nn.ModuleList(
-            MaxConvolutions(encoder.dim, c.text_kernels, c.text_filters, legacy=c.legacy) for encoder in self.tokens
+            MaxConvolutions(encoder.dim, c.text_kernels, c.text_filters, legacy=c.legacy)
+            for encoder in self.tokens.encoders().values()
         )
         video_dims = self.levels.dims if c.fusion == "separate" else (sum(self.levels.dims),)
-        text_dim = sum(c.text[name] for name in c.text_vectors) + sum(
-            encoder.dim + conv.dim for encoder, conv in zip(self.tokens, self.token_convolutions, strict=True)
-        )
+        convolved = c.text_filters * len(c.text_kernels)
+        text_dim = sum(c.text[name] for name in c.text_vectors)
+        text_dim += sum(tokens.dim + convolved for tokens in c.text_tokens.values())
         self.spaces, self.latent_width = len(video_dims), len(video_dims) * c.space
         head = partial(Head, dropout=c.dropout, dropout_first=c.fusion == "separate")
         self.video_heads = nn.ModuleList(head(each, c.space) for each in video_dims)
         self.text_heads = nn.ModuleList(head(text_dim, c.space) for _ in range(1 if c.shared_text else self.spaces))
+        self.needs_calibration = c.concepts is not None
         if c.concepts is not None:
             self.concept_count = c.text[c.concepts]
             self.video_concepts = ConceptHead(sum(video_dims), self.concept_count)
@@ -185,7 +104,7 @@ class DualEncodingModel(nn.Module):
         """(B, E).
 
         Raises:
-            DataError: a video lacks the frames.
+            DataError: a video has no frames.
         """
         (name,) = self.video_features
         if name in videos.present and not bool(videos.present[name].all()):
@@ -216,12 +135,13 @@ class DualEncodingModel(nn.Module):
         return torch.cat(embedded, dim=1)
 
     def score(self, texts: Tensor, videos: Tensor) -> Tensor:
-        """(T, B) mean over the common spaces of the cosines, in [-1, 1]; in a hybrid space the weighted sum."""
+        """(T, B) mean of the common spaces' cosines, in [-1, 1]; in a hybrid space the weighted sum of both."""
         if self.config.concepts is None:
             return self._latent_scores(texts, videos)
         latent, concept = self._hybrid_scores(texts, videos)
         weight = self.config.latent_weight
-        return weight * self.latent_range(latent) + (1 - weight) * self.concept_range(concept)
+        scores: Tensor = weight * self.latent_range(latent) + (1 - weight) * self.concept_range(concept)
+        return scores
 
     def loss(self, texts: Tensor, videos: Tensor, *, video_of: Tensor) -> Tensor:
         c = self.config
@@ -233,13 +153,14 @@ class DualEncodingModel(nn.Module):
             reduction=c.reduction,
         )
         if c.loss_per_level:
-            by_space = [side[:, : self.latent_width].unflatten(1, (self.spaces, -1)) for side in (texts, videos)]
+            by_space = [side[:, : self.latent_width].reshape(len(side), self.spaces, -1) for side in (texts, videos)]
             total = rank(torch.einsum("tsd,vsd->stv", *by_space)) / self.spaces
         else:
             total = rank(self._latent_scores(texts, videos))
         if c.concepts is None:
             return total
-        (of_texts, labels), of_videos = self._concepts(texts).split(self.concept_count, dim=1), self._concepts(videos)
+        of_texts, labels = torch.tensor_split(self._concepts(texts), [self.concept_count], dim=1)
+        of_videos = self._concepts(videos)
         total = total + rank(concept_scores(of_texts, of_videos))
         return total + concept_loss(of_texts, of_videos, labels, reduction=c.reduction)
 
@@ -247,19 +168,18 @@ class DualEncodingModel(nn.Module):
     def calibrate(self, texts: Tensor, videos: Tensor) -> None:
         """Set the ranges by which a hybrid space scales its two similarities; without one, do nothing.
 
-        Until then they are the possible ones, [-1, 1] and [0, 1]. The authors scale by the range of each score matrix
-        they rank: the same, where `texts` and `videos` are all there is.
-
-        Args:
-            texts: (T, E) of a validation set.
-            videos: (B, E).
+        Before, these are the possible ranges, [-1, 1] and [0, 1]. The authors scale by the range of each score matrix
+        that they rank, which is the same if `texts` and `videos` are the whole collection.
         """
         if self.config.concepts is None:
             return
-        blocks = [self._hybrid_scores(texts, block) for block in videos.split(BLOCK)]
+        blocks = [self._hybrid_scores(texts, block) for block in torch.split(videos, BLOCK)]
         for kind, scale in enumerate((self.latent_range, self.concept_range)):
             extremes = torch.stack([torch.stack(block[kind].aminmax()) for block in blocks])
             scale.set_range(extremes[:, 0].min(), extremes[:, 1].max())
+
+    def set_words(self, feature: str, rows: Tensor, vectors: Tensor) -> None:
+        self.tokens.encoders()[feature].set_words(rows, vectors)
 
     def _latent_scores(self, texts: Tensor, videos: Tensor) -> Tensor:
         return texts[:, : self.latent_width] @ videos[:, : self.latent_width].T / self.spaces
@@ -273,7 +193,7 @@ class DualEncodingModel(nn.Module):
         return embedded[:, self.latent_width :]
 
     def _text_vectors(self, texts: Batch) -> list[Tensor]:
-        """Those a text lacks are zero, as a bag of words without a known word is."""
+        """The vectors of each feature. Where a text lacks one it is zero, like a bag of words without a known word."""
         names = self.config.text_vectors
         if not self.tokens and names and all(name in texts.present for name in names):
             some = torch.stack([texts.present[name] for name in names]).any(dim=0)
@@ -287,7 +207,7 @@ class DualEncodingModel(nn.Module):
 
     def _token_levels(self, texts: Batch) -> list[Tensor]:
         levels = []
-        for name, encoder, conv in zip(self.config.text_tokens, self.tokens, self.token_convolutions, strict=True):
+        for (name, encoder), conv in zip(self.tokens.encoders().items(), self.token_convolutions, strict=True):
             words = texts.sequences[name]
             states = Sequences(encoder.outputs(words), words.lengths)
             levels += [states.values.sum(dim=1) / words.lengths[:, None], conv(states)]

@@ -1,4 +1,4 @@
-"""The frame level of LAFF-ml: the frames of a video fused into one vector."""
+"""The frame level of LAFF-ml: it fuses the frames of a video into one vector."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from avs.models.sequence_levels import first_steps
 
 
 class FrameLaff(nn.Module):
-    """Frames into one vector: attention over the frames as they are, one head, no transform (LAFF-ml).
+    """Attention over the frames of a video, with one head and no transform (LAFF-ml).
 
     Args:
-        dim: of a frame's vector.
-        max_frames: the first so many count; None: all.
-        legacy: cut every video to the length of the batch's first one, as the authors' code does.
+        dim: dimension of a frame's vector.
+        max_frames: number of first frames to read; None: all.
+        legacy: cut every video to the length of the first video of the batch, as the authors' code does.
     """
 
     def __init__(self, dim: int, *, max_frames: int | None = None, legacy: bool = False) -> None:

@@ -1,121 +1,53 @@
 """LAFF: lightweight attentional feature fusion (Hu et al., ECCV 2022, arXiv 2112.01832).
 
-A block transforms k features into one space and adds them up with weights that attention gives:
+A block transforms k features into one space and adds them up, weighted by attention:
 
     g_i = tanh(W_i f_i + b_i)        a = softmax_i(u . g_i)        e = l2(sum_i a_i g_i)
 
-(The authors add a bias c to u . g_i, which cancels in the softmax; it is left out.)
-Paired blocks, h for videos and h for texts, span h common spaces; a similarity is the mean of the h cosines.
-LAFF-ml lets a frame-level block (FrameLaff) make a video-level feature out of frames first.
+The authors add a bias c to u . g_i. It cancels in the softmax and is left out here.
+Paired blocks, h for videos and h for texts, span h common spaces. A similarity is the mean of the h cosines.
+In LAFF-ml, a frame-level block (FrameLaff) first fuses frames into a video-level feature.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from avs.core.errors import ConfigError, Problems
+from avs.models.architectures.laff import LaffConfig
 from avs.models.batch import Batch
-from avs.models.batch_norm import BatchNorm
-from avs.models.dropout import Dropout
 from avs.models.frame_laff import FrameLaff
-from avs.models.linear_tanh import linear_tanh, pack
-from avs.models.losses import Direction, Reduction, different_videos, margin_ranking_loss
-from avs.models.text_encoders import Tokens, encode_tokens, make_token_encoders
-
-
-@dataclass(frozen=True, slots=True)
-class LaffConfig:
-    """A LAFF. Features are named; their order does not matter to what is computed.
-
-    Attributes:
-        video: name -> dimension of the video-level features.
-        video_frames: name -> dimension of frame-level features, each pooled by a FrameLaff (LAFF-ml).
-        text: name -> dimension of the text features that come as vectors.
-        text_tokens: name -> encoder of those that come as words and are trained with the model.
-        heads: h, the number of common spaces.
-        head_dim: d, the dimension of each.
-        dropout: after the tanh.
-        batch_norm: after the dropout; off in the authors' LAFF, on in their LAFF-ml.
-        no_transform: features of dimension `head_dim` that every head sees as they are, through batch
-            normalisation alone (the authors' treatment of fine-tuned CLIP, on both sides).
-        with_ave: add r times the plain mean of the g_i, r falling from 0.8 by 0.2 an epoch to 0.
-        max_frames: of a video's frames the first so many count, 50 in the authors' LAFF-ml; None: all.
-        margin, direction, reduction: of the loss.
-        loss_per_head: the losses of the heads are added; otherwise one loss of the mean similarity.
-        legacy: do as the authors' code where it differs from what it means to do: other captions of the same video
-            are negatives; frames of a batch are cut to the length of its first video; a feature that is zero in a
-            whole training batch is replaced by noise.
-
-    Raises:
-        ConfigError: a feature of `no_transform` that is not there or not of dimension `head_dim`; all at once.
-    """
-
-    video: Mapping[str, int]
-    text: Mapping[str, int]
-    video_frames: Mapping[str, int] = field(default_factory=dict)
-    text_tokens: Mapping[str, Tokens] = field(default_factory=dict)
-    heads: int = 8
-    head_dim: int = 512
-    dropout: float = 0.2
-    batch_norm: bool = False
-    no_transform: tuple[str, ...] = ()
-    with_ave: bool = False
-    max_frames: int | None = None
-    margin: float = 0.2
-    direction: Direction = "t2v"
-    reduction: Reduction = "sum"
-    loss_per_head: bool = True
-    legacy: bool = False
-
-    def __post_init__(self) -> None:
-        problems = Problems("options of laff that cannot be used")
-        for name, least in (("heads", 1), ("head_dim", 1), ("max_frames", 1)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                problems.add(name, f"got {value}; wanted at least {least}")
-        if not 0 <= self.dropout < 1:
-            problems.add("dropout", f"got {self.dropout}; wanted at least 0 and below 1")
-        for name in self.no_transform:
-            sides = (self.video, self.video_frames, self.text)
-            dims = {side[name] for side in sides if name in side}
-            if name in self.text_tokens:
-                dims.add(self.text_tokens[name].dim)
-            if dims != {self.head_dim}:
-                got = f"got {', '.join(map(str, sorted(dims)))} dimensions" if dims else "there is no such feature"
-                problems.add("no_transform", f"{name}: {got}; wanted head_dim, {self.head_dim}")
-        problems.raise_if_any(ConfigError)
+from avs.models.layers import BatchNorm, Dropout, LinearTanh
+from avs.models.losses import different_videos, margin_ranking_loss
+from avs.models.retrieval import RetrievalModel, Side
+from avs.models.text_encoders import TokenEncoders
 
 
 class Transform(nn.Module):
-    """A feature into all heads at once: linear, tanh, dropout, and batch normalisation if asked for.
+    """Transforms a feature for all heads at once: linear, tanh, dropout, and batch normalisation if asked for.
 
-    Weights start Xavier-uniform, biases zero. (W2VV++ normalises before the tanh and drops out last.)
+    Weights start Xavier-uniform, biases zero. W2VV++ normalises before the tanh, and its dropout comes last.
     """
 
     def __init__(self, dim: int, width: int, *, dropout: float, batch_norm: bool) -> None:
         super().__init__()
-        self.linear = nn.Linear(dim, width)
+        self.linear = LinearTanh(dim, width)
         self.dropout = Dropout(dropout)
         self.norm = BatchNorm(width) if batch_norm else nn.Identity()
         nn.init.xavier_uniform_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, feature: Tensor) -> Tensor:
-        """(B, H*d) of (B, D)."""
-        return self.norm(self.dropout(linear_tanh(self.linear, feature)))
-
-    def pack_weights(self, rows: int) -> None:
-        """Prepare for inference alone, `rows` rows at a time."""
-        pack(self.linear, rows)
+        """(B, H*d) values of (B, D) features."""
+        transformed: Tensor = self.norm(self.dropout(self.linear(feature)))
+        return transformed
 
 
 class Tile(nn.Module):
-    """A feature of the heads' own dimension, given to each of them through batch normalisation alone."""
+    """Gives a feature with the dimension of a head to every head, with batch normalisation and nothing else."""
 
     def __init__(self, heads: int, head_dim: int) -> None:
         super().__init__()
@@ -123,17 +55,20 @@ class Tile(nn.Module):
         self.norm = BatchNorm(heads * head_dim)
 
     def forward(self, feature: Tensor) -> Tensor:
-        """(B, H*d) of (B, d)."""
-        return self.norm(feature.repeat(1, self.heads))
+        """(B, H*d) values of (B, d) features."""
+        tiled: Tensor = self.norm(feature.repeat(1, self.heads))
+        return tiled
 
 
 class Laff(nn.Module):
-    """One side's h blocks over the same k features.
+    """The h blocks of one side, over the same k features.
 
     Args:
         dims: name -> dimension of each feature.
-        heads, head_dim, dropout, batch_norm, no_transform, with_ave: as of LaffConfig.
+        heads, head_dim, dropout, batch_norm, no_transform, with_ave: as in LaffConfig.
     """
+
+    average_weight: Tensor
 
     def __init__(
         self,
@@ -154,10 +89,10 @@ class Laff(nn.Module):
             else Transform(dim, heads * head_dim, dropout=dropout, batch_norm=batch_norm)
             for name, dim in dims.items()
         )
-        self.attention = nn.Parameter(torch.empty(heads, head_dim))  # u of every head
+        self.attention = nn.Parameter(torch.empty(heads, head_dim))  # the u of every head
         nn.init.uniform_(self.attention, -(head_dim**-0.5), head_dim**-0.5)
         self.with_ave = with_ave
-        # r stays with the weights it was validated with; a model without it has nothing to save
+        # r is saved with the weights that were validated with it; without with_ave there is nothing to save
         self.register_buffer("average_weight", torch.zeros(()), persistent=with_ave)
 
     def start_epoch(self, epoch: int) -> None:
@@ -166,47 +101,47 @@ class Laff(nn.Module):
             self.average_weight.fill_(max(0.8 - 0.2 * epoch, 0.0))
 
     def forward(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
-        """(B, H, d) unit vectors of (B, D_i) features. Those not `present` in a row take no part in it."""
-        moved = self._transformed(features, present)
-        shares = self._attention(moved, present)
+        """(B, H, d) unit vectors of (B, D_i) features. A row leaves out the features that it lacks."""
+        transformed = self._transformed(features, present)
+        shares = self._attention(transformed, present)
         if self.with_ave:
             shares = shares + self.average_weight * (shares > 0)
-        fused = moved[0] * shares[:, :, 0, None]
-        for place, feature in enumerate(moved[1:], start=1):
+        fused = transformed[0] * shares[:, :, 0, None]
+        for place, feature in enumerate(transformed[1:], start=1):
             fused.addcmul_(feature, shares[:, :, place, None])
         return F.normalize(fused, dim=-1)
 
     def weights(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
-        """(B, H, k) attention over the features in the order of `names`; a row and head add up to 1."""
+        """(B, H, k) attention over the features in the order of `names`. It adds up to 1 over the features."""
         return self._attention(self._transformed(features, present), present)
 
     def _transformed(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> list[Tensor]:
-        """(B, H, d) of every feature; zeros where it is not present."""
+        """(B, H, d) values of every feature; zeros where it is not present."""
         columns = []
         for name, transform in zip(self.names, self.transforms, strict=True):
-            there = present.get(name)
-            if there is None:
-                moved = transform(features[name])
-            else:  # the others must not enter the statistics of a batch normalisation either
-                some = transform(features[name][there])
-                moved = some.new_zeros(len(there), some.shape[1]).index_put((there,), some)
-            columns.append(moved.unflatten(1, (self.heads, self.head_dim)))
+            mask = present.get(name)
+            if mask is None:
+                values = transform(features[name])
+            else:  # rows without the feature must not enter the statistics of a batch normalisation either
+                own = transform(features[name][mask])
+                values = own.new_zeros(len(mask), own.shape[1]).index_put((mask,), own)
+            columns.append(values.unflatten(1, (self.heads, self.head_dim)))
         return columns
 
-    def _attention(self, moved: Sequence[Tensor], present: Mapping[str, Tensor]) -> Tensor:
+    def _attention(self, transformed: Sequence[Tensor], present: Mapping[str, Tensor]) -> Tensor:
         columns = []
-        for name, feature in zip(self.names, moved, strict=True):
-            # every head's g with every head's u, of which the diagonal is wanted: no product is faster
+        for name, feature in zip(self.names, transformed, strict=True):
+            # the diagonal of every head's g with every head's u: no other product is faster
             logits = F.linear(feature, self.attention).diagonal(dim1=1, dim2=2)  # (B, H)
-            there = present.get(name)
-            columns.append(logits if there is None else logits.masked_fill(~there[:, None], float("-inf")))
+            mask = present.get(name)
+            columns.append(logits if mask is None else logits.masked_fill(~mask[:, None], float("-inf")))
         return torch.stack(columns, dim=2).softmax(dim=2)
 
 
-class LaffModel(nn.Module):
-    """Paired LAFF over videos and texts; with frame-level features, LAFF-ml. A RetrievalModel.
+class LaffModel(RetrievalModel):
+    """Paired LAFF over videos and texts; with frame-level features, LAFF-ml.
 
-    An embedding is the h unit vectors of the heads, one after another: E = h*d.
+    An embedding is the concatenation of the heads' h unit vectors: E = h*d.
     """
 
     def __init__(self, config: LaffConfig) -> None:
@@ -218,8 +153,8 @@ class LaffModel(nn.Module):
         self.frames = nn.ModuleList(
             FrameLaff(dim, max_frames=config.max_frames, legacy=config.legacy) for dim in config.video_frames.values()
         )
-        self.tokens = make_token_encoders(config.text_tokens)
-        token_dims = {name: encoder.dim for name, encoder in zip(config.text_tokens, self.tokens, strict=True)}
+        self.tokens = TokenEncoders(config.text_tokens)
+        token_dims = {name: encoder.dim for name, encoder in self.tokens.encoders().items()}
         self.video = self._side({**config.video, **config.video_frames})
         self.text = self._side({**config.text, **token_dims})
 
@@ -237,7 +172,6 @@ class LaffModel(nn.Module):
         )
 
     def start_epoch(self, epoch: int) -> None:
-        """Tell the blocks which 0-based epoch begins."""
         self.video.start_epoch(epoch)
         self.text.start_epoch(epoch)
 
@@ -245,10 +179,12 @@ class LaffModel(nn.Module):
         return [self.frames, self.video]
 
     def embed_videos(self, videos: Batch) -> Tensor:
-        return self.video(self._video_vectors(videos), videos.present).flatten(1)
+        embedded: Tensor = self.video(self._video_vectors(videos), videos.present)
+        return embedded.flatten(1)
 
     def embed_texts(self, texts: Batch) -> Tensor:
-        return self.text(self._text_vectors(texts), texts.present).flatten(1)
+        embedded: Tensor = self.text(self._text_vectors(texts), texts.present)
+        return embedded.flatten(1)
 
     def score(self, texts: Tensor, videos: Tensor) -> Tensor:
         """(T, B) mean over the heads of the cosines, in [-1, 1]."""
@@ -269,8 +205,15 @@ class LaffModel(nn.Module):
             reduction=c.reduction,
         )
 
-    def attention(self, batch: Batch, side: str) -> dict[str, Tensor]:
-        """Feature -> (B, H) attention, of a batch of the "video" or the "text" side."""
+    def set_words(self, feature: str, rows: Tensor, vectors: Tensor) -> None:
+        self.tokens.encoders()[feature].set_words(rows, vectors)
+
+    def pack_weights(self, rows: int) -> None:
+        for module in self.video.modules():
+            if isinstance(module, LinearTanh):
+                module.pack(rows)
+
+    def attention(self, batch: Batch, side: Side) -> dict[str, Tensor]:
         block, vectors = (
             (self.video, self._video_vectors(batch)) if side == "video" else (self.text, self._text_vectors(batch))
         )
@@ -284,10 +227,11 @@ class LaffModel(nn.Module):
 
     def _text_vectors(self, texts: Batch) -> dict[str, Tensor]:
         vectors = {name: texts.vectors[name] for name in self.config.text}
-        return vectors | encode_tokens(self.tokens, self.config.text_tokens, texts)
+        encoded: dict[str, Tensor] = self.tokens(texts)
+        return vectors | encoded
 
     def _noise_for_zeros(self, feature: Tensor) -> Tensor:
-        """The authors' replacement of a feature that is zero in a whole training batch (legacy)."""
+        """With `legacy`, replace a feature that is zero in a whole training batch by noise, as the authors do."""
         if self.config.legacy and self.training and not feature.any():
             return torch.randn_like(feature)
         return feature

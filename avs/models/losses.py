@@ -1,19 +1,14 @@
 """Losses over the similarities of a batch of matching texts and videos.
 
-Throughout, `scores` is (B, B): row i is text i against every video, column j is video j, and the diagonal matches.
+`scores` is (B, B): row i is text i against every video, column j is video j; the pairs on the diagonal match.
 """
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
-Direction = Literal["t2v", "v2t", "both"]
-Reduction = Literal["sum", "mean"]
-DIRECTIONS = ("t2v", "v2t", "both")
-REDUCTIONS = ("sum", "mean")
+from avs.models.architectures import Direction, Reduction
 
 
 def different_videos(video_of: Tensor) -> Tensor:
@@ -32,16 +27,16 @@ def margin_ranking_loss(
 ) -> Tensor:
     """Hinge loss against the hardest negative (VSE++; "mrl" in W2VV++, Dual Encoding, SEA and LAFF).
 
-    A text that has no negative in the batch costs nothing.
+    A text without a negative in the batch costs nothing.
 
     Args:
         scores: (B, B), or (S, B, B) for S spaces, whose losses are added.
-        margin: by how much the match must win.
+        margin: how much higher than the negative the match must score.
         direction: "t2v": for each text, against other videos; "v2t": for each video, against other texts; or "both".
         negatives: (B, B) bool, which pairs may be negatives; None: all off the diagonal, as in the authors' code,
             where another caption of the same video counts as a negative.
-        hardest: the largest violation alone; otherwise the sum of all.
-        reduction: over the batch. "sum" is the authors' choice; with gradient clipping it is not the same as "mean".
+        hardest: count only the largest violation; otherwise the sum of all.
+        reduction: "sum" (the authors' choice) or "mean" over the batch. They differ when gradients are clipped.
     """
     size = scores.shape[-1]
     if negatives is None:
@@ -69,7 +64,7 @@ def contrastive_loss(scores: Tensor, *, negatives: Tensor | None = None) -> Tens
 
     Args:
         scores: (B, B), already multiplied by the logit scale.
-        negatives: (B, B) bool; pairs that are neither negatives nor on the diagonal are left out of the softmax.
+        negatives: (B, B) bool; the softmax leaves out pairs that are neither negatives nor on the diagonal.
     """
     size = len(scores)
     if negatives is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from avs.models.batch import Batch, Sequences
+from avs.models.retrieval import RetrievalModel
 
 CPU_CHUNK_SHOTS = 1024  # the weights are read half as often as with 512, and what a LAFF makes still fits the cache
 CUDA_CHUNK_SHOTS = 8192
@@ -44,7 +46,7 @@ class PackedModel:
     side stays as it is, so the model still embeds sentences; it can no longer be trained.
 
     Args:
-        model: a RetrievalModel; it is put in eval mode.
+        model: it is put in eval mode.
         device, dtype: of the pass: the blocks' own.
         chunk_shots: shots that are embedded at once; None: 1,024 on the CPU, 8,192 on CUDA.
 
@@ -57,7 +59,7 @@ class PackedModel:
 
     def __init__(
         self,
-        model: Any,
+        model: RetrievalModel,
         *,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
@@ -66,11 +68,11 @@ class PackedModel:
         self.model, self.device = model.eval(), torch.device(device)
         self.features: tuple[str, ...] = tuple(model.video_features)
         self.chunk_shots = chunk_shots or (CPU_CHUNK_SHOTS if self.device.type == "cpu" else CUDA_CHUNK_SHOTS)
-        video_side = [module.to(device=device, dtype=dtype) for module in model.video_side()]
+        if not model.video_side():
+            self.model = deepcopy(self.model)
+        video_side = [module.to(device=device, dtype=dtype) for module in self.model.video_side() or [self.model]]
         self.fingerprint = self._fingerprint(video_side)
-        for module in (part for side in video_side for part in side.modules()):
-            if hasattr(module, "pack_weights"):
-                module.pack_weights(self.chunk_shots)
+        self.model.pack_weights(self.chunk_shots)
 
     def _fingerprint(self, video_side: Sequence[nn.Module]) -> str:
         digest = hashlib.sha256(f"{type(self.model).__name__} {self.chunk_shots} ".encode())

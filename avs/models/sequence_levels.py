@@ -1,7 +1,7 @@
-"""Three levels of a sequence of vectors, as Dual Encoding takes them (Dong et al., CVPR 2019, arXiv 1809.06181).
+"""Three levels of a sequence of vectors, as in Dual Encoding (Dong et al., CVPR 2019, arXiv 1809.06181).
 
-    mean   f1 = mean_t x_t                                              the whole
-    gru    f2 = mean_t h_t,  h = biGRU(x)                               what follows what
+    mean   f1 = mean_t x_t                                              the whole sequence
+    gru    f2 = mean_t h_t,  h = biGRU(x)                               the order of its steps
     conv   f3 = concat over k of max_t relu(Conv1d_k(h))_t              local patterns of k steps
 
 A convolution of kernel k is padded by k-1 zeros on both sides, so a sequence of n steps has n+k-1 positions.
@@ -10,31 +10,29 @@ A convolution of kernel k is padded by k-1 zeros on both sides, so a sequence of
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from avs.models.architectures.dual_encoding import Level
 from avs.models.batch import Sequences
-
-Level = Literal["mean", "gru", "conv"]
 
 
 class SequenceLevels(nn.Module):
-    """Sequences of vectors to one vector a level; the biGRU runs once for both levels that need it.
+    """From sequences of vectors to one vector per level. The biGRU runs once for both levels that need it.
 
-    Padding changes nothing: sequences are packed for the biGRU, and positions that see only padding take no part in the
-    maximum. With `legacy` it is as in the authors' code: the biGRU runs over the zeros after a sequence's end, so that
-    its backward direction depends on the longest sequence of the batch; convolutions see those positions too, where
+    Padding changes nothing: sequences are packed for the biGRU, and the maximum leaves out positions that see only
+    padding. With `legacy`, as in the authors' code, the biGRU runs over the zeros after a sequence's end, so its
+    backward direction depends on the longest sequence of the batch; convolutions see those positions too, where
     relu(bias) can win; and `max_length` cuts what the biGRU reads, but not the mean.
 
     Args:
-        dim: of a step's vector.
-        levels: which of the three, without repetition.
+        dim: dimension of a step's vector.
+        levels: the levels to compute, each once.
         hidden: dimension of the biGRU's state, in each direction.
-        kernels, filters: widths of the convolutions, and the number of filters of each.
-        max_length: the first so many steps count; None: all.
+        kernels, filters: widths of the convolutions, and number of filters of each.
+        max_length: number of first steps to read; None: all.
     """
 
     def __init__(
@@ -57,17 +55,17 @@ class SequenceLevels(nn.Module):
         self.conv = MaxConvolutions(2 * hidden, kernels, filters, legacy=legacy) if "conv" in levels else None
 
     def forward(self, steps: Sequences) -> list[Tensor]:
-        """(B, dims[i]) of each level, of (B, L, D) steps."""
+        """One (B, dims[i]) per level, of (B, L, D) steps."""
         head = steps if self.max_length is None else first_steps(steps, self.max_length)
-        found: dict[str, Tensor] = {}
+        vectors: dict[str, Tensor] = {}
         if "mean" in self.levels:
-            found["mean"] = masked_mean(steps if self.legacy else head)
+            vectors["mean"] = masked_mean(steps if self.legacy else head)
         if self.gru is not None:
             states = Sequences(self._states(self.gru, head), head.lengths)
-            found["gru"] = masked_mean(states)
+            vectors["gru"] = masked_mean(states)
             if self.conv is not None:
-                found["conv"] = self.conv(states)
-        return [found[level] for level in self.levels]
+                vectors["conv"] = self.conv(states)
+        return [vectors[level] for level in self.levels]
 
     def _states(self, gru: nn.GRU, steps: Sequences) -> Tensor:
         """(B, L, 2H) outputs of the biGRU, zero after each sequence's end."""
@@ -79,11 +77,11 @@ class SequenceLevels(nn.Module):
 
 
 class MaxConvolutions(nn.Module):
-    """Convolutions over time, rectified, and the largest value over time of each filter.
+    """Convolutions over time, rectified, and the largest value of each filter over time.
 
     Args:
-        dim: of a step's vector.
-        kernels, filters, legacy: as of SequenceLevels.
+        dim: dimension of a step's vector.
+        kernels, filters, legacy: as in SequenceLevels.
     """
 
     def __init__(self, dim: int, kernels: Sequence[int], filters: int, *, legacy: bool = False) -> None:
@@ -98,12 +96,12 @@ class MaxConvolutions(nn.Module):
 
     def _largest(self, convolution: nn.Module, over_time: Tensor, lengths: Tensor) -> Tensor:
         """(B, filters) maxima over time."""
-        found: Tensor = convolution(over_time).relu()  # (B, filters, L+k-1), none below 0
+        values: Tensor = convolution(over_time).relu()  # (B, filters, L+k-1), none below 0
         if not self.legacy:
-            positions = torch.arange(found.shape[2], device=found.device)
-            own = lengths + found.shape[2] - over_time.shape[2]  # n+k-1
-            found = found.masked_fill(positions >= own[:, None, None], 0.0)
-        return found.amax(dim=2)
+            positions = torch.arange(values.shape[2], device=values.device)
+            own = lengths + values.shape[2] - over_time.shape[2]  # n+k-1
+            values = values.masked_fill(positions >= own[:, None, None], 0.0)
+        return values.amax(dim=2)
 
 
 def first_steps(steps: Sequences, count: int) -> Sequences:

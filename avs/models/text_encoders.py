@@ -1,44 +1,23 @@
-"""Text encoders that are trained with the model: word embeddings under a GRU or biGRU, averaged over the words."""
+"""Text encoders that are trained with the model: word embeddings and a GRU or biGRU, averaged over the words."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from avs.models.architectures import Tokens
 from avs.models.batch import Batch, Sequences
 
 
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    """A recurrent encoder of words.
-
-    Attributes:
-        words: size of the vocabulary.
-        embedding: dimension of a word.
-        hidden: dimension of the GRU's state, in each direction.
-        bidirectional: biGRU, whose two directions are concatenated.
-    """
-
-    words: int
-    embedding: int = 500
-    hidden: int = 1024
-    bidirectional: bool = False
-
-    @property
-    def dim(self) -> int:
-        """Length of a text's vector."""
-        return self.hidden * (2 if self.bidirectional else 1)
-
-
 class GruEncoder(nn.Module):
-    """Words to the mean of the GRU's outputs over them.
+    """The mean of a GRU's outputs over the words of a text.
 
-    Sentences are packed, so that padding changes nothing; in the authors' code the backward direction starts in it.
-    Word embeddings start uniform in [-0.1, 0.1], or are set from word2vec with `set_words`.
+    Sentences are packed, so padding changes nothing. In the authors' code the backward direction starts in the padding.
+    Word embeddings start uniform in [-0.1, 0.1], or from word2vec with `set_words`.
     """
 
     def __init__(self, config: Tokens) -> None:
@@ -60,15 +39,21 @@ class GruEncoder(nn.Module):
         return pad_packed_sequence(self.gru(packed)[0], batch_first=True, total_length=tokens.values.shape[1])[0]
 
     def forward(self, tokens: Sequences) -> Tensor:
-        """(B, dim) of (B, L) words."""
+        """(B, dim) vectors of (B, L) words."""
         return self.outputs(tokens).sum(1) / tokens.lengths[:, None]
 
 
-def make_token_encoders(configs: Mapping[str, Tokens]) -> nn.ModuleList:
+class TokenEncoders(nn.ModuleList):
     """An encoder for each of the named configs, in their order."""
-    return nn.ModuleList(GruEncoder(config) for config in configs.values())
 
+    def __init__(self, configs: Mapping[str, Tokens]) -> None:
+        super().__init__(GruEncoder(config) for config in configs.values())
+        self.names = tuple(configs)
 
-def encode_tokens(encoders: Iterable[nn.Module], names: Iterable[str], texts: Batch) -> dict[str, Tensor]:
-    """Name -> (B, dim)."""
-    return {name: encoder(texts.sequences[name]) for name, encoder in zip(names, encoders, strict=True)}
+    def encoders(self) -> dict[str, GruEncoder]:
+        """Name -> encoder."""
+        return dict(zip(self.names, cast("Iterator[GruEncoder]", iter(self)), strict=True))
+
+    def forward(self, texts: Batch) -> dict[str, Tensor]:
+        """Name -> (B, dim)."""
+        return {name: encoder(texts.sequences[name]) for name, encoder in self.encoders().items()}

@@ -1,9 +1,9 @@
 """Checkpoints: a folder with a model's weights and everything needed to search with it.
 
 model.safetensors   the weights
-checkpoint.json     architecture, config, the features of both sides with their specs and vocabularies, what the
-                    model was validated on, attention per feature
-manifest.json       what made it; written last
+checkpoint.json     architecture, config, the features of both sides with their specs and vocabularies, the validation
+                    set, attention per feature
+manifest.json       inputs and settings of the training; written last
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from avs.core.artifacts import Manifest, atomic_write, read_manifest, require_path, write_manifest
 from avs.core.errors import FormatError, SpecMismatchError
 from avs.core.spec import EmbedderSpec
 from avs.models.architectures import make_config, make_model
+from avs.models.retrieval import RetrievalModel
 from avs.train.weights import read_weights, write_weights
 
 CHECKPOINT_TYPE = "checkpoint"
@@ -31,16 +32,16 @@ class Checkpoint:
     """A trained model, without its weights.
 
     Attributes:
-        architecture: name of the model.
-        config: its options and inputs, as plain values.
+        architecture: name of the architecture.
+        config: options and inputs of the model, as plain values.
         video_features: name -> spec of the stores it reads.
-        text_features: what brings each text feature back, vocabularies included.
-        epoch: whose weights these are; of an average, the last.
-        measures: validation of that epoch (of an average, its own).
-        validation: what decided on this epoch: name, fingerprint of captions or of topics and judgments.
-        selected_on: the captioned videos that did.
-        attention: side -> feature -> mean attention, of models that have it.
-        folder: where it lies.
+        text_features: JSON from which each text feature is made again, vocabularies included.
+        epoch: epoch of the weights; for an average, the last one.
+        measures: validation of these weights.
+        validation: what selected this epoch: name, and fingerprints of captions or of topics and judgments.
+        selected_on: ids of the captioned videos that selected it.
+        attention: side -> feature -> mean attention; empty for a model without attention.
+        folder: folder of the checkpoint.
     """
 
     architecture: str
@@ -56,28 +57,28 @@ class Checkpoint:
 
     @property
     def fingerprint(self) -> str:
-        """Of what made it, weights included."""
-        found: str = read_manifest(self.folder)["fingerprint"]
-        return found
+        """Fingerprint of everything that made the checkpoint."""
+        fingerprint: str = read_manifest(self.folder)["fingerprint"]
+        return fingerprint
 
-    def load_model(self, device: str = "cpu") -> nn.Module:
+    def load_model(self, device: str = "cpu") -> RetrievalModel:
         """The model with its weights, in eval mode."""
         model = make_model(self.architecture, make_config(self.architecture, self.config))
         model.load_state_dict(read_weights(self.folder / "model.safetensors"))
         return model.to(device).eval()
 
-    def require_specs(self, found: Mapping[str, EmbedderSpec], *, where: str) -> None:
+    def require_specs(self, specs: Mapping[str, EmbedderSpec], *, where: str) -> None:
         """Check that stores were made by the encoders this model was trained on.
 
         Raises:
             SpecMismatchError: a feature is missing, or another encoder made it; all of them at once.
         """
-        missing = [name for name in self.video_features if name not in found]
+        missing = [name for name in self.video_features if name not in specs]
         problems = [f"{name}: no store given" for name in missing]
         for name, spec in self.video_features.items():
-            if name in found:
+            if name in specs:
                 try:
-                    spec.require_same(found[name], where=where)
+                    spec.require_same(specs[name], where=where)
                 except SpecMismatchError as error:
                     problems.append(f"{name}: {error.got}, wanted {error.wanted}")
         if problems:
@@ -91,7 +92,7 @@ class Checkpoint:
 
 
 def write_checkpoint(checkpoint: Checkpoint, weights: Mapping[str, Tensor], manifest: Manifest) -> None:
-    """Write a checkpoint to its folder; complete when this returns."""
+    """Write a checkpoint to its folder."""
     folder = checkpoint.folder
     write_weights(folder / "model.safetensors", weights)
     plain = {key: value for key, value in asdict(checkpoint).items() if key != "folder"}
@@ -102,10 +103,10 @@ def write_checkpoint(checkpoint: Checkpoint, weights: Mapping[str, Tensor], mani
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """The checkpoint in a folder; of a training's folder, its best.
+    """The checkpoint in a folder; for the folder of a training, its best checkpoint.
 
     Raises:
-        FormatError: there is none, or it is not complete.
+        FormatError: there is no checkpoint, or it is not complete.
     """
     folder = require_path(Path(path), what="checkpoint")
     if (folder / "best").is_dir():
@@ -114,7 +115,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise FormatError(
             "not a checkpoint",
             where=folder,
-            wanted="a folder with checkpoint.json, as `avs train-laff` writes it",
+            wanted="a folder with checkpoint.json, as the train verbs write it",
             next_step="if its training was interrupted, run the same command again",
         )
     read_manifest(folder)

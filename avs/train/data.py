@@ -1,4 +1,4 @@
-"""What a model is trained on: captions paired with the features of their videos, and any rows of them as a batch."""
+"""The data of a training: captions paired with the features of their videos, and batches of them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class FeatureTable:
 
     Attributes:
         columns: name -> column.
-        rows: name -> (N,) int64, where each item stands in that column, -1 where it lacks the feature.
+        rows: name -> (N,) int64, row of each item in that column, -1 where it lacks the feature.
     """
 
     columns: Mapping[str, Column]
@@ -34,9 +34,9 @@ class FeatureTable:
 
     @property
     def lacking(self) -> np.ndarray:
-        """(N,) bool: items without any feature, of which a model cannot say anything."""
-        lacks: np.ndarray = np.all([rows < 0 for rows in self.rows.values()], axis=0)
-        return lacks
+        """(N,) bool: items without any feature, which a model cannot score."""
+        without: np.ndarray = np.all([rows < 0 for rows in self.rows.values()], axis=0)
+        return without
 
     def select(self, items: np.ndarray) -> FeatureTable:
         """The same features of (M,) `items`."""
@@ -49,15 +49,15 @@ class FeatureTable:
         present: dict[str, Tensor] = {}
         for name, column in self.columns.items():
             rows = self.rows[name][items]
-            there = rows >= 0
-            if not there.all():
-                present[name] = torch.from_numpy(there)
-                rows = np.where(there, rows, 0)  # any row: the model does not read it
-            taken = column.take(rows)
-            if isinstance(taken, tuple):
-                sequences[name] = Sequences(torch.from_numpy(taken[0]), torch.from_numpy(taken[1]))
+            has_feature = rows >= 0
+            if not has_feature.all():
+                present[name] = torch.from_numpy(has_feature)
+                rows = np.where(has_feature, rows, 0)  # any row: the model does not read it
+            values = column.take(rows)
+            if isinstance(values, tuple):
+                sequences[name] = Sequences(torch.from_numpy(values[0]), torch.from_numpy(values[1]))
             else:
-                vectors[name] = torch.from_numpy(taken)
+                vectors[name] = torch.from_numpy(values)
         return Batch(vectors, sequences, present)
 
 
@@ -66,8 +66,8 @@ class Pairs:
     """Captions, each with the video it describes.
 
     Attributes:
-        ids: of the N captions.
-        texts: their features.
+        ids: ids of the N captions.
+        texts: features of the captions.
         videos: features of the V videos.
         video_of: (N,) int64, position in `videos` of each caption's video.
     """
@@ -88,7 +88,7 @@ class Pairs:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairBatch:
-    """B pairs: `captions` (B,) their numbers, `texts`, `videos`, and `video_of` (B,) the videos' numbers."""
+    """B pairs: (B,) numbers of the captions, features of texts and videos, (B,) numbers of the videos."""
 
     captions: np.ndarray
     texts: Batch
@@ -97,7 +97,7 @@ class PairBatch:
 
 
 def ahead(items: Iterable[T]) -> Iterator[T]:
-    """The same items, the next one being made in a thread while one is used."""
+    """The same items. A thread makes the next one while the current one is used."""
     source, end = iter(items), object()
     with ThreadPoolExecutor(1) as worker:
         coming = worker.submit(next, source, end)

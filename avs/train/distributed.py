@@ -1,7 +1,7 @@
-"""Data-parallel workers under `torchrun`: batches are shared, embeddings gathered, gradients added up.
+"""Data-parallel workers under `torchrun`: they share batches, gather embeddings and add up gradients.
 
-Every worker computes the loss of the whole batch, whose negatives come from all of them, and differentiates it with
-respect to its own rows. The sum of the workers' gradients is then the gradient of the one loss: nothing is averaged.
+Every worker computes the loss of the whole batch, with negatives from all workers, and differentiates it with respect
+to its own rows. The sum of the workers' gradients is then the gradient of that loss; nothing is averaged.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-TIMEOUT = timedelta(hours=6)  # the others wait while the first validates
+TIMEOUT = timedelta(hours=6)  # the other workers wait while the first validates
 
 
 class Workers:
-    """The processes that train together; one alone outside `torchrun`.
+    """The processes that train together; outside `torchrun` there is one.
 
     Attributes:
-        rank: our number; 0 writes and validates.
-        count: of them.
+        rank: number of this process; 0 writes and validates.
+        count: number of processes.
     """
 
     def __init__(self, rank: int = 0, count: int = 1) -> None:
@@ -34,7 +34,7 @@ class Workers:
         return self.rank == 0
 
     def gather(self, rows: Tensor) -> Tensor:
-        """All workers' rows in rank order; only our own carry gradients. Their numbers may differ."""
+        """The rows of all workers in rank order. Only our own have gradients. The numbers of rows may differ."""
         if self.count == 1:
             return rows
         sizes = [torch.zeros(1, dtype=torch.int64, device=rows.device) for _ in range(self.count)]
@@ -53,12 +53,12 @@ class Workers:
         if self.count == 1:
             return
         for parameter in parameters:
-            if parameter.grad is None:  # a feature none of our rows had; others' may have had it
+            if parameter.grad is None:  # none of our rows has the feature; others may have it
                 parameter.grad = torch.zeros_like(parameter)
             dist.all_reduce(parameter.grad)
 
     def average_buffers(self, model: nn.Module) -> None:
-        """Running statistics become the mean over all workers, so that rank 0's model is everyone's."""
+        """Replace running statistics by their mean over all workers, so that the model of rank 0 stands for all."""
         if self.count == 1:
             return
         for buffer in model.buffers():
@@ -67,7 +67,7 @@ class Workers:
                 buffer /= self.count
 
     def from_first(self, values: dict[str, float]) -> dict[str, float]:
-        """What rank 0 holds."""
+        """The values of rank 0."""
         if self.count == 1:
             return values
         box: list[dict[str, float]] = [values]
@@ -75,13 +75,14 @@ class Workers:
         return box[0]
 
     def wait(self) -> None:
+        """Wait until every worker is here."""
         if self.count > 1:
             dist.barrier()
 
 
 @contextmanager
 def workers_of_environment(device: str) -> Iterator[tuple[Workers, str]]:
-    """The workers `torchrun` started, or one alone, and our device: with "cuda" each worker has one of its own."""
+    """The workers that `torchrun` started, or one, and our device; with "cuda" each worker has a device of its own."""
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
         yield Workers(), device

@@ -1,4 +1,4 @@
-"""Embeddings of whole tables, and the similarities of everything with everything."""
+"""Embeddings of whole tables, and the similarities of all texts with all videos."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BATCH = 256
 
 
 def batches(table: FeatureTable, *, device: str, batch_size: int = BATCH) -> Iterator[Batch]:
-    """A table in order, as batches on a device."""
+    """The items of a table in order, in batches on a device."""
     cuts = range(0, len(table), batch_size)
     return (
         batch.to(device)
@@ -26,7 +26,7 @@ def batches(table: FeatureTable, *, device: str, batch_size: int = BATCH) -> Ite
 
 @torch.inference_mode()
 def embed_texts(model: RetrievalModel, table: FeatureTable, *, device: str = "cpu") -> Tensor:
-    """(N, E) on `device`, of a model in eval mode."""
+    """(N, E) embeddings on `device`, by a model in eval mode."""
     return torch.cat([model.embed_texts(batch).float() for batch in batches(table, device=device)])
 
 
@@ -34,7 +34,7 @@ def embed_texts(model: RetrievalModel, table: FeatureTable, *, device: str = "cp
 def similarities(
     model: RetrievalModel, texts: FeatureTable, videos: FeatureTable, *, device: str = "cpu"
 ) -> np.ndarray:
-    """(T, V) float32 scores of all texts against all videos; videos are embedded a batch at a time and not kept."""
+    """(T, V) float32 scores of all texts against all videos. Videos are embedded batch by batch and not kept."""
     queries = embed_texts(model, texts, device=device)
     blocks = [
         model.score(queries, model.embed_videos(batch).float()).cpu().numpy()

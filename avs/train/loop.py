@@ -1,11 +1,11 @@
-"""The training loop, one for all models: epochs of steps, validation, early stop, the best and the averaged weights.
+"""The training loop of all models: epochs of steps, validation, early stop, the best and the averaged weights.
 
-A folder under training holds
+During training the folder contains
 
-    state.safetensors   where it is; a killed training goes on from there, to the same losses
+    state.safetensors   where the training is; a killed training resumes from it, with the same losses
     best.safetensors    weights of the best epoch so far
     epochs/0007.safetensors   weights of the last epochs, for their average
-    metrics.jsonl       a line an epoch
+    metrics.jsonl       one line per epoch
     tensorboard/        the same for TensorBoard
 """
 
@@ -23,31 +23,32 @@ import torch
 from torch import Tensor, nn
 
 from avs.core.errors import DataError
+from avs.core.ids import some
 from avs.core.progress import Reporter
+from avs.models.retrieval import RetrievalModel
 from avs.train.data import PairBatch, Pairs, ahead
 from avs.train.distributed import Workers
+from avs.train.optimiser import Schedule, make_optimiser
 from avs.train.record import Record
-from avs.train.rmsprop import RMSprop
 from avs.train.sampler import EpochSampler
-from avs.train.schedule import Schedule
 from avs.train.settings import Settings
 from avs.train.state import Progress, load_state, save_state
 from avs.train.weights import average_weights, read_weights, write_weights
 
-Validate = Callable[[nn.Module], Mapping[str, float]]
+Validate = Callable[[RetrievalModel], Mapping[str, float]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trained:
-    """What a training ended with.
+    """The result of a training.
 
     Attributes:
-        best: weights of the best epoch; `best_epoch` is 1-based, `measures` its validation.
-        average: mean of the last epochs' weights; None when none was asked for.
-        averaged: how many epochs that were.
-        epochs: trained.
-        seconds: of training, validation included.
-        data_share: of the time in epochs, the share spent waiting for data.
+        best: weights of the best epoch; `best_epoch` is its number from 1, `measures` its validation.
+        average: mean of the last epochs' weights; None if the settings ask for none.
+        averaged: number of epochs in that mean.
+        epochs: number of epochs trained.
+        seconds: duration of the training, validation included.
+        data_share: share of the epochs' time spent waiting for data.
     """
 
     best: dict[str, Tensor]
@@ -60,25 +61,25 @@ class Trained:
     data_share: float
 
 
-class Trainer:
-    """Trains a model on pairs.
+class TrainingLoop:
+    """Trains a model on pairs of captions and videos.
 
     Args:
-        model: a RetrievalModel, already on `device`.
-        pairs: to train on.
-        validate: measures of the model as it is; it is called after every epoch, in eval mode, by the first worker.
-        measure: the one that decides which epoch is best; more is better.
-        settings: how to train.
-        folder: for the files above.
-        fingerprint: of everything that decides the result; a state with another is refused.
-        device: of the model.
-        workers: that train together.
-        reporter: of progress.
+        model: the model, already on `device`.
+        pairs: pairs to train on.
+        validate: gives the measures of the model; the first worker calls it after every epoch, in eval mode.
+        measure: the measure that decides which epoch is best; larger is better.
+        settings: optimiser, schedule, stopping, precision.
+        folder: folder of the files above.
+        fingerprint: fingerprint of everything that decides the result; a state with another one is refused.
+        device: device of the model.
+        workers: processes that train together.
+        reporter: reports progress.
     """
 
     def __init__(
         self,
-        model: nn.Module,
+        model: RetrievalModel,
         pairs: Pairs,
         validate: Validate,
         *,
@@ -93,7 +94,7 @@ class Trainer:
         self.model, self.pairs, self.validate, self.measure = model, pairs, validate, measure
         self.settings, self.folder, self.fingerprint, self.device = settings, Path(folder), fingerprint, device
         self.workers, self.reporter = workers or Workers(), reporter or Reporter()
-        self.optimiser = _optimiser(model, settings)
+        self.optimiser = make_optimiser(model, settings)
         self.scaler = torch.amp.GradScaler(device.partition(":")[0], enabled=settings.precision == "float16")
         self.sampler = EpochSampler(
             len(pairs),
@@ -105,19 +106,19 @@ class Trainer:
         self.record = Record(self.folder, write=self.workers.first)
 
     def run(self) -> Trained:
-        """Train to the end, from wherever it was.
+        """Train to the end, from the start or from the saved state.
 
         Raises:
             DataError: the loss is not a number; names the batch.
-            ChangedInputsError: the folder holds another training.
+            ChangedInputsError: the folder contains another training.
         """
         settings, state = self.settings, self.folder / "state.safetensors"
         progress = load_state(state, self.fingerprint, self.model, self.optimiser, self.scaler)
         if progress is None:
-            progress = Progress(_schedule(settings))
+            progress = Progress(Schedule.of(settings))
         else:
             done = f"{progress.epoch} epochs and {progress.step} steps"
-            self.reporter.say(f"going on in {self.folder} after {done}")
+            self.reporter.say(f"resuming {self.folder} after {done}")
         self.record.keep_epochs(progress.epoch)
         while progress.epoch < settings.epochs and progress.since_best <= settings.patience:
             self._epoch(progress)
@@ -129,23 +130,22 @@ class Trainer:
         return self._result(progress)
 
     def _epoch(self, progress: Progress) -> None:
-        """The steps of an epoch that are not done yet."""
+        """Do the remaining steps of an epoch."""
         epoch, rate = progress.epoch, progress.schedule.rate
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        if progress.step == 0:  # otherwise the saved random state goes on
+        if progress.step == 0:  # otherwise the random state was restored
             torch.manual_seed(hash((self.settings.seed, epoch, self.workers.rank)) % 2**63)
         self.model.train()
-        if hasattr(self.model, "start_epoch"):
-            self.model.start_epoch(epoch)
+        self.model.start_epoch(epoch)
         batches = ahead(map(self.pairs.batch, self.sampler.batches(epoch, first=progress.step)))
         start = saved = time.perf_counter()
         with self.reporter.stage(f"epoch {epoch + 1}", len(self.sampler), "steps") as stage:
             stage.advance(progress.step)
             while True:
-                asked = time.perf_counter()
+                before = time.perf_counter()
                 batch = next(batches, None)
-                progress.waited_s += time.perf_counter() - asked
+                progress.waited_s += time.perf_counter() - before
                 if batch is None:
                     break
                 progress.losses.append(self.step(batch, epoch, progress.step))
@@ -158,7 +158,7 @@ class Trainer:
         progress.seconds += time.perf_counter() - start
 
     def step(self, batch: PairBatch, epoch: int, step: int) -> float:
-        """One update of the weights.
+        """Update the weights once.
 
         Returns:
             The loss of the whole batch.
@@ -173,7 +173,7 @@ class Trainer:
         if not math.isfinite(value):
             self._stop(batch, f"the loss is {value}", epoch, step)
         self.optimiser.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()
+        torch.autograd.backward(self.scaler.scale(loss))
         workers.add_gradients(model.parameters())
         if not settings.legacy:
             self.scaler.unscale_(self.optimiser)
@@ -194,12 +194,12 @@ class Trainer:
         raise DataError(
             f"training stopped: {what}",
             where=f"epoch {epoch + 1}, step {step + 1} of {len(self.sampler)}",
-            got="captions " + ", ".join(ids[:8]) + (f" and {len(ids) - 8} more" if len(ids) > 8 else ""),
-            next_step="look for infinite features in these captions' videos, or lower the learning rate",
+            got=f"captions {some(ids, shown=8)}",
+            next_step="check the features of these captions' videos for infinite values, or lower the learning rate",
         )
 
     def _judge(self, progress: Progress) -> None:
-        """The end of an epoch: validate, keep its weights, set the next learning rate."""
+        """End an epoch: validate, keep the weights, set the next learning rate."""
         start = time.perf_counter()
         self.workers.average_buffers(self.model)
         measures: dict[str, float] = {}
@@ -255,24 +255,7 @@ class Trainer:
         )
 
     def clean(self) -> None:
-        """Remove what only an unfinished training needs."""
+        """Delete the files that only an unfinished training needs."""
         for name in ("state.safetensors", "best.safetensors"):
             (self.folder / name).unlink(missing_ok=True)
         shutil.rmtree(self.folder / "epochs", ignore_errors=True)
-
-
-def _schedule(settings: Settings) -> Schedule:
-    return Schedule(
-        settings.learning_rate,
-        decay=settings.decay,
-        cut=settings.cut,
-        patience=settings.cut_patience,
-        rest=settings.cut_rest,
-    )
-
-
-def _optimiser(model: nn.Module, settings: Settings) -> torch.optim.Optimizer:
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    if settings.optimiser == "adam":
-        return torch.optim.Adam(parameters, lr=settings.learning_rate)
-    return RMSprop(parameters, lr=settings.learning_rate)

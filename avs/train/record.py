@@ -1,4 +1,4 @@
-"""The record of a training: a JSON line an epoch, the same for TensorBoard, and a curve."""
+"""The record of a training: one JSON line per epoch, the same for TensorBoard, and a curve."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Record:
     """Writes `metrics.jsonl` and `tensorboard/` in a folder.
 
     Args:
-        folder: of the training.
-        write: off for all workers but the first.
+        folder: folder of the training.
+        write: whether to write anything; only the first worker does.
     """
 
     def __init__(self, folder: Path, *, write: bool = True) -> None:
@@ -25,7 +25,7 @@ class Record:
         self._board: Any = None
 
     def keep_epochs(self, count: int) -> None:
-        """Forget what was written after the first `count` epochs, which a kill can leave behind."""
+        """Delete the lines after the first `count` epochs, which a killed training can leave behind."""
         if not self.write or not self.path.is_file():
             return
         rows = [row for row in read_metrics(self.folder) if row["epoch"] <= count]
@@ -33,7 +33,7 @@ class Record:
             file.writelines(json.dumps(row) + "\n" for row in rows)
 
     def add(self, progress: Progress, *, loss: float, rate: float, measures: Mapping[str, float]) -> None:
-        """One epoch, which is over: its mean loss a step, learning rate and validation."""
+        """Write a finished epoch: its mean loss per step, learning rate and validation."""
         if not self.write:
             return
         row = {
@@ -53,7 +53,7 @@ class Record:
             board.add_scalar(name, row[name], progress.epoch)
 
     def close(self) -> None:
-        """Nothing more will be written."""
+        """Close the TensorBoard file."""
         if self._board is not None:
             self._board.close()
 
@@ -66,15 +66,16 @@ class Record:
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """The rows of a training's `metrics.jsonl`, an epoch each."""
+    """The rows of a training's `metrics.jsonl`, one per epoch."""
     lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines if line.endswith("}")]
 
 
 def draw_curve(folder: Path, measure: str) -> Path:
-    """`curve.png`: loss and validation measure over the epochs, the best one marked."""
+    """Draw `curve.png`: loss and validation measure over the epochs. The best epoch is marked."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     rows = read_metrics(folder)
     epochs = [row["epoch"] for row in rows]
@@ -86,8 +87,8 @@ def draw_curve(folder: Path, measure: str) -> Path:
     right.plot(epochs, [row[measure] for row in rows], color="tab:blue", marker=".", label=f"validation {measure}")
     best = max(rows, key=lambda row: row[measure])
     right.plot(best["epoch"], best[measure], "o", color="tab:red", label=f"best {best[measure]:.4f}")
-    left.set(xlabel="epoch", ylabel="loss a step", title=folder.name)
-    left.xaxis.get_major_locator().set_params(integer=True)
+    left.set(xlabel="epoch", ylabel="loss per step", title=folder.name)
+    left.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     right.set_ylabel(measure)
     lines = [*left.get_lines(), *right.get_lines()]
     left.legend(lines, [str(line.get_label()) for line in lines], loc="center right")

@@ -1,4 +1,4 @@
-"""How a model is trained, whatever the model: optimiser, schedule, stopping, precision."""
+"""How any model is trained: optimiser, schedule, stopping, precision."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from pydantic import Field
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Defaults are those of the authors' LAFF.
+    """The settings of a training. The defaults are those of the authors' LAFF.
 
     Attributes:
         optimiser: "rmsprop" (alpha 0.99, eps 1e-8) or "adam".
-        learning_rate: of the first epoch.
+        learning_rate: learning rate of the first epoch.
         decay: factor on the learning rate after every epoch.
         cut: further factor when validation has stopped improving.
-        cut_patience: epochs in a row without a new best that are borne before a cut.
-        cut_rest: epochs from one cut to the next, at least.
+        cut_patience: number of epochs in a row without a new best before a cut.
+        cut_rest: smallest number of epochs between two cuts.
         clip_norm: largest norm of all gradients together.
-        batch_size: pairs a step, of all workers together.
-        epochs: at most.
-        patience: epochs in a row without a new best after which training stops.
-        average_last: of how many last epochs the weights are averaged into a second checkpoint; 0: none.
+        batch_size: number of pairs per step, over all workers.
+        epochs: largest number of epochs.
+        patience: training stops after more than this number of epochs in a row without a new best.
+        average_last: number of last epochs whose weights are averaged into a second checkpoint; 0: none.
         precision: "float32", "bfloat16" (autocast), or on CUDA "float16" (autocast and scaled gradients).
-        seed: of weights, order and dropout.
+        seed: random seed for weights, order and dropout.
         save_every_s: seconds of training after which the state is saved within an epoch.
-        legacy: as the authors' code where it differs from what it means to do: gradients are clipped before they are
-            unscaled (float16), and the averaged weights are those of the last epoch.
+        legacy: do as the authors' code does, where it differs from what it means to do: gradients are clipped before
+            they are unscaled (float16), and the averaged weights are those of the last epoch.
     """
 
     optimiser: Literal["rmsprop", "adam"] = "rmsprop"

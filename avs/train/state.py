@@ -1,6 +1,6 @@
-"""The state of a training under way, in one file that is whole or absent: after a kill it goes on with the same losses.
+"""The saved state of a training. A killed training resumes from it with the same losses.
 
-Nothing is pickled: tensors are safetensors, the rest is JSON in the file's header.
+The file is whole or absent. Nothing is pickled: tensors are safetensors, the rest is JSON in the file's header.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from avs.core.artifacts import atomic_write
 from avs.core.errors import ChangedInputsError
-from avs.train.schedule import Schedule
+from avs.train.optimiser import Schedule
 
 
 @dataclass(slots=True)
@@ -25,14 +25,14 @@ class Progress:
     """Where a training is.
 
     Attributes:
-        epoch: 0-based, the one under way.
-        step: batches of it that are done.
-        losses: of those, in order.
-        seconds: of training so far.
-        waited_s: of those, seconds spent waiting for data.
-        schedule: of the learning rate.
-        best: validation measures of the best epoch, and `best_epoch` which it was (-1: none).
-        since_best: epochs since then.
+        schedule: schedule of the learning rate.
+        epoch: current epoch, from 0.
+        step: number of its batches that are done.
+        losses: losses of those batches, in order.
+        seconds: seconds of training so far.
+        waited_s: seconds of those spent waiting for data.
+        best: validation measures of the best epoch; `best_epoch` is its number from 0 (-1: none).
+        since_best: number of epochs since then.
     """
 
     schedule: Schedule
@@ -49,7 +49,7 @@ class Progress:
 def save_state(
     path: Path, fingerprint: str, progress: Progress, model: nn.Module, optimiser: torch.optim.Optimizer, scaler: Any
 ) -> None:
-    """Write everything a training needs to go on."""
+    """Write everything a training needs to resume."""
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     tensors["random"] = torch.get_rng_state()
     if torch.cuda.is_available():
@@ -76,10 +76,10 @@ def save_state(
 def load_state(
     path: Path, fingerprint: str, model: nn.Module, optimiser: torch.optim.Optimizer, scaler: Any
 ) -> Progress | None:
-    """Bring a training back to where it was saved; None when nothing was.
+    """Restore a saved training; None if none was saved.
 
     Raises:
-        ChangedInputsError: the state is of a training with other inputs or settings.
+        ChangedInputsError: the state belongs to a training with other inputs or settings.
     """
     if not path.is_file():
         return None
@@ -88,7 +88,7 @@ def load_state(
         tensors = {name: file.get_tensor(name) for name in file.keys()}
     if header["fingerprint"] != fingerprint:
         raise ChangedInputsError(
-            "an unfinished training with other inputs or settings lies here",
+            "an unfinished training with other inputs or settings is here",
             where=path,
             next_step="choose another -o, or start over with --force",
         )

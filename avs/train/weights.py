@@ -18,15 +18,15 @@ def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The state dict of a file."""
-    found: dict[str, Tensor] = load_file(path)
-    return found
+    """The state dict in a file."""
+    weights: dict[str, Tensor] = load_file(path)
+    return weights
 
 
 def average_weights(paths: Sequence[Path]) -> dict[str, Tensor]:
-    """The mean of the state dicts of several files; whole numbers, such as counts of batches, are the last file's.
+    """The mean of the state dicts in several files. Whole numbers, such as counts of batches, are the last file's.
 
-    The authors' average holds references to live weights and so equals the last epoch's.
+    The authors' average keeps references to live weights, so it equals the weights of the last epoch.
     """
     total = {name: tensor.double() for name, tensor in read_weights(paths[0]).items()}
     for path in paths[1:]:

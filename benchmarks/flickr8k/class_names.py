@@ -29,11 +29,12 @@ from avs.core.columns import VectorColumn
 from avs.features.text.bag_of_words import BagOfWords
 from avs.features.words import Vocabulary, tokenise
 from avs.metrics.text_to_video import RetrievalScores, rank_videos
-from avs.models.laff import LaffConfig, LaffModel
+from avs.models.architectures.laff import LaffConfig
+from avs.models.laff import LaffModel
 from avs.pipeline.train.validation import by_captions
 from avs.train.data import FeatureTable, Pairs
 from avs.train.embed import similarities
-from avs.train.loop import Trainer
+from avs.train.loop import TrainingLoop
 from avs.train.settings import Settings
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "flickr8k_class_names.json"
@@ -107,7 +108,7 @@ class Mixed:
         config = LaffConfig(video={CLIP: 512}, text={"bow": self.words.dim, CLIP: 512}, no_transform=(CLIP,))
         torch.manual_seed(2)
         self.model = LaffModel(config)
-        trainer = Trainer(
+        trainer = TrainingLoop(
             self.model,
             self._pairs(train.of(numbers(train, kept))),
             lambda model: judge(similarities(model, held_texts, held_videos)),

@@ -65,7 +65,7 @@ def write_store(images: Images, folder: Path) -> Path:
 
 def train(system: System, captions: Path, store: Path, out: Path) -> Path:
     """Train, unless that is done, and give the checkpoint."""
-    recipe = ["--config", str(CONFIGS / system.config), "--captions", str(captions), "--features", str(store)]
+    recipe = ["--config", str(CONFIGS / system.config), "--captions", str(captions), "--store", str(store)]
     command = [sys.executable, "-m", "avs", "train-laff", *recipe, *system.options, "-o", str(out), "--quiet"]
     subprocess.run(command, check=True)
     return out / system.weights

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from avs.captions.caption_format import HEAD_CHARACTERS, caption_formats
-from avs.captions.read import read_captions
+from avs.captions.read import read_captions, read_video_list
 from avs.captions.ruc import write_captions
-from avs.captions.video_list import read_video_list
 from avs.core.captions import Caption, CaptionSet
 from avs.core.errors import AvsError, ConfigError, DataError, FormatError, UnknownIdError
 
@@ -104,7 +103,7 @@ def test_all_problems_of_a_file_at_once(tmp_path: Path) -> None:
         f"captions {path}: 3 problems\n"
         f'  {path}:4: no caption id <video>#<k> before "no id here"\n'
         f"  {path}:2: the caption b#0 is empty\n"
-        f"  {path}:5: a#0 stands before at 1\n"
+        f"  {path}:5: a#0 was used before, at 1\n"
         "  next:   a file of this format holds: <video>#<k> sentence"
     )
 
@@ -121,7 +120,7 @@ def test_all_problems_of_a_file_at_once(tmp_path: Path) -> None:
             ":2: VideoID, Start, End are mv89psg6zh4, a, 46",
         ),
         (MSVD_HEADER + "mv89psg6zh4,1,46,1,c,5,English,\n", "msvd-csv", ":2: the caption mv89psg6zh4_1_46#0 is empty"),
-        ("videoid,name\n1,a\n1,b\n", "webvid", ":3: 1#0 stands before at 2"),
+        ("videoid,name\n1,a\n1,b\n", "webvid", ":3: 1#0 was used before, at 2"),
         ('videoid,name\n1,"a\nb"\n2,c,d\n', "webvid", ":4: 3 fields, wanted 2"),
         ('videoid,name\n1,"a\n2,b\n', "webvid", ":2"),
         ("videoid,title\n1,a\n", "webvid", "no column name"),
@@ -129,7 +128,7 @@ def test_all_problems_of_a_file_at_once(tmp_path: Path) -> None:
         (
             '[{"videoID": "a", "enCap": ["x"]}, {"videoID": "a", "enCap": ["y"]}]',
             "vatex",
-            "video a stands before at [0]",
+            "video a was used before, at [0]",
         ),
         ('{"videos": [],\n "sentences": [}', "msrvtt", ":2"),
         ('{"videos": [], "sentences": [{"video_id": "v", "caption": "x"}]}', "msrvtt", "[0]: v is none of the videos"),
@@ -151,7 +150,7 @@ def test_other_encodings_are_refused_with_the_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "\n\n", "what is this\n", '{"captions": []}'])
 def test_an_unknown_layout_lists_the_known_ones(tmp_path: Path, text: str) -> None:
-    with pytest.raises(FormatError, match="not a format of captions that we know") as caught:
+    with pytest.raises(FormatError, match="not a known caption format") as caught:
         read_captions(write(tmp_path, text))
     assert all(name in str(caught.value.wanted) for name in caption_formats)
 
@@ -162,7 +161,7 @@ def test_unknown_names(tmp_path: Path) -> None:
         read_captions(path, format="msrvt")
     with pytest.raises(ConfigError, match='unknown split "trian"; did you mean "train"?') as caught:
         read_captions(path, split="trian")
-    assert caught.value.wanted == "train, validate, or a file with a video a line"
+    assert caught.value.wanted == "train, validate, or a file with one video per line"
     with pytest.raises(AvsError, match="no such caption file"):
         read_captions(tmp_path / "absent.txt")
 

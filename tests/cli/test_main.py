@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib
 import re
 from types import SimpleNamespace
 
@@ -14,7 +13,7 @@ def test_alone_it_prints_the_flow_and_the_verbs_in_order(capsys: pytest.CaptureF
     assert cli.main([]) == 0
     out = capsys.readouterr().out
     assert cli.FLOW in out
-    positions = [out.index(f"\n  {verb} ") for verb in cli.VERBS]
+    positions = [out.index(f"\n  {verb} ") for verb in cli.verbs()]
     assert positions == sorted(positions)
 
 
@@ -23,11 +22,11 @@ def test_an_unknown_verb_is_a_user_error_with_a_hint(capsys: pytest.CaptureFixtu
     assert 'avs: unknown verb "serch"; did you mean "search"?' in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("verb", cli.VERBS)
+@pytest.mark.parametrize("verb", cli.verbs())
 def test_every_verb_has_help_with_three_examples_and_the_shared_options(
     verb: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    module = importlib.import_module(f"avs.cli.{verb.replace('-', '_')}")
+    module = cli.module_of(verb)
     assert len(module.EXAMPLES.strip().splitlines()) >= 3
     assert all(line.strip().startswith(f"avs {verb}") for line in module.EXAMPLES.strip().splitlines())
     assert cli.main([verb, "--help"]) == 0

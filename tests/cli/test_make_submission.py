@@ -290,7 +290,7 @@ def test_the_configuration_of_the_mini_collection_runs_on_what_the_demo_leaves(
     shutil.copy("table", demo / "collection/mini.validShotTable")
     captions = "".join(f"{shot}#0 a {THINGS[n % 8]}\n" for n, shot in enumerate(shot_ids(SHOTS)))
     Path("tiny.caption.txt").write_text(captions)
-    features = [word for name in ENCODERS for word in ("--features", f"avs-demo/features/{name}/shot")]
+    features = [word for name in ENCODERS for word in ("--store", f"avs-demo/features/{name}/shot")]
     tiny = ["--head-dim", "8", "--heads", "1", "--epochs", "1", "--text", "bow", "-o", "avs-demo/models/laff"]
     assert main(["train-laff", "--captions", "tiny.caption.txt", *features, *tiny]) == 0
     config = str(REPOSITORY / "configs/runs/mini.yaml")

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from avs.core.errors import ConfigError, DataError
-from avs.models.architectures import config_to_json, make_config, make_model
+from avs.models.architectures import Tokens, config_to_json, make_config, make_model
+from avs.models.architectures.dual_encoding import DualEncodingConfig
 from avs.models.batch import Batch, Sequences
-from avs.models.dual_encoding import DualEncodingConfig, DualEncodingModel
+from avs.models.dual_encoding import DualEncodingModel
 from avs.models.hybrid_space import jaccard
 from avs.models.losses import different_videos, margin_ranking_loss
 from avs.models.sequence_levels import MaxConvolutions, SequenceLevels, masked_mean
-from avs.models.text_encoders import Tokens
 
 DIM, FRAMES = 6, "clip/frame"
 SIZES = {"space": 5, "hidden": 4, "filters": 3, "text_filters": 3}

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from typing import get_args
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from avs.models.losses import DIRECTIONS, REDUCTIONS, contrastive_loss, different_videos, margin_ranking_loss
+from avs.models.architectures import Direction, Reduction
+from avs.models.losses import contrastive_loss, different_videos, margin_ranking_loss
+
+DIRECTIONS, REDUCTIONS = get_args(Direction), get_args(Reduction)
 
 
 def cosines(videos: list[list[float]], texts: list[list[float]]) -> Tensor:

@@ -8,9 +8,11 @@ import pytest
 import torch
 
 from avs.core.errors import ConfigError
+from avs.models.architectures.dual_encoding import DualEncodingConfig
+from avs.models.architectures.laff import LaffConfig
 from avs.models.batch import Batch, Sequences
-from avs.models.dual_encoding import DualEncodingConfig, DualEncodingModel
-from avs.models.laff import LaffConfig, LaffModel
+from avs.models.dual_encoding import DualEncodingModel
+from avs.models.laff import LaffModel
 from avs.models.scorer import PADDED_ROWS, ModelScorer, PackedModel, _chunks
 
 DIMS = {"a": 6, "b": 9}

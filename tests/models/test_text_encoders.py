@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from avs.models.architectures import Tokens
 from avs.models.batch import Batch, Sequences
-from avs.models.text_encoders import GruEncoder, Tokens, encode_tokens, make_token_encoders
+from avs.models.text_encoders import GruEncoder, TokenEncoders
 
 WORDS = Tokens(words=30, embedding=5, hidden=4)
 BOTH_WAYS = Tokens(words=30, embedding=5, hidden=4, bidirectional=True)
@@ -71,9 +72,9 @@ def test_embeddings_start_small_or_from_given_vectors() -> None:
 
 def test_encoders_by_name() -> None:
     configs = {"gru": WORDS, "bigru": BOTH_WAYS}
-    encoders = make_token_encoders(configs)
+    encoders = TokenEncoders(configs)
     batch = Batch(sequences={"bigru": padded([[1, 2]]), "gru": padded([[3]])})
-    found = encode_tokens(encoders, configs, batch)
+    found = encoders(batch)
     assert {name: vectors.shape for name, vectors in found.items()} == {"gru": (1, 4), "bigru": (1, 8)}
     assert torch.equal(found["gru"], encoders[0](padded([[3]])))
 

@@ -17,7 +17,7 @@ from avs.core.columns import VectorColumn
 from avs.core.errors import ChangedInputsError, DataError
 from avs.train.data import FeatureTable, Pairs
 from avs.train.embed import similarities
-from avs.train.loop import Trained, Trainer
+from avs.train.loop import Trained, TrainingLoop
 from avs.train.record import draw_curve, read_metrics
 from avs.train.settings import Settings
 from avs.train.weights import read_weights
@@ -34,11 +34,13 @@ def measure_on(pairs: Pairs):
     return validate
 
 
-def trainer(folder: Path, settings: Settings = SETTINGS, **options) -> Trainer:
+def trainer(folder: Path, settings: Settings = SETTINGS, **options) -> TrainingLoop:
     pairs = options.pop("pairs", None) or tiny_pairs()
     model = options.pop("model", None) or tiny_model()
     validate = options.pop("validate", None) or measure_on(tiny_pairs())
-    return Trainer(model, pairs, validate, measure="MRR", settings=settings, folder=folder, fingerprint="f", **options)
+    return TrainingLoop(
+        model, pairs, validate, measure="MRR", settings=settings, folder=folder, fingerprint="f", **options
+    )
 
 
 def losses(folder: Path) -> list[float]:
@@ -102,7 +104,7 @@ def test_a_state_of_another_training_is_refused(tmp_path: Path) -> None:
     trainer(tmp_path, replace(SETTINGS, epochs=1)).run()
     other = trainer(tmp_path)
     other.fingerprint = "another"
-    with pytest.raises(ChangedInputsError, match="an unfinished training with other inputs or settings lies here"):
+    with pytest.raises(ChangedInputsError, match="an unfinished training with other inputs or settings is here"):
         other.run()
 
 

@@ -1,4 +1,4 @@
-"""Captioned collections with their features, opened and checked, and the tables a model is trained on."""
+"""Captioned collections with their features, and the tables of features that a model is trained on."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from avs.core.captions import Caption, CaptionSet
 from avs.core.columns import ChainColumn, Column, SequenceColumn, VectorColumn
 from avs.core.errors import ConfigError, Problems, SpecMismatchError, UnknownIdError
 from avs.core.features import Features, open_stores
+from avs.core.ids import some
 from avs.core.spec import EmbedderSpec
 from avs.pipeline.train.recipe import CollectionRecipe
 from avs.train.data import FeatureTable
@@ -19,13 +20,14 @@ from avs.train.data import FeatureTable
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Collection:
-    """Captions, and the stores of the videos they describe by feature name."""
+    """Captions, and feature name -> store of the videos they describe."""
 
     name: str
     captions: CaptionSet
     stores: Mapping[str, Features]
 
     def with_captions(self, captions: CaptionSet) -> Collection:
+        """The same collection with other captions."""
         return Collection(self.name, captions, self.stores)
 
 
@@ -43,9 +45,9 @@ def open_collection(name: str, recipe: CollectionRecipe) -> Collection:
 
 
 def with_ids_of(stores: Mapping[str, Features], captions: CaptionSet) -> CaptionSet:
-    """The captions with their videos named as the stores name them, so that a video has one name.
+    """The captions with the stores' names of their videos, so that a video has one name.
 
-    A caption may name a video that was indexed as one shot, video7010 for shotvideo7010_1.
+    A caption may name a video that was indexed as one shot: video7010 for shotvideo7010_1.
     """
     names = dict(zip(captions.videos, captions.videos, strict=True))
     for store in stores.values():
@@ -61,24 +63,23 @@ def require_known_videos(collection: Collection, features: Sequence[str], *, whe
     """Check that every captioned video has at least one of `features`.
 
     Raises:
-        UnknownIdError: naming those that have none.
+        UnknownIdError: some have none; the first are named.
     """
-    found = [positions(collection.stores[name], collection.captions.videos) >= 0 for name in features]
-    unknown = [
-        video for video, there in zip(collection.captions.videos, np.any(found, axis=0), strict=True) if not there
-    ]
+    videos = collection.captions.videos
+    known = np.any([positions(collection.stores[name], videos) >= 0 for name in features], axis=0)
+    unknown = [videos[i] for i in np.flatnonzero(~known)]
     if unknown:
         raise UnknownIdError(
-            f"{len(unknown)} of {len(collection.captions.videos)} captioned videos are in no store",
+            f"{len(unknown)} of {len(videos)} captioned videos are in no store",
             where=where,
-            got=", ".join(unknown[:8]) + (" ..." if len(unknown) > 8 else ""),
+            got=some(unknown),
             wanted=f"ids such as {next(iter(collection.stores.values())).ids[0]}",
             next_step="extract the features of these videos, or remove their captions",
         )
 
 
 def positions(store: Features, videos: Sequence[str]) -> np.ndarray:
-    """(V,) int64 position in the store of each video (also by a name as with_ids_of reads it), -1 where it has none."""
+    """(V,) int64 position of each video in the store, -1 if it is not there. Names are read as with_ids_of does."""
     at = {shot: place for place, shot in enumerate(store.ids)}
 
     def place(video: str) -> int:
@@ -94,15 +95,15 @@ def video_features(collections: Sequence[Collection], wanted: Sequence[str] | No
     """Feature name -> spec of the features to train on, which every collection must have from the same encoder.
 
     Args:
-        wanted: names; None: all that the first collection has.
+        wanted: names of features; None: all that the first collection has.
 
     Raises:
         ConfigError: a collection lacks one.
-        SpecMismatchError: two collections have it from different encoders.
+        SpecMismatchError: different encoders made the feature of two collections.
     """
     names = list(wanted) if wanted is not None else list(collections[0].stores)
     problems = Problems("video features")
-    for collection in {id(one.stores): one for one in collections}.values():  # what is held out has the same stores
+    for collection in {id(one.stores): one for one in collections}.values():  # a held-out part has the same stores
         for name in names:
             if name not in collection.stores:
                 problems.add(collection.name, f"no store of {name}; it has {', '.join(collection.stores)}")

@@ -1,26 +1,20 @@
-"""The YAML behind `avs train-laff` and `avs train-dual-encoding`: data, features, model, training, and grids."""
+"""The YAML behind the train verbs: data, features, model, training, and grids of models."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from avs.features.text import TextOptions, text_feature_name
-from avs.models.architectures import get_architecture
+from avs.models.architectures import architectures
 from avs.train.settings import Settings
 
 MEASURES = ("MRR", "SumR", "xinfAP")
-
-
-# What an architecture's authors trained it with, where that differs from LAFF's.
-AUTHORS_DEFAULTS: dict[str, dict[str, Any]] = {
-    "dual-encoding": {
-        "training": {"optimiser": "adam", "cut_patience": 0, "cut_rest": 3, "epochs": 50},
-        "validation": {"measure": "SumR"},
-    }
-}
+DEFAULT_MODEL = {"architecture": "laff"}
 
 
 class _Strict(BaseModel):
@@ -31,7 +25,7 @@ class CollectionRecipe(_Strict):
     """A captioned collection.
 
     Attributes:
-        captions: its caption file; `format` and `split` as for `avs.captions.read.read_captions`.
+        captions: its caption file; `format` and `split` are arguments of `avs.captions.read.read_captions`.
         features: feature stores or RUC BigFile folders of its videos.
     """
 
@@ -42,7 +36,7 @@ class CollectionRecipe(_Strict):
 
 
 class Layout(_Strict):
-    """Where collections keep their files when all do it alike; `{name}` stands for the collection's name."""
+    """Where every collection keeps its files; `{name}` is replaced by the collection's name."""
 
     captions: str | None = None
     features: list[str] = []
@@ -52,9 +46,9 @@ class ValidationRecipe(_Strict):
     """What decides which epoch is best.
 
     Attributes:
-        share: of the training videos, held out with all their captions; the default.
-        collection: a named collection instead.
-        topics, qrels, features: a judged test collection instead, for xinfAP.
+        share: share of the training videos to hold out with all their captions; the default is 0.1.
+        collection: name of a collection to validate on instead.
+        topics, qrels, features: a judged test collection to validate on instead, by xinfAP.
         measure: "MRR" (the authors'), "SumR" (R@1 + R@5 + R@10), or "xinfAP".
     """
 
@@ -78,11 +72,11 @@ class ValidationRecipe(_Strict):
 
 
 class FromAttention(_Strict):
-    """The features a trained LAFF attended to most.
+    """The video features to which a trained model gives most attention.
 
     Attributes:
-        checkpoint: of that LAFF.
-        keep: how many.
+        checkpoint: that model.
+        keep: number of features.
     """
 
     checkpoint: Path
@@ -90,7 +84,7 @@ class FromAttention(_Strict):
 
 
 class GridRecipe(_Strict):
-    """Axes of a grid; every combination is a model. An axis that is absent has the recipe's own value alone.
+    """Axes of a grid; every combination is a model. An axis that is left out has only the recipe's own value.
 
     Attributes:
         pretrain: label -> collections to pre-train on ([]: no pre-training).
@@ -106,22 +100,23 @@ class GridRecipe(_Strict):
 
 
 class TrainRecipe(_Strict):
-    """Everything that decides what a training gives.
+    """Everything that decides the result of a training.
 
     Attributes:
         layout: files of the collections that do not name their own.
         collections: by name.
-        train: collections to train on, all at once; None: all of them.
-        pretrain: collections to train on to the end before that; training then starts from the best checkpoint of
-            that, with its vocabularies.
+        train: collections to train on, all at once; None: all that are not used otherwise.
+        pretrain: collections to train on first, to the end. Training then starts from the best checkpoint of that, with
+            its vocabularies.
         start_from: a checkpoint to start from instead.
-        validation: see there; also of the pre-training.
+        validation: see ValidationRecipe; it is also that of the pre-training.
         video: names of video features, or the most attended ones of a trained model; None: all the stores given.
         text: text features, names or mappings with options (docs/text_features.md); None: the text tower of every
-            video feature that has one, and for LAFF bag of words.
-        model: architecture and its options.
-        training: see `avs.train.settings.Settings`; what is not said is as the architecture's authors have it.
-        legacy: do as the authors' code wherever it differs from what it means to do.
+            video feature that has one, and bag of words where the architecture wants it.
+        model: name of the architecture, and its options.
+        training: see `avs.train.settings.Settings`; an option that is left out has the value of the architecture's
+            authors.
+        legacy: do as the authors' code does, wherever it differs from what it means to do.
         grid: train one model for each combination.
     """
 
@@ -133,7 +128,7 @@ class TrainRecipe(_Strict):
     validation: ValidationRecipe = ValidationRecipe()
     video: Annotated[list[str], Field(min_length=1)] | FromAttention | None = None
     text: list[TextOptions] | None = Field(default=None, min_length=1)
-    model: dict[str, Any] = {"architecture": "laff"}
+    model: dict[str, Any] = DEFAULT_MODEL
     training: Settings = Settings()
     legacy: bool = False
     grid: GridRecipe | None = None
@@ -145,11 +140,11 @@ class TrainRecipe(_Strict):
             return data
         layout = Layout.model_validate(data["layout"])
         filled = {}
-        for name, given in data["collections"].items():
-            if not isinstance(given, dict | None):
-                filled[name] = given
+        for name, collection in data["collections"].items():
+            if not isinstance(collection, dict | None):
+                filled[name] = collection
                 continue
-            own = dict(given or {})
+            own = dict(collection or {})
             if layout.captions:
                 own.setdefault("captions", layout.captions.replace("{name}", name))
             if layout.features:
@@ -163,22 +158,23 @@ class TrainRecipe(_Strict):
         if not isinstance(data, dict):
             return data
         filled = {key: value for key, value in data.items() if value is not None}
-        model = filled.get("model", {"architecture": "laff"})
-        authors = AUTHORS_DEFAULTS.get(model.get("architecture", ""), {}) if isinstance(model, dict) else {}
-        for key, value in authors.items():
+        model = filled.get("model", DEFAULT_MODEL)
+        name = str(model.get("architecture")) if isinstance(model, dict) else ""
+        authors = architectures.get(name).recipe if name in architectures else {}
+        for key, values in authors.items():
             if isinstance(filled.get(key, {}), dict):
-                filled[key] = {**value, **filled.get(key, {})}
-        asked, given = filled.get("validation"), data.get("validation")
-        if isinstance(asked, dict) and "topics" in asked and "measure" not in (given or {}):
-            filled["validation"] = {**asked, "measure": "xinfAP"}
+                filled[key] = {**values, **filled.get(key, {})}
+        validation, own = filled.get("validation"), data.get("validation")
+        if isinstance(validation, dict) and "topics" in validation and "measure" not in (own or {}):
+            filled["validation"] = {**validation, "measure": "xinfAP"}
         return filled
 
     @model_validator(mode="after")
     def _consistent(self) -> TrainRecipe:
-        asked = {*(self.train or []), *self.pretrain, *filter(None, [self.validation.collection])}
+        named = {*(self.train or []), *self.pretrain, *filter(None, [self.validation.collection])}
         if self.grid:
-            asked |= {name for names in self.grid.pretrain.values() for name in names}
-        unknown = sorted(asked - set(self.collections))
+            named |= {name for names in self.grid.pretrain.values() for name in names}
+        unknown = sorted(named - set(self.collections))
         if unknown:
             raise ValueError(f"no such collection: {', '.join(unknown)}; there are {', '.join(self.collections)}")
         if self.start_from and (self.pretrain or (self.grid and self.grid.pretrain)):
@@ -187,7 +183,7 @@ class TrainRecipe(_Strict):
         if not self.trained_on():
             raise ValueError("no collection is left to train on")
         name = self.model.get("architecture")
-        options = get_architecture(str(name)).options
+        options = architectures.get(str(name)).options
         wrong = sorted(key for key in self.model if key not in (*options, "architecture"))
         if wrong:
             raise ValueError(f"{name} has no option {', '.join(wrong)}; it has {', '.join(options)}")
@@ -204,7 +200,7 @@ class TrainRecipe(_Strict):
         for label, names in chosen.items():
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
-                raise ValueError(f"{label}: {', '.join(twice)} stands twice")
+                raise ValueError(f"{label}: {', '.join(twice)} is named twice")
         for options in texts.values():
             concepts = [text_feature_name(option) for option in options if option.kind == "concepts"]
             if any(name != self.model.get("concepts") for name in concepts):
@@ -216,10 +212,43 @@ class TrainRecipe(_Strict):
         return str(self.model["architecture"])
 
     def trained_on(self) -> list[str]:
-        """Names of the collections of the (last) training."""
+        """Names of the collections to train on, after any pre-training."""
         if self.train is not None:
             return self.train
         others = {*self.pretrain, self.validation.collection}
         if self.grid:
             others |= {name for names in self.grid.pretrain.values() for name in names}
         return [name for name in self.collections if name not in others]
+
+    def summary(self) -> dict[str, Any]:
+        """The collections, features and seed of the model, as `avs train-NAME --list` prints them."""
+        return {
+            "pretrain": self.pretrain,
+            "train": self.trained_on(),
+            "video": self.video if isinstance(self.video, list) else None,
+            "text": [text_feature_name(option) for option in self.text] if self.text else None,
+            "seed": self.training.seed,
+        }
+
+
+def expand(recipe: TrainRecipe) -> dict[str, TrainRecipe]:
+    """Name -> recipe of each model of the grid, in the order of the axes; without a grid, "" -> the recipe itself.
+
+    A name joins the labels of the axes that vary, such as "v3c1-pc.no-wsl.seed2".
+    """
+    if recipe.grid is None:
+        return {"": recipe}
+    grid = recipe.grid
+    axes: list[list[tuple[str, dict[str, Any]]]] = [
+        [(label, {"pretrain": names}) for label, names in grid.pretrain.items()],
+        [(label, {"video": names}) for label, names in grid.video.items()],
+        [(label, {"text": features}) for label, features in grid.text.items()],
+        [(f"seed{seed}", {"training": replace(recipe.training, seed=seed)}) for seed in grid.seed],
+    ]
+    models = {}
+    for chosen in product(*(axis for axis in axes if axis)):
+        changes: dict[str, Any] = {"grid": None, "train": recipe.trained_on()}
+        for _, change in chosen:
+            changes |= change
+        models[".".join(label for label, _ in chosen)] = recipe.model_copy(update=changes)
+    return models

@@ -1,9 +1,9 @@
-"""A recipe into a trained model: collections opened, features built, the loop run, checkpoints written.
+"""Train the models of a recipe: open its collections, build the features, run the loop, write the checkpoints.
 
-What stands in the output folder in the end:
+The output folder of a model in the end:
 
     best/, average/   checkpoints: the best epoch, and the mean of the last epochs' weights
-    pretrained/       the same of the pre-training, where there was one
+    pretrained/       the same for the pre-training, if there was one
     metrics.jsonl, tensorboard/, curve.png
     manifest.json     written last
 """
@@ -11,40 +11,42 @@ What stands in the output folder in the end:
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
-from torch import nn
 
 from avs.core.artifacts import Manifest, is_up_to_date, write_manifest
+from avs.core.device import require_device
 from avs.core.errors import ConfigError
+from avs.core.ids import some
 from avs.core.progress import Reporter
 from avs.features.text import TextFeature, text_feature_from_json, text_feature_name
-from avs.models.architectures import config_to_json, get_architecture, make_config, make_model
-from avs.pipeline.train import validation
+from avs.models.architectures import INPUTS, architectures, config_to_json, make_config, make_model
+from avs.models.retrieval import RetrievalModel
 from avs.pipeline.train.recipe import TrainRecipe
-from avs.pipeline.train.tables import Opened, Tables, captions_of, judged_inputs, make_tables, open_collections
+from avs.pipeline.train.tables import Tables, TrainingData, judged_inputs, make_tables, open_data
 from avs.pipeline.train.texts import build_text_features, default_text, model_inputs, set_initial_words, text_inputs
+from avs.pipeline.train.validation import ValidationSet
 from avs.train.attention import mean_attention
 from avs.train.checkpoint import CHECKPOINT_TYPE, TRAINING_TYPE, Checkpoint, read_checkpoint, write_checkpoint
-from avs.train.distributed import Workers
-from avs.train.loop import Trained, Trainer
+from avs.train.distributed import Workers, workers_of_environment
+from avs.train.loop import Trained, TrainingLoop
 from avs.train.record import draw_curve
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """Where and how it runs, which does not decide what comes out.
+    """Where and how a training runs. It does not change the result.
 
     Attributes:
         device: "cpu", "cuda" or "cuda:N".
         text_cache: folder for the vectors of captions.
-        workers: that train together.
-        reporter: of progress.
-        force: replace what was made from other inputs.
+        workers: processes that train together.
+        reporter: reports progress.
+        force: replace an output that was made from other inputs.
     """
 
     device: str
@@ -54,6 +56,34 @@ class Runtime:
     force: bool = False
 
 
+def train_grid(
+    grid: Mapping[str, TrainRecipe], folder: Path, *, device: str, reporter: Reporter, force: bool = False
+) -> list[dict[str, Any]]:
+    """Train the models of a grid, each in a folder of its name; "" is `folder` itself.
+
+    Under `torchrun` every worker calls this; only the first reports.
+
+    Returns:
+        The summary of each model, as `train` gives it.
+
+    Raises:
+        AvsError: as `train`; an unknown device, or one that this machine does not have.
+    """
+    require_device(device, cuda_devices=torch.cuda.device_count)
+    summaries = []
+    with workers_of_environment(device) as (workers, device):
+        reporter = reporter if workers.first else Reporter()
+        runtime = Runtime(device, folder / ".text-features", workers, reporter, force)
+        for number, (name, recipe) in enumerate(grid.items(), start=1):
+            if name:
+                reporter.say(f"\nmodel {number} of {len(grid)}: {name}")
+            summaries.append(train(recipe, folder / name if name else folder, runtime))
+        paths = [f"--checkpoint {summary['path']}" for summary in summaries[:3]]
+        more = " ..." if len(summaries) > 3 else ""
+        reporter.say(f"next: avs search --topics TOPICS --store STORE ... {' '.join(paths)}{more} -o lists/")
+    return summaries
+
+
 def train(recipe: TrainRecipe, out: Path, runtime: Runtime, *, without: frozenset[str] = frozenset()) -> dict[str, Any]:
     """Train the model of a recipe without a grid, after its pre-training.
 
@@ -61,7 +91,7 @@ def train(recipe: TrainRecipe, out: Path, runtime: Runtime, *, without: frozense
         without: videos that must not be trained on.
 
     Returns:
-        A summary: folder, measures, epochs, seconds; of one that stood there already, "up_to_date".
+        A summary: folder, measures, epochs, seconds; if the model is there already, folder and "up_to_date".
 
     Raises:
         AvsError: anything wrong with the data or the recipe, before training begins; a loss that is not a number.
@@ -69,15 +99,15 @@ def train(recipe: TrainRecipe, out: Path, runtime: Runtime, *, without: frozense
     start = recipe.start_from
     if recipe.pretrain:
         start = out / "pretrained"
-        held = open_collections(recipe, None).held
+        held_out = open_data(recipe, None).held_out
         before = recipe.model_copy(update={"train": recipe.pretrain, "pretrain": []})
-        train(before, start, runtime, without=frozenset(held.captions.videos) if held else frozenset())
-    found = read_checkpoint(start) if start else None
-    if found and not recipe.pretrain:
-        require_same_model(recipe, found)
+        train(before, start, runtime, without=frozenset(held_out.captions.videos) if held_out else frozenset())
+    checkpoint = read_checkpoint(start) if start else None
+    if checkpoint and not recipe.pretrain:
+        require_same_model(recipe, checkpoint)
     if recipe.training.precision == "float16" and not runtime.device.startswith("cuda"):
         raise ConfigError("float16 is for CUDA", got=f"--device {runtime.device}", wanted="float32 or bfloat16")
-    task = _Task(recipe, out, runtime, found, without)
+    task = _Task(recipe, out, runtime, checkpoint, without)
     if is_up_to_date(out, task.manifest, force=runtime.force, reporter=runtime.reporter):
         return {"path": str(out), "up_to_date": True}
     if runtime.force and runtime.workers.first:
@@ -87,25 +117,28 @@ def train(recipe: TrainRecipe, out: Path, runtime: Runtime, *, without: frozense
 
 
 class _Task:
-    """One training: everything opened and checked when it is made, the work done in `run`."""
+    """One training. Its making opens and checks everything; `run` does the work."""
 
     def __init__(
         self, recipe: TrainRecipe, out: Path, runtime: Runtime, start: Checkpoint | None, without: frozenset[str]
     ) -> None:
         self.recipe, self.out, self.runtime, self.start = recipe, out, runtime, start
         self.architecture = start.architecture if start else recipe.architecture
-        self.opened: Opened = open_collections(recipe, start, without=without)
-        self.text = recipe.text if recipe.text is not None else default_text(self.opened.specs, self.architecture)
+        self.data: TrainingData = open_data(recipe, start, without=without)
+        self.text = recipe.text or self._default_text()
         self.manifest = self._manifest()
 
+    def _default_text(self) -> list[Any]:
+        return default_text(self.data.specs, bag_of_words=architectures.get(self.architecture).bag_of_words)
+
     def _manifest(self) -> Manifest:
-        inputs = {**self.opened.inputs, **judged_inputs(self.recipe.validation)}
+        inputs = {**self.data.inputs, **judged_inputs(self.recipe.validation)}
         if self.start:
             inputs["start"] = self.start.fingerprint
         else:
-            inputs |= text_inputs(self.text, self.opened.specs)
+            inputs |= text_inputs(self.text, self.data.specs)
         config = self.recipe.model_dump(mode="json", exclude={"grid", "collections", "start_from"})
-        paths = {**self.opened.paths, **({"start": self.start.folder} if self.start else {})}
+        paths = {**self.data.paths, **({"start": self.start.folder} if self.start else {})}
         return Manifest(type=TRAINING_TYPE, config=config, inputs=inputs, paths=paths)
 
     def run(self) -> dict[str, Any]:
@@ -116,12 +149,11 @@ class _Task:
         config = self._config(features)
         model = self._model(config, features)
         self._say(tables, features, model)
-        held = tables.held
-        trainer = Trainer(
+        loop = TrainingLoop(
             model.to(runtime.device),
             tables.pairs,
-            held.validator(runtime.device),
-            measure=held.measure,
+            tables.validation.validator(runtime.device),
+            measure=tables.validation.measure,
             settings=replace(recipe.training, legacy=recipe.legacy or recipe.training.legacy),
             folder=self.out,
             fingerprint=self.manifest.fingerprint,
@@ -129,27 +161,27 @@ class _Task:
             workers=runtime.workers,
             reporter=runtime.reporter,
         )
-        trained = trainer.run()
+        trained = loop.run()
         if runtime.workers.first:
-            self._write(trained, model, config, features, held)
-            trainer.clean()
+            self._write(trained, model, config, features, tables.validation)
+            loop.clean()
         runtime.workers.wait()
-        return self._summary(trained, held.measure)
+        return self._summary(trained, tables.validation.measure)
 
     def _text_features(self) -> list[TextFeature]:
         device = self.runtime.device
         if self.start:
             return [text_feature_from_json(data, device=device) for data in self.start.text_features]
         return build_text_features(
-            self.text, captions_of(self.opened), self.opened.specs, legacy=self.recipe.legacy, device=device
+            self.text, self.data.sentences, self.data.specs, legacy=self.recipe.legacy, device=device
         )
 
     def _tables(self, features: Sequence[TextFeature]) -> Tables:
-        """The first worker encodes the captions; the others wait and read what it kept."""
+        """The first worker encodes the captions; the others wait for it and read its cache."""
         workers = self.runtime.workers
         if not workers.first:
             workers.wait()
-        tables = make_tables(self.recipe, self.opened, features, cache=self.runtime.text_cache)
+        tables = make_tables(self.recipe, self.data, features, cache=self.runtime.text_cache)
         if workers.first:
             workers.wait()
         return tables
@@ -158,47 +190,55 @@ class _Task:
         if self.start:
             return make_config(self.start.architecture, self.start.config)
         options = {key: value for key, value in self.recipe.model.items() if key != "architecture"}
-        dims = {name: spec.dim for name, spec in self.opened.specs.items()}
-        video = {
+        dims = {name: spec.dim for name, spec in self.data.specs.items()}
+        inputs: dict[str, Mapping[str, Any]] = {
             "video": {name: dim for name, dim in dims.items() if not name.endswith("/frame")},
             "video_frames": {name: dim for name, dim in dims.items() if name.endswith("/frame")},
+            **model_inputs(features),
         }
-        if self.recipe.legacy and "legacy" in get_architecture(self.architecture).options:
+        architecture = architectures.get(self.architecture)
+        if self.recipe.legacy and "legacy" in architecture.options:
             options["legacy"] = True
-        return make_config(self.architecture, {**video, **model_inputs(features), **options})
+        read = {name: inputs[name] for name in INPUTS if name in architecture.inputs or inputs[name]}
+        return make_config(self.architecture, {**read, **options})
 
-    def _model(self, config: Any, features: Sequence[TextFeature]) -> nn.Module:
+    def _model(self, config: Any, features: Sequence[TextFeature]) -> RetrievalModel:
         model = make_model(self.architecture, config)
         if self.start:
             model.load_state_dict(self.start.load_model().state_dict())
         else:
             set_initial_words(model, self.text, features)
         if self.runtime.workers.count > 1 and self.runtime.device.startswith("cuda"):
-            return nn.SyncBatchNorm.convert_sync_batchnorm(model)
+            return cast(RetrievalModel, torch.nn.SyncBatchNorm.convert_sync_batchnorm(model))  # type: ignore[no-untyped-call]
         return model
 
-    def _say(self, tables: Tables, features: Sequence[TextFeature], model: nn.Module) -> None:
-        say, pairs, held = self.runtime.reporter.say, tables.pairs, tables.held
-        names = ", ".join(collection.name for collection in self.opened.train)
+    def _say(self, tables: Tables, features: Sequence[TextFeature], model: RetrievalModel) -> None:
+        say, pairs, validation = self.runtime.reporter.say, tables.pairs, tables.validation
+        names = ", ".join(collection.name for collection in self.data.train)
         say(f"train on {len(pairs)} captions of {len(pairs.videos)} videos ({names})")
-        say(f"validate on {len(held.texts)} texts against {len(held.videos)} videos, by {held.measure}")
-        say(f"video: {', '.join(self.opened.specs)}; text: {', '.join(feature.name for feature in features)}")
+        texts, videos = len(validation.texts), len(validation.videos)
+        say(f"validate on {texts} texts against {videos} videos, by {validation.measure}")
+        say(f"video: {', '.join(self.data.specs)}; text: {', '.join(feature.name for feature in features)}")
         if tables.left_out:
-            said = ", ".join(tables.left_out[:5])
-            say(f"left out {len(tables.left_out)} captions of which no text feature knows a word: {said}")
+            say(f"left out {len(tables.left_out)} captions without a known word: {some(tables.left_out)}")
         for name, rows in pairs.videos.rows.items():
             lacking = int((rows < 0).sum())
             if lacking:
-                say(f"{lacking} of {len(rows)} videos lack {name}; it is left out for them")
+                say(f"{lacking} of {len(rows)} videos lack {name} and are trained without it")
         millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
         say(f"{self.architecture}: {millions:.1f} M parameters")
 
     def _write(
-        self, trained: Trained, model: nn.Module, config: Any, features: Sequence[TextFeature], held: validation.Held
+        self,
+        trained: Trained,
+        model: RetrievalModel,
+        config: Any,
+        features: Sequence[TextFeature],
+        validation: ValidationSet,
     ) -> None:
-        """The curve, the checkpoints, and the manifest that completes the training."""
-        draw_curve(self.out, held.measure)
-        validate = held.validator(self.runtime.device)
+        """Write the curve, the checkpoints, and the manifest that completes the training."""
+        draw_curve(self.out, validation.measure)
+        validate = validation.validator(self.runtime.device)
         chosen = [("best", trained.best, trained.best_epoch, 1)]
         if trained.average is not None:
             chosen.append(("average", trained.average, trained.epochs, trained.averaged))
@@ -209,13 +249,13 @@ class _Task:
             checkpoint = Checkpoint(
                 architecture=self.architecture,
                 config=config_to_json(config),
-                video_features=self.opened.specs,
+                video_features=self.data.specs,
                 text_features=[feature.to_json() for feature in features],
                 epoch=epoch,
                 measures=measures,
-                validation=held.said,
-                selected_on=self.opened.held.captions.videos if self.opened.held else (),
-                attention=mean_attention(model, held.texts, held.videos, device=self.runtime.device),
+                validation=validation.description,
+                selected_on=self.data.held_out.captions.videos if self.data.held_out else (),
+                attention=mean_attention(model, validation.texts, validation.videos, device=self.runtime.device),
                 folder=self.out / name,
             )
             settings = {**self.manifest.config, "weights": name, "epochs": epochs}
@@ -227,10 +267,9 @@ class _Task:
         write_manifest(self.out, replace(self.manifest, counts=counts, seconds=trained.seconds))
 
     def _summary(self, trained: Trained, measure: str) -> dict[str, Any]:
-        best, waited = trained.measures[measure], trained.data_share
+        best = f"best {measure} {trained.measures[measure]:.4f} at epoch {trained.best_epoch} of {trained.epochs}"
         self.runtime.reporter.say(
-            f"wrote {self.out}: best {measure} {best:.4f} at epoch {trained.best_epoch} of {trained.epochs}, "
-            f"{trained.seconds:.0f} s, {waited:.1%} of it waiting for data"
+            f"wrote {self.out}: {best}, {trained.seconds:.0f} s, {trained.data_share:.1%} of it waiting for data"
         )
         return {
             "path": str(self.out),
@@ -238,35 +277,37 @@ class _Task:
             "best_epoch": trained.best_epoch,
             "epochs": trained.epochs,
             "seconds": round(trained.seconds, 1),
-            "data_share": round(waited, 4),
+            "data_share": round(trained.data_share, 4),
         }
 
 
 def require_same_model(recipe: TrainRecipe, start: Checkpoint) -> None:
-    """Check that a recipe asks for no other model than the one it starts from.
+    """Check that a recipe describes the model it starts from.
 
     Raises:
-        ConfigError: another architecture, options or text features; a checkpoint has its own.
+        ConfigError: the recipe names another architecture, other options or text features.
     """
-    asked = {key: value for key, value in recipe.model.items() if start.config.get(key, recipe.architecture) != value}
+    differences = {
+        key: value for key, value in recipe.model.items() if start.config.get(key, recipe.architecture) != value
+    }
     if recipe.architecture != start.architecture:
-        asked["architecture"] = recipe.architecture
+        differences["architecture"] = recipe.architecture
     if recipe.text is not None:
-        asked["text"] = ", ".join(text_feature_name(option) for option in recipe.text)
+        differences["text"] = ", ".join(text_feature_name(option) for option in recipe.text)
     if recipe.legacy and not start.config.get("legacy"):
-        asked["legacy"] = True
-    if asked:
+        differences["legacy"] = True
+    if differences:
         raise ConfigError(
             "a model that is fine-tuned keeps its architecture, options and text features",
             where=start.folder,
-            got=", ".join(f"{key}: {value}" for key, value in asked.items()),
+            got=", ".join(f"{key}: {value}" for key, value in differences.items()),
             wanted=f"architecture: {start.architecture}, and none of the others",
             next_step="leave these out, or train a new model",
         )
 
 
 def _discard(out: Path) -> None:
-    """Make what stands in `out` incomplete, and forget an unfinished training."""
+    """Delete a training, finished or not; the manifest goes first, so that what is left is never taken for complete."""
     for name in ("manifest.json", "state.safetensors", "best.safetensors", "metrics.jsonl", "curve.png"):
         (out / name).unlink(missing_ok=True)
     for name in ("epochs", "tensorboard", "best", "average"):

@@ -1,4 +1,4 @@
-"""Texts as a model reads them: features built from training captions, and tables of them."""
+"""The text features of a model: built from the training captions, and computed for any texts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from avs.core.artifacts import atomic_write
 from avs.core.columns import Column, VectorColumn
@@ -19,24 +18,26 @@ from avs.features.embedder import has_text_side, read_spec
 from avs.features.text import TextFeature, build_text_feature, parse_text_options, text_feature_name
 from avs.features.text.concepts import Concepts
 from avs.features.text.encoder import EncoderOptions, EncoderText
+from avs.features.text.word2vec import Word2VecOptions
 from avs.features.text.word_ids import RecurrentOptions, WordIds
 from avs.features.word_vectors import fingerprint_word_vectors, open_word_vectors
-from avs.models.text_encoders import Tokens
+from avs.models.architectures import Tokens
+from avs.models.retrieval import RetrievalModel
 from avs.train.data import FeatureTable
 
 
-def default_text(video: Mapping[str, EmbedderSpec], architecture: str) -> list[Any]:
-    """The text tower of every video feature that has one; for LAFF bag of words too, and where there is no tower."""
+def default_text(video: Mapping[str, EmbedderSpec], *, bag_of_words: bool) -> list[Any]:
+    """The text tower of every video feature that has one; and bag of words, if asked for or if there is no tower."""
     towers = list(dict.fromkeys(spec.name for spec in video.values() if has_text_side(spec)))
-    return parse_text_options(["bow", *towers] if architecture == "laff" or not towers else towers)
+    return parse_text_options(["bow", *towers] if bag_of_words or not towers else towers)
 
 
 def build_text_features(
     options: Sequence[Any], captions: Sequence[str], video: Mapping[str, EmbedderSpec], *, legacy: bool, device: str
 ) -> list[TextFeature]:
-    """The text features of a recipe, their vocabularies made of the training captions.
+    """The text features of a recipe, with vocabularies of the training captions.
 
-    A text tower without weights of its own is that of the video feature of the same name.
+    A text tower without weights of its own has those of the video feature of the same name.
     """
     known = {spec.name: spec for spec in video.values()}
     return [
@@ -50,15 +51,22 @@ def build_text_features(
 def text_inputs(options: Sequence[Any], video: Mapping[str, EmbedderSpec]) -> dict[str, str]:
     """Fingerprints of the files that text features are made from, for a manifest."""
     known = {spec.name for spec in video.values()}
-    found = {}
+    fingerprints = {}
     for option in options:
-        vectors = getattr(option, "path", None) or getattr(option, "words", None)
+        vectors = _word_vectors(option)
         if vectors is not None:
-            found[f"words of {text_feature_name(option)}"] = fingerprint_word_vectors(vectors)
+            fingerprints[f"words of {text_feature_name(option)}"] = fingerprint_word_vectors(vectors)
         if isinstance(option, EncoderOptions) and (option.weights is not None or option.model not in known):
             spec = read_spec(option.model, weights=option.weights, pooling=option.pooling)
-            found[f"text tower {option.model}"] = spec.revision
-    return found
+            fingerprints[f"text tower {option.model}"] = spec.revision
+    return fingerprints
+
+
+def _word_vectors(option: Any) -> Path | None:
+    """The file of word vectors that a text feature reads."""
+    if isinstance(option, Word2VecOptions):
+        return option.path
+    return option.words if isinstance(option, RecurrentOptions) else None
 
 
 def model_inputs(features: Sequence[TextFeature]) -> dict[str, dict[str, Any]]:
@@ -72,16 +80,12 @@ def model_inputs(features: Sequence[TextFeature]) -> dict[str, dict[str, Any]]:
     }
 
 
-def set_initial_words(model: nn.Module, options: Sequence[Any], features: Sequence[TextFeature]) -> None:
+def set_initial_words(model: RetrievalModel, options: Sequence[Any], features: Sequence[TextFeature]) -> None:
     """Start word embeddings from the word vectors that recurrent features name."""
-    encoders = iter(model.tokens)
     for option, feature in zip(options, features, strict=True):
-        if not isinstance(feature, WordIds):
-            continue
-        encoder = next(encoders)
-        if isinstance(option, RecurrentOptions) and option.words is not None:
+        if isinstance(feature, WordIds) and isinstance(option, RecurrentOptions) and option.words is not None:
             rows, vectors = feature.initial_embeddings(open_word_vectors(option.words))
-            encoder.set_words(torch.from_numpy(rows), torch.from_numpy(vectors))
+            model.set_words(feature.name, torch.from_numpy(rows), torch.from_numpy(vectors))
 
 
 def text_table(
@@ -94,7 +98,7 @@ def text_table(
     """The features of texts.
 
     Args:
-        video_of: (N,) int64, equal for captions of one video, where the videos' concepts are wanted.
+        video_of: (N,) int64, equal for captions of one video; needed for the labels of the videos' concepts.
         cache: folder for the vectors of text towers, which take long to compute; None: they are not kept.
     """
     columns: dict[str, Column] = {}
@@ -102,7 +106,7 @@ def text_table(
     everyone = np.arange(len(texts))
     for feature in features:
         if cache is not None and isinstance(feature, EncoderText):
-            column, present = _kept(feature, texts, cache), None
+            column, present = _cached(feature, texts, cache), None
         elif video_of is not None and isinstance(feature, Concepts):
             column, present = feature.labels(texts, video_of), None
         else:
@@ -112,10 +116,10 @@ def text_table(
     return FeatureTable(columns, rows)
 
 
-def _kept(feature: EncoderText, texts: Sequence[str], cache: Path) -> Column:
-    """An encoder's vectors of the texts, from the cache or now."""
-    asked = json.dumps([feature.spec.revision, feature.spec.name, feature.spec.pooling, *texts])
-    path = cache / f"{feature.name}-{hashlib.sha256(asked.encode()).hexdigest()[:24]}.npy"
+def _cached(feature: EncoderText, texts: Sequence[str], cache: Path) -> Column:
+    """An encoder's vectors of the texts, read from the cache if it has them."""
+    key = json.dumps([feature.spec.revision, feature.spec.name, feature.spec.pooling, *texts])
+    path = cache / f"{feature.name}-{hashlib.sha256(key.encode()).hexdigest()[:24]}.npy"
     if not path.is_file():
         column, _ = feature.columns(texts)
         with atomic_write(path, "wb") as file:

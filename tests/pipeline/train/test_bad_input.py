@@ -27,14 +27,14 @@ def captions(tmp_path: Path, *lines: str) -> str:
 
 def test_captions_of_unknown_videos(collection: TinyCollection, tmp_path: Path, capsys) -> None:
     path = captions(tmp_path, "shot00001_1#0 a dog", "shot00077_1#0 a cat", "shot00078_2#0 a car")
-    err = refused(capsys, "train-laff", "--captions", path, "--features", str(collection.stores[0]), "-o", "x")
+    err = refused(capsys, "train-laff", "--captions", path, "--store", str(collection.stores[0]), "-o", "x")
     assert "2 of 3 captioned videos are in no store" in err
     assert "shot00077_1, shot00078_2" in err
 
 
 def test_ids_that_stand_twice_and_empty_captions(collection: TinyCollection, tmp_path: Path, capsys) -> None:
     path = captions(tmp_path, "shot00001_1#0 a dog", "shot00001_1#0 a cat", "shot00001_2#1 ", "shot00001_3#0 a car")
-    err = refused(capsys, "train-laff", "--captions", path, "--features", str(collection.stores[0]), "-o", "x")
+    err = refused(capsys, "train-laff", "--captions", path, "--store", str(collection.stores[0]), "-o", "x")
     assert f"{path}:2" in err and f"{path}:3" in err
 
 
@@ -89,7 +89,7 @@ def test_recipes_that_make_no_sense(collection: TinyCollection, tmp_path: Path, 
 
 def test_nothing_to_train_on(capsys) -> None:
     assert "nothing to train on" in refused(capsys, "train-laff", "-o", "x")
-    assert "--captions and --features go together" in refused(capsys, "train-laff", "--captions", "c", "-o", "x")
+    assert "--captions and --store go together" in refused(capsys, "train-laff", "--captions", "c", "-o", "x")
 
 
 def test_training_and_validation_must_not_share_videos(collection: TinyCollection, tmp_path: Path, capsys) -> None:
@@ -99,11 +99,9 @@ def test_training_and_validation_must_not_share_videos(collection: TinyCollectio
 
 
 def test_the_recipes_that_are_shipped_are_understood_and_the_examples_name_them() -> None:
-    from avs.cli import train_dual_encoding, train_laff
     from avs.core.config import load_config
-    from avs.models.architectures import make_config
-    from avs.pipeline.train.grid import expand
-    from avs.pipeline.train.recipe import TrainRecipe
+    from avs.models.architectures import architectures, make_config
+    from avs.pipeline.train.recipe import TrainRecipe, expand
 
     root = Path(__file__).resolve().parents[3]
     sizes = {}
@@ -114,8 +112,8 @@ def test_the_recipes_that_are_shipped_are_understood_and_the_examples_name_them(
         options = {key: value for key, value in recipe.model.items() if key != "architecture"}
         make_config(recipe.architecture, {**dims, **options})
     assert sizes["rucmm_tv23.yaml"] == 42
-    for verb in (train_laff, train_dual_encoding):
-        for word in verb.EXAMPLES.split():
+    for name in architectures:
+        for word in architectures.get(name).examples.split():
             assert not word.startswith("configs/") or (root / word).is_file(), word
 
 
@@ -134,11 +132,11 @@ def test_word2vec_is_named_with_its_file(collection: TinyCollection, tmp_path: P
         (["--seed", "-1"], "training.seed"),
         (["--learning-rate", "-1"], "training.learning_rate"),
         (["--heads", "0"], "heads: got 0; wanted at least 1"),
-        (["--text", "bow", "--text", "bow"], "text: bow stands twice"),
+        (["--text", "bow", "--text", "bow"], "text: bow is named twice"),
         (["--text", "bow", "--text", "concepts"], "concepts are labels, not a text feature"),
         (["--device", "foo"], 'unknown device "foo"'),
         (["--precision", "float16", "--text", "bow"], "float16 is for CUDA"),
-        (["--validation-features", "x"], "--validation-features goes with --validation-captions"),
+        (["--validation-store", "x"], "--validation-store goes with --validation-captions"),
     ],
 )
 def test_options_that_cannot_be_used(collection: TinyCollection, tmp_path: Path, capsys, options, said) -> None:
@@ -152,31 +150,27 @@ def recipe_of(tmp_path: Path, text: str) -> str:
 
 
 def test_the_authors_defaults_do_not_need_a_model_section(collection: TinyCollection, tmp_path: Path) -> None:
-    from avs.cli.training import Choices, _recipe
+    from avs.pipeline.train.overrides import Overrides, read_recipe
 
     data = f"collections: {{a: {{captions: {collection.captions}, features: [{collection.frames}]}}}}\n"
     path = Path(recipe_of(tmp_path, data + "training: {epochs: 5}\n"))
-    nothing = dict(captions=None, captions_format=None, split=None, features=[], validation_features=[], text=None)
-    held = Choices(
-        "dual-encoding", path, validation_captions=collection.captions, start_from=None, model={}, training={},
-        legacy=False, **{**nothing, "validation_features": [collection.frames]},
-    )  # fmt: skip
-    recipe = _recipe(held)
+    overrides = Overrides(validation_captions=collection.captions, validation_stores=[collection.frames])
+    recipe = read_recipe("dual-encoding", path, overrides)
     assert (recipe.training.optimiser, recipe.training.cut_patience, recipe.training.epochs) == ("adam", 0, 5)
     assert recipe.validation.measure == "SumR"
 
 
 def test_a_video_that_is_held_out_is_trained_on_nowhere(collection: TinyCollection) -> None:
     from avs.pipeline.train.recipe import TrainRecipe
-    from avs.pipeline.train.tables import open_collections
+    from avs.pipeline.train.tables import open_data
 
     same = {"captions": collection.captions, "features": collection.stores}
     recipe = TrainRecipe.model_validate({"collections": {"a": same, "b": same}})
-    opened = open_collections(recipe, None)
-    assert opened.held is not None
-    for one in opened.train:
-        assert not set(one.captions.videos) & set(opened.held.captions.videos)
-        assert len(one.captions.videos) == 48 - len(opened.held.captions.videos)
+    data = open_data(recipe, None)
+    assert data.held_out is not None
+    for one in data.train:
+        assert not set(one.captions.videos) & set(data.held_out.captions.videos)
+        assert len(one.captions.videos) == 48 - len(data.held_out.captions.videos)
 
 
 def test_one_video_under_two_names_is_one_video(tmp_path: Path) -> None:
@@ -211,6 +205,6 @@ def test_fine_tuning_into_another_model_is_refused(collection: TinyCollection, t
     again = ["train-laff", *collection.options, "--start-from", str(tmp_path / "m"), "-o", str(tmp_path / "n")]
     err = refused(capsys, *again, "--heads", "4", "--text", "bow")
     assert "heads: 4" in err and "text: bow" in err
-    fewer = ["--captions", str(collection.captions), "--features", str(collection.stores[0])]
+    fewer = ["--captions", str(collection.captions), "--store", str(collection.stores[0])]
     command = ["train-laff", *fewer, "--start-from", str(tmp_path / "m"), "-o", str(tmp_path / "n")]
     assert refused(capsys, *command).count("no store of two") == 1

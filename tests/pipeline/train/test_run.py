@@ -122,7 +122,7 @@ def test_fine_tuning_keeps_the_vocabulary(collection: TinyCollection, trained: P
 
 
 def test_laff_ml_takes_frames_beside_vectors(collection: TinyCollection, tmp_path: Path) -> None:
-    assert train(collection, tmp_path / "ml", "--features", str(collection.frames), "--epochs", "2") == 0
+    assert train(collection, tmp_path / "ml", "--store", str(collection.frames), "--epochs", "2") == 0
     assert set(read_checkpoint(tmp_path / "ml").video_features) == {"one", "two", "film/frame"}
 
 
@@ -236,7 +236,7 @@ def test_retrieval_by_a_trained_model_and_the_warning_on_what_selected_it(
     other = tiny_collection(tmp_path / "other", seed=5, shots=24)
     rename(other, "shot00001_", "shot00009_")
     chosen = ["--validation-captions", str(other.captions)]
-    chosen += [word for store in other.stores for word in ("--validation-features", str(store))]
+    chosen += [word for store in other.stores for word in ("--validation-store", str(store))]
     assert train(collection, tmp_path / "model", *chosen) == 0
     capsys.readouterr()
     stores = [word for store in other.stores for word in ("--store", str(store))]
