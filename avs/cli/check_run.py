@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from avs.cli.options import Debug, Force, Json, Quiet
+from avs.cli.options import Debug, Json, Quiet
 
 EXAMPLES = """
 avs check-run runs/F_M_C_D_TEAM.24_1.xml --edition tv24 --shots V3C2.validShotTable
@@ -51,7 +51,6 @@ def command(
     ] = None,
     quiet: Quiet = False,
     json: Json = False,
-    force: Force = False,
     debug: Debug = False,
 ) -> None:
     from avs.core.artifacts import require_path

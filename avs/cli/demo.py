@@ -141,7 +141,14 @@ class _Demo:
 
         line = [str(word) for word in words]
         self.reporter.say(f"\n$ {shlex.join(['avs', *line])}")
-        extra = [option for option, on in (("--quiet", self.reporter.quiet), ("--force", self.force)) if on]
+        extra = [
+            option
+            for option, on in (
+                ("--quiet", self.reporter.quiet),
+                ("--force", self.force and line[0] not in ("check-run", "eval")),
+            )
+            if on
+        ]
         code = main([*line, *extra])
         if code:
             raise SystemExit(code)

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from avs.cli.options import Debug, Force, Json, Quiet
+from avs.cli.options import Debug, Json, Quiet
 
 EXAMPLES = """
 avs info features/mini-clip/shot
@@ -51,7 +51,6 @@ def command(
     env: Annotated[bool, typer.Option("--env", help="Packages and devices instead of an artefact.")] = False,
     quiet: Quiet = False,
     json: Json = False,
-    force: Force = False,
     debug: Debug = False,
 ) -> None:
     from avs.core.errors import ConfigError

@@ -166,7 +166,14 @@ Study = Annotated[
     ),
 ]
 
-FORMER: Mapping[str, Mapping[str, str]] = {}
+_WRITES_NOTHING = {"--force": "the same command without it: this verb writes no file"}
+FORMER: Mapping[str, Mapping[str, str]] = {
+    "make-run": {"--ranked": "the file alone, as in avs make-run LISTS --topics TOPICS ..."},
+    "check-run": _WRITES_NOTHING,
+    "eval": _WRITES_NOTHING,
+    "compare": _WRITES_NOTHING,
+    "info": _WRITES_NOTHING,
+}
 """Verb -> an option as it was once spelled -> what stands for it now."""
 
 

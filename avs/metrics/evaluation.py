@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from avs.core.errors import DataError, FormatError
-from avs.core.ids import natural_key
+from avs.core.ids import natural_key, some
 from avs.core.qrels import Qrels
-from avs.core.ranking import Run
 from avs.metrics.measures import Measure, sample_eval_measures
 from avs.metrics.xinfap import RECALL_LEVELS, JudgedList, PreparedTopic, interpolated_precisions
 
@@ -20,9 +20,9 @@ DEFAULT_MEASURES = sample_eval_measures(DEFAULT_CUTOFFS)
 Columns = Mapping[str, tuple[Sequence[str], np.ndarray]]  # topic -> shots and scores, in any order
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Scores:
-    """What one run scores.
+    """The scores of one run.
 
     Attributes:
         run: its name.
@@ -43,6 +43,21 @@ class Scores:
     ranked: np.ndarray
     ignored: tuple[str, ...]
     recall_precision: np.ndarray
+
+    def __repr__(self) -> str:
+        means = ", ".join(f"{measure} {value:.4f}" for measure, value in self.means.items())
+        return f"Scores({self.run}, {len(self.topics)} topics: {means})"
+
+    @property
+    def means(self) -> dict[str, float]:
+        """Measure -> its value in the row `all`, in which a missing topic counts as 0."""
+        return dict(zip(map(str, self.measures), self.overall().tolist(), strict=True))
+
+    def to_pandas(self) -> Any:
+        """A pandas DataFrame with a row per topic and a column per measure."""
+        import pandas as pd
+
+        return pd.DataFrame(self.values, index=pd.Index(self.topics, name="topic"), columns=[*map(str, self.measures)])
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -107,8 +122,8 @@ class Evaluator:
             raise FormatError(
                 "no topic of the run is in the qrels",
                 where=name,
-                got=_first(list(run)),
-                wanted=_first(list(self.topics)),
+                got=some(run),
+                wanted=some(self.topics),
                 next_step="give the qrels of the run's edition",
             )
         return Scores(
@@ -128,13 +143,3 @@ class Evaluator:
         if judged is not None:
             return [measure(judged) for measure in self.measures]
         return [topic.estimated_relevant if m.name == "inum_rel" else 0.0 for m in self.measures]
-
-
-def evaluate(run: Run, qrels: Qrels, measures: Sequence[Measure] = DEFAULT_MEASURES) -> Scores:
-    """What one run scores."""
-    lists = {topic: (ranked.shots, ranked.scores) for topic, ranked in run.lists.items()}
-    return Evaluator(qrels, measures).evaluate(lists, run.tag)
-
-
-def _first(topics: Sequence[str]) -> str:
-    return f"{', '.join(topics[:5])}{' ...' if len(topics) > 5 else ''}"

@@ -16,7 +16,8 @@ FULL_JUDGMENT = ("AP", "P", "R", "nDCG")
 SUMMED = ("inum_rel_ret", "inum_rel", "num_ret")  # `all` is their sum over topics; the mean of every other measure
 
 WITHOUT_CUTOFF: dict[str, Callable[[JudgedList], float]] = {
-    "infAP": xinfap.infap,
+    "infAP": xinfap.infap,  # as sample_eval.pl calls it
+    "xinfAP": xinfap.infap,  # as the literature calls it
     "infNDCG": xinfap.infndcg,
     "inum_rel_ret": lambda judged: float(judged.curve[-1]),
     "inum_rel": lambda judged: judged.topic.estimated_relevant,
@@ -87,6 +88,18 @@ def parse_measures(words: Iterable[str]) -> tuple[Measure, ...]:
     known = [*WITHOUT_CUTOFF, *(f"{name}@k" for name in WITH_CUTOFF)]
     problems.raise_if_any(ConfigError, next_step=f"known are {', '.join(known)}")
     return tuple(found)
+
+
+def parse_cutoffs(words: str) -> tuple[int, ...]:
+    """The ranks of words such as "5,10,100".
+
+    Raises:
+        ConfigError: one is not a whole number from 1.
+    """
+    ranks = words.replace(",", " ").split()
+    if not all(rank.isascii() and rank.isdigit() and int(rank) for rank in ranks):
+        raise ConfigError("--cutoffs are whole numbers from 1", got=words, wanted="such as 5,10,100")
+    return tuple(map(int, ranks))
 
 
 def sample_eval_measures(cutoffs: Iterable[int]) -> tuple[Measure, ...]:

@@ -35,6 +35,11 @@ class Randomization:
     swaps: int
     exact: bool
 
+    @property
+    def swaps_used(self) -> str:
+        """Such as `10000 random swaps` or `all 8 swaps (exact)`."""
+        return f"all {self.swaps} swaps (exact)" if self.exact else f"{self.swaps} random swaps"
+
 
 def randomization_test(values: np.ndarray, *, iterations: int = ITERATIONS, seed: int = 0) -> Randomization:
     """Tests of every run against every other.

@@ -58,6 +58,17 @@ def read_qrels(path: Path) -> Qrels:
     return Qrels(found)
 
 
+def topic_prefix(path: Path, qrels: Qrels) -> str:
+    """What a qrels file has before the topic ids: "1", or nothing.
+
+    Args:
+        qrels: the judgments that were read from the file.
+    """
+    with open(path, encoding="utf-8-sig") as file:
+        first = next(words[0] for line in file if (words := line.split()))
+    return "" if first in qrels.topics else "1"
+
+
 def _decode(path: Path) -> str:
     data = require_path(path, what="qrels file").read_bytes()
     if not data.strip():

@@ -56,7 +56,7 @@ def test_unknown_measures_are_refused_with_a_hint(capsys: pytest.CaptureFixture[
         '  infPA: unknown measure; did you mean "infAP"?\n'
         "  iP: needs a cut-off, such as iP@10\n"
         "  P@x: the cut-off is not a whole number from 1\n"
-        "  next:   known are infAP, infNDCG, inum_rel_ret, inum_rel, num_ret, AP, nDCG, iP@k, AP@k, P@k, R@k, nDCG@k\n"
+        "  next:   known are infAP, xinfAP, infNDCG, inum_rel_ret, inum_rel, num_ret, AP, nDCG, iP@k, AP@k, P@k, R@k, nDCG@k\n"
     )
 
 
@@ -81,6 +81,20 @@ def test_a_run_of_other_topics_and_an_empty_one_are_refused(capsys: pytest.Captu
     Path("x.trec").write_text("")
     assert evaluate() == 2
     assert "the run file is empty" in capsys.readouterr().err
+
+
+def test_xinfap_is_another_name_of_infap(capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate("--measures", "xinfAP,infAP", "--quiet") == 0
+    assert capsys.readouterr().out == "run\ttopic\txinfAP\tinfAP\nx\tall\t0.5000\t0.5000\n"
+
+
+@pytest.mark.parametrize("verb", ["eval", "compare", "check-run", "info"])
+def test_force_is_refused_where_nothing_is_written(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([verb, "x.trec", "--force"]) == 2
+    assert capsys.readouterr().err == (
+        f"avs {verb}: --force is no longer an option of avs {verb}\n"
+        "  next:   use the same command without it: this verb writes no file\n"
+    )
 
 
 def test_nothing_heavy_is_imported() -> None:
