@@ -69,6 +69,9 @@ Edition = Annotated[
     str | None,
     typer.Option("--edition", help="Edition the topics must belong to: tv16 to tv25, or mini.", rich_help_panel=INPUTS),
 ]
+RunEdition = Annotated[
+    str, typer.Option("--edition", help="Edition of the runs: tv16 to tv25, mini or custom.", rich_help_panel=INPUTS)
+]
 
 # Collections
 Videos = Annotated[Path, typer.Option("--videos", help="Folder of video files.", rich_help_panel=INPUTS)]

@@ -164,6 +164,6 @@ def _say_next(path: Path, topics: Sequence[Path], edition: str | None, reporter:
     files = " ".join(f"--topics {file}" for file in topics)
     reporter.say(
         f"next: avs eval {path} --qrels QRELS, or "
-        f"avs make-run {files} --ranked {path} --edition {edition or 'EDITION'} --shots TABLE --pid TEAM --priority 1 "
+        f"avs make-run {path} {files} --edition {edition or 'EDITION'} --shots TABLE --pid TEAM --priority 1 "
         f'--class F --task M --novelty C --trtype D --desc "..."'
     )

@@ -7,7 +7,7 @@ gives a `Run`. Neither looks into a shot id: lists of other tools number shots f
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -88,12 +88,15 @@ def write_trec(run: Run, path: Path) -> None:
     if len(run.tag.split()) != 1:
         raise DataError("the tag of a run must be one word", got=repr(run.tag))
     with atomic_write(path) as file:
-        for topic in sorted(run.lists, key=natural_key):
-            ranked = run.lists[topic]
-            scored = zip(ranked.shots, ranked.scores.tolist(), strict=True)
-            file.writelines(
-                f"{topic} 0 {shot} {rank} {score!r} {run.tag}\n" for rank, (shot, score) in enumerate(scored, start=1)
-            )
+        file.writelines(trec_lines(run))
+
+
+def trec_lines(run: Run) -> Iterator[str]:
+    """The lines of a run file: topics in natural order, ranks from 1, scores with all their digits."""
+    for topic in sorted(run.lists, key=natural_key):
+        ranked = run.lists[topic]
+        for rank, (shot, score) in enumerate(zip(ranked.shots, ranked.scores.tolist(), strict=True), start=1):
+            yield f"{topic} 0 {shot} {rank} {score!r} {run.tag}\n"
 
 
 def match_topic_ids(found: Iterable[str], known: Iterable[str]) -> dict[str, str]:

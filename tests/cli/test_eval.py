@@ -56,7 +56,8 @@ def test_unknown_measures_are_refused_with_a_hint(capsys: pytest.CaptureFixture[
         '  infPA: unknown measure; did you mean "infAP"?\n'
         "  iP: needs a cut-off, such as iP@10\n"
         "  P@x: the cut-off is not a whole number from 1\n"
-        "  next:   known are infAP, xinfAP, infNDCG, inum_rel_ret, inum_rel, num_ret, AP, nDCG, iP@k, AP@k, P@k, R@k, nDCG@k\n"
+        "  next:   known are infAP, xinfAP, infNDCG, inum_rel_ret, inum_rel, num_ret, AP, nDCG, "
+        "iP@k, AP@k, P@k, R@k, nDCG@k\n"
     )
 
 

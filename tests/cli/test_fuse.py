@@ -64,7 +64,7 @@ def test_average_in_any_order_and_what_made_it(work: Path, tmp_path: Path, capsy
     summary = json.loads(out)
     assert (summary["lists"], summary["topics"]) == (3, 14)
     assert f"wrote {tmp_path / 'a.trec'}: 3 lists fused for 14 topics" in err
-    assert f"next: avs make-run --ranked {tmp_path / 'a.trec'}" in err
+    assert f"next: avs make-run {tmp_path / 'a.trec'}" in err
     run = read_trec(tmp_path / "a.trec")
     assert run.tag == "a" and len(run.topics) == 14
     manifest = json.loads((tmp_path / "a.trec.manifest.json").read_text())

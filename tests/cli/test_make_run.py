@@ -24,12 +24,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def make(*changed: str, **options: str) -> int:
     given = {
-        "topics": "topics.txt", "ranked": "x.trec", "edition": "tv23", "shots": "table", "pid": "TEAM",
+        "topics": "topics.txt", "edition": "tv23", "shots": "table", "pid": "TEAM",
         "priority": "1", "class": "F", "task": "M", "novelty": "C", "trtype": "D", "desc": "a & b", "elapsed": "0.3",
         **options,
     }  # fmt: skip
+    ranked = given.pop("ranked", "x.trec")
     return main(
-        ["make-run", *(word for name, value in given.items() if value for word in (f"--{name}", value)), *changed]
+        [
+            "make-run",
+            ranked,
+            *(word for name, value in given.items() if value for word in (f"--{name}", value)),
+            *changed,
+        ]
     )
 
 
@@ -134,6 +140,14 @@ def test_elapsed_comes_from_the_search_that_made_the_lists(folder: Path) -> None
     write_manifest(Path("x.trec"), Manifest("ranked-lists", seconds=41.0))
     assert make(elapsed="") == 0
     assert 'elapsedTime="3"' in Path("runs/F_M_C_D_TEAM.23_1.xml").read_text()  # 41 s / 20 topics, rounded up
+
+
+def test_the_former_option_is_refused_with_what_to_type(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["make-run", "--ranked", "x.trec", "--topics", "topics.txt"]) == 2
+    assert capsys.readouterr().err == (
+        "avs make-run: --ranked is no longer an option of avs make-run\n"
+        "  next:   use the file alone, as in avs make-run LISTS --topics TOPICS ...\n"
+    )
 
 
 def test_own_videos(folder: Path) -> None:

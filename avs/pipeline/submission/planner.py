@@ -13,12 +13,12 @@ from avs.pipeline.search.names import model_name, store_name
 from avs.pipeline.submission.plan import Step, SubmissionPlan, SubmissionRun
 from avs.pipeline.submission.recipe import Fusion, PlannedRun, SubmissionRecipe
 from avs.pipeline.submission.verb_options import Verb
+from avs.trecvid.checked_run import WORD, run_file_name
 from avs.trecvid.editions import Edition, get_edition
-from avs.trecvid.submission import WORD, submission_name
 
 SECTIONS = ("lists", "searches", "fusions", "reranks")
 RUN_ATTRIBUTES = {"trtype": "trType", "class": "class", "task": "task", "novelty": "novelty", "algo": "algo"}
-OF_ALL_RUNS = ("edition", "shots", "pid", "dropped", "ranked", "priority")
+OF_ALL_RUNS = ("edition", "shots", "pid", "dropped", "priority")
 CHECK = "check-run"
 
 Location = tuple[object, ...]
@@ -82,7 +82,7 @@ class _Planner:
 
     def _check_top(self) -> None:
         verb, fields = self.verb("make-run"), SubmissionRecipe.model_fields
-        for key, what in verb.words(self.recipe.model_extra or {}, taken=("ranked", "priority"))[1]:
+        for key, what in verb.words(self.recipe.model_extra or {}, taken=("priority",))[1]:
             known = [*fields, *verb.options]
             unknown = key.replace("_", "-") not in verb.options
             self.wrong(key, what=f"unknown key{did_you_mean(key, known)}" if unknown else what)
@@ -226,7 +226,7 @@ class _Planner:
         attributes |= {"pid": self.recipe.pid, "priority": str(run.priority), "desc": str(given.get("desc", ""))}
         self._check_values(place, attributes, edition)
         try:
-            name = submission_name(edition, attributes)
+            name = run_file_name(edition, attributes)
         except AvsError as error:
             self.wrong(*place, what=error.what.replace("\n", " "))
             return None
@@ -235,8 +235,8 @@ class _Planner:
             self.wrong(self.sections[path.stem], path.stem, what=f"the name is the id of runs.{number}")
         shared = {"topics": [*map(str, self.recipe.topics)], "edition": edition.id, "shots": self.recipe.shots}
         words, _ = verb.words(shared | given | {"pid": self.recipe.pid, "priority": run.priority})
-        words += ["--ranked", str(file), "-o", str(path.parent)]
-        self._step(place, "make-run", words, needs=needs, makes=(path,), name=path.stem)
+        words += ["-o", str(path.parent)]
+        self._step(place, "make-run", [str(file), *words], needs=needs, makes=(path,), name=path.stem)
         return SubmissionRun(path.stem, run.priority, run.list_, path)
 
     def _check_values(self, place: Location, attributes: Mapping[str, str], edition: Edition) -> None:

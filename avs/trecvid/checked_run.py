@@ -21,7 +21,7 @@ WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True, slots=True)
-class Submission:
+class CheckedRun:
     """A file that NIST will take, not yet written.
 
     Attributes:
@@ -37,7 +37,7 @@ class Submission:
     cut_topics: tuple[str, ...]
 
 
-def submission_name(edition: Edition, attributes: Mapping[str, str]) -> str:
+def run_file_name(edition: Edition, attributes: Mapping[str, str]) -> str:
     """The file name of a run: NIST's run id and `.xml`, such as `F_M_C_D_TEAM.24_1.xml`.
 
     Raises:
@@ -58,7 +58,7 @@ def submission_name(edition: Edition, attributes: Mapping[str, str]) -> str:
     return f"{edition.run_id(attributes)}.xml"
 
 
-def make_submission(
+def checked_run(
     run: Run,
     edition: Edition,
     attributes: Mapping[str, str],
@@ -67,7 +67,7 @@ def make_submission(
     topics: Sequence[str],
     elapsed_s: Mapping[str, int],
     explanations: Mapping[tuple[str, str], Explanation] | None = None,
-) -> Submission:
+) -> CheckedRun:
     """The submission of a run, checked.
 
     Args:
@@ -81,7 +81,7 @@ def make_submission(
         ConfigError: attributes that the edition requires or does not have.
         FormatError: topics missing, empty or too many, or whatever `check_run` finds; all at once.
     """
-    file_name = submission_name(edition, attributes)
+    file_name = run_file_name(edition, attributes)
     _check_topics(run, topics)
     limit = edition.max_results
     lists = {topic: _best(run.lists[topic], limit) for topic in topics}
@@ -89,7 +89,7 @@ def make_submission(
     own = topics if not edition.topics else None
     report = check_run(data, edition, shots, name=f"{file_name} (not written)", topics=own)
     raise_findings([report], next_step="mend the ranked list or the options; nothing was written")
-    return Submission(file_name, data, report, tuple(t for t in topics if len(run.lists[t]) > limit))
+    return CheckedRun(file_name, data, report, tuple(t for t in topics if len(run.lists[t]) > limit))
 
 
 def _best(ranked: RankedList, limit: int) -> RankedList:
