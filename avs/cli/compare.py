@@ -20,7 +20,7 @@ from avs.cli.options import INPUTS, Debug, Json, Qrels, Quiet, Seed
 
 if TYPE_CHECKING:
     from avs.metrics.novelty import Novelty
-    from avs.pipeline.evaluation import Comparison
+    from avs.pipeline.evaluation import RunComparison
 
 EXAMPLES = """
 avs compare old.trec new.trec --qrels avs.qrels.main.tv21
@@ -78,7 +78,7 @@ def command(
 Table = tuple[list[list[str]], int]  # rows, the header first; and how many columns are text
 
 
-def _tests(comparison: Comparison) -> tuple[dict[str, Any], list[Table]]:
+def _tests(comparison: RunComparison) -> tuple[dict[str, Any], list[Table]]:
     data = {
         "measure": comparison.measure,
         "test": comparison.test.swaps_used,

@@ -26,10 +26,10 @@ import numpy as np
 from avs.core.errors import DataError
 
 Direction = Literal["t2v", "v2t"]
-Protocol = Literal["caption", "group"]
+CaptionProtocol = Literal["caption", "group"]
 Ties = Literal["optimistic", "pessimistic"]
 DIRECTIONS: tuple[Direction, ...] = ("t2v", "v2t")
-PROTOCOLS: tuple[Protocol, ...] = ("caption", "group")
+PROTOCOLS: tuple[CaptionProtocol, ...] = ("caption", "group")
 TIES: tuple[Ties, ...] = ("optimistic", "pessimistic")
 
 BLOCK_SCORES = 2**21  # looked at at once, 8 MB of float32: what is compared stays in the cache
@@ -50,7 +50,7 @@ class Ranking:
     """
 
     direction: Direction
-    protocol: Protocol | None
+    protocol: CaptionProtocol | None
     ties: Ties
     candidates: int
     queries: np.ndarray
@@ -81,7 +81,7 @@ def rank_videos(scores: np.ndarray, video_of: np.ndarray, *, ties: Ties = "optim
 
 
 def rank_captions(
-    scores: np.ndarray, video_of: np.ndarray, *, protocol: Protocol, ties: Ties = "optimistic"
+    scores: np.ndarray, video_of: np.ndarray, *, protocol: CaptionProtocol, ties: Ties = "optimistic"
 ) -> Ranking:
     """The rank of its first caption, or of its group of captions, for every video that has a caption.
 
@@ -137,7 +137,7 @@ class RetrievalScores:
     """
 
     direction: Direction
-    protocol: Protocol | None
+    protocol: CaptionProtocol | None
     ties: Ties
     candidates: int
     queries: int
@@ -196,7 +196,7 @@ class RetrievalScores:
         return {**said, "queries": self.queries, "candidates": self.candidates, **self.measures}
 
 
-def both_directions(scores: Sequence[RetrievalScores]) -> Iterator[tuple[Protocol | None, Ties, float]]:
+def both_directions(scores: Sequence[RetrievalScores]) -> Iterator[tuple[CaptionProtocol | None, Ties, float]]:
     """SumR of both directions of a system, for every protocol and way to break ties that `scores` holds: 0 to 600."""
     forth = {row.ties: row for row in scores if row.direction == "t2v"}
     for back in scores:

@@ -75,7 +75,7 @@ def _evaluate(runs: Iterable[Run], qrels: Qrels, measures: Sequence[Measure]) ->
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class RunPair:
     """Two compared runs.
 
     Attributes:
@@ -99,7 +99,7 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Comparison:
+class RunComparison:
     """Paired randomization tests of every run against every other.
 
     Attributes:
@@ -116,7 +116,7 @@ class Comparison:
     topics: tuple[str, ...]
     test: Randomization
     wins: np.ndarray
-    pairs: tuple[Pair, ...]
+    pairs: tuple[RunPair, ...]
 
     def __str__(self) -> str:
         header = f"{self.measure} over {len(self.topics)} topics, paired randomization test, {self.test.swaps_used}"
@@ -133,7 +133,7 @@ class Comparison:
 
 def compare(
     runs: Sequence[Run], qrels: Qrels, measure: str = "infAP", *, iterations: int = ITERATIONS, seed: int = 0
-) -> Comparison:
+) -> RunComparison:
     """Test every run against every other by randomization over topics (Manly, 1997).
 
     Args:
@@ -149,7 +149,7 @@ def compare(
     return _compare(_evaluate(runs, qrels, [_mean_measure(measure)]), iterations, seed)
 
 
-def compare_files(files: Sequence[Path], qrels: Qrels, measure: str, *, iterations: int, seed: int) -> Comparison:
+def compare_files(files: Sequence[Path], qrels: Qrels, measure: str, *, iterations: int, seed: int) -> RunComparison:
     """`compare` for the runs in the files."""
     return _compare(evaluate_files(files, qrels, [_mean_measure(measure)]), iterations, seed)
 
@@ -161,11 +161,11 @@ def _mean_measure(name: str) -> Measure:
     return measure
 
 
-def _compare(scores: Sequence[Scores], iterations: int, seed: int) -> Comparison:
+def _compare(scores: Sequence[Scores], iterations: int, seed: int) -> RunComparison:
     values = np.array([run.values[:, 0] for run in scores])  # (R, T)
     test, won, topics = randomization_test(values, iterations=iterations, seed=seed), wins(values), scores[0].topics
     pairs = [
-        Pair(
+        RunPair(
             run=scores[i].run,
             against=scores[j].run,
             mean=float(values[i].mean()),
@@ -179,7 +179,7 @@ def _compare(scores: Sequence[Scores], iterations: int, seed: int) -> Comparison
         for i in range(len(scores))
         for j in range(i + 1, len(scores))
     ]
-    return Comparison(str(scores[0].measures[0]), tuple(run.run for run in scores), topics, test, won, tuple(pairs))
+    return RunComparison(str(scores[0].measures[0]), tuple(run.run for run in scores), topics, test, won, tuple(pairs))
 
 
 def novelty_of_folder(folder: Path, qrels: Qrels) -> list[Novelty]:

@@ -25,7 +25,7 @@ class Attribute:
 
 
 @dataclass(frozen=True, slots=True)
-class Collection:
+class EditionCollection:
     """A collection's shot ids: digits of a video id (0: not padded, None: anything) and the span of its videos."""
 
     name: str
@@ -83,7 +83,7 @@ class Edition:
 
     id: str
     year: int
-    collection: Collection
+    collection: EditionCollection
     topics: Mapping[str, tuple[int, int]]
     attributes: tuple[Attribute, ...]
     item_attributes: tuple[str, ...]
@@ -162,13 +162,13 @@ def _editions() -> dict[str, Edition]:
 
     data = yaml.safe_load(Path(__file__).with_name("editions.yaml").read_text(encoding="utf-8"))
     collections = {
-        name: Collection(name, form.get("digits"), form.get("first_video"), form.get("last_video"))
+        name: EditionCollection(name, form.get("digits"), form.get("first_video"), form.get("last_video"))
         for name, form in data["collections"].items()
     }
     return {name: _edition(name, facts, data, collections) for name, facts in data["editions"].items()}
 
 
-def _edition(name: str, facts: Any, data: Any, collections: Mapping[str, Collection]) -> Edition:
+def _edition(name: str, facts: Any, data: Any, collections: Mapping[str, EditionCollection]) -> Edition:
     dtd = data["dtds"][facts["dtd"]]
     return Edition(
         id=name,

@@ -51,7 +51,7 @@ def test_a_run_leads_down_to_its_videos_and_what_is_shared_is_told_once(folder: 
         "    list a: a.trec  ✓",
         "      store: shots.tsv  ✓",
         "        videos: videos  ✓",
-        f"          2 videos, 0.0 MB, {Trail([Path('shots.tsv')]).made[folder / 'shots.tsv'].sources[0].recorded}",
+        f"          2 videos, 0.0 MB, {Trail([Path('shots.tsv')]).artefacts[folder / 'shots.tsv'].sources[0].recorded}",
         "    list b: b.trec  ✓",
     ]
     assert told()[-1] == "      store: shots.tsv  ✓  (see above)"
@@ -99,7 +99,7 @@ def test_videos_that_changed_or_are_gone_are_named(folder: Path) -> None:
 
 def test_videos_are_not_read_when_not_asked_to_be(folder: Path) -> None:
     Path("videos/00001.mp4").write_text("99999")
-    source = Trail([Path("run.xml")], check_videos=False).made[folder / "shots.tsv"].sources[0]
+    source = Trail([Path("run.xml")], check_videos=False).artefacts[folder / "shots.tsv"].sources[0]
     assert source.state == "not checked"
     assert [file.bytes for file, _ in source.videos] == [5, 5]
 
