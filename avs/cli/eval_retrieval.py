@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
     from avs.core.artifacts import Manifest
     from avs.core.captions import CaptionSet
-    from avs.metrics.text_to_video import CaptionProtocol, Ranking, RetrievalScores
+    from avs.metrics.text_to_video import CaptionProtocol as Protocol, Ranking, RetrievalScores
     from avs.pipeline.search.zero_shot import RetrievalSystem, ZeroShot
     from avs.train.checkpoint import Checkpoint
 
-    Way = tuple[CaptionProtocol | None, str]  # None: text to video; and how ties are counted
+    Way = tuple[Protocol | None, str]  # None: text to video; and how ties are counted
 
 EXAMPLES = """
 avs eval-retrieval --captions msvd.caption.txt --store features/clip-vit-b32/shot
@@ -212,7 +212,7 @@ def _rank(system: RetrievalSystem, captions: CaptionSet, ways: Sequence[Way]) ->
     """The rankings of a system, one a way."""
     from avs.metrics.text_to_video import best_of, rank_captions, rank_videos
 
-    def ranking(scores: np.ndarray, protocol: CaptionProtocol | None, ties: str) -> Ranking:
+    def ranking(scores: np.ndarray, protocol: Protocol | None, ties: str) -> Ranking:
         if protocol is None:
             return rank_videos(scores, captions.video_of, ties=ties)
         return rank_captions(scores, captions.video_of, protocol=protocol, ties=ties)
