@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from avs.core.artifacts import Manifest
     from avs.core.captions import CaptionSet
-    from avs.metrics.text_to_video import CaptionProtocol as Protocol, Ranking, RetrievalScores
+    from avs.metrics.text_to_video import CaptionProtocol as Protocol
+    from avs.metrics.text_to_video import Ranking, RetrievalScores
     from avs.pipeline.search.zero_shot import RetrievalSystem, ZeroShot
     from avs.train.checkpoint import Checkpoint
 
