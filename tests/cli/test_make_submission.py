@@ -219,7 +219,7 @@ def test_run_files_of_an_earlier_yaml_are_named(folder: Path, capsys: pytest.Cap
     assert main(["make-submission", "x.yaml"]) == 0
     edit("  - {priority: 2, list: clip, desc: CLIP}\n", "")
     assert main(["make-submission", "x.yaml"]) == 0
-    left = f"warning: submissions/x/runs/{RUN_2}.xml is not of this submission any more; remove it\n"
+    left = f"warning: submissions/x/runs/{RUN_2}.xml is not part of this submission any more; remove it\n"
     assert left in capsys.readouterr().err
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from avs.cli import options
 from avs.cli.make_submission import describe
 from avs.core.config import load_config
 from avs.core.errors import AvsError, ConfigError
@@ -142,7 +143,7 @@ SEARCH = "searches: {a: {store: features/clip/shot}}\n"
             "searches: {a: {stor: x, k: many, quiet: true}}\n" + RUN,
             [
                 'x.yaml:9: searches.a.stor: avs search has no option --stor; did you mean "store"?',
-                "x.yaml:9: searches.a.quiet: is not for a step to set",
+                "x.yaml:9: searches.a.quiet: cannot be set here",
             ],
         ),
         (
@@ -161,24 +162,24 @@ SEARCH = "searches: {a: {store: features/clip/shot}}\n"
             "searches: {a: {store: features/clip/shot, zero-shot: 1, edition: [tv22, tv23]}}\n" + RUN,
             [
                 "x.yaml:9: searches.a.edition: takes one value, got 2",
-                "x.yaml:9: searches.a.zero-shot: is true or false, got 1",
+                "x.yaml:9: searches.a.zero-shot: must be true or false, got 1",
             ],
         ),
         ("lists: {a: gone.trec}\n" + RUN, ["x.yaml:9: lists.a: no such file: gone.trec"]),
-        ("lists: {a: other.trec}\n" + SEARCH + RUN, ["x.yaml:10: searches.a: the name stands in lists as well"]),
+        ("lists: {a: other.trec}\n" + SEARCH + RUN, ["x.yaml:10: searches.a: lists has the same name"]),
         (
             'lists: {"a b": other.trec, a: other.trec}\n' + RUN,
             ["x.yaml:9: lists.a b: a name is a plain word of letters, digits, '.', '_' and '-'"],
         ),
         (
             "fusions: {a: {lists: [b]}, b: {lists: [c]}, c: {lists: [b]}}\n" + RUN,
-            ["x.yaml:9: fusions.b: is made of itself: b -> c -> b"],
+            ["x.yaml:9: fusions.b: is made from itself: b -> c -> b"],
         ),
         (
             "searches: {a: {store: features/*/shot}}\nfusions: {f: {lists: [a/clap-*, a]}}\n" + RUN,
             [
                 'x.yaml:10: fusions.f.lists.0: no list of a is called "clap-*"; it has blip-shot, clip-shot',
-                "x.yaml:11: runs.0.list: stands for 2 lists; name one of a/blip-shot, a/clip-shot ..., or fuse them",
+                "x.yaml:11: runs.0.list: means 2 lists; name one of a/blip-shot, a/clip-shot ..., or fuse them",
             ],
         ),
         (
@@ -199,18 +200,18 @@ SEARCH = "searches: {a: {store: features/clip/shot}}\n"
         (
             SEARCH + "runs:\n  - {priority: 1, list: a, desc: x}\n  - {priority: 1, list: a, desc: y}\n",
             [
-                "x.yaml:12: runs.1.priority: priority 1 is that of runs.0 already",
-                "x.yaml:12: runs.1.list: the list a is that of runs.0 already",
+                "x.yaml:12: runs.1.priority: priority 1 is used by runs.0 already",
+                "x.yaml:12: runs.1.list: the list a is used by runs.0 already",
             ],
         ),
         (
             SEARCH + "runs:\n  - {priority: 1, list: a, desc: x}\n  - {priority: 2, list: a/clip-shot, desc: y}\n",
-            ["x.yaml:12: runs.1.list: the list a/clip-shot is that of runs.0 already"],
+            ["x.yaml:12: runs.1.list: the list a/clip-shot is used by runs.0 already"],
         ),
         (
             "lists: {check-run: other.trec, F_M_C_D_TEAM.23_1: other.trec, a: other.trec}\n" + RUN,
             [
-                "x.yaml:9: lists.check-run: the name is that of the last step",
+                "x.yaml:9: lists.check-run: the last step has this name",
                 "x.yaml:9: lists.F_M_C_D_TEAM.23_1: the name is the id of runs.0",
             ],
         ),
@@ -221,7 +222,7 @@ SEARCH = "searches: {a: {store: features/clip/shot}}\n"
         (SEARCH + "runs: [{priority: 1, list: a}]", ["x.yaml:10: runs.0: avs make-run: Missing option '--desc'."]),
         (
             SEARCH + "runs: [{priority: 1, list: a, desc: x, shots: table}]",
-            ["x.yaml:10: runs.0.shots: is not for a step to set"],
+            ["x.yaml:10: runs.0.shots: cannot be set here"],
         ),
     ],
 )
@@ -240,6 +241,13 @@ def test_everything_at_the_top_that_cannot_be(folder: Path) -> None:
         "  x.yaml:2: topics: no such file: no.txt",
         "  x.yaml:3: shots: no such file: none",
         '  x.yaml:1: edition: unknown edition "tv2023"; did you mean "tv23"?',
+    ]
+
+
+def test_an_option_that_a_verb_no_longer_has_is_refused_with_the_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(options, "FORMER", {"search": {"--stores": "--store"}})
+    assert refused("searches: {a: {stores: features/clip/shot}}\n" + RUN) == [
+        "x.yaml:9: searches.a.stores: avs search no longer has --stores: use --store",
     ]
 
 
@@ -277,8 +285,8 @@ def test_the_configuration_of_rucmm_fuses_the_models_that_its_training_makes() -
 
 
 def test_rerankings_follow_each_other() -> None:
-    options = {"topics": Option(repeatable=True, reads=True), "method": Option(), "store": Option(reads=True)}
-    reranker = Verb("rerank", options, lambda words: None)
+    rerank_options = {"topics": Option(repeatable=True, reads=True), "method": Option(), "store": Option(reads=True)}
+    reranker = Verb("rerank", rerank_options, lambda words: None)
     Path("x.yaml").write_text(
         TOP
         + SEARCH
@@ -305,7 +313,7 @@ def test_a_reranking_is_fitted_before_and_a_judge_makes_its_cache() -> None:
     Path("videos").mkdir()
     rest = "runs: [{priority: 1, list: r, desc: x}]\n"
     fitted = "reranks:\n  r: {list: a, method: clip, store: features/clip/shot, qrels: qrels}\n"
-    assert any("a reranking is fitted before: avs rerank PAST" in one for one in refused(SEARCH + fitted + rest))
+    assert any("fit the reranking first: avs rerank PAST" in one for one in refused(SEARCH + fitted + rest))
     how = "method: judge, vlm: org/model, videos: videos, shots: topics.txt, cache: not-yet.tsv"
     made = plan(SEARCH + f"reranks:\n  r: {{list: a, {how}}}\n" + rest)
     assert "--cache not-yet.tsv" in " ".join(made.steps[1].argv)
