@@ -1,4 +1,4 @@
-"""Runs + judgments -> a value per run, topic and measure."""
+"""Evaluation of runs against judgments: a value per run, topic and measure."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Scores:
     """The scores of one run.
 
     Attributes:
-        run: its name.
-        measures: the columns.
-        topics: the topics of the qrels, in natural order: the rows.
-        values: (T, M) float64; a topic the run has no shots for scores 0.
-        answered: (T,) bool: whether the run has shots for the topic.
-        ranked: (T,) int64 different shots ranked, at most 1000 (`num_ret` of a topic counts lines).
+        run: name of the run.
+        measures: the M measures, which are the columns of `values`.
+        topics: the T topics of the qrels in natural order, which are its rows.
+        values: (T, M) float64; 0 for a topic without shots in the run.
+        answered: (T,) bool; whether the run has shots for the topic.
+        ranked: (T,) int64 number of different shots, at most 1000 (`num_ret` of a topic counts lines).
         ignored: topics of the run that the qrels do not have.
         recall_precision: (T, 11) interpolated inferred precision at recall 0.0 ... 1.0.
     """
@@ -65,10 +65,10 @@ class Scores:
         return tuple(topic for topic, answered in zip(self.topics, self.answered, strict=True) if not answered)
 
     def overall(self, *, official_mean: bool = False) -> np.ndarray:
-        """(M,) the row `all`: means over the topics of the qrels, sums for counts.
+        """(M,) the row `all`: means over the topics of the qrels; for counts, sums.
 
         Args:
-            official_mean: as sample_eval.pl, average over the topics that the run answers.
+            official_mean: average only over the topics that the run answers, as sample_eval.pl does.
         """
         sums = self.values.sum(axis=0)
         count = self._count(official_mean)
@@ -87,10 +87,10 @@ class Scores:
 
 
 class Evaluator:
-    """Judgments prepared once, for any number of runs.
+    """Judgments that are prepared once, for any number of runs.
 
     Raises:
-        DataError: no shot is judged; a measure needs full judgments and some shots are pooled but not judged.
+        DataError: no shot is judged; a measure needs full judgments and some pooled shots are not judged.
     """
 
     def __init__(self, qrels: Qrels, measures: Sequence[Measure] = DEFAULT_MEASURES) -> None:
@@ -99,17 +99,17 @@ class Evaluator:
         unjudged = sum(topic.unjudged for topic in self.topics.values())
         rows = sum(len(topic) for topic in qrels.topics.values())
         if unjudged == rows:
-            raise DataError("the qrels hold no judgments", got=f"{rows} rows, all of them -1 (pooled, not judged)")
+            raise DataError("the qrels have no judgments", got=f"{rows} rows, all of them -1 (pooled, not judged)")
         strict = [str(measure) for measure in self.measures if measure.needs_full_judgments]
         if strict and unjudged:
             raise DataError(
                 f"{', '.join(strict)}: for full judgments only",
                 got=f"{unjudged} of {rows} pooled shots are not judged (-1)",
-                next_step="use infAP, infNDCG or iP@k; or take the -1 rows out, to count those shots as not relevant",
+                next_step="use infAP, infNDCG or iP@k; or remove the -1 rows, to count those shots as not relevant",
             )
 
     def evaluate(self, run: Columns, name: str) -> Scores:
-        """What a run scores; of two lines of a shot the last counts.
+        """The scores of a run. If a shot has two lines, the last one counts.
 
         Raises:
             FormatError: the run and the qrels have no topic in common.

@@ -56,7 +56,7 @@ def test_unknown_measures_are_refused_with_a_hint(capsys: pytest.CaptureFixture[
         '  infPA: unknown measure; did you mean "infAP"?\n'
         "  iP: needs a cut-off, such as iP@10\n"
         "  P@x: the cut-off is not a whole number from 1\n"
-        "  next:   known are infAP, xinfAP, infNDCG, inum_rel_ret, inum_rel, num_ret, AP, nDCG, "
+        "  next:   known measures: infAP, xinfAP, infNDCG, inum_rel_ret, inum_rel, num_ret, AP, nDCG, "
         "iP@k, AP@k, P@k, R@k, nDCG@k\n"
     )
 
@@ -71,7 +71,7 @@ def test_qrels_without_judgments_are_refused(capsys: pytest.CaptureFixture[str])
     Path("qrels").write_text("1661 0 shot1_9 1 -1\n")
     assert evaluate() == 2
     assert capsys.readouterr().err == (
-        "avs eval: the qrels hold no judgments\n  got:    1 rows, all of them -1 (pooled, not judged)\n"
+        "avs eval: the qrels have no judgments\n  got:    1 rows, all of them -1 (pooled, not judged)\n"
     )
 
 

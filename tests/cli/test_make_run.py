@@ -106,7 +106,7 @@ def test_deep_lists_are_cut_and_it_is_said(folder: Path, capsys: pytest.CaptureF
         ({"elapsed": ""}, "how long the search took is not known\n  where:  x.trec"),
         ({"ranked": "y.trec"}, "no such file of ranked lists"),
         ({"shots": "topics.txt"}, "not a shot table"),
-        ({"topics": "x.trec"}, "stands already at x.trec:1"),
+        ({"topics": "x.trec"}, "is already at x.trec:1"),
         ({"desc": " "}, "empty desc in run# 1 of TEAM"),
     ],
 )
@@ -129,7 +129,7 @@ def test_a_shot_of_another_collection_or_twice_or_a_truncated_line(
     assert "invalid shot ID [shot00001_3] for query 731 in run# 1 of TEAM: V3C2 has" in capsys.readouterr().err
     Path("x.trec").write_text(good.replace("shot07476_3 ", "shot07476_2 ", 1))
     assert make() == 2
-    assert "x.trec:3: shot07476_2 stands twice for topic 731, first on line 2" in capsys.readouterr().err
+    assert "x.trec:3: shot07476_2 is repeated for topic 731, first on line 2" in capsys.readouterr().err
     Path("x.trec").write_text(good[: good.rindex(" 10 10 T")])
     assert make() == 2
     assert "x.trec:200: expected 6 fields, got 3" in capsys.readouterr().err

@@ -24,5 +24,5 @@ def test_only_shots_no_other_team_found_count_by_how_many_runs_found_them() -> N
 
 
 def test_one_team_is_refused() -> None:
-    with pytest.raises(DataError, match="novelty needs runs of two teams\n  got:    teams: X"):
+    with pytest.raises(DataError, match="novelty needs runs of at least two teams\n  got:    teams: X"):
         novelty([run("x1", "X", ["a"])], QRELS)

@@ -100,12 +100,12 @@ def test_a_run_of_every_edition_passes_its_own_check(name: str) -> None:
         (
             '<item seqNum="1" shotId="shot07476_1"/>',
             "<shot/>",
-            ["6: <shot> inside <videoAdhocSearchTopicResult>, where only <item> may be"],
+            ["6: <shot> inside <videoAdhocSearchTopicResult>, where only <item> is allowed"],
         ),
         (
             '<item seqNum="1" shotId="shot07476_1"/>',
             '<item seqNum="1" shotId="shot07476_1"><box/></item>',
-            ["6: <box> inside <item>, where nothing may be"],
+            ["6: <box> inside <item>, where nothing is allowed"],
         ),
         # team, task, topics
         ('pid="TEAM"', 'pid=""', ["4: empty pid in run# 1"]),
@@ -139,7 +139,7 @@ def test_a_run_of_every_edition_passes_its_own_check(name: str) -> None:
             'tNum="757"',
             [
                 "4: missing results for query 758 in run# 1 of TEAM",
-                "33: query 757 stands twice in run# 1 of TEAM, first on line 29",
+                "33: query 757 is repeated in run# 1 of TEAM, first on line 29",
             ],
         ),
         # times and sequence numbers
@@ -166,7 +166,7 @@ def test_a_run_of_every_edition_passes_its_own_check(name: str) -> None:
         (
             'seqNum="2"',
             'seqNum="1"',
-            ["7: sequence number 1 stands twice for query 751 in run# 1 of TEAM, first on line 6"],
+            ["7: sequence number 1 is repeated for query 751 in run# 1 of TEAM, first on line 6"],
         ),
         ('seqNum="2"', 'seqNum="9"', []),  # gaps are allowed
         # shots: those NIST finds, and the two it does not
@@ -196,7 +196,7 @@ def test_a_run_of_every_edition_passes_its_own_check(name: str) -> None:
         (
             "shot07477_2",
             "shot07476_1",
-            ["7: shot shot07476_1 stands twice for query 751 in run# 1 of TEAM, first on line 6"],
+            ["7: shot shot07476_1 is repeated for query 751 in run# 1 of TEAM, first on line 6"],
         ),
         # boxes
         (
@@ -236,13 +236,13 @@ def test_each_rule(before: str, after: str, expected: list[str] | None) -> None:
 def test_document_level_faults() -> None:
     lines = xml().split("\n")
     assert found("\n".join([lines[0], "", *lines[2:]])) == [
-        "1: there is no DOCTYPE, which NIST's validation needs: <!DOCTYPE videoAdhocSearchResults SYSTEM "
+        "1: the DOCTYPE is missing, which NIST's validation needs: <!DOCTYPE videoAdhocSearchResults SYSTEM "
         '"https://www-nlpir.nist.gov/projects/tv2024/dtds/videoAdhocSearchResults.dtd">'
     ]
     bare = "\n".join([lines[0], lines[1], "", *lines[3:-2]])
     assert found(bare) == ["4: the root element is <videoAdhocSearchRunResult>, must be <videoAdhocSearchResults>"]
     empty = "\n".join([*lines[:3], "</videoAdhocSearchResults>"])
-    assert found(empty) == ["3: <videoAdhocSearchResults> holds no <videoAdhocSearchRunResult>"]
+    assert found(empty) == ["3: <videoAdhocSearchResults> has no <videoAdhocSearchRunResult>"]
 
 
 def test_more_than_a_thousand_items() -> None:
@@ -250,7 +250,7 @@ def test_more_than_a_thousand_items() -> None:
     extra = [f'<item seqNum="{n}" shotId="shot{7476 + n // 5:05d}_{n % 5 + 1}"/>' for n in range(1, 1002)]
     text = "\n".join([*lines[:5], *extra, *lines[7:]])
     assert found(text) == [
-        "5: 1001 items for query 751 in run# 1 of TEAM, at most 1000 are taken",
+        "5: 1001 items for query 751 in run# 1 of TEAM, NIST takes at most 1000",
         "1006: invalid sequence number [1001] for query 751 in run# 1 of TEAM: must be in 1..1000",
     ]
 
@@ -319,11 +319,11 @@ def test_trec_runs_obey_the_same_rules() -> None:
         "1: missing results for query 770 in run T",
         "2: expected 6 fields, got 2",
         "3: the score 1 for query 751 is above the one before it, 0.5",
-        "5: shot shot07476_1 stands twice for query 752, first on line 4",
+        "5: shot shot07476_1 is repeated for query 752, first on line 4",
         '5: the score "nan" for query 752 is not a finite number',
     ]
     deep = "".join(f"751 0 shot{7476 + n // 5:05d}_{n % 5 + 1} {n} {-n} T\n" for n in range(1200))
-    assert "1001: 1200 shots for query 751, at most 1000 are taken" in found(deep)
+    assert "1001: 1200 shots for query 751, NIST takes at most 1000" in found(deep)
     assert "1: the file is empty" in found(" ")
     mixed = found(trec().replace("752 0", "1752 0"))
     assert '1: topic ids with and without the leading "1" of the qrels are mixed: 751 and 1752' in mixed

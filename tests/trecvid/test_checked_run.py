@@ -45,7 +45,7 @@ def test_topics_missing_empty_and_foreign_come_at_once() -> None:
         )
     assert str(caught.value) == (
         "run T: 3 problems\n  topic q1: its list is empty\n  topic q2: no list\n  topic q9: not among the topics\n"
-        "  next:   rank every topic of the topic file, and no other"
+        "  next:   give one list for each topic of the topic file, and no other"
     )
 
 
@@ -62,7 +62,7 @@ def test_what_the_check_refuses_is_never_made() -> None:
         '  X_M_C_D_TEAM.custom_1.xml (not written):4: attribute "class" is "X", must be one of M F R\n'
         "  X_M_C_D_TEAM.custom_1.xml (not written):8: invalid shot ID [shota_3] for query q1 in run# 1 of TEAM: "
         "video a has shots 1..2\n"
-        "  next:   mend the ranked list or the options; nothing was written"
+        "  next:   correct the ranked list or the options; nothing was written"
     )
 
 
