@@ -1,7 +1,7 @@
 """Compare runs by paired randomization tests over topics, with wins and losses; or score novelty over a folder of runs.
 
 p is two-sided: (c + 1) / (B + 1), where c of B random swaps of the runs' values per topic give a mean difference at
-least as large as the one observed (Manly, 1997). With few topics, all swaps are gone through and p is exact.
+least as large as the one observed (Manly, 1997). With few topics, all swaps are tried and p is exact.
 A topic that a run does not answer counts as 0.
 """
 

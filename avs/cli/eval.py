@@ -1,4 +1,4 @@
-"""Score runs against judgments: xinfAP and its companions exactly as NIST's sample_eval.pl; AP, P, R, nDCG on request.
+"""Score runs against judgments: xinfAP and its companions exactly as NIST's sample_eval.pl; also AP, P, R and nDCG.
 
 A topic that a run lacks counts as 0 and is named on stderr; --official-mean leaves it out, as sample_eval.pl does.
 AP, P@k, R@k and nDCG need full judgments. They are refused if some pooled shots are not judged.
@@ -37,14 +37,14 @@ Measures = Annotated[
     str | None,
     typer.Option(
         "--measures",
-        help="Comma-separated: infAP (or xinfAP) infNDCG iP@k inum_rel_ret inum_rel num_ret; AP[@k] P@k R@k nDCG[@k]; "
-        "default: all inferred ones.",
+        help="Comma-separated: infAP (or xinfAP), infNDCG, iP@k, inum_rel_ret, inum_rel, num_ret; for full judgments "
+        "also AP, AP@k, P@k, R@k, nDCG, nDCG@k. Default: all that sample_eval.pl prints.",
         rich_help_panel=OUTPUT,
     ),
 ]
 Cutoffs = Annotated[
     str | None,
-    typer.Option("--cutoffs", help="Ranks of iP, comma-separated; default 10,100,1000.", rich_help_panel=OUTPUT),
+    typer.Option("--cutoffs", help="Ranks k of iP@k, comma-separated; default: 10,100,1000.", rich_help_panel=OUTPUT),
 ]
 PerTopic = Annotated[
     bool, typer.Option("--per-topic", help="Print a row per topic before `all`.", rich_help_panel=OUTPUT)

@@ -24,7 +24,9 @@ avs info --env
 
 Artefact = Annotated[
     Path | None,
-    typer.Argument(help="A feature store, a trained model, a ranked list, a run file: anything that avs wrote."),
+    typer.Argument(
+        metavar="ARTEFACT", help="A feature store, a trained model, a ranked list, a run file: anything that avs wrote."
+    ),
 ]
 Provenance = Annotated[
     bool,

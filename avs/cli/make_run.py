@@ -39,7 +39,7 @@ Description = Annotated[
     str, typer.Option("--desc", help="What distinguishes this run from your others.", rich_help_panel=RUN)
 ]
 Task = Annotated[str | None, typer.Option("--task", help="M main, P progress; from TV19 on.", rich_help_panel=RUN)]
-Novelty = Annotated[
+NoveltyType = Annotated[
     str | None, typer.Option("--novelty", help="C common, N novelty run; from TV19 on.", rich_help_panel=RUN)
 ]
 Algo = Annotated[
@@ -68,7 +68,7 @@ def command(
     trtype: TrainingType,
     desc: Description,
     task: Task = None,
-    novelty: Novelty = None,
+    novelty: NoveltyType = None,
     algo: Algo = None,
     elapsed: Elapsed = None,
     dropped: DroppedShots = None,

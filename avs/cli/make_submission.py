@@ -32,7 +32,7 @@ avs make-submission configs/runs/rucmm_tv23.yaml -o submissions/tv23
 avs make-submission configs/runs/rucmm_tv23.yaml -o submissions/tv23 --only laffs
 """
 
-Config = Annotated[Path, typer.Argument(help="The YAML of the submission (docs/submission.md).")]
+Config = Annotated[Path, typer.Argument(metavar="YAML", help="The YAML of the submission (docs/submission.md).")]
 Output = Annotated[
     Path | None,
     typer.Option(

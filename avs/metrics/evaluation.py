@@ -103,7 +103,7 @@ class Evaluator:
         strict = [str(measure) for measure in self.measures if measure.needs_full_judgments]
         if strict and unjudged:
             raise DataError(
-                f"{', '.join(strict)}: for full judgments only",
+                f"only for full judgments: {', '.join(strict)}",
                 got=f"{unjudged} of {rows} pooled shots are not judged (-1)",
                 next_step="use infAP, infNDCG or iP@k; or remove the -1 rows, to count those shots as not relevant",
             )

@@ -138,7 +138,7 @@ def compare(
 
     Args:
         measure: a mean over topics, such as "xinfAP" or "iP@10".
-        iterations: number of random swaps; all swaps are gone through if there are not more than this.
+        iterations: number of random swaps; if there are not more than this, all swaps are tried.
         seed: of the random swaps.
 
     Raises:

@@ -35,9 +35,9 @@ def test_missing_topics_count_as_0_and_are_named(capsys: pytest.CaptureFixture[s
 def test_the_official_mean_is_over_the_topics_of_the_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluate("--measures", "AP", "--official-mean", "--json", "--quiet") == 0
     out, err = capsys.readouterr()
-    told = json.loads(out)
-    assert told["mean_over"] == "topics of the run" and told["runs"][0]["all"] == {"AP": 1.0} and err == ""
-    assert told["runs"][0]["missing"] == ["662"]
+    data = json.loads(out)
+    assert data["mean_over"] == "topics of the run" and data["runs"][0]["all"] == {"AP": 1.0} and err == ""
+    assert data["runs"][0]["missing"] == ["662"]
 
 
 def test_the_table_has_all_last(capsys: pytest.CaptureFixture[str]) -> None:
@@ -64,7 +64,7 @@ def test_unknown_measures_are_refused_with_a_hint(capsys: pytest.CaptureFixture[
 def test_ap_is_refused_where_shots_are_not_judged(capsys: pytest.CaptureFixture[str]) -> None:
     Path("qrels").write_text(QRELS + "1661 0 shot1_9 1 -1\n")
     assert evaluate("--measures", "AP") == 2
-    assert capsys.readouterr().err.startswith("avs eval: AP: for full judgments only\n  got:    1 of 9 pooled shots")
+    assert capsys.readouterr().err.startswith("avs eval: only for full judgments: AP\n  got:    1 of 9 pooled shots")
 
 
 def test_qrels_without_judgments_are_refused(capsys: pytest.CaptureFixture[str]) -> None:

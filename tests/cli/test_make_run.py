@@ -23,17 +23,17 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def make(*changed: str, **options: str) -> int:
-    given = {
+    settings = {
         "topics": "topics.txt", "edition": "tv23", "shots": "table", "pid": "TEAM",
         "priority": "1", "class": "F", "task": "M", "novelty": "C", "trtype": "D", "desc": "a & b", "elapsed": "0.3",
         **options,
     }  # fmt: skip
-    ranked = given.pop("ranked", "x.trec")
+    ranked = settings.pop("ranked", "x.trec")
     return main(
         [
             "make-run",
             ranked,
-            *(word for name, value in given.items() if value for word in (f"--{name}", value)),
+            *(word for name, value in settings.items() if value for word in (f"--{name}", value)),
             *changed,
         ]
     )
@@ -70,8 +70,8 @@ def test_again_is_up_to_date_and_a_change_needs_force(folder: Path, capsys: pyte
 def test_json_and_another_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert make("--json", "-o", "mine") == 0
     out, err = capsys.readouterr()
-    told = json.loads(out)
-    assert (told["path"], told["topics"], told["shots"], told["cut_topics"]) == (
+    data = json.loads(out)
+    assert (data["path"], data["topics"], data["shots"], data["cut_topics"]) == (
         "mine/F_M_C_D_TEAM.23_1.xml", 20, 200, 0,
     )  # fmt: skip
     assert err == ""

@@ -27,15 +27,15 @@ def run_of(counts: dict[str, int]) -> Run:
 
 
 def test_a_submission_is_named_checked_and_cut_to_the_limit() -> None:
-    made = checked_run(
+    checked = checked_run(
         run_of({"q1": 1200, "q2": 3}), CUSTOM, VALUES, SHOTS, topics=["q2", "q1"], elapsed_s={"q1": 1, "q2": 2}
     )
-    assert made.file_name == "F_M_C_D_TEAM.custom_1.xml" and made.cut_topics == ("q1",)
-    assert made.report.ok and (made.report.topics, made.report.items) == (2, 1003)
-    text = made.data.decode()
+    assert checked.file_name == "F_M_C_D_TEAM.custom_1.xml" and checked.cut_topics == ("q1",)
+    assert checked.report.ok and (checked.report.topics, checked.report.items) == (2, 1003)
+    text = checked.data.decode()
     assert text.index('tNum="q2"') < text.index('tNum="q1"')
     assert 'seqNum="1000" shotId="shota_1000"' in text and "shota_1001" not in text
-    assert check_run(made.data, CUSTOM, SHOTS, topics=["q1", "q2"]).ok
+    assert check_run(checked.data, CUSTOM, SHOTS, topics=["q1", "q2"]).ok
 
 
 def test_topics_missing_empty_and_foreign_come_at_once() -> None:

@@ -110,9 +110,9 @@ def test_shot_ids_by_collection(edition: str, shot: str, reason: str | None) -> 
 def test_the_table_of_topics_readme_says_what_the_data_says() -> None:
     readme = Path(__file__).resolve().parents[2] / "topics" / "README.md"
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in readme.read_text().splitlines()]
-    said = {row[0]: row[1:] for row in rows if row[0] in edition_names()}
-    assert tuple(said) == edition_names()
-    for name, (main, progress, collection, qrels) in said.items():
+    documented = {row[0]: row[1:] for row in rows if row[0] in edition_names()}
+    assert tuple(documented) == edition_names()
+    for name, (main, progress, collection, qrels) in documented.items():
         edition = get_edition(name)
         spans = {task: f"{first}-{last}" for task, (first, last) in edition.topics.items()}
         assert (main, progress) == (spans.get("M", "any"), spans.get("P", ""))

@@ -112,10 +112,10 @@ def test_several_files_make_one_set_and_custom_takes_any_id(tmp_path: Path) -> N
 
 def test_narratives(tmp_path: Path) -> None:
     path = written(tmp_path, "731  one\n732  two\n")
-    told = written(tmp_path, "732  About two.\n731 About one.\n", "n.txt")
-    assert [t.narrative for t in read_topics(path, narratives=told)] == ["About one.", "About two."]
-    told = written(tmp_path, "732  About two.\n740  Of another.\n", "n.txt")
-    assert refusal(tmp_path, path, narratives=told) == (
+    file = written(tmp_path, "732  About two.\n731 About one.\n", "n.txt")
+    assert [t.narrative for t in read_topics(path, narratives=file)] == ["About one.", "About two."]
+    file = written(tmp_path, "732  About two.\n740  Of another.\n", "n.txt")
+    assert refusal(tmp_path, path, narratives=file) == (
         "topics t.txt: 2 problems\n"
         "  n.txt: no narrative for topic 731\n"
         "  n.txt:2: a narrative for topic 740, which is not among the topics"
