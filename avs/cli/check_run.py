@@ -1,14 +1,17 @@
-"""Check run files as NIST will, and more strictly: every fault, with file and line."""
+"""Check run files by the rules of NIST's checker and stricter ones; every fault is listed with its file and line."""
 
 from __future__ import annotations
 
 import json as json_
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avs.cli.options import Debug, Force, Json, Quiet
+from avs.cli.options import INPUTS, Debug, DroppedShots, Json, Quiet, RunEdition, Runs, ValidShots
+
+if TYPE_CHECKING:
+    from avs.trecvid.findings import CheckReport
 
 EXAMPLES = """
 avs check-run runs/F_M_C_D_TEAM.24_1.xml --edition tv24 --shots V3C2.validShotTable
@@ -16,46 +19,40 @@ avs check-run runs/*.xml --edition tv21 --shots V3C1.validShotTable --dropped V3
 avs check-run mine.xml --edition custom --shots shots.tsv --topics topics.txt
 """
 
-INPUTS = "Inputs"
+ExpectedTopics = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--topics",
+        help="Topic files whose topics a run must have; default: the topics of the edition's task.",
+        rich_help_panel=INPUTS,
+    ),
+]
+Pids = Annotated[
+    Path | None,
+    typer.Option(
+        "--pids", help="File of registered team ids, one per line; default: any team.", rich_help_panel=INPUTS
+    ),
+]
+ExpectedTask = Annotated[
+    str | None,
+    typer.Option("--task", help="Task the runs must be of: M (main) or P (progress).", rich_help_panel=INPUTS),
+]
 
 
 def command(
-    runs: Annotated[list[Path], typer.Argument(help="Run files: NIST's XML, or TREC's six columns.")],
-    edition: Annotated[str, typer.Option("--edition", help="tv16 .. tv25, mini or custom.", rich_help_panel=INPUTS)],
-    shots: Annotated[
-        Path,
-        typer.Option(
-            "--shots",
-            help="The shots that exist: NIST's validShotTable, a shot table of avs, or a list of ids.",
-            rich_help_panel=INPUTS,
-        ),
-    ],
-    dropped: Annotated[
-        Path | None, typer.Option("--dropped", help="Shots taken out of the collection.", rich_help_panel=INPUTS)
-    ] = None,
-    topics: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--topics", help="Topics a run must have; default: those of the edition's task.", rich_help_panel=INPUTS
-        ),
-    ] = None,
-    pids: Annotated[
-        Path | None,
-        typer.Option("--pids", help="Registered team ids, one a line; default: any team.", rich_help_panel=INPUTS),
-    ] = None,
-    task: Annotated[
-        str | None,
-        typer.Option(
-            "--task", help="M (main) or P (progress), where runs must be of it; default: any.", rich_help_panel=INPUTS
-        ),
-    ] = None,
+    runs: Runs,
+    edition: RunEdition,
+    shots: ValidShots,
+    dropped: DroppedShots = None,
+    topics: ExpectedTopics = None,
+    pids: Pids = None,
+    task: ExpectedTask = None,
     quiet: Quiet = False,
     json: Json = False,
-    force: Force = False,
     debug: Debug = False,
 ) -> None:
     from avs.core.artifacts import require_path
-    from avs.core.errors import MAX_LISTED_PROBLEMS, ConfigError, FormatError
+    from avs.core.errors import ConfigError, FormatError
     from avs.trecvid.check import check_run
     from avs.trecvid.editions import TASK_NAMES, get_edition
     from avs.trecvid.topics import read_topics
@@ -64,27 +61,38 @@ def command(
     year = get_edition(edition)
     if task is not None and task not in TASK_NAMES:
         raise ConfigError("--task is M (main) or P (progress)", got=task)
-    known = read_valid_shots(shots, dropped=dropped)
+    valid = read_valid_shots(shots, dropped=dropped)
     ids = read_topics(topics).ids if topics else None
     teams = frozenset(require_path(pids).read_text(encoding="utf-8").split()) if pids else None
-    reports = [check_run(path, year, known, task=task, topics=ids, pids=teams) for path in runs]
+    reports = [check_run(path, year, valid, task=task, topics=ids, pids=teams) for path in runs]
 
-    faults = sum(len(report.findings) for report in reports)
-    refused = [report.name for report in reports if not report.ok]
     if json:
-        found = {r.name: [{"line": f.line, "what": f.what} for f in r.findings] for r in reports}
-        counts = {r.name: {"runs": r.runs, "topics": r.topics, "shots": r.items} for r in reports}
-        print(json_.dumps({"ok": not faults, "findings": found, "counts": counts}, indent=2))
+        print(_json(reports))
     for report in () if json else reports:
-        for finding in report.findings[:MAX_LISTED_PROBLEMS]:
-            print(f"{report.name}:{finding.line}: {finding.what}")
-        if len(report.findings) > MAX_LISTED_PROBLEMS:
-            print(f"{report.name}: ... and {len(report.findings) - MAX_LISTED_PROBLEMS} more (--json lists all)")
-        if report.ok and not quiet:
-            print(f"OK {report.name}: {report.summary}, checked against {len(known)} shots of {known.name}")
-        if report.empty_topics and not quiet:
-            print(f"note: {report.name}: topics without a shot: {', '.join(report.empty_topics)}")
+        _print(report, f"checked against {len(valid)} shots of {valid.name}", quiet=quiet)
+    refused = [report.name for report in reports if not report.ok]
     if refused:
+        faults = sum(len(report.findings) for report in reports)
         raise FormatError(
             f"{len(refused)} of {len(reports)} run files would be refused, {faults} problems", where=", ".join(refused)
         )
+
+
+def _json(reports: list[CheckReport]) -> str:
+    findings = {r.name: [{"line": f.line, "what": f.what} for f in r.findings] for r in reports}
+    counts = {r.name: {"runs": r.runs, "topics": r.topics, "shots": r.items} for r in reports}
+    ok = all(report.ok for report in reports)
+    return json_.dumps({"ok": ok, "findings": findings, "counts": counts}, indent=2)
+
+
+def _print(report: CheckReport, checked: str, *, quiet: bool) -> None:
+    from avs.core.errors import MAX_LISTED_PROBLEMS
+
+    for finding in report.findings[:MAX_LISTED_PROBLEMS]:
+        print(f"{report.name}:{finding.line}: {finding.what}")
+    if len(report.findings) > MAX_LISTED_PROBLEMS:
+        print(f"{report.name}: ... and {len(report.findings) - MAX_LISTED_PROBLEMS} more (--json lists all)")
+    if report.ok and not quiet:
+        print(f"OK {report.name}: {report.summary}, {checked}")
+    if report.empty_topics and not quiet:
+        print(f"note: {report.name}: topics without a shot: {', '.join(report.empty_topics)}")

@@ -141,7 +141,14 @@ class _Demo:
 
         line = [str(word) for word in words]
         self.reporter.say(f"\n$ {shlex.join(['avs', *line])}")
-        extra = [option for option, on in (("--quiet", self.reporter.quiet), ("--force", self.force)) if on]
+        extra = [
+            option
+            for option, on in (
+                ("--quiet", self.reporter.quiet),
+                ("--force", self.force and line[0] not in ("check-run", "eval")),
+            )
+            if on
+        ]
         code = main([*line, *extra])
         if code:
             raise SystemExit(code)
@@ -207,7 +214,7 @@ class _Demo:
         folder, runs = self.folder / "runs", {}
         for priority, (name, ranked) in enumerate(lists.items(), start=1):
             self.run(
-                "make-run", "--topics", topics, "--ranked", ranked, "--edition", edition, "--shots", shots,
+                "make-run", ranked, "--topics", topics, "--edition", edition, "--shots", shots,
                 "--pid", "DEMO", "--priority", priority, "--class", "F", "--task", "M", "--novelty", "C",
                 "--trtype", "D", "--desc", DESCRIPTIONS.get(name, f"{name}, zero-shot"), "--elapsed", 1, "-o", folder,
             )  # fmt: skip

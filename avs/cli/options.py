@@ -70,6 +70,9 @@ Edition = Annotated[
     str | None,
     typer.Option("--edition", help="Edition the topics must belong to: tv16 to tv25, or mini.", rich_help_panel=INPUTS),
 ]
+RunEdition = Annotated[
+    str, typer.Option("--edition", help="Edition of the runs: tv16 to tv25, mini or custom.", rich_help_panel=INPUTS)
+]
 
 # Collections
 Videos = Annotated[Path, typer.Option("--videos", help="Folder of video files.", rich_help_panel=INPUTS)]
@@ -167,7 +170,13 @@ Study = Annotated[
     ),
 ]
 
+_WRITES_NOTHING = {"--force": "the same command without it: this verb writes no file"}
 FORMER: Mapping[str, Mapping[str, str]] = {
+    "make-run": {"--ranked": "the file alone, as in avs make-run LISTS --topics TOPICS ..."},
+    "check-run": _WRITES_NOTHING,
+    "eval": _WRITES_NOTHING,
+    "compare": _WRITES_NOTHING,
+    "info": _WRITES_NOTHING,
     "train-laff": {"--features": "--store", "--validation-features": "--validation-store"},
     "train-dual-encoding": {"--features": "--store", "--validation-features": "--validation-store"},
 }

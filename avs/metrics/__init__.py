@@ -1,1 +1,1 @@
-"""Runs and judgments in, numbers out: xinfAP as NIST computes it, measures for full judgments, tests, novelty."""
+"""Measures of runs: xinfAP as NIST computes it, measures for full judgments, significance tests, novelty."""

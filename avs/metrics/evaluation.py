@@ -1,16 +1,16 @@
-"""Runs + judgments -> a value per run, topic and measure."""
+"""Evaluation of runs against judgments: a value per run, topic and measure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from avs.core.errors import DataError, FormatError
-from avs.core.ids import natural_key
+from avs.core.ids import natural_key, some
 from avs.core.qrels import Qrels
-from avs.core.ranking import Run
 from avs.metrics.measures import Measure, sample_eval_measures
 from avs.metrics.xinfap import RECALL_LEVELS, JudgedList, PreparedTopic, interpolated_precisions
 
@@ -20,17 +20,17 @@ DEFAULT_MEASURES = sample_eval_measures(DEFAULT_CUTOFFS)
 Columns = Mapping[str, tuple[Sequence[str], np.ndarray]]  # topic -> shots and scores, in any order
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Scores:
-    """What one run scores.
+    """The scores of one run.
 
     Attributes:
-        run: its name.
-        measures: the columns.
-        topics: the topics of the qrels, in natural order: the rows.
-        values: (T, M) float64; a topic the run has no shots for scores 0.
-        answered: (T,) bool: whether the run has shots for the topic.
-        ranked: (T,) int64 different shots ranked, at most 1000 (`num_ret` of a topic counts lines).
+        run: name of the run.
+        measures: the M measures, which are the columns of `values`.
+        topics: the T topics of the qrels in natural order, which are its rows.
+        values: (T, M) float64; 0 for a topic without shots in the run.
+        answered: (T,) bool; whether the run has shots for the topic.
+        ranked: (T,) int64 number of different shots, at most 1000 (`num_ret` of a topic counts lines).
         ignored: topics of the run that the qrels do not have.
         recall_precision: (T, 11) interpolated inferred precision at recall 0.0 ... 1.0.
     """
@@ -44,16 +44,31 @@ class Scores:
     ignored: tuple[str, ...]
     recall_precision: np.ndarray
 
+    def __repr__(self) -> str:
+        means = ", ".join(f"{measure} {value:.4f}" for measure, value in self.means.items())
+        return f"Scores({self.run}, {len(self.topics)} topics: {means})"
+
+    @property
+    def means(self) -> dict[str, float]:
+        """Measure -> its value in the row `all`, in which a missing topic counts as 0."""
+        return dict(zip(map(str, self.measures), self.overall().tolist(), strict=True))
+
+    def to_pandas(self) -> Any:
+        """A pandas DataFrame with a row per topic and a column per measure."""
+        import pandas as pd
+
+        return pd.DataFrame(self.values, index=pd.Index(self.topics, name="topic"), columns=[*map(str, self.measures)])
+
     @property
     def missing(self) -> tuple[str, ...]:
         """Topics of the qrels that the run has no shots for."""
         return tuple(topic for topic, answered in zip(self.topics, self.answered, strict=True) if not answered)
 
     def overall(self, *, official_mean: bool = False) -> np.ndarray:
-        """(M,) the row `all`: means over the topics of the qrels, sums for counts.
+        """(M,) the row `all`: means over the topics of the qrels; for counts, sums.
 
         Args:
-            official_mean: as sample_eval.pl, average over the topics that the run answers.
+            official_mean: average only over the topics that the run answers, as sample_eval.pl does.
         """
         sums = self.values.sum(axis=0)
         count = self._count(official_mean)
@@ -72,10 +87,10 @@ class Scores:
 
 
 class Evaluator:
-    """Judgments prepared once, for any number of runs.
+    """Judgments that are prepared once, for any number of runs.
 
     Raises:
-        DataError: no shot is judged; a measure needs full judgments and some shots are pooled but not judged.
+        DataError: no shot is judged; a measure needs full judgments and some pooled shots are not judged.
     """
 
     def __init__(self, qrels: Qrels, measures: Sequence[Measure] = DEFAULT_MEASURES) -> None:
@@ -84,17 +99,17 @@ class Evaluator:
         unjudged = sum(topic.unjudged for topic in self.topics.values())
         rows = sum(len(topic) for topic in qrels.topics.values())
         if unjudged == rows:
-            raise DataError("the qrels hold no judgments", got=f"{rows} rows, all of them -1 (pooled, not judged)")
+            raise DataError("the qrels have no judgments", got=f"{rows} rows, all of them -1 (pooled, not judged)")
         strict = [str(measure) for measure in self.measures if measure.needs_full_judgments]
         if strict and unjudged:
             raise DataError(
-                f"{', '.join(strict)}: for full judgments only",
+                f"only for full judgments: {', '.join(strict)}",
                 got=f"{unjudged} of {rows} pooled shots are not judged (-1)",
-                next_step="use infAP, infNDCG or iP@k; or take the -1 rows out, to count those shots as not relevant",
+                next_step="use infAP, infNDCG or iP@k; or remove the -1 rows, to count those shots as not relevant",
             )
 
     def evaluate(self, run: Columns, name: str) -> Scores:
-        """What a run scores; of two lines of a shot the last counts.
+        """The scores of a run. If a shot has two lines, the last one counts.
 
         Raises:
             FormatError: the run and the qrels have no topic in common.
@@ -107,8 +122,8 @@ class Evaluator:
             raise FormatError(
                 "no topic of the run is in the qrels",
                 where=name,
-                got=_first(list(run)),
-                wanted=_first(list(self.topics)),
+                got=some(run),
+                wanted=some(self.topics),
                 next_step="give the qrels of the run's edition",
             )
         return Scores(
@@ -128,13 +143,3 @@ class Evaluator:
         if judged is not None:
             return [measure(judged) for measure in self.measures]
         return [topic.estimated_relevant if m.name == "inum_rel" else 0.0 for m in self.measures]
-
-
-def evaluate(run: Run, qrels: Qrels, measures: Sequence[Measure] = DEFAULT_MEASURES) -> Scores:
-    """What one run scores."""
-    lists = {topic: (ranked.shots, ranked.scores) for topic, ranked in run.lists.items()}
-    return Evaluator(qrels, measures).evaluate(lists, run.tag)
-
-
-def _first(topics: Sequence[str]) -> str:
-    return f"{', '.join(topics[:5])}{' ...' if len(topics) > 5 else ''}"

@@ -1,6 +1,6 @@
-"""The measures by name. A measure is a value that prints as itself: `infAP`, `iP@10`, `AP`, `P@10`, `R@100`, `nDCG@10`.
+"""The measures by name: `infAP`, `iP@10`, `AP`, `P@10`, `R@100`, `nDCG@10`.
 
-The print is the only name a measure has: option, table header, JSON key.
+`str(measure)` is the name of a measure everywhere: in options, in the header of a table, and as a JSON key.
 """
 
 from __future__ import annotations
@@ -13,10 +13,15 @@ from avs.metrics import retrieval, xinfap
 from avs.metrics.xinfap import JudgedList
 
 FULL_JUDGMENT = ("AP", "P", "R", "nDCG")
-SUMMED = ("inum_rel_ret", "inum_rel", "num_ret")  # `all` is their sum over topics; the mean of every other measure
+SUMMED = (
+    "inum_rel_ret",
+    "inum_rel",
+    "num_ret",
+)  # the row `all` has their sum over topics, and the mean of every other measure
 
 WITHOUT_CUTOFF: dict[str, Callable[[JudgedList], float]] = {
-    "infAP": xinfap.infap,
+    "infAP": xinfap.infap,  # as sample_eval.pl calls it
+    "xinfAP": xinfap.infap,  # as the literature calls it
     "infNDCG": xinfap.infndcg,
     "inum_rel_ret": lambda judged: float(judged.curve[-1]),
     "inum_rel": lambda judged: judged.topic.estimated_relevant,
@@ -49,12 +54,12 @@ class Measure:
 
     @property
     def is_sum(self) -> bool:
-        """Whether `all` is the sum over topics, not the mean."""
+        """Whether the row `all` has the sum over topics and not the mean."""
         return self.name in SUMMED
 
     @property
     def needs_full_judgments(self) -> bool:
-        """Whether it means nothing where pooled shots were not judged."""
+        """Whether it is undefined if some pooled shots were not judged."""
         return self.name in FULL_JUDGMENT
 
     def __call__(self, judged: JudgedList) -> float:
@@ -65,13 +70,13 @@ class Measure:
 
 
 def parse_measures(words: Iterable[str]) -> tuple[Measure, ...]:
-    """The measures of words such as "infAP", "iP@10"; each once, in the order given.
+    """The measures with names such as "infAP" or "iP@10", each once, in their order.
 
     Raises:
-        ConfigError: unknown names, cut-offs missing, not wanted, or not a whole number from 1; all at once.
+        ConfigError: unknown names; a cut-off that is missing, not allowed, or not a whole number from 1; all at once.
     """
     problems = Problems("measures")
-    found: dict[Measure, None] = {}
+    measures: dict[Measure, None] = {}
     for word in words:
         name, at, cutoff = word.partition("@")
         if name not in WITH_CUTOFF and name not in WITHOUT_CUTOFF:
@@ -83,14 +88,26 @@ def parse_measures(words: Iterable[str]) -> tuple[Measure, ...]:
         elif at and not (cutoff.isascii() and cutoff.isdigit() and int(cutoff) > 0):
             problems.add(word, "the cut-off is not a whole number from 1")
         else:
-            found[Measure(name, int(cutoff) if at else None)] = None
+            measures[Measure(name, int(cutoff) if at else None)] = None
     known = [*WITHOUT_CUTOFF, *(f"{name}@k" for name in WITH_CUTOFF)]
-    problems.raise_if_any(ConfigError, next_step=f"known are {', '.join(known)}")
-    return tuple(found)
+    problems.raise_if_any(ConfigError, next_step=f"known measures: {', '.join(known)}")
+    return tuple(measures)
+
+
+def parse_cutoffs(words: str) -> tuple[int, ...]:
+    """The ranks of words such as "5,10,100".
+
+    Raises:
+        ConfigError: one is not a whole number from 1.
+    """
+    ranks = words.replace(",", " ").split()
+    if not all(rank.isascii() and rank.isdigit() and int(rank) for rank in ranks):
+        raise ConfigError("--cutoffs are whole numbers from 1", got=words, wanted="such as 5,10,100")
+    return tuple(map(int, ranks))
 
 
 def sample_eval_measures(cutoffs: Iterable[int]) -> tuple[Measure, ...]:
-    """The measures that sample_eval.pl prints for a topic, in its order; a cut-off given twice stands twice."""
+    """The measures that sample_eval.pl prints for a topic, in its order; a repeated cut-off is repeated."""
     names = ("infAP", "infNDCG"), ("inum_rel_ret", "inum_rel", "num_ret")
     head, tail = ([Measure(name) for name in part] for part in names)
     return (*head, *(Measure("iP", cutoff) for cutoff in cutoffs), *tail)

@@ -1,9 +1,10 @@
 """TRECVID's novelty score: credit for relevant shots that no other team found.
 
-A relevant shot of a topic that N of M runs retrieved weighs 1 - N / M. A run scores the weights of its unique shots,
-those that no run of another team retrieved, summed over topics and divided by the number of topics.
+A relevant shot of a topic that N of M runs retrieved has the weight 1 - N / M. The unique shots of a run are those that
+no run of another team retrieved. The score of a run is the sum of the weights of its unique shots over all topics,
+divided by the number of topics. NIST's code is not public; this follows its published description.
 
-The score depends on the whole set of runs: it compares runs of one set, never of two.
+The score depends on the whole set of runs, so it can only compare runs of the same set.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class TeamRun:
 
     Attributes:
         run: its name.
-        team: its team; runs of one team do not take each other's shots away.
+        team: its team; two runs of a team may share their unique shots.
         columns: topic id -> shots and (N,) scores.
     """
 
@@ -36,7 +37,7 @@ class TeamRun:
 
 @dataclass(frozen=True, slots=True)
 class Novelty:
-    """What one run scores, and how many relevant shots only its team found (over all topics)."""
+    """The novelty score of a run, and the number of its relevant shots, over all topics, that only its team found."""
 
     run: str
     team: str
@@ -45,16 +46,16 @@ class Novelty:
 
 
 def novelty(runs: Sequence[TeamRun], qrels: Qrels) -> list[Novelty]:
-    """The novelty of every run, in the order given.
+    """The novelty of every run, in the order of `runs`.
 
-    Only judged relevant shots among the first 1000 of a list count; topics are those of the qrels.
+    Only shots that are judged relevant, among the first 1000 of a list, count. The topics are those of the qrels.
 
     Raises:
-        DataError: runs of fewer than two teams: nothing can be said about what others did not find.
+        DataError: the runs are of fewer than two teams.
     """
     if len({run.team for run in runs}) < 2:
         teams = ", ".join(sorted({run.team for run in runs})) or "none"
-        raise DataError("novelty needs runs of two teams", got=f"teams: {teams}")
+        raise DataError("novelty needs runs of at least two teams", got=f"teams: {teams}")
     scores, unique = np.zeros(len(runs)), np.zeros(len(runs), dtype=np.int64)
     for topic, pool in qrels.topics.items():
         relevant = pool.relevant

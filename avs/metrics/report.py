@@ -1,16 +1,15 @@
-"""Scores as text for people, columns for scripts, and plain data for JSON."""
+"""Scores as a table for people, as columns for scripts, and as JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from avs.metrics.evaluation import Scores
 from avs.metrics.measures import Measure
 
 
 def score_rows(scores: Sequence[Scores], *, per_topic: bool, official_mean: bool) -> Iterator[list[str]]:
-    """A header and then one row a run and topic, `all` last: run, topic, a value a measure."""
+    """A header, then a row per run and topic, `all` last: run, topic, and the value of every measure."""
     yield ["run", "topic", *map(str, scores[0].measures)]
     for run in scores:
         if per_topic:
@@ -20,23 +19,29 @@ def score_rows(scores: Sequence[Scores], *, per_topic: bool, official_mean: bool
         yield [run.run, "all", *map(_number, run.measures, run.overall(official_mean=official_mean))]
 
 
-def score_data(scores: Scores, *, official_mean: bool) -> dict[str, Any]:
-    """One run's scores as JSON takes them, unrounded."""
-    names = [str(measure) for measure in scores.measures]
-    return {
-        "run": scores.run,
-        "all": dict(zip(names, scores.overall(official_mean=official_mean).tolist(), strict=True)),
-        "topics": {
-            topic: dict(zip(names, row, strict=True))
-            for topic, row in zip(scores.topics, scores.values.tolist(), strict=True)
-        },
-        "missing": list(scores.missing),
-        "ignored": list(scores.ignored),
-    }
+def score_json(scores: Sequence[Scores], *, official_mean: bool) -> str:
+    """All scores, unrounded."""
+    import json
+
+    runs = []
+    for run in scores:
+        names = [str(measure) for measure in run.measures]
+        rows = zip(run.topics, run.values.tolist(), strict=True)
+        runs.append(
+            {
+                "run": run.run,
+                "all": dict(zip(names, run.overall(official_mean=official_mean).tolist(), strict=True)),
+                "topics": {topic: dict(zip(names, row, strict=True)) for topic, row in rows},
+                "missing": list(run.missing),
+                "ignored": list(run.ignored),
+            }
+        )
+    mean = "topics of the run" if official_mean else "topics of the qrels"
+    return json.dumps({"mean_over": mean, "runs": runs}, indent=2) + "\n"
 
 
 def aligned(rows: Sequence[Sequence[str]], *, text_columns: int = 2) -> str:
-    """Rows as a table: the first `text_columns` aligned left, numbers right; a rule under the header."""
+    """Rows as a table with a rule under the header; the first `text_columns` are aligned left, numbers right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
@@ -54,17 +59,15 @@ def tsv(rows: Sequence[Sequence[str]]) -> str:
     return "".join("\t".join(row) + "\n" for row in rows)
 
 
-def missing_topics_line(scores: Scores, *, official_mean: bool) -> str:
-    """What a user must know about topics of the qrels that the run does not answer."""
-    how = "left out of the mean, as sample_eval.pl does" if official_mean else "each counts as 0"
-    missing = scores.missing
-    return f"{scores.run}: no shots for {len(missing)} of {len(scores.topics)} topics, {how}: {', '.join(missing)}"
-
-
-def ignored_topics_line(scores: Scores) -> str:
-    """What a user must know about topics of the run that the qrels do not have."""
-    ignored = scores.ignored
-    return f"{scores.run}: {len(ignored)} topics are not in the qrels, ignored: {', '.join(ignored)}"
+def warnings(scores: Sequence[Scores], *, official_mean: bool) -> Iterator[str]:
+    """What a user must know about topics that only the qrels or only the run has."""
+    effect = "left out of the mean, as sample_eval.pl does" if official_mean else "each counts as 0"
+    for run in scores:
+        if missing := run.missing:
+            topics = f"{len(missing)} of {len(run.topics)} topics"
+            yield f"{run.run}: no shots for {topics}, {effect}: {', '.join(missing)}"
+        if run.ignored:
+            yield f"{run.run}: {len(run.ignored)} topics are not in the qrels, ignored: {', '.join(run.ignored)}"
 
 
 def _number(measure: Measure, value: float) -> str:

@@ -1,7 +1,7 @@
 """Measures for full judgments: AP, P@k, R@k, nDCG@k, as trec_eval defines them.
 
-Shots outside the pool are not relevant. Lists are ordered and cut at 1000 like those of xinfAP, so that ties cannot
-score differently from one measure to the next. A topic without relevant shots scores 0.
+Shots outside the pool count as not relevant. Lists are sorted and cut at 1000 as for xinfAP, so ties have the same
+order in all measures. The value of a topic without relevant shots is 0.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from avs.metrics.xinfap import JudgedList
 
 
 def average_precision(judged: JudgedList, cutoff: int | None = None) -> float:
-    """Mean over all relevant shots of the precision at their rank; 0 for those not found."""
+    """The mean of the precision at the ranks of all relevant shots; it is 0 for a shot that is not in the list."""
     relevant = _grades(judged, cutoff) > 0
     total = len(judged.topic.relevant_grades)
     ranks = np.flatnonzero(relevant) + 1
@@ -21,24 +21,24 @@ def average_precision(judged: JudgedList, cutoff: int | None = None) -> float:
 
 
 def precision(judged: JudgedList, cutoff: int | None) -> float:
-    """Share of relevant shots among the first `cutoff`; a shorter list counts as filled up."""
+    """The share of relevant shots among the first `cutoff`; a shorter list is filled up with shots that are not."""
     return float((_grades(judged, cutoff) > 0).sum() / (cutoff or MAX_RESULTS))
 
 
 def recall(judged: JudgedList, cutoff: int | None) -> float:
-    """Share of all relevant shots that are among the first `cutoff`."""
+    """The share of all relevant shots that are among the first `cutoff`."""
     total = len(judged.topic.relevant_grades)
     return float((_grades(judged, cutoff) > 0).sum() / total) if total else 0.0
 
 
 def ndcg(judged: JudgedList, cutoff: int | None = None) -> float:
-    """Discounted cumulative gain, grade / log2(rank + 1), over that of the best possible list."""
+    """Discounted cumulative gain, grade / log2(rank + 1), divided by that of the best possible list."""
     ideal = _dcg(judged.topic.relevant_grades[: cutoff or MAX_RESULTS])
     return _dcg(np.maximum(_grades(judged, cutoff), 0)) / ideal if ideal else 0.0
 
 
 def _grades(judged: JudgedList, cutoff: int | None) -> np.ndarray:
-    """(K,) int64 judgments of the ranked shots, 0 outside the pool."""
+    """(K,) int64 judgments of the ranked shots; 0 for shots outside the pool."""
     grades: np.ndarray = judged.topic.grade[judged.codes[:cutoff]]
     return grades
 

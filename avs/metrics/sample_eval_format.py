@@ -1,4 +1,4 @@
-"""Scores in the layout of NIST's sample_eval.pl, byte for byte."""
+"""Scores in the output format of NIST's sample_eval.pl, byte for byte."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def sample_eval_lines(
 
     Args:
         scores: of `sample_eval_measures`.
-        per_topic: as its option -q, the lines of every topic first.
-        official_mean: average, and list, only topics that the run answers, as the tool does.
-        topic_prefix: what the qrels file has before the topic ids ("1" in NIST's).
+        per_topic: print the lines of every topic first, as with its option -q.
+        official_mean: average and print only the topics that the run answers, as the tool does.
+        topic_prefix: what the qrels file has before the topic ids ("1" in NIST's files).
     """
     for topic, row, answered in zip(scores.topics, scores.values, scores.answered, strict=True):
         if per_topic and (answered or not official_mean):

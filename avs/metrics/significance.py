@@ -1,8 +1,8 @@
 """Paired randomization tests between runs (Manly, 1997), as TRECVID reports them.
 
-Under the null hypothesis the two runs are interchangeable on every topic. The test swaps their values topic by topic
-at random and asks how often the mean difference is at least as large, either way, as the one observed:
-p = (c + 1) / (B + 1), two-sided, c of B swaps. With few topics all 2^T swaps are gone through: p = c / 2^T, exactly.
+Under the null hypothesis the two runs are interchangeable on every topic. The test swaps their values at random per
+topic, and counts in how many of B swaps, c, the absolute mean difference is at least as large as the observed one. The
+two-sided p-value is (c + 1) / (B + 1). With few topics T, all 2^T swaps are tried, and p = c / 2^T is exact.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from avs.core.errors import DataError
 
 ITERATIONS = 10_000
 PAIRS_AT_ONCE = 64
-ROUNDING = 1e-12  # two sums of the same differences in another order are the same difference
+ROUNDING = 1e-12  # sums of the same differences in another order count as equal
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,8 +26,8 @@ class Randomization:
     Attributes:
         differences: (R, R) float64; mean of run i minus mean of run j.
         p_values: (R, R) float64, two-sided; 1 on the diagonal.
-        swaps: how many swaps each p-value comes from.
-        exact: whether those are all there are.
+        swaps: number of swaps behind each p-value.
+        exact: whether these are all possible swaps.
     """
 
     differences: np.ndarray
@@ -35,14 +35,19 @@ class Randomization:
     swaps: int
     exact: bool
 
+    @property
+    def swaps_used(self) -> str:
+        """Such as `10000 random swaps` or `all 8 swaps (exact)`."""
+        return f"all {self.swaps} swaps (exact)" if self.exact else f"{self.swaps} random swaps"
+
 
 def randomization_test(values: np.ndarray, *, iterations: int = ITERATIONS, seed: int = 0) -> Randomization:
     """Tests of every run against every other.
 
     Args:
         values: (R, T) of one measure: R runs, T topics.
-        iterations: random swaps; when 2^T is not larger, all swaps are gone through instead.
-        seed: of the random swaps; the same for all pairs.
+        iterations: number of random swaps; if 2^T is not larger, all swaps are tried instead.
+        seed: of the random swaps, which are the same for all pairs.
 
     Raises:
         DataError: fewer than two runs, no topic, or fewer than one iteration.
@@ -69,7 +74,7 @@ def randomization_test(values: np.ndarray, *, iterations: int = ITERATIONS, seed
 
 
 def wins(values: np.ndarray) -> np.ndarray:
-    """(R, R) int64: on how many topics run i is better than run j.
+    """(R, R) int64 number of topics on which run i is better than run j.
 
     Args:
         values: (R, T) of one measure.
@@ -79,7 +84,7 @@ def wins(values: np.ndarray) -> np.ndarray:
 
 
 def largest_differences(first: np.ndarray, second: np.ndarray, topics: Sequence[str]) -> list[tuple[str, float]]:
-    """(topic, first minus second), the largest difference either way first; ties in the order of `topics`."""
+    """(topic, first minus second), the largest absolute difference first; ties in the order of `topics`."""
     order = np.argsort(-np.abs(first - second), kind="stable")
     return [(topics[i], float(first[i] - second[i])) for i in order]
 

@@ -1,18 +1,19 @@
-"""Text-to-video retrieval benchmarks (MSR-VTT, MSVD, VATEX ...): ranks in a score matrix, and what is said of them.
+"""Text-to-video retrieval benchmarks (MSR-VTT, MSVD, VATEX ...): the ranks in a score matrix, and their measures.
 
-Text to video, every caption is a query of its own and one video answers it. Video to text, a video is the query, and
-what answers it depends on the protocol:
+In the direction text to video, every caption is a query, and one video is its answer. In the direction video to text, a
+video is the query, and its answer depends on the protocol:
 
-    caption   all captions are ranked, and the first of the video's own counts (Collaborative Experts, BMVC 2019; the
+    caption   all captions are ranked, and the first caption of the video counts (Collaborative Experts, BMVC 2019; the
               text of the CLIP-straight paper)
-    group     the captions of a video are one item that scores as its best caption, and items are ranked (what the
-              released code of CLIP-straight, CLIP4Clip, CLIP2Video and TeachCLIP does; never a worse rank)
+    group     the captions of a video are one item with the score of its best caption, and the items are ranked (the
+              released code of CLIP-straight, CLIP4Clip, CLIP2Video and TeachCLIP; its ranks are never worse)
 
-Where each video has one caption the two are the same. Published V2T figures of multi-caption sets are mostly "group".
+If each video has one caption, both are the same. Published video-to-text results on sets with several captions per
+video mostly use "group".
 
-Equal scores: an "optimistic" rank puts the answer before all that tie with it, a "pessimistic" one behind them. There
-is one rank a query. This differs from CLIP4Clip's compute_metrics (and its descendants'), where a tie gives a query
-several ranks and so a larger share of the mean; and from argsort, where the order of the columns decides.
+Equal scores: an "optimistic" rank puts the answer before all candidates that tie with it, a "pessimistic" rank behind
+them. Each query has one rank. This differs from CLIP4Clip's compute_metrics and code derived from it, where a tie gives
+a query several ranks and thus more weight in the mean, and from argsort, where the order of the columns decides.
 """
 
 from __future__ import annotations
@@ -26,31 +27,31 @@ import numpy as np
 from avs.core.errors import DataError
 
 Direction = Literal["t2v", "v2t"]
-Protocol = Literal["caption", "group"]
+CaptionProtocol = Literal["caption", "group"]
 Ties = Literal["optimistic", "pessimistic"]
 DIRECTIONS: tuple[Direction, ...] = ("t2v", "v2t")
-PROTOCOLS: tuple[Protocol, ...] = ("caption", "group")
+PROTOCOLS: tuple[CaptionProtocol, ...] = ("caption", "group")
 TIES: tuple[Ties, ...] = ("optimistic", "pessimistic")
 
-BLOCK_SCORES = 2**21  # looked at at once, 8 MB of float32: what is compared stays in the cache
+BLOCK_SCORES = 2**21  # compared at once: 8 MB of float32, which stays in the cache
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ranking:
-    """Where each query of a collection finds its answer.
+    """The rank of the answer to each query of a collection.
 
     Attributes:
         direction: of the search.
-        protocol: of the captions; None text to video.
-        ties: who comes first among equals.
-        candidates: how many are ranked.
+        protocol: of the captions; None for text to video.
+        ties: whether the answer comes before or behind candidates with the same score.
+        candidates: number of ranked items.
         queries: (Q,) int64 rows (t2v) or columns (v2t) of the score matrix.
-        ranks: (Q,) int64 from 1, of the first answer.
-        average_precision: (Q,) float64; 1 / rank where there is one answer.
+        ranks: (Q,) int64 rank, from 1, of the first answer.
+        average_precision: (Q,) float64; 1 / rank for a query with one answer.
     """
 
     direction: Direction
-    protocol: Protocol | None
+    protocol: CaptionProtocol | None
     ties: Ties
     candidates: int
     queries: np.ndarray
@@ -59,16 +60,16 @@ class Ranking:
 
 
 def rank_videos(scores: np.ndarray, video_of: np.ndarray, *, ties: Ties = "optimistic") -> Ranking:
-    """The rank of its video for every text, among all V videos.
+    """For every text, the rank of its video among all V videos.
 
-    Optimistic, 1 + #(scores greater than the answer's); pessimistic, #(scores at least as great).
+    The optimistic rank is 1 + #(scores > the answer's); the pessimistic rank is #(scores >= the answer's).
 
     Args:
-        scores: (T, V), larger is better, of any float type; infinite scores are ranked like any other.
-        video_of: (T,) int64, the column each text describes.
+        scores: (T, V) of any float type, larger is better; infinite scores are ranked like others.
+        video_of: (T,) int64, the column that each text describes.
 
     Raises:
-        DataError: shapes that do not fit, a column that is not there, or a score that is NaN.
+        DataError: the shapes do not fit, a column does not exist, or a score is NaN.
     """
     _require_fitting(scores, video_of)
     ranks = np.empty(len(scores), dtype=np.int64)
@@ -81,15 +82,15 @@ def rank_videos(scores: np.ndarray, video_of: np.ndarray, *, ties: Ties = "optim
 
 
 def rank_captions(
-    scores: np.ndarray, video_of: np.ndarray, *, protocol: Protocol, ties: Ties = "optimistic"
+    scores: np.ndarray, video_of: np.ndarray, *, protocol: CaptionProtocol, ties: Ties = "optimistic"
 ) -> Ranking:
-    """The rank of its first caption, or of its group of captions, for every video that has a caption.
+    """For every video with a caption, the rank of its first caption, or of its group of captions.
 
-    "caption": the i-th best of a video's own captions has rank i + #(captions of others that come before it), and the
-    average precision is the mean of i / rank over them. A video's own captions never push each other back: two that
-    read the same cost nothing, however ties are counted.
+    "caption": the i-th best of a video's own captions has rank i + #(captions of other videos before it), and the
+    average precision is the mean of i / rank over them. A video's own captions never lower each other's ranks, so two
+    identical captions have no effect, whichever way ties are counted.
 
-    "group": ranks as in rank_videos, among as many groups as there are videos with captions.
+    "group": ranks as in rank_videos, among the groups of all videos with captions.
 
     Args, Raises: as rank_videos.
     """
@@ -105,15 +106,15 @@ def rank_captions(
             precision[places] = 1 / ranks[places]
             continue
         for place, column in zip(places.tolist(), block, strict=True):
-            found = _own_ranks(column, starts[place], ends[place], ties)
-            ranks[place] = found[0]
-            precision[place] = (np.arange(1, len(found) + 1) / found).mean()
+            own = _own_ranks(column, starts[place], ends[place], ties)
+            ranks[place] = own[0]
+            precision[place] = (np.arange(1, len(own) + 1) / own).mean()
     candidates = len(scores) if protocol == "caption" else len(queries)
     return Ranking("v2t", protocol, ties, candidates, queries, ranks, precision)
 
 
 def best_of(rankings: Sequence[Ranking]) -> Ranking:
-    """Every query's best rank over several rankings of the same queries (CLIP-straight's evaluation of k centroids)."""
+    """The best rank of every query over several rankings (CLIP-straight's evaluation of k centroids)."""
     first = rankings[0]
     ranks: np.ndarray = np.min([ranking.ranks for ranking in rankings], axis=0)
     precision: np.ndarray = np.max([ranking.average_precision for ranking in rankings], axis=0)
@@ -122,22 +123,22 @@ def best_of(rankings: Sequence[Ranking]) -> Ranking:
 
 @dataclass(frozen=True, slots=True)
 class RetrievalScores:
-    """What is reported of a ranking.
+    """The measures of a ranking.
 
     Attributes:
-        direction, protocol, ties, candidates: as of the Ranking.
-        queries: how many.
-        recall_at_1, recall_at_5, recall_at_10: percent of the queries whose rank is at most so much.
-        median_rank: MdR, the mean of the two in the middle where their number is even (torch.median, which today's code
-            of CLIP-straight calls, takes the lower; LAFF rounds down).
+        direction, protocol, ties, candidates: as in `Ranking`.
+        queries: number of queries.
+        recall_at_1, recall_at_5, recall_at_10: percentage of queries whose rank is at most 1, 5 and 10.
+        median_rank: MdR; for an even number of queries, the mean of the two middle ranks (torch.median, which the
+            current code of CLIP-straight calls, takes the lower one; LAFF rounds down).
         mean_rank: MnR.
-        std_rank: StdR, over the queries as a population (ddof 0).
-        mean_reciprocal_rank: MRR, "mir" in the code of RUC.
-        mean_average_precision: mAP; it differs from MRR only where a query has several answers.
+        std_rank: StdR, of the queries as a population (ddof 0).
+        mean_reciprocal_rank: MRR, "mir" in RUC's code.
+        mean_average_precision: mAP, which differs from MRR only if a query has several answers.
     """
 
     direction: Direction
-    protocol: Protocol | None
+    protocol: CaptionProtocol | None
     ties: Ties
     candidates: int
     queries: int
@@ -172,12 +173,12 @@ class RetrievalScores:
 
     @property
     def sum_of_recalls(self) -> float:
-        """SumR of this direction, R@1 + R@5 + R@10; that of both directions is the sum of the two."""
+        """SumR of this direction: R@1 + R@5 + R@10. SumR of both directions is the sum of the two."""
         return self.recall_at_1 + self.recall_at_5 + self.recall_at_10
 
     @property
     def measures(self) -> dict[str, float]:
-        """The measures by the names papers give them, in the order of a table."""
+        """The measures by the names used in papers, in the order of a table."""
         return {
             "R@1": self.recall_at_1,
             "R@5": self.recall_at_5,
@@ -191,13 +192,13 @@ class RetrievalScores:
         }
 
     def to_json(self) -> dict[str, object]:
-        """Everything, unrounded."""
-        said = {"direction": self.direction, "protocol": self.protocol, "ties": self.ties}
-        return {**said, "queries": self.queries, "candidates": self.candidates, **self.measures}
+        """All fields and measures, unrounded."""
+        setting = {"direction": self.direction, "protocol": self.protocol, "ties": self.ties}
+        return {**setting, "queries": self.queries, "candidates": self.candidates, **self.measures}
 
 
-def both_directions(scores: Sequence[RetrievalScores]) -> Iterator[tuple[Protocol | None, Ties, float]]:
-    """SumR of both directions of a system, for every protocol and way to break ties that `scores` holds: 0 to 600."""
+def both_directions(scores: Sequence[RetrievalScores]) -> Iterator[tuple[CaptionProtocol | None, Ties, float]]:
+    """SumR of both directions of a system (0 to 600), for every protocol and treatment of ties in `scores`."""
     forth = {row.ties: row for row in scores if row.direction == "t2v"}
     for back in scores:
         if back.direction == "v2t" and back.ties in forth:
@@ -205,7 +206,7 @@ def both_directions(scores: Sequence[RetrievalScores]) -> Iterator[tuple[Protoco
 
 
 def retrieval_rows(systems: Mapping[str, Sequence[RetrievalScores]]) -> Iterator[list[str]]:
-    """A header and a row for all scores of every system, then SumR of both directions: for report.aligned or tsv.
+    """The rows of a table for report.aligned or tsv: a header, then per system its scores and SumR of both directions.
 
     The first four columns are text: system, direction, protocol, ties.
     """
@@ -225,24 +226,24 @@ def _cell(measure: str, value: float) -> str:
 
 
 def _ranks_of(block: np.ndarray, answers: np.ndarray, ties: Ties) -> np.ndarray:
-    """(B,) ranks of column answers[i] in row i of a (B, V) block."""
+    """(B,) rank of column answers[i] in row i of a (B, V) block."""
     own = block[np.arange(len(block)), answers][:, None]
-    ahead = block > own if ties == "optimistic" else block >= own  # the answer itself is among the latter
+    ahead = block > own if ties == "optimistic" else block >= own  # >= counts the answer itself
     ranks: np.ndarray = np.count_nonzero(ahead, axis=1) + (ties == "optimistic")
     return ranks
 
 
 def _own_ranks(column: np.ndarray, start: int, end: int, ties: Ties) -> np.ndarray:
-    """(C,) ascending ranks of the captions start:end among all of a (T,) column, own ones tying in their favour."""
+    """(C,) ascending ranks of captions start:end in a (T,) column; ties among them do not lower their ranks."""
     own = np.sort(column[start:end])[::-1]
     before = np.greater if ties == "optimistic" else np.greater_equal
-    # One comparison of the column a caption: all at once would not fit into the cache.
+    # Each caption is compared with the column alone, because all at once would not fit into the cache.
     others = [np.count_nonzero(before(column, score)) - np.count_nonzero(before(own, score)) for score in own]
     return np.array(others) + np.arange(1, len(own) + 1)
 
 
 def _columns(scores: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Blocks of `columns`, each as (B,) places among them and (B, T) scores with the texts in the order of `rows`."""
+    """Blocks of `columns`: (B,) their positions, and (B, T) their scores with the texts in the order of `rows`."""
     step = max(BLOCK_SCORES // len(rows), 1)
     for first in range(0, len(columns), step):
         chosen = columns[first : first + step]

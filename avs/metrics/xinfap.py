@@ -1,17 +1,17 @@
 """xinfAP and its companions, as NIST's sample_eval.pl computes them from a stratified sample of judgments.
 
-Yilmaz, Kanoulas, Aslam: A Simple and Efficient Sampling Method for Estimating AP and NDCG, SIGIR 2008. Where the tool
-and the paper differ the tool is followed: smoothing (rel + 1e-5) / (judged + 3e-5), where the paper has 2e-5, and
-division by 1000 in place of the estimated number of relevant shots when that is larger than 1000.
+Source: Yilmaz, Kanoulas, Aslam: A Simple and Efficient Sampling Method for Estimating AP and NDCG, SIGIR 2008. If the
+tool and the paper differ, this follows the tool: it smooths by (rel + 1e-5) / (judged + 3e-5), where the paper has
+2e-5, and it divides by 1000 if the estimated number of relevant shots is larger than 1000.
 
-Everything comes from one curve: r(k), the estimated number of relevant shots among the first k,
+All measures are computed from one curve: r(k), the estimated number of relevant shots among the first k,
 
     r(k) = sum over strata s of  pooled_s(k) * (relevant_s(k) + 1e-5) / (judged_s(k) + 3e-5).
 
     infAP = sum over relevant ranks k of  n_s / j_s * (1 + r(k - 1)) / k,  divided by min(R, 1000)
     iP@k  = r(k) / k
 
-with n_s pooled and j_s judged shots of the stratum of rank k, and R the estimated number of relevant shots. Shots
+with n_s pooled and j_s judged shots in the stratum of rank k, and R the estimated number of relevant shots. Shots
 outside the pool only take up ranks.
 """
 
@@ -31,18 +31,18 @@ RECALL_LEVELS = tuple(i / 10 for i in range(11))
 
 
 class PreparedTopic:
-    """The pool of one topic, ready to score any number of rankings.
+    """The pool of one topic, prepared to score any number of rankings.
 
-    A shot is known by a small integer code that stands for its stratum and judgment, so that rankings are scored as
-    integer arrays: look the codes of all candidates up once, then score every order of them by `infap`.
+    Each shot has a small integer code for its stratum and judgment, and rankings are scored as integer arrays. Look up
+    the codes of all candidates once, then score every order of them by `infap`.
 
     Attributes:
         topic: topic id.
         estimated_relevant: R, the estimated number of relevant shots.
-        unjudged: how many pooled shots have no judgment.
+        unjudged: number of pooled shots without a judgment.
         ideal_dcg: the DCG of the best list of 1000.
-        stratum, grade, weight: of each code, (C,): stratum index, judgment, and n / j of the stratum for relevant
-            shots (0 for others). The last code is that of shots outside the pool.
+        stratum, grade, weight: (C,) per code: index of the stratum; judgment; and n / j of the stratum for relevant
+            shots, 0 for others. The last code is for shots outside the pool.
     """
 
     def __init__(self, qrels: TopicQrels) -> None:
@@ -64,7 +64,7 @@ class PreparedTopic:
         self.unjudged = int((~judged).sum())
         self.relevant_grades: np.ndarray = np.sort(qrels.judgments[qrels.judgments > 0])[::-1]
         self.ideal_dcg = _ideal_dcg(self.weight * counts, self.grade)
-        # (S, C) float: what a shot of each code adds to the pooled, judged and relevant counts of each stratum
+        # (S, C) float64: what a shot with each code adds to the pooled, judged and relevant counts of each stratum
         self._pooled = (np.arange(len(names))[:, None] == self.stratum).astype(np.float64)
         self._judged = self._pooled * (self.grade >= 0)
         self._relevant = self._pooled * (self.grade > 0)
@@ -90,11 +90,11 @@ class PreparedTopic:
         return curve
 
     def infap(self, codes: np.ndarray) -> np.ndarray:
-        """(...) xinfAP of rankings of this topic; 0 where nothing is relevant.
+        """(...) xinfAP of rankings of this topic; 0 if no shot is relevant.
 
         Args:
-            codes: (..., K) of ranked shots, best first; ranks after 1000 are not looked at. Leading axes are
-                rankings scored together.
+            codes: (..., K) of ranked shots, best first; ranks after 1000 are ignored. The leading axes are rankings
+                that are scored together.
         """
         codes = codes[..., :MAX_RESULTS]
         return self.infap_of_curve(codes, self.relevant_curve(codes))
@@ -107,7 +107,7 @@ class PreparedTopic:
         return total / min(self.estimated_relevant, MAX_RESULTS) if self.estimated_relevant else total * 0.0
 
     def judge(self, shots: Sequence[str], scores: np.ndarray) -> JudgedList:
-        """The list that shots and scores make: of two lines of a shot the last counts, ties as in `rank_order`."""
+        """The list of shots with scores. Of two lines of a shot the last counts; ties are sorted as in `rank_order`."""
         lines = len(shots)
         if len(set(shots)) < lines:
             last = dict(zip(shots, scores.tolist(), strict=True))
@@ -118,13 +118,13 @@ class PreparedTopic:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class JudgedList:
-    """A ranked list as its judgments.
+    """The judgments of a ranked list.
 
     Attributes:
-        topic: the pool it is judged by.
+        topic: the pool that judges it.
         codes: (K,) int64 of the ranked shots, best first, K <= 1000.
         curve: (K,) float64 estimated number of relevant shots among the first k.
-        lines: how many lines of the run it was made from.
+        lines: number of lines in the run.
     """
 
     topic: PreparedTopic
@@ -134,14 +134,14 @@ class JudgedList:
 
 
 def infap(judged: JudgedList) -> float:
-    """xinfAP."""
+    """xinfAP of a list."""
     return float(judged.topic.infap_of_curve(judged.codes, judged.curve))
 
 
 def infndcg(judged: JudgedList) -> float:
-    """infNDCG: discounted gains of the relevant shots, each stratum scaled by pooled / judged within this list.
+    """infNDCG: the discounted gains of relevant shots, where each stratum is scaled by pooled / judged in this list.
 
-    The estimate can exceed 1: it scales by the list's own sampling rate, the ideal by that of the pool.
+    The estimate can exceed 1, because the ideal is scaled by the sampling rate of the pool.
     """
     topic = judged.topic
     if not topic.ideal_dcg:
@@ -152,24 +152,25 @@ def infndcg(judged: JudgedList) -> float:
     pooled = np.bincount(strata[inside])
     sampled = np.bincount(strata[inside], weights=grades[inside] >= 0)
     gain = np.bincount(strata[inside], weights=gains[inside])
-    some = sampled > 0
-    return float((pooled[some] * gain[some] / sampled[some]).sum() / topic.ideal_dcg)
+    any_judged = sampled > 0
+    scaled = pooled[any_judged] * gain[any_judged] / sampled[any_judged]
+    return float(scaled.sum() / topic.ideal_dcg)
 
 
 def inferred_precision(judged: JudgedList, cutoff: int) -> float:
-    """iP@cutoff: r(cutoff) / cutoff; a shorter list counts as filled up with shots that are not relevant."""
+    """iP@cutoff: r(cutoff) / cutoff; a shorter list is filled up with shots that are not relevant."""
     return float(judged.curve[min(cutoff, len(judged.curve)) - 1]) / cutoff
 
 
 def interpolated_precisions(judged: JudgedList) -> np.ndarray:
     """(11,) interpolated inferred precision at recall 0.0, 0.1 ... 1.0.
 
-    As sample_eval.pl finds them: levels are met from the end of the list upwards, one a rank at most; levels beyond
-    what the list reaches are 0; levels that are never crossed get the highest precision of the list.
+    They follow sample_eval.pl: the levels are searched from the end of the list upwards, at most one per rank. A level
+    beyond the recall of the list is 0, and a level that is never crossed gets the highest precision of the list.
     """
     curve = judged.curve
     best_below = np.maximum.accumulate((curve / np.arange(1, len(curve) + 1))[::-1])[::-1]
-    found = np.zeros(len(RECALL_LEVELS))
+    precisions = np.zeros(len(RECALL_LEVELS))
     end = len(curve)
     for i in reversed(range(len(RECALL_LEVELS))):
         wanted = RECALL_LEVELS[i] * judged.topic.estimated_relevant
@@ -177,15 +178,16 @@ def interpolated_precisions(judged: JudgedList) -> np.ndarray:
             continue
         below = np.flatnonzero(curve[:end] < wanted)
         end = int(below[-1]) if len(below) else 0
-        found[i] = best_below[end]
-    return found
+        precisions[i] = best_below[end]
+    return precisions
 
 
 def _ideal_dcg(estimated: np.ndarray, grades: np.ndarray) -> float:
-    """DCG of the ideal list, from the estimated number of shots of each code.
+    """The DCG of the ideal list, from the estimated number of shots with each code.
 
-    Grades come in reverse order of their text and ranks go on from where the estimate (a fraction) of the grade before
-    ended; each grade stops at rank 1000, having added one term at least: all as sample_eval.pl does.
+    This follows sample_eval.pl: grades are sorted as text in reverse order, the ranks of a grade continue from the
+    estimated number (a fraction) of shots of the grades before, and each grade stops at rank 1000 but adds at least one
+    term.
     """
     total, start = 0.0, 0.0
     for grade in sorted({int(g) for g in grades if g > 0}, key=str, reverse=True):

@@ -1,7 +1,8 @@
-"""What an artefact was made from, and what that was made from, down to the videos.
+"""Provenance: what an artefact was made from, and what its inputs were made from, down to the videos.
 
-Manifests hold the fingerprint of every input and where it lay. The trail follows them for as long as what lies there is
-still what was used; where it has changed or is gone, it says so and ends, for nobody can know what that was made from.
+A manifest has the fingerprint and the path of every input. The trail follows an input if the file at its path still has
+that fingerprint. If the file has changed or is gone, the trail reports it and ends there, because the manifest of the
+file that was used no longer exists.
 """
 
 from __future__ import annotations
@@ -37,14 +38,14 @@ SHOWN_VIDEOS = 5
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What an artefact was made from.
+    """An input of an artefact.
 
     Attributes:
-        name: of the input.
-        recorded: its fingerprint then.
-        path: where it lies, as far as recorded.
-        state: whether it is still what it was.
-        videos: of a folder of videos, every file as it was then, and its state.
+        name: of the input in the manifest.
+        recorded: its fingerprint when the artefact was made.
+        path: its place now; None if no path was recorded.
+        state: whether it still has that fingerprint.
+        videos: if the input is a folder of videos, every file as recorded, and its state.
     """
 
     name: str
@@ -55,7 +56,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class TracedArtefact:
     """An artefact on the trail: its manifest and its sources."""
 
     manifest: Mapping[str, Any]
@@ -64,100 +65,103 @@ class Made:
 
 @dataclass(slots=True)
 class Trail:
-    """Everything that `roots` come from.
+    """All artefacts that `roots` were made from.
 
     Attributes:
-        roots: artefacts the trail begins at.
-        made: path -> artefact on the trail, each once.
-        check_videos: whether video files are read again to compare them; an archive of terabytes takes a while.
+        roots: the artefacts at which the trail begins.
+        artefacts: path -> artefact on the trail, each once.
+        check_videos: whether video files are hashed again and compared, which takes long for a large archive.
     """
 
     roots: Sequence[Path]
     check_videos: bool = True
-    made: dict[Path, Made] = field(default_factory=dict)
-    _now: dict[Path, frozenset[str]] = field(default_factory=dict)
-    _videos: dict[Path, str] = field(default_factory=dict)
+    artefacts: dict[Path, TracedArtefact] = field(default_factory=dict)
+    _current: dict[Path, frozenset[str]] = field(default_factory=dict)  # path -> its fingerprints now
+    _videos: dict[Path, str] = field(default_factory=dict)  # path of a video -> its fingerprint now
 
     def __post_init__(self) -> None:
         self.roots = [require_path(root, what="artefact").resolve() for root in self.roots]
-        todo = list(self.roots)
-        while todo:
-            path = todo.pop(0)
-            if path not in self.made:
-                self.made[path] = self._made(path)
-                todo += [s.path for s in self.made[path].sources if s.path is not None and self._leads_on(s)]
+        pending = list(self.roots)
+        while pending:
+            path = pending.pop(0)
+            if path not in self.artefacts:
+                artefact = self.artefacts[path] = self._trace(path)
+                pending += [s.path for s in artefact.sources if s.path is not None and self._leads_on(s)]
 
     @property
     def broken(self) -> list[str]:
         """A line for every input that has changed or is gone."""
         return [
             f"{shown(path)}: {source.name} {shown(source.path)} {MARKS[source.state]}"
-            for path, made in self.made.items()
-            for source in made.sources
+            for path, artefact in self.artefacts.items()
+            for source in artefact.sources
             if source.state in ("changed", "gone") and source.path is not None
         ]
 
     def to_json(self, *, base: Path) -> dict[str, Any]:
-        """The whole trail; paths are as seen from the folder `base`.
+        """The whole trail as JSON data, each artefact and each folder of videos once.
 
-        Artefacts stand there once, and so do videos, by the fingerprint that is recorded of them.
+        Args:
+            base: folder that paths are relative to.
         """
 
-        def seen(path: Path) -> str:
+        def relative(path: Path) -> str:
             return os.path.relpath(path, base.resolve())
 
         def source(one: Source) -> dict[str, Any]:
             facts: dict[str, Any] = {"fingerprint": one.recorded, "state": one.state}
-            return facts | ({"path": seen(one.path)} if one.path else {})
+            return facts | ({"path": relative(one.path)} if one.path else {})
 
         kept = ("type", "config", "spec", "counts", "seconds", "command", "created", "versions", "fingerprint")
         return {
             "roots": {
-                seen(root): fingerprint_file(root) if root.is_file() else self.made[root].manifest["fingerprint"]
+                relative(root): fingerprint_file(root)
+                if root.is_file()
+                else self.artefacts[root].manifest["fingerprint"]
                 for root in self.roots
             },
             "artefacts": {
-                seen(path): {key: made.manifest[key] for key in kept if made.manifest.get(key)}
-                | {"inputs": {one.name: source(one) for one in made.sources}}
-                for path, made in self.made.items()
+                relative(path): {key: artefact.manifest[key] for key in kept if artefact.manifest.get(key)}
+                | {"inputs": {one.name: source(one) for one in artefact.sources}}
+                for path, artefact in self.artefacts.items()
             },
             "videos": {
                 one.recorded: [
                     {"video": v.video, "file": v.file, "bytes": v.bytes, "fingerprint": v.fingerprint, "state": state}
                     for v, state in one.videos
                 ]
-                for made in self.made.values()
-                for one in made.sources
+                for artefact in self.artefacts.values()
+                for one in artefact.sources
                 if one.videos
             },
         }
 
     def lines(self) -> Iterator[str]:
-        """The trail as a tree; what two artefacts share is told once."""
-        told: set[object] = set()
+        """The trail as a tree; what two artefacts share is written out once."""
+        printed: set[object] = set()
         for root in self.roots:
             yield f"{shown(root)}  {self._facts(root)}"
-            yield from self._below(root, "  ", told)
+            yield from self._below(root, "  ", printed)
 
-    def _below(self, path: Path, indent: str, told: set[object]) -> Iterator[str]:
-        told.add(path)
-        for source in self.made[path].sources:
+    def _below(self, path: Path, indent: str, printed: set[object]) -> Iterator[str]:
+        printed.add(path)
+        for source in self.artefacts[path].sources:
             place = shown(source.path) if source.path else source.recorded
             line = f"{indent}{source.name}: {place}  {MARKS[source.state]}"
-            if source.videos and (source.path, source.recorded) in told:
+            if source.videos and (source.path, source.recorded) in printed:
                 yield f"{line}  (see above)"
-            elif source.path not in self.made or not self._leads_on(source):
+            elif source.path not in self.artefacts or not self._leads_on(source):
                 yield line
                 yield from _video_lines(source, indent + "  ")
-                told.add((source.path, source.recorded))
-            elif source.path in told:
+                printed.add((source.path, source.recorded))
+            elif source.path in printed:
                 yield f"{line}  (see above)"
             else:
                 yield f"{line}  {self._facts(source.path)}"
-                yield from self._below(source.path, indent + "  ", told)
+                yield from self._below(source.path, indent + "  ", printed)
 
     def _facts(self, path: Path) -> str:
-        manifest = self.made[path].manifest
+        manifest = self.artefacts[path].manifest
         encoder = f", {manifest['spec']['name']} {manifest['spec']['revision'][:12]}" if manifest.get("spec") else ""
         return f"[{manifest['type']}{encoder}, {manifest.get('created', 'when is not known')}]"
 
@@ -165,7 +169,7 @@ class Trail:
         unchanged = source.path is not None and source.state == "unchanged"
         return unchanged and source.name != "videos" and manifest_path(source.path).is_file()  # type: ignore[arg-type]
 
-    def _made(self, path: Path) -> Made:
+    def _trace(self, path: Path) -> TracedArtefact:
         manifest, paths = read_manifest(path), input_paths(path)
         sources = []
         for name, recorded in manifest.get("inputs", {}).items():
@@ -177,18 +181,20 @@ class Trail:
             if place is not None and state == "unchanged" and recorded not in self._fingerprints(place):
                 state = "changed"
             sources.append(Source(name, recorded, place, state))
-        return Made(manifest, tuple(sources))
+        return TracedArtefact(manifest, tuple(sources))
 
     def _fingerprints(self, path: Path) -> frozenset[str]:
-        """Every fingerprint that what lies there may have been recorded by."""
-        if path not in self._now:
-            self._now[path] = frozenset(_fingerprints(path))
-        return self._now[path]
+        """Every fingerprint by which a manifest may have recorded the input at a path."""
+        if path not in self._current:
+            self._current[path] = frozenset(_fingerprints(path))
+        return self._current[path]
 
     def _videos_of(self, artefact: Path, recorded: str, folder: Path | None) -> Source:
         table = videos_table(artefact)
         files = read_videos(table) if table.is_file() else []
-        if listing_fingerprint(files) != recorded:  # made before videos were hashed, or a table of others
+        if (
+            listing_fingerprint(files) != recorded
+        ):  # the artefact is older than the hashing of videos, or the table is of other videos
             return Source("videos", recorded, folder, "not checked" if folder else "no path recorded")
         if folder is None or not self.check_videos:
             return Source("videos", recorded, folder, "not checked", tuple((file, "not checked") for file in files))
@@ -208,7 +214,7 @@ class Trail:
 
 
 def shown(path: Path) -> str:
-    """A path as a reader wants it: from here, or in full where it lies elsewhere."""
+    """A path as it is printed: relative to the working directory if it is below it, else in full."""
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
@@ -220,14 +226,14 @@ def _fingerprints(path: Path) -> Iterator[str]:
         yield fingerprint_file(path)
     elif (path / "manifest.json").is_file():
         yield fingerprint_file(path / "manifest.json")
-        if (path / "ids.txt").is_file():  # a list knows the shots of its store
+        if (path / "ids.txt").is_file():  # a list records the shot ids of its store
             yield ids_fingerprint((path / "ids.txt").read_text(encoding="utf-8").split())
     elif all((path / name).is_file() for name in BIGFILE):
         yield str(BigFile(path).manifest["fingerprint"])
     if path.is_dir() and not manifest_path(path).is_file():
         try:
             yield contents_fingerprint(find_master_shots(path))
-        except AvsError:  # a folder of something else
+        except AvsError:  # not a folder of master shots
             return
 
 

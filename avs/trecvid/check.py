@@ -1,8 +1,8 @@
-"""Checking runs as NIST's checker does, and for the two faults it lets pass: ids without zero padding, shots twice.
+"""The check of a run: the rules of NIST's checker, and two it lacks, for ids without zero padding and duplicate shots.
 
-Source: the rules of NIST's CheckAdhocSubmissions and of the run DTDs. Differs from NIST's checker in that all faults of
-a file are reported at once, with lines; that the DTD is never fetched; and that times, boxes and shot ids are read
-strictly (a fraction in elapsedTime makes NIST's checker crash).
+Source: NIST's CheckAdhocSubmissions and the DTDs of the runs. It differs from NIST's checker in three ways: it reports
+all faults of a file at once, with lines; it never fetches the DTD; and it reads times, boxes and shot ids strictly (a
+fraction in elapsedTime makes NIST's checker crash).
 """
 
 from __future__ import annotations
@@ -32,22 +32,23 @@ def check_run(
     topics: Sequence[str] | None = None,
     pids: Collection[str] | None = None,
 ) -> CheckReport:
-    """Everything that is wrong with a run: submission XML, or the six columns of a TREC run.
+    """Check a run, in submission XML or in the six columns of a TREC run.
 
     Args:
         run: a file, or its content.
-        edition: whose rules hold.
+        edition: the edition whose rules apply.
         shots: the shots that exist.
-        name: of the file, where `run` is its content.
-        task: "M" or "P", where the run must be of that one; by default the run says itself.
-        topics: ids that must be there, all and only, instead of those of the edition's task.
-        pids: registered teams; without it any team will do.
+        name: of the file, if `run` is its content.
+        task: the task that the run must be of, "M" or "P"; by default the one that the run names.
+        topics: ids of the topics that the run must have, and no other; by default the topics of the edition's task.
+        pids: the registered teams; by default any team is accepted.
 
     Returns:
-        The findings by line; none means that NIST will take the file.
+        The findings by line; if there are none, NIST accepts the file.
 
     Raises:
         ConfigError: `shots` are those of another collection.
+        FormatError: there is no such file.
     """
     _check_collection(edition, shots)
     data = run if isinstance(run, bytes) else require_path(Path(run), what="run file").read_bytes()

@@ -1,4 +1,4 @@
-"""The rules a DTD cannot state: topics, times, sequence numbers, shots, boxes."""
+"""The rules that a DTD cannot express: topics, times, sequence numbers, shots, boxes."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Rules:
     """What a run is checked against.
 
     Attributes:
-        edition, shots: the year's rules and the shots that exist.
-        task: "M" or "P" where the run must be of that one.
-        topics: ids where they are not those of the edition's task.
-        pids: the registered teams, where a list of them is given.
+        edition, shots: the rules of the year and the shots that exist.
+        task: the task that the run must be of, "M" or "P"; None: either.
+        topics: ids of the topics that the run must have; None: those of the edition's task.
+        pids: the registered teams; None: any team.
     """
 
     edition: Edition
@@ -39,7 +39,7 @@ class Rules:
     pids: Collection[str] | None = None
 
     def expected(self, task: str) -> tuple[str, ...] | None:
-        """The topics a run of `task` must have, all and only; None: any."""
+        """The topics that a run of `task` must have, and no other; None: any topics."""
         if self.topics is not None:
             return self.topics
         return self.edition.topic_ids(task) if task in self.edition.topics else None
@@ -47,11 +47,13 @@ class Rules:
     def shot_problem(self, shot: str) -> str | None:
         """What is wrong with a shot id, or None."""
         reason = self.shots.problem(shot)
-        return reason and (self.edition.collection.problem(shot) or reason)  # how it is written, before what is missing
+        return reason and (
+            self.edition.collection.problem(shot) or reason
+        )  # a wrong form of id explains more than a missing shot
 
 
 def check_content(run: _Element, number: int, rules: Rules) -> Iterator[Finding]:
-    """What is wrong with the `number`-th run (from 1) of a document."""
+    """The faults of the `number`-th run (from 1) of a document."""
     line = run.sourceline or 1
     pid = run.get("pid")
     label = f"run# {number}" + (f" of {pid}" if pid else "")
@@ -75,14 +77,14 @@ def check_content(run: _Element, number: int, rules: Rules) -> Iterator[Finding]
 def check_topics(
     topics: Iterable[tuple[str, int]], line: int, label: str, task: str, rules: Rules
 ) -> Iterator[Finding]:
-    """All and only the task's topics, each once. `topics` are ids with their lines."""
+    """The faults of the topics (ids with lines): each topic of the task must be there once, and no other."""
     expected = rules.expected(task)
     seen: dict[str, int] = {}
     for topic, at in topics:
         if topic == "":
             yield Finding(at, f"empty tNum in {label}")
         elif topic in seen:
-            yield Finding(at, f"query {topic} stands twice in {label}, first on line {seen[topic]}")
+            yield Finding(at, f"query {topic} is repeated in {label}, first on line {seen[topic]}")
         elif expected is not None and topic not in expected:
             yield Finding(at, f"invalid query [{topic}] in {label}: {_why_not(topic, task, rules)}")
         seen.setdefault(topic, at)
@@ -110,7 +112,7 @@ def _check_topic(element: _Element, label: str, rules: Rules) -> Iterator[Findin
         yield Finding(line, f'elapsedTime "{elapsed}" {where} is not a whole number of seconds')
     items = [(item, item.sourceline or 1) for item in element.iterfind(ITEM)]
     if len(items) > rules.edition.max_results:
-        yield Finding(line, f"{len(items)} items {where}, at most {rules.edition.max_results} are taken")
+        yield Finding(line, f"{len(items)} items {where}, NIST takes at most {rules.edition.max_results}")
     yield from _check_sequence(items, where, rules.edition.max_results)
     yield from check_shots(((item.get("shotId"), at) for item, at in items), where, rules)
     for item, at in items:
@@ -128,13 +130,13 @@ def _check_sequence(items: Iterable[tuple[_Element, int]], where: str, limit: in
             kind = "empty" if text == "" else "invalid"
             yield Finding(line, f"{kind} sequence number [{text}] {where}: must be in 1..{limit}")
         elif int(text) in seen:
-            yield Finding(line, f"sequence number {text} stands twice {where}, first on line {seen[int(text)]}")
+            yield Finding(line, f"sequence number {text} is repeated {where}, first on line {seen[int(text)]}")
         else:
             seen[int(text)] = line
 
 
 def check_shots(shots: Iterable[tuple[str | None, int]], where: str, rules: Rules) -> Iterator[Finding]:
-    """Every shot exists, is written as the collection writes it, and stands once. `shots` are ids with their lines."""
+    """The faults of shots (ids with lines): each must exist, have the form of the collection, and be there once."""
     seen: dict[str, int] = {}
     for shot, line in shots:
         if shot is None:
@@ -142,7 +144,7 @@ def check_shots(shots: Iterable[tuple[str | None, int]], where: str, rules: Rule
         if reason := rules.shot_problem(shot):
             yield Finding(line, f"invalid shot ID [{shot}] {where}: {reason}")
         elif shot in seen:
-            yield Finding(line, f"shot {shot} stands twice {where}, first on line {seen[shot]}")
+            yield Finding(line, f"shot {shot} is repeated {where}, first on line {seen[shot]}")
         seen.setdefault(shot, line)
 
 
@@ -150,14 +152,14 @@ def _check_box(item: _Element, line: int, where: str) -> Iterator[Finding]:
     for name in ("elapsedTime", "timeStamp"):
         if name in item.attrib and SECONDS.fullmatch(item.attrib[name]) is None:
             yield Finding(line, f'{name} "{item.attrib[name]}" {where} is not a number of seconds')
-    given = [name for name in BOX if name in item.attrib]
-    if given and (len(given) < len(BOX) or "timeStamp" not in item.attrib):
-        yield Finding(line, f"a box {where} needs timeStamp, ulX, ulY, lrX and lrY, has {', '.join(given)}")
+    present = [name for name in BOX if name in item.attrib]
+    if present and (len(present) < len(BOX) or "timeStamp" not in item.attrib):
+        yield Finding(line, f"a box {where} needs timeStamp, ulX, ulY, lrX and lrY, has {', '.join(present)}")
         return
-    values = [item.attrib[name] for name in given]
+    values = [item.attrib[name] for name in present]
     if any(WHOLE.fullmatch(value) is None for value in values):
         yield Finding(line, f"a box {where} has coordinates that are not whole numbers: {', '.join(values)}")
-    elif given:
+    elif present:
         left, top, right, bottom = (int(value) for value in values)
         if left >= right or top >= bottom:
             yield Finding(line, f"a box {where} needs lrX > ulX and lrY > ulY, has {', '.join(values)}")

@@ -1,4 +1,4 @@
-"""The rules of an edition's DTD, checked locally: elements, attributes, and the values they may take."""
+"""The rules of an edition's DTD, checked without fetching it: elements, attributes, and their values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DTD_FILE = "videoAdhocSearchResults.dtd"
 
 
 def check_structure(root: _Element, edition: Edition) -> Iterator[Finding]:
-    """What NIST's validating parser would say of a document, faults of every element."""
+    """The faults that NIST's validating parser would find in a document."""
     yield from _check_doctype(root, edition)
     if root.tag != CONTAINER:
         yield Finding(_line(root), f"the root element is <{root.tag}>, must be <{CONTAINER}>")
@@ -35,7 +35,7 @@ def _check_doctype(root: _Element, edition: Edition) -> Iterator[Finding]:
     url = root.getroottree().docinfo.system_url
     if not url:
         wanted = f'<!DOCTYPE {CONTAINER} SYSTEM "{edition.dtd_url}">'
-        yield Finding(1, f"there is no DOCTYPE, which NIST's validation needs: {wanted}")
+        yield Finding(1, f"the DOCTYPE is missing, which NIST's validation needs: {wanted}")
     elif not url.endswith(DTD_FILE) or (edition.id not in OWN and f"/tv{edition.year}/" not in url):
         yield Finding(1, f"the DOCTYPE names {url}, must be {edition.dtd_url}")
 
@@ -45,10 +45,10 @@ def _check_children(element: _Element) -> Iterator[Finding]:
     children = list(element.iterchildren("*"))
     for child in children:
         if child.tag != wanted:
-            inside = f"only <{wanted}> may be" if wanted else "nothing may be"
+            inside = f"only <{wanted}> is allowed" if wanted else "nothing is allowed"
             yield Finding(_line(child), f"<{child.tag}> inside <{element.tag}>, where {inside}")
     if wanted in (RUN, TOPIC) and not children:
-        yield Finding(_line(element), f"<{element.tag}> holds no <{wanted}>")
+        yield Finding(_line(element), f"<{element.tag}> has no <{wanted}>")
     texts = [element.text, *(child.tail for child in element)]
     if stray := next((text.strip() for text in texts if text and text.strip()), None):
         yield Finding(_line(element), f'text inside <{element.tag}>: "{stray[:40]}"')
@@ -70,7 +70,7 @@ def _check_attributes(element: _Element, edition: Edition) -> Iterator[Finding]:
 
 
 def _rules(tag: str, edition: Edition) -> tuple[tuple[str, ...], tuple[str, ...], dict[str, tuple[str, ...] | None]]:
-    """Required and optional attributes of an element, and the values of those that do not take any text."""
+    """Required and optional attributes of an element, and the values of the attributes that do not take any text."""
     if tag == RUN:
         required = tuple(a.name for a in edition.attributes if a.required)
         optional = tuple(a.name for a in edition.attributes if not a.required)

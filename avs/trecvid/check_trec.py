@@ -1,4 +1,4 @@
-"""The same rules for a run in TREC's six columns, before it becomes XML."""
+"""The same rules for a run in TREC's six columns."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Line = tuple[int, list[str]]  # line number and its fields
 
 
 def check_trec(data: bytes, name: str, rules: Rules) -> CheckReport:
-    """What is wrong with a TREC run: fields, topics, shots, scores, and the order of scores within a topic."""
+    """The faults of a TREC run: fields, topics, shots, scores, and the order of the scores of a topic."""
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -49,16 +49,16 @@ def _plain_ids(lists: dict[str, list[Line]], rules: Rules, findings: list[Findin
 
 
 def _task_of(topics: Sequence[str], rules: Rules) -> str:
-    """The task that most topics are of: a TREC run does not say."""
+    """The task that most topics are of, because a TREC run does not name its task."""
     tasks = [task for topic in topics if (task := rules.edition.task_of(topic))]
     return max(set(tasks), key=tasks.count, default="M")
 
 
 def _check_list(lines: list[Line], where: str, rules: Rules) -> list[Finding]:
-    found = list(check_shots(((fields[2], number) for number, fields in lines), where, rules))
+    findings = list(check_shots(((fields[2], number) for number, fields in lines), where, rules))
     if len(lines) > rules.edition.max_results:
         over = lines[rules.edition.max_results][0]
-        found.append(Finding(over, f"{len(lines)} shots {where}, at most {rules.edition.max_results} are taken"))
+        findings.append(Finding(over, f"{len(lines)} shots {where}, NIST takes at most {rules.edition.max_results}"))
     above = math.inf
     for number, fields in lines:
         try:
@@ -66,9 +66,9 @@ def _check_list(lines: list[Line], where: str, rules: Rules) -> list[Finding]:
         except ValueError:
             score = math.nan
         if not math.isfinite(score):
-            found.append(Finding(number, f'the score "{fields[4]}" {where} is not a finite number'))
+            findings.append(Finding(number, f'the score "{fields[4]}" {where} is not a finite number'))
             continue
         if score > above:
-            found.append(Finding(number, f"the score {fields[4]} {where} is above the one before it, {above:g}"))
+            findings.append(Finding(number, f"the score {fields[4]} {where} is above the one before it, {above:g}"))
         above = score
-    return found
+    return findings

@@ -11,13 +11,13 @@ from typing import Any
 
 from avs.core.errors import ConfigError, did_you_mean
 
-OWN = ("mini", "custom")  # not NIST's: their run ids carry the name instead of the year
+OWN = ("mini", "custom")  # not NIST's: their run ids have the name instead of the year
 TASK_NAMES = {"M": "main", "P": "progress"}
 
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """An attribute of a run: the values it may take (None: any text) and whether it must be there."""
+    """An attribute of a run: its possible values (None: any text) and whether it is required."""
 
     name: str
     values: tuple[str, ...] | None
@@ -25,8 +25,8 @@ class Attribute:
 
 
 @dataclass(frozen=True, slots=True)
-class Collection:
-    """A collection's shot ids: digits of a video id (0: not padded, None: anything) and the span of its videos."""
+class EditionCollection:
+    """The form of a collection's shot ids: digits of a video id (0: not padded, None: any id), first and last video."""
 
     name: str
     digits: int | None
@@ -34,10 +34,10 @@ class Collection:
     last_video: int | None
 
     def problem(self, shot: str) -> str | None:
-        """What makes `shot` no shot id of this collection, or None."""
+        """Why `shot` is not a shot id of this collection, or None if it is one."""
         match = re.fullmatch(r"shot([^_\s]\S{0,99})_([0-9]{0,9})", shot)
         if match is None or not match[2]:
-            return f"a shot id is written like {self.form}"
+            return f"a shot id has the form {self.form}"
         video, number = match.groups()
         if number.startswith("0"):
             return "shots count from 1" if not number.strip("0") else "a shot number has no leading zero"
@@ -71,19 +71,19 @@ class Edition:
 
     Attributes:
         id: "tv16" .. "tv25", "mini" (the project's own collection), "custom" (any topics, any shots).
-        year: whose DTD is named in a run file.
-        collection: whose shots are searched.
+        year: the year whose DTD a run file names.
+        collection: the collection that is searched.
         topics: task ("M" main, "P" progress) -> (first id, last id); empty for "custom".
-        attributes: of a run, in the order they are written.
-        item_attributes: optional ones of a result item.
+        attributes: of a run, in the order of the run file.
+        item_attributes: optional attributes of a result item.
         run_id_form: format string of NIST's run id.
         scored_with: usual names of the qrels files.
-        max_results: shots a topic.
+        max_results: number of shots per topic that NIST takes.
     """
 
     id: str
     year: int
-    collection: Collection
+    collection: EditionCollection
     topics: Mapping[str, tuple[int, int]]
     attributes: tuple[Attribute, ...]
     item_attributes: tuple[str, ...]
@@ -97,11 +97,11 @@ class Edition:
         return f"https://www-nlpir.nist.gov/projects/tv{self.year}/dtds/videoAdhocSearchResults.dtd"
 
     def attribute(self, name: str) -> Attribute | None:
-        """The attribute of runs called `name`, or None where this edition has none."""
+        """The attribute of runs called `name`, or None if this edition does not have it."""
         return next((a for a in self.attributes if a.name == name), None)
 
     def task_of(self, topic: str) -> str | None:
-        """The task a topic id belongs to, or None; of `custom` every topic is of the main task."""
+        """The task of a topic id, or None; every topic of `custom` is of the main task."""
         if not self.topics:
             return "M"
         if re.fullmatch(r"[0-9]{1,9}", topic) is None:
@@ -110,7 +110,7 @@ class Edition:
         return next(inside, None)
 
     def topic_ids(self, task: str) -> tuple[str, ...] | None:
-        """All topic ids of a task; None for `custom`, where any will do.
+        """All topic ids of a task; None for `custom`, which accepts any topics.
 
         Raises:
             ConfigError: the edition has no such task.
@@ -128,7 +128,7 @@ class Edition:
         return ", ".join(spans) or "any topics"
 
     def run_id(self, attributes: Mapping[str, str]) -> str:
-        """NIST's id of a run, which is also its file's stem, such as `F_M_C_D_TEAM.24_1`."""
+        """NIST's id of a run, such as `F_M_C_D_TEAM.24_1`; its file has the same name."""
         suffix = self.id if self.id in OWN else f"{self.year % 100:02d}"
         return self.run_id_form.format(**attributes, yy=suffix)
 
@@ -137,7 +137,7 @@ def get_edition(name: str) -> Edition:
     """The edition called `name`, such as "tv23", "mini" or "custom".
 
     Raises:
-        ConfigError: there is none; says the closest and all known ones.
+        ConfigError: there is none; the error names the closest and all known editions.
     """
     editions = _editions()
     if name.lower() not in editions:
@@ -151,7 +151,7 @@ def edition_names() -> tuple[str, ...]:
 
 
 def editions_with_topics(topics: Iterable[str]) -> list[str]:
-    """Ids of the editions of NIST's that hold every one of `topics`, for hints."""
+    """Ids of the editions that have all of `topics`."""
     wanted = list(topics)
     return [e.id for e in _editions().values() if e.topics and all(e.task_of(topic) for topic in wanted)]
 
@@ -162,13 +162,13 @@ def _editions() -> dict[str, Edition]:
 
     data = yaml.safe_load(Path(__file__).with_name("editions.yaml").read_text(encoding="utf-8"))
     collections = {
-        name: Collection(name, form.get("digits"), form.get("first_video"), form.get("last_video"))
+        name: EditionCollection(name, form.get("digits"), form.get("first_video"), form.get("last_video"))
         for name, form in data["collections"].items()
     }
     return {name: _edition(name, facts, data, collections) for name, facts in data["editions"].items()}
 
 
-def _edition(name: str, facts: Any, data: Any, collections: Mapping[str, Collection]) -> Edition:
+def _edition(name: str, facts: Any, data: Any, collections: Mapping[str, EditionCollection]) -> Edition:
     dtd = data["dtds"][facts["dtd"]]
     return Edition(
         id=name,

@@ -1,4 +1,4 @@
-"""What a check of a run file found."""
+"""The findings of a check of a run file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from avs.core.errors import FormatError, Problems
 
 @dataclass(frozen=True, slots=True, order=True)
 class Finding:
-    """Something wrong, on a line (from 1) of the file."""
+    """A fault on a line (from 1) of the file."""
 
     line: int
     what: str
@@ -22,9 +22,9 @@ class CheckReport:
 
     Attributes:
         name: the file.
-        findings: what is wrong, by line; empty when NIST will take the file.
-        runs, topics, items: how many were checked.
-        empty_topics: topics without a result, which NIST takes but hardly anyone means.
+        findings: the faults by line; empty if NIST accepts the file.
+        runs, topics, items: the numbers of runs, topics and shots that were checked.
+        empty_topics: topics without a result, which NIST accepts but are rarely intended.
     """
 
     name: str
@@ -48,7 +48,7 @@ class CheckReport:
 
 
 def raise_findings(reports: Iterable[CheckReport], *, next_step: str | None = None) -> None:
-    """Raise one error with every finding of every report, or return when there is none.
+    """Raise one error with the findings of all reports, if there are any.
 
     Raises:
         FormatError: the findings, each with file and line; the first 50, then the count.

@@ -1,4 +1,4 @@
-"""NIST's judgments: five fields a line, `topic 0 shot stratum judgment`, with a "1" before the topic id."""
+"""NIST's judgments: five fields per line, `topic 0 shot stratum judgment`, with a "1" before the topic id."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ log = logging.getLogger(__name__)
 
 
 def read_qrels(path: Path) -> Qrels:
-    """The judgments of a file, topics in its order, shots as written (they are not looked into).
+    """The judgments of a file, with topics in its order; the form of shot ids is not checked.
 
-    Topic ids lose NIST's leading "1" when every id of the file is four digits that begin with it (1661 -> 661);
-    otherwise all stay as they are. A file of four columns, `topic 0 shot judgment`, is one stratum, fully judged.
+    If every topic id of the file has four digits and begins with "1", that digit is removed (1661 -> 661). Otherwise
+    all ids stay as they are. A file of four columns, `topic 0 shot judgment`, is one stratum, fully judged.
 
-    A line that stands twice is kept twice, with a warning: sample_eval.pl counts it twice in its stratum, and scores
-    must not depend on which tool read the file.
+    A repeated line is kept twice, with a warning: sample_eval.pl counts it twice in its stratum, and scores must not
+    depend on the tool that reads the file.
 
     Raises:
-        FormatError: no lines, lines of another number of fields, strata or judgments that are not whole numbers or are
-            below -1, ids with and without the "1", a shot judged in two ways (both lines named); all at once.
+        FormatError: no lines, lines with another number of fields, strata or judgments that are not whole numbers or
+            are below -1, ids with and without the "1", two judgments of a shot (both lines named); all at once.
     """
     path = Path(path)
     text = _decode(path)
@@ -47,15 +47,26 @@ def read_qrels(path: Path) -> Qrels:
     if order is not None:
         shots, strata, judgments = [shots[i] for i in order], strata[order], judgments[order]
     names = _plain_ids(path, list(bounds))
-    found: dict[str, TopicQrels] = {}
+    pools: dict[str, TopicQrels] = {}
     repeated = False
     for topic, (start, stop) in bounds.items():
         pool = tuple(shots[start:stop])
-        found[names[topic]] = TopicQrels(names[topic], pool, strata[start:stop], judgments[start:stop])
+        pools[names[topic]] = TopicQrels(names[topic], pool, strata[start:stop], judgments[start:stop])
         repeated = repeated or len(set(pool)) < len(pool)
     if repeated:
         _check_duplicates(path, text, width)
-    return Qrels(found)
+    return Qrels(pools)
+
+
+def topic_prefix(path: Path, qrels: Qrels) -> str:
+    """What a qrels file has before the topic ids: "1", or nothing.
+
+    Args:
+        qrels: the judgments that were read from the file.
+    """
+    with open(path, encoding="utf-8-sig") as file:
+        first = next(words[0] for line in file if (words := line.split()))
+    return "" if first in qrels.topics else "1"
 
 
 def _decode(path: Path) -> str:
@@ -69,12 +80,12 @@ def _decode(path: Path) -> str:
 
 
 def _split(path: Path, text: str) -> tuple[list[str], int]:
-    """All fields of all lines, and how many a line has."""
+    """All fields of all lines, and the number of fields per line."""
     width = len(text[: text.find("\n") + 1].split()) or len(text.split("\n", 1)[0].split())
     fields = text.split()
     line_count = text.count("\n") + (not text.endswith("\n"))
-    # One split of the whole text is several times faster than one a line. A lost field shifts the columns, so that the
-    # second one is no longer constant; then, and where counts do not add up, every line is looked at by itself.
+    # Splitting the whole text at once is several times faster than splitting each line. A missing field shifts the
+    # columns, so the second one is no longer constant. In that case, or if the counts differ, each line is checked.
     if width in (STRATIFIED, PLAIN) and len(fields) == width * line_count and set(fields[1::width]) == {"0"}:
         return fields, width
     width = PLAIN if width == PLAIN else STRATIFIED
@@ -89,12 +100,12 @@ def _split(path: Path, text: str) -> tuple[list[str], int]:
 
 
 def _lines(text: str) -> list[tuple[int, list[str]]]:
-    """Number and fields of the lines that are not empty."""
+    """The line number and the fields of every line that is not empty."""
     return [(n, parts) for n, line in enumerate(text.split("\n"), start=1) if (parts := line.split())]
 
 
 def _integers(path: Path, text: str, column: list[str], name: str) -> np.ndarray:
-    """(lines,) int64; the few distinct values are converted once."""
+    """(lines,) int64; each distinct value is converted once."""
     words = set(column)
     bad = {word for word in words if WHOLE.fullmatch(word) is None}
     if bad:
@@ -120,7 +131,7 @@ def _check_judgments(path: Path, text: str, judgments: np.ndarray, *, plain: boo
 
 
 def _group(topics: list[str]) -> tuple[np.ndarray | None, dict[str, tuple[int, int]]]:
-    """An order that puts the lines of a topic together (None: they do already), and where each topic then stands."""
+    """An order that puts the lines of a topic together (None if they are already), and its start and stop."""
     runs = [(topic, sum(1 for _ in group)) for topic, group in groupby(topics)]
     sizes: dict[str, int] = {}
     for topic, size in runs:
@@ -146,7 +157,7 @@ def _plain_ids(path: Path, topics: list[str]) -> dict[str, str]:
 
 
 def _check_duplicates(path: Path, text: str, width: int) -> None:
-    """Refuse shots judged in two ways, warn of lines that stand twice."""
+    """Refuse shots with two different judgments, and warn of repeated lines."""
     problems = Problems(f"qrels file {path}")
     first: dict[tuple[str, str], tuple[int, list[str]]] = {}
     same = 0
@@ -157,11 +168,11 @@ def _check_duplicates(path: Path, text: str, width: int) -> None:
         if judged == parts[3:]:
             same += 1
         else:
-            told = " and ".join(" ".join(words) for words in (judged, parts[3:]))
+            both = " and ".join(" ".join(words) for words in (judged, parts[3:]))
             columns = "judgment" if width == PLAIN else "stratum and judgment"
             problems.add(
                 f"{path}:{number}",
-                f"{parts[2]} of topic {parts[0]} stands on line {before} with another {columns}: {told}",
+                f"{parts[2]} of topic {parts[0]} is on line {before} with another {columns}: {both}",
             )
     problems.raise_if_any(FormatError)
-    log.warning("%s: %d lines stand twice; each counts twice in its stratum, as in sample_eval.pl", path, same)
+    log.warning("%s: %d repeated lines; each counts twice in its stratum, as in sample_eval.pl", path, same)

@@ -1,4 +1,4 @@
-"""Runs whatever they are written in: TREC columns or submission XML, told apart by content."""
+"""Reading of run files in both formats, TREC columns and submission XML, recognised by content."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ Columns = dict[str, tuple[list[str], np.ndarray]]
 
 
 def read_run_columns(path: Path) -> dict[str, Columns]:
-    """Every run of a file as it stands: name -> topic id -> shots and (N,) float64 scores, in line order.
+    """Every run of a file as written: name -> topic id -> shots and (N,) float64 scores, in the order of lines.
 
-    A TREC file holds one run, named after the file; an XML file may hold several. Runs in XML score 9999 - seqNum.
+    A TREC file has one run, which gets the name of the file; an XML file may have several. The score of a shot in XML
+    is 9999 - seqNum.
 
     Raises:
         FormatError: what `read_trec_columns` and `read_run_xml` refuse.
@@ -36,10 +37,10 @@ def read_run(path: Path, *, topics: Iterable[str] | None = None) -> Run:
     """The one run of a file, read strictly.
 
     Args:
-        topics: known topic ids, which let a TREC file carry the qrels' leading "1" (see `read_trec`).
+        topics: known topic ids; with them, the "1" that a TREC file may have before its ids is removed (`read_trec`).
 
     Raises:
-        FormatError: what `read_trec` and `read_run_xml` refuse, or several runs in the file.
+        FormatError: what `read_trec` and `read_run_xml` refuse; several runs in the file.
         DataError: a shot twice in a topic of an XML run.
     """
     path = Path(path)
@@ -49,7 +50,7 @@ def read_run(path: Path, *, topics: Iterable[str] | None = None) -> Run:
 
     runs = read_run_xml(path)
     if len(runs) > 1:
-        raise FormatError("the file holds several runs", where=path, got=len(runs), wanted="one")
+        raise FormatError("the file has several runs", where=path, got=len(runs), wanted="one")
     return runs[0].run
 
 

@@ -1,7 +1,7 @@
-"""Run submissions: the XML that NIST takes, one `videoAdhocSearchRunResult` a run.
+"""Run submissions in NIST's XML, with one `videoAdhocSearchRunResult` per run.
 
-Reading is lenient about attributes, so that runs of every year and of tools that leave some out can be scored;
-`avs.trecvid.check` is strict.
+Reading accepts missing and unknown attributes, so that runs of every year and tool can be scored. `avs.trecvid.check`
+is strict.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 
 from avs.core.artifacts import require_path
 from avs.core.errors import DataError, FormatError, Problems
+from avs.core.ids import some
 from avs.core.ranking import RankedList, Run
 from avs.trecvid.editions import Edition
 from avs.trecvid.secure_xml import parse_xml
@@ -31,12 +32,12 @@ CONTAINER, RUN, TOPIC, ITEM = (
     "item",
 )
 WHOLE = re.compile(r"[0-9]{1,9}")
-BEST_SCORE = 9999  # a run in XML has ranks only; scored as 9999 - seqNum, as is the custom with sample_eval.pl
+BEST_SCORE = 9999  # a run in XML has only ranks; its scores are 9999 - seqNum, as is usual with sample_eval.pl
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why a shot was returned: a box (pixels, origin upper left) in the frame at a time of the video."""
+    """Why a shot was returned: a box (in pixels from the upper left corner) in the frame at a time of the video."""
 
     time_s: float
     left: int
@@ -60,7 +61,7 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One result: its place in the list, from 1, the shot, and the attributes it carries beside them, as written."""
+    """One result: its rank from 1, the shot, and its other attributes as written."""
 
     seq_num: int
     shot: str
@@ -69,7 +70,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class TopicResult:
-    """The results of one topic, as the file orders them, and the seconds the search took, as written."""
+    """The results of one topic, in the order of the file, and the seconds of the search as written."""
 
     topic: str
     elapsed_time: str
@@ -86,7 +87,7 @@ class XmlRun:
 
     @property
     def columns(self) -> dict[str, tuple[list[str], np.ndarray]]:
-        """Topic id -> shots and (N,) float64 scores, 9999 - seqNum: the shape of `read_trec_columns`."""
+        """Topic id -> shots and (N,) float64 scores, 9999 - seqNum, as `read_trec_columns` returns them."""
         return {
             result.topic: (
                 [item.shot for item in result.items],
@@ -100,7 +101,7 @@ class XmlRun:
         """The run as ranked lists.
 
         Raises:
-            DataError: a shot stands twice in a topic.
+            DataError: a shot is repeated in a topic.
         """
         lists = {
             topic: RankedList.from_scores(topic, shots, scores, limit=len(shots))
@@ -110,18 +111,18 @@ class XmlRun:
 
 
 def read_run_xml(path: Path) -> list[XmlRun]:
-    """Every run of a submission file; its name is the file's stem, with `#2`, `#3` ... for runs after the first.
+    """Every run of a submission file. The name of a run is the file's stem, with `#2`, `#3` ... after the first.
 
     Raises:
-        FormatError: not XML, no run inside, a topic without a number or twice, an item without seqNum or shotId, a
-            seqNum that is no whole number; all at once, each with file and line.
+        FormatError: not XML, no run inside, a topic that is repeated or has no number, an item without seqNum or
+            shotId, a seqNum that is not a whole number; all at once, each with file and line.
     """
     path = Path(path)
     root = parse_xml(require_path(path, what="run file").read_bytes(), str(path))
     problems = Problems(f"run file {path}")
     elements = [root] if root.tag == RUN else root.findall(RUN)
     if not elements:
-        problems.add(f"{path}:{root.sourceline}", f"<{root.tag}> holds no <{RUN}>")
+        problems.add(f"{path}:{root.sourceline}", f"<{root.tag}> has no <{RUN}>")
     runs = [
         XmlRun(
             dict(element.attrib),
@@ -130,7 +131,7 @@ def read_run_xml(path: Path) -> list[XmlRun]:
         )
         for number, element in enumerate(elements, start=1)
     ]
-    problems.raise_if_any(FormatError, next_step="`avs check-run` says everything that is wrong with it")
+    problems.raise_if_any(FormatError, next_step="`avs check-run` lists all faults")
     return runs
 
 
@@ -140,7 +141,7 @@ def _topic_results(run: _Element, path: Path, problems: Problems) -> Iterator[To
         where = f"{path}:{element.sourceline}"
         topic = element.get("tNum", "").strip()
         if not topic or topic in seen:
-            problems.add(where, f"topic {topic} stands twice" if topic else "a topic without tNum")
+            problems.add(where, f"topic {topic} is repeated" if topic else "a topic without tNum")
         seen.add(topic)
         items = []
         for item in element.iterfind(ITEM):
@@ -161,13 +162,13 @@ def render_run_xml(
     elapsed_s: Mapping[str, int],
     explanations: Mapping[tuple[str, str], Explanation] | None = None,
 ) -> bytes:
-    """The submission file of a run for one edition: its DOCTYPE, its attributes in its order, seqNum from 1.
+    """The submission file of a run for one edition: its DOCTYPE, its attributes in the order of the DTD, seqNum from 1.
 
     Args:
-        run: topics come out in its order; `avs.trecvid.check.check_run` says whether they are the right ones.
+        run: its topics are written in its order; they are not checked (see `avs.trecvid.check.check_run`).
         attributes: values by the DTD's names (trType, class, task, novelty, pid, priority, desc, algo).
         elapsed_s: topic -> whole seconds; NIST's checker fails on fractions.
-        explanations: (topic, shot) -> box, for editions that take them.
+        explanations: (topic, shot) -> box, for editions that accept them.
 
     Raises:
         DataError: an attribute or explanation that the edition does not have, or a topic without elapsed time.
@@ -177,9 +178,9 @@ def render_run_xml(
         raise DataError(f"runs of {edition.id} have no attribute {', '.join(extra)}", wanted=", ".join(known))
     boxes = explanations or {}
     if boxes and "timeStamp" not in edition.item_attributes:
-        raise DataError(f"runs of {edition.id} cannot carry explanations", wanted="tv20 or later")
+        raise DataError(f"runs of {edition.id} cannot have explanations", wanted="tv20 or later")
     if missing := [topic for topic in run.lists if topic not in elapsed_s]:
-        raise DataError("topics without elapsed time", got=", ".join(missing[:5]))
+        raise DataError("topics without elapsed time", got=some(missing))
     written = _attributes({name: attributes[name] for name in known if name in attributes})
     lines = [f'<!DOCTYPE {CONTAINER} SYSTEM "{edition.dtd_url}">', f"<{CONTAINER}>", f"<{RUN}{written}>"]
     for topic, ranked in run.lists.items():

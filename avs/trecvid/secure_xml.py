@@ -1,4 +1,4 @@
-"""XML from strangers: no entities, no network, no DTD, no huge trees."""
+"""Safe parsing of XML: no entities, no network, no DTD, no huge trees."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ if TYPE_CHECKING:
 
 
 def looks_like_xml(data: bytes) -> bool:
-    """Whether a file is XML rather than columns of text."""
+    """Whether a file is XML, and not columns of text."""
     return data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
 
 
 def parse_xml(data: bytes, name: str) -> _Element:
-    """The root of a document; elements know their `sourceline`.
+    """The root of a document, whose elements have their `sourceline`.
 
     Raises:
-        FormatError: whatever `try_parse_xml` finds, each with its line in `name`.
+        FormatError: the faults that `try_parse_xml` returns, each with its line in `name`.
     """
     root, errors = try_parse_xml(data)
     problems = Problems(f"cannot read {name} as XML")
     for line, what in errors:
         problems.add(f"{name}:{line}", what)
     problems.raise_if_any(FormatError)
-    assert root is not None  # there are errors where there is no root
+    assert root is not None  # without a root there are errors
     return root
 
 
 def try_parse_xml(data: bytes) -> tuple[_Element | None, list[tuple[int, str]]]:
-    """The root of a document, or why there is none: (line, what) for every fault the parser names.
+    """The root of a document, or the faults: (line, text) for every error of the parser.
 
-    Refused beside what is not well-formed: entities and element declarations inside the document, which is how entity
-    bombs and reads of local files are made, and entities that nothing defines.
+    Besides malformed XML, these are refused: entities and elements declared inside the document, which entity bombs
+    and reads of local files use, and undefined entities.
     """
     from lxml import etree
 
@@ -44,8 +44,8 @@ def try_parse_xml(data: bytes) -> tuple[_Element | None, list[tuple[int, str]]]:
     try:
         root = etree.fromstring(data, parser)
     except etree.XMLSyntaxError as error:
-        found = [(entry.line, entry.message) for entry in parser.error_log if entry.level >= etree.ErrorLevels.ERROR]
-        return None, found or [(error.lineno or 1, error.msg)]
+        errors = [(entry.line, entry.message) for entry in parser.error_log if entry.level >= etree.ErrorLevels.ERROR]
+        return None, errors or [(error.lineno or 1, error.msg)]
     declared = root.getroottree().docinfo.internalDTD
     if declared is not None and (
         any(True for _ in declared.iterentities()) or any(True for _ in declared.iterelements())

@@ -1,4 +1,4 @@
-"""Topic files: NIST's text (`661  a hang glider ...`), RUC's (one space), XML; and narratives in the same layouts."""
+"""Topic files: NIST's text (`661  a hang glider ...`), RUC's (one space), XML; and narratives in the same formats."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from avs.core.artifacts import atomic_write, require_path
 from avs.core.errors import DataError, FormatError, Problems
+from avs.core.ids import some
 from avs.core.topic import Topic, TopicSet
 from avs.trecvid.editions import Edition, editions_with_topics, get_edition
 from avs.trecvid.secure_xml import looks_like_xml, parse_xml
@@ -35,18 +36,18 @@ def read_topics(
 ) -> TopicSet:
     """The topics of one or several files, in natural order of their ids.
 
-    Text files hold an id and a sentence a line, between them any white space. In XML,
-    every element whose name ends in "topic" is one, its id in `num`, its text in a `textDescription` inside; "Find
-    shots of" is taken off the text, as in NIST's text files.
+    A text file has an id and a sentence per line, separated by any white space. In XML, every element whose name ends
+    in "topic" is a topic, with its id in `num` and its text in a `textDescription` inside. "Find shots of" is removed
+    from the text, as in NIST's text files.
 
     Args:
-        paths: topic files; an id may stand in one of them only.
-        narratives: a file in the same layouts with one narrative for each of the topics.
-        edition: whose ids the topics must be; they then know their edition and task.
+        paths: topic files; an id may be in only one of them.
+        narratives: a file in the same formats with one narrative per topic.
+        edition: the edition of the topics, which they then record with their task.
 
     Raises:
-        FormatError: no topics; lines without id or text; an id twice (both places named); ids outside the edition;
-            narratives missing or for other topics; all at once.
+        FormatError: no topics; lines without id or text; a repeated id (both places named); ids outside the edition;
+            narratives that are missing or for other topics; all at once.
     """
     files = [paths] if isinstance(paths, (str, Path)) else list(paths)
     chosen = get_edition(edition) if isinstance(edition, str) else edition
@@ -54,13 +55,13 @@ def read_topics(
     entries = _unique([entry for path in files for entry in _read(Path(path), problems)], problems)
     if chosen is not None:
         _check_edition(entries, chosen, problems)
-    told = _read_narratives(Path(narratives), entries, problems) if narratives is not None else {}
+    texts = _read_narratives(Path(narratives), entries, problems) if narratives is not None else {}
     problems.raise_if_any(FormatError, next_step=NEXT_STEP if _has_no_ids(problems) else None)
     return TopicSet(
         Topic(
             entry.id,
             entry.text,
-            told.get(entry.id, entry.narrative),
+            texts.get(entry.id, entry.narrative),
             chosen.id if chosen else None,
             chosen.task_of(entry.id) if chosen else None,
         )
@@ -69,20 +70,20 @@ def read_topics(
 
 
 def write_topics(topics: Iterable[Topic], path: Path) -> None:
-    """Write topics in NIST's layout: id, two spaces, text."""
+    """Write topics in NIST's format: id, two spaces, text."""
     with atomic_write(path) as file:
         file.writelines(f"{topic.id}  {_one_line(topic.text)}\n" for topic in topics)
 
 
 def write_narratives(topics: Iterable[Topic], path: Path) -> None:
-    """Write the narratives of topics in NIST's layout.
+    """Write the narratives of topics in NIST's format.
 
     Raises:
-        DataError: a topic has none.
+        DataError: a topic has no narrative.
     """
     chosen = list(topics)
     if missing := [topic.id for topic in chosen if not topic.narrative]:
-        raise DataError("topics without a narrative", got=", ".join(missing[:5]))
+        raise DataError("topics without a narrative", got=some(missing))
     with atomic_write(path) as file:
         file.writelines(f"{topic.id}  {_one_line(topic.narrative or '')}\n" for topic in chosen)
 
@@ -112,7 +113,7 @@ def _read(path: Path, problems: Problems) -> list[_Entry]:
         else:
             entries.append(_Entry(where, words[0], _one_line(words[1])))
     if not text.strip():
-        problems.add(path, "holds no topics")
+        problems.add(path, "has no topics")
     return entries
 
 
@@ -139,7 +140,7 @@ def _read_xml(data: bytes, path: Path, problems: Problems) -> list[_Entry]:
             narrative = _text_of(element, "narrative", "narr")
             entries.append(_Entry(where, topic, text, narrative or None))
     if not entries and not len(problems):
-        problems.add(path, f"<{_local(root)}> holds no topic elements")
+        problems.add(path, f"<{_local(root)}> has no topic elements")
     return entries
 
 
@@ -160,14 +161,14 @@ def _unique(entries: Sequence[_Entry], problems: Problems) -> dict[str, _Entry]:
     for entry in entries:
         before = first.setdefault(entry.id, entry)
         if before is not entry:
-            problems.add(entry.where, f"topic {entry.id} stands already at {before.where}")
+            problems.add(entry.where, f"topic {entry.id} is already at {before.where}")
     return first
 
 
 def _check_edition(entries: Mapping[str, _Entry], edition: Edition, problems: Problems) -> None:
     outside = [entry for entry in entries.values() if edition.task_of(entry.id) is None]
     others = [name for name in editions_with_topics(entries) if name != edition.id]
-    hint = f"; all of these topics are of {' and '.join(others)}" if others else ""
+    hint = f"; all these topics are of {' and '.join(others)}" if others else ""
     for entry in outside:
         problems.add(
             entry.where, f"topic {entry.id} is not of {edition.id}, which has {edition.describe_topics()}{hint}"
@@ -175,9 +176,9 @@ def _check_edition(entries: Mapping[str, _Entry], edition: Edition, problems: Pr
 
 
 def _read_narratives(path: Path, entries: Mapping[str, _Entry], problems: Problems) -> dict[str, str]:
-    found = _unique(_read(path, problems), problems)
-    for topic in sorted(set(entries) - set(found)):
+    by_topic = _unique(_read(path, problems), problems)
+    for topic in sorted(set(entries) - set(by_topic)):
         problems.add(path, f"no narrative for topic {topic}")
-    for topic in sorted(set(found) - set(entries)):
-        problems.add(found[topic].where, f"a narrative for topic {topic}, which is not among the topics")
-    return {topic: entry.text for topic, entry in found.items()}
+    for topic in sorted(set(by_topic) - set(entries)):
+        problems.add(by_topic[topic].where, f"a narrative for topic {topic}, which is not among the topics")
+    return {topic: entry.text for topic, entry in by_topic.items()}

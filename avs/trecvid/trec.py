@@ -1,13 +1,13 @@
-"""TREC run files: six fields a line, `topic 0 shot rank score tag`.
+"""TREC run files: six fields per line, `topic 0 shot rank score tag`.
 
-Two readers: `read_trec_columns` keeps a file as NIST's sample_eval.pl sees it, line by line; `read_trec` is strict and
-gives a `Run`. Neither looks into a shot id: lists of other tools number shots from 0.
+There are two readers: `read_trec_columns` keeps all lines, as NIST's sample_eval.pl reads them; `read_trec` is strict
+and returns a `Run`. Neither checks the form of shot ids, because other tools number shots from 0.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -26,7 +26,7 @@ NEXT_STEP = "a line is: topic 0 shot rank score tag"
 
 @dataclass(frozen=True, slots=True)
 class _Lines:
-    """The columns of a run file, one entry a line, and the text they come from."""
+    """The columns of a run file, one entry per line, and its text."""
 
     text: str
     topics: list[str]
@@ -37,10 +37,10 @@ class _Lines:
 
 
 def read_trec_columns(path: Path) -> dict[str, tuple[list[str], np.ndarray]]:
-    """A run file as it stands: topic id -> its shots and their (N,) float64 scores, in line order.
+    """A run file as written: topic id -> its shots and their (N,) float64 scores, in the order of lines.
 
-    Nothing is sorted, merged or renamed: duplicate shots and a leading "1" before topic ids stay. This is what a
-    measure needs that must agree with sample_eval.pl, which lets the last of two lines of a shot win.
+    Nothing is sorted, merged or renamed: duplicate shots, and a "1" before topic ids, stay. Measures that agree with
+    sample_eval.pl need this, because the tool uses the last of two lines of a shot.
 
     Raises:
         FormatError: no lines, a line that is not six fields, a score that is not a finite number; all at once.
@@ -55,12 +55,12 @@ def read_trec(path: Path, *, topics: Iterable[str] | None = None) -> Run:
     """A run file as a `Run`: lists sorted by score, ties by shot id, the larger string first (as sample_eval.pl).
 
     Args:
-        topics: known topic ids. Where given, a file written for sample_eval.pl, with "1" before every id, gets the
-            plain ids back (see `match_topic_ids`); without it ids stay as they are.
+        topics: known topic ids. With them, the "1" before every id of a file for sample_eval.pl is removed (see
+            `match_topic_ids`); without them ids stay as they are.
 
     Raises:
-        FormatError: what `read_trec_columns` refuses; a shot twice in a topic; ranks that contradict the scores
-            (a rank above another with a lower score: distances, or a file sorted the wrong way round); several tags.
+        FormatError: what `read_trec_columns` refuses; a shot twice in a topic; ranks that contradict the scores (a
+            better rank with a lower score, as with distances or a file in reverse order); several tags.
     """
     path = Path(path)
     lines = _parse(path)
@@ -84,31 +84,38 @@ def read_trec(path: Path, *, topics: Iterable[str] | None = None) -> Run:
 
 
 def write_trec(run: Run, path: Path) -> None:
-    """Write a run: topics in natural order, ranks from 1, scores with the digits that read back as the same number."""
+    """Write a run; its scores have enough digits to be read back as the same numbers.
+
+    Raises:
+        DataError: the tag is not one word.
+    """
     if len(run.tag.split()) != 1:
         raise DataError("the tag of a run must be one word", got=repr(run.tag))
     with atomic_write(path) as file:
-        for topic in sorted(run.lists, key=natural_key):
-            ranked = run.lists[topic]
-            scored = zip(ranked.shots, ranked.scores.tolist(), strict=True)
-            file.writelines(
-                f"{topic} 0 {shot} {rank} {score!r} {run.tag}\n" for rank, (shot, score) in enumerate(scored, start=1)
-            )
+        file.writelines(trec_lines(run))
 
 
-def match_topic_ids(found: Iterable[str], known: Iterable[str]) -> dict[str, str]:
-    """How the topic ids of a file map to plain ids: as they are, or without the "1" that qrels put before them.
+def trec_lines(run: Run) -> Iterator[str]:
+    """The lines of a run file: topics in natural order, ranks from 1."""
+    for topic in sorted(run.lists, key=natural_key):
+        ranked = run.lists[topic]
+        for rank, (shot, score) in enumerate(zip(ranked.shots, ranked.scores.tolist(), strict=True), start=1):
+            yield f"{topic} 0 {shot} {rank} {score!r} {run.tag}\n"
 
-    The rule is by file, never by id: when any id of the file is a known one, all are taken as plain. Only when none is,
-    and some are known without their leading "1", is it taken off every id that has one.
+
+def match_topic_ids(topics: Iterable[str], known: Iterable[str]) -> dict[str, str]:
+    """Topic ids of a file -> plain ids: the same ids, or the ids without the "1" that qrels put before them.
+
+    The rule applies to a file, never to a single id. If any id of the file is known, all ids stay as they are. If none
+    is, and some are known without their leading "1", it is removed from every id that has one.
 
     >>> match_topic_ids(["1661", "1662"], ["661", "662"])
     {'1661': '661', '1662': '662'}
 
     Raises:
-        FormatError: some ids are known as they are and others only without the leading "1".
+        FormatError: some ids are known as they are, others only without the leading "1".
     """
-    ids, plain = list(found), set(known)
+    ids, plain = list(topics), set(known)
     as_is = [topic for topic in ids if topic in plain]
     prefixed = [topic for topic in ids if topic.startswith("1") and topic[1:] in plain and topic not in plain]
     if as_is and prefixed:
@@ -132,8 +139,8 @@ def _parse(path: Path) -> _Lines:
         raise FormatError("the run file is not UTF-8 text", where=path, got=str(error)) from error
     fields = text.split()
     line_count = text.count("\n") + (not text.endswith("\n"))
-    # One split of the whole text is several times faster than one a line. A lost field shifts the columns, so that the
-    # second one is no longer constant; then, and where counts do not add up, every line is looked at by itself.
+    # Splitting the whole text at once is several times faster than splitting each line. A missing field shifts the
+    # columns, so the second one is no longer constant. In that case, or if the counts differ, each line is checked.
     if len(fields) != FIELDS * line_count or len(set(fields[1::FIELDS])) != 1:
         fields = _split_lines(path, text)
     scores = fields[4::FIELDS]
@@ -148,7 +155,7 @@ def _parse(path: Path) -> _Lines:
 
 
 def _split_lines(path: Path, text: str) -> list[str]:
-    """The fields of all lines, each line checked by itself; empty lines are passed over."""
+    """The fields of all lines, each of which is checked; empty lines are skipped."""
     problems = Problems(f"run file {path}")
     fields: list[str] = []
     for number, line in enumerate(text.split("\n"), start=1):
@@ -181,7 +188,7 @@ def _numbers(text: str) -> list[int]:
 
 
 def _rows_of(topics: Sequence[str]) -> Mapping[str, np.ndarray]:
-    """Topic -> positions of its lines, in the order of first appearance; its lines need not stand together."""
+    """Topic -> positions of its lines, in the order of first appearance; its lines need not be adjacent."""
     chunks: dict[str, list[range]] = {}
     start = 0
     for topic, group in groupby(topics):
@@ -200,7 +207,7 @@ def _check_duplicates(path: Path, topic: str, rows: np.ndarray, lines: _Lines, p
     for row, shot in zip(rows.tolist(), shots, strict=True):
         before = first.setdefault(shot, row)
         if before != row:
-            what = f"{shot} stands twice for topic {topic}, first on line {numbers[before]}"
+            what = f"{shot} is repeated for topic {topic}, first on line {numbers[before]}"
             problems.add(f"{path}:{numbers[row]}", what)
 
 

@@ -1,4 +1,4 @@
-"""Which shots a collection has, from NIST's table, a list of ids, or a shot table of avs; told apart by content."""
+"""The shots of a collection, from NIST's table, a list of ids, or a shot table of avs, recognised by content."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class ValidShots:
 
     Args:
         numbers: video id, as written in shot ids -> the numbers of its shots.
-        dropped: shot ids that were taken out of the collection.
-        name: file it was read from.
+        dropped: shot ids that were removed from the collection.
+        name: the file they were read from.
     """
 
     def __init__(self, numbers: Mapping[str, range | frozenset[int]], dropped: frozenset[str], name: str) -> None:
@@ -43,7 +43,7 @@ class ValidShots:
         return self.problem(shot) is None
 
     def problem(self, shot: str) -> str | None:
-        """Why `shot` is not one of them, or None when it is."""
+        """Why `shot` is not one of them, or None if it is."""
         try:
             video, number = parse_shot_id(shot)
         except FormatError as error:
@@ -61,7 +61,7 @@ class ValidShots:
 
 
 def read_valid_shots(path: Path, *, dropped: Path | None = None) -> ValidShots:
-    """The shots of a collection, less those of `dropped` (one id a line).
+    """The shots of a collection, without those of `dropped` (a file with one id per line).
 
     Raises:
         FormatError: none of the three formats, a malformed line, or a dropped shot that is not in the table.
@@ -99,7 +99,7 @@ def _by_video(ids: Iterable[str]) -> dict[str, frozenset[int]]:
     for shot in ids:
         video, number = parse_shot_id(shot)
         numbers.setdefault(video, set()).add(number)
-    return {video: frozenset(found) for video, found in numbers.items()}
+    return {video: frozenset(shots) for video, shots in numbers.items()}
 
 
 def _read_ids(path: Path, text: str) -> list[str]:
@@ -130,7 +130,7 @@ def _read_nist(path: Path, text: str) -> dict[str, range]:
                 f"{path}:{line_number}", f"expected a video and the number of its last shot, got {line.strip()!r}"
             )
         elif words[0] in numbers:
-            problems.add(f"{path}:{line_number}", f"video {words[0]} stands twice")
+            problems.add(f"{path}:{line_number}", f"video {words[0]} is repeated")
         else:
             numbers[words[0]] = range(1, int(words[1]) + 1)
     problems.raise_if_any(FormatError)

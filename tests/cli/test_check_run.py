@@ -56,9 +56,9 @@ def test_json_holds_everything(capsys: pytest.CaptureFixture[str]) -> None:
     assert check("bad.xml") == 2
     assert "bad.xml: ... and 50 more (--json lists all)" in capsys.readouterr().out
     assert check("bad.xml", "--json") == 2
-    told = json.loads(capsys.readouterr().out)
-    assert not told["ok"] and len(told["findings"]["bad.xml"]) == 100
-    assert told["findings"]["bad.xml"][0] == {
+    data = json.loads(capsys.readouterr().out)
+    assert not data["ok"] and len(data["findings"]["bad.xml"]) == 100
+    assert data["findings"]["bad.xml"][0] == {
         "line": 5,
         "what": "invalid shot ID [shotb_1] for query q1 in run# 1 of ME: table has no video b",
     }

@@ -48,7 +48,15 @@ def test_novelty_of_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
     assert rows[1:3] == [["F_M_C_D_TWO.21_1", "TWO", third, "1"], ["F_M_C_D_TWO.21_2", "TWO", third, "1"]]
     Path("runs/mine.trec").write_text("661 0 shot1_1 1 1 T\n")
     assert compare("--novelty", "runs") == 2
-    assert "runs/mine.trec: no team: no pid inside, and the name is not a run id" in capsys.readouterr().err
+    assert "runs/mine.trec: no team: it has no pid, and its name is not a run id" in capsys.readouterr().err
+
+
+def test_a_count_is_not_compared_and_quiet_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+    files = ("runs/F_M_C_D_ONE.21_1.trec", "runs/F_M_C_D_TWO.21_1.trec")
+    assert compare(*files, "--measure", "num_ret") == 2
+    assert capsys.readouterr().err.startswith("avs compare: a count cannot be compared\n  got:    num_ret")
+    assert compare(*files, "--quiet") == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_one_run_is_not_compared(capsys: pytest.CaptureFixture[str]) -> None:

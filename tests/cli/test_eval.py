@@ -35,9 +35,9 @@ def test_missing_topics_count_as_0_and_are_named(capsys: pytest.CaptureFixture[s
 def test_the_official_mean_is_over_the_topics_of_the_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluate("--measures", "AP", "--official-mean", "--json", "--quiet") == 0
     out, err = capsys.readouterr()
-    told = json.loads(out)
-    assert told["mean_over"] == "topics of the run" and told["runs"][0]["all"] == {"AP": 1.0} and err == ""
-    assert told["runs"][0]["missing"] == ["662"]
+    data = json.loads(out)
+    assert data["mean_over"] == "topics of the run" and data["runs"][0]["all"] == {"AP": 1.0} and err == ""
+    assert data["runs"][0]["missing"] == ["662"]
 
 
 def test_the_table_has_all_last(capsys: pytest.CaptureFixture[str]) -> None:
@@ -56,21 +56,22 @@ def test_unknown_measures_are_refused_with_a_hint(capsys: pytest.CaptureFixture[
         '  infPA: unknown measure; did you mean "infAP"?\n'
         "  iP: needs a cut-off, such as iP@10\n"
         "  P@x: the cut-off is not a whole number from 1\n"
-        "  next:   known are infAP, infNDCG, inum_rel_ret, inum_rel, num_ret, AP, nDCG, iP@k, AP@k, P@k, R@k, nDCG@k\n"
+        "  next:   known measures: infAP, xinfAP, infNDCG, inum_rel_ret, inum_rel, num_ret, AP, nDCG, "
+        "iP@k, AP@k, P@k, R@k, nDCG@k\n"
     )
 
 
 def test_ap_is_refused_where_shots_are_not_judged(capsys: pytest.CaptureFixture[str]) -> None:
     Path("qrels").write_text(QRELS + "1661 0 shot1_9 1 -1\n")
     assert evaluate("--measures", "AP") == 2
-    assert capsys.readouterr().err.startswith("avs eval: AP: for full judgments only\n  got:    1 of 9 pooled shots")
+    assert capsys.readouterr().err.startswith("avs eval: only for full judgments: AP\n  got:    1 of 9 pooled shots")
 
 
 def test_qrels_without_judgments_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     Path("qrels").write_text("1661 0 shot1_9 1 -1\n")
     assert evaluate() == 2
     assert capsys.readouterr().err == (
-        "avs eval: the qrels hold no judgments\n  got:    1 rows, all of them -1 (pooled, not judged)\n"
+        "avs eval: the qrels have no judgments\n  got:    1 rows, all of them -1 (pooled, not judged)\n"
     )
 
 
@@ -81,6 +82,20 @@ def test_a_run_of_other_topics_and_an_empty_one_are_refused(capsys: pytest.Captu
     Path("x.trec").write_text("")
     assert evaluate() == 2
     assert "the run file is empty" in capsys.readouterr().err
+
+
+def test_xinfap_is_another_name_of_infap(capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate("--measures", "xinfAP,infAP", "--quiet") == 0
+    assert capsys.readouterr().out == "run\ttopic\txinfAP\tinfAP\nx\tall\t0.5000\t0.5000\n"
+
+
+@pytest.mark.parametrize("verb", ["eval", "compare", "check-run", "info"])
+def test_force_is_refused_where_nothing_is_written(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([verb, "x.trec", "--force"]) == 2
+    assert capsys.readouterr().err == (
+        f"avs {verb}: --force is no longer an option of avs {verb}\n"
+        "  next:   use the same command without it: this verb writes no file\n"
+    )
 
 
 def test_nothing_heavy_is_imported() -> None:

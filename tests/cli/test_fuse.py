@@ -64,7 +64,7 @@ def test_average_in_any_order_and_what_made_it(work: Path, tmp_path: Path, capsy
     summary = json.loads(out)
     assert (summary["lists"], summary["topics"]) == (3, 14)
     assert f"wrote {tmp_path / 'a.trec'}: 3 lists fused for 14 topics" in err
-    assert f"next: avs make-run --ranked {tmp_path / 'a.trec'}" in err
+    assert f"next: avs make-run {tmp_path / 'a.trec'}" in err
     run = read_trec(tmp_path / "a.trec")
     assert run.tag == "a" and len(run.topics) == 14
     manifest = json.loads((tmp_path / "a.trec.manifest.json").read_text())
@@ -240,7 +240,7 @@ def test_lists_that_cannot_be_fused(work: Path, tmp_path: Path, capsys: pytest.C
     assert 'nan.trec:1: the score "nan" is not a finite number' in failure([str(nan), *out], capsys)
     twice = tmp_path / "twice.trec"
     twice.write_text("731 0 shot00001_1 1 0.5 x\n731 0 shot00001_1 2 0.4 x\n", encoding="utf-8")
-    assert "shot00001_1 stands twice for topic 731" in failure([str(twice), *out], capsys)
+    assert "shot00001_1 is repeated for topic 731" in failure([str(twice), *out], capsys)
     assert 'two lists are called "good"' in failure([*lists(work), *lists(work, "new"), *out], capsys)
     nothing = tmp_path / "nothing.qrels"
     nothing.write_text("".join(f"1{t} 0 {SHOTS[0]} 1 0\n" for t in TV19), encoding="utf-8")

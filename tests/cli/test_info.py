@@ -48,18 +48,18 @@ def test_a_missing_artefact_and_no_artefact(tmp_path: Path, capsys: pytest.Captu
 def test_the_provenance_of_a_store(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = store.parent
     (folder / "shots.tsv").write_text("table")
-    made = {"shots": fingerprint_file(folder / "shots.tsv")}
-    write_manifest(store, Manifest("feature-store", inputs=made, paths={"shots": folder / "shots.tsv"}))
+    inputs = {"shots": fingerprint_file(folder / "shots.tsv")}
+    write_manifest(store, Manifest("feature-store", inputs=inputs, paths={"shots": folder / "shots.tsv"}))
     assert main(["info", str(store), "--provenance"]) == 0
     assert capsys.readouterr().out.splitlines()[1:] == [f"  shots: {folder / 'shots.tsv'}  ✓"]
     (folder / "shots.tsv").write_text("other")
     assert main(["info", str(store), "--provenance"]) == 0
     assert capsys.readouterr().out.splitlines()[1:] == [
         f"  shots: {folder / 'shots.tsv'}  ✗ changed since",
-        "1 input is not what it was; the trail ends there",
+        "1 input has changed since or been removed; the trail ends there",
     ]
     assert main(["info", str(store), "--provenance", "--json"]) == 0
     (artefact,) = json.loads(capsys.readouterr().out)["artefacts"].values()
     assert artefact["inputs"]["shots"]["state"] == "changed"
     assert main(["info", "--env", "--provenance"]) == 2
-    assert "--provenance is of an artefact" in capsys.readouterr().err
+    assert "--provenance needs an artefact" in capsys.readouterr().err

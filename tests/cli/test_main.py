@@ -22,6 +22,9 @@ def test_an_unknown_verb_is_a_user_error_with_a_hint(capsys: pytest.CaptureFixtu
     assert 'avs: unknown verb "serch"; did you mean "search"?' in capsys.readouterr().err
 
 
+READ_ONLY = ("eval", "compare", "check-run", "info")
+
+
 @pytest.mark.parametrize("verb", cli.verbs())
 def test_every_verb_has_help_with_three_examples_and_the_shared_options(
     verb: str, capsys: pytest.CaptureFixture[str]
@@ -31,8 +34,9 @@ def test_every_verb_has_help_with_three_examples_and_the_shared_options(
     assert all(line.strip().startswith(f"avs {verb}") for line in module.EXAMPLES.strip().splitlines())
     assert cli.main([verb, "--help"]) == 0
     out = capsys.readouterr().out
-    for option in ("--quiet", "--json", "--force", "--debug"):
+    for option in ("--quiet", "--json", "--debug"):
         assert option in out
+    assert ("--force" in out) == (verb not in READ_ONLY)
     assert "Examples:" in out
 
 

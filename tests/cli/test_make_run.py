@@ -23,13 +23,19 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def make(*changed: str, **options: str) -> int:
-    given = {
-        "topics": "topics.txt", "ranked": "x.trec", "edition": "tv23", "shots": "table", "pid": "TEAM",
+    settings = {
+        "topics": "topics.txt", "edition": "tv23", "shots": "table", "pid": "TEAM",
         "priority": "1", "class": "F", "task": "M", "novelty": "C", "trtype": "D", "desc": "a & b", "elapsed": "0.3",
         **options,
     }  # fmt: skip
+    ranked = settings.pop("ranked", "x.trec")
     return main(
-        ["make-run", *(word for name, value in given.items() if value for word in (f"--{name}", value)), *changed]
+        [
+            "make-run",
+            ranked,
+            *(word for name, value in settings.items() if value for word in (f"--{name}", value)),
+            *changed,
+        ]
     )
 
 
@@ -64,8 +70,8 @@ def test_again_is_up_to_date_and_a_change_needs_force(folder: Path, capsys: pyte
 def test_json_and_another_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert make("--json", "-o", "mine") == 0
     out, err = capsys.readouterr()
-    told = json.loads(out)
-    assert (told["path"], told["topics"], told["shots"], told["cut_topics"]) == (
+    data = json.loads(out)
+    assert (data["path"], data["topics"], data["shots"], data["cut_topics"]) == (
         "mine/F_M_C_D_TEAM.23_1.xml", 20, 200, 0,
     )  # fmt: skip
     assert err == ""
@@ -100,7 +106,7 @@ def test_deep_lists_are_cut_and_it_is_said(folder: Path, capsys: pytest.CaptureF
         ({"elapsed": ""}, "how long the search took is not known\n  where:  x.trec"),
         ({"ranked": "y.trec"}, "no such file of ranked lists"),
         ({"shots": "topics.txt"}, "not a shot table"),
-        ({"topics": "x.trec"}, "stands already at x.trec:1"),
+        ({"topics": "x.trec"}, "is already at x.trec:1"),
         ({"desc": " "}, "empty desc in run# 1 of TEAM"),
     ],
 )
@@ -123,7 +129,7 @@ def test_a_shot_of_another_collection_or_twice_or_a_truncated_line(
     assert "invalid shot ID [shot00001_3] for query 731 in run# 1 of TEAM: V3C2 has" in capsys.readouterr().err
     Path("x.trec").write_text(good.replace("shot07476_3 ", "shot07476_2 ", 1))
     assert make() == 2
-    assert "x.trec:3: shot07476_2 stands twice for topic 731, first on line 2" in capsys.readouterr().err
+    assert "x.trec:3: shot07476_2 is repeated for topic 731, first on line 2" in capsys.readouterr().err
     Path("x.trec").write_text(good[: good.rindex(" 10 10 T")])
     assert make() == 2
     assert "x.trec:200: expected 6 fields, got 3" in capsys.readouterr().err
@@ -134,6 +140,14 @@ def test_elapsed_comes_from_the_search_that_made_the_lists(folder: Path) -> None
     write_manifest(Path("x.trec"), Manifest("ranked-lists", seconds=41.0))
     assert make(elapsed="") == 0
     assert 'elapsedTime="3"' in Path("runs/F_M_C_D_TEAM.23_1.xml").read_text()  # 41 s / 20 topics, rounded up
+
+
+def test_the_former_option_is_refused_with_what_to_type(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["make-run", "--ranked", "x.trec", "--topics", "topics.txt"]) == 2
+    assert capsys.readouterr().err == (
+        "avs make-run: --ranked is no longer an option of avs make-run\n"
+        "  next:   use the file alone, as in avs make-run LISTS --topics TOPICS ...\n"
+    )
 
 
 def test_own_videos(folder: Path) -> None:

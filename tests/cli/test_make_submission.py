@@ -68,7 +68,7 @@ def folder(collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return tmp_path / "work"
 
 
-def made() -> dict[str, int]:
+def written_files() -> dict[str, int]:
     """When each file of the submission was written."""
     return {str(path): path.stat().st_mtime_ns for path in sorted(Path("submissions").rglob("*")) if path.is_file()}
 
@@ -83,7 +83,7 @@ def remade(before: dict[str, int]) -> list[str]:
     """Names of lists and runs that were written since."""
     return [
         Path(path).name
-        for path, when in made().items()
+        for path, when in written_files().items()
         if before.get(path) != when and not path.endswith((".json", "submission.txt"))
     ]
 
@@ -109,10 +109,10 @@ def test_one_yaml_makes_a_checked_submission(folder: Path, capsys: pytest.Captur
 
 def test_a_second_time_nothing_is_made(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["make-submission", "x.yaml"]) == 0
-    before = made()
+    before = written_files()
     capsys.readouterr()
     assert main(["make-submission", "x.yaml"]) == 0
-    assert made() == before
+    assert written_files() == before
     assert capsys.readouterr().err.count("up to date: ") == 4
 
 
@@ -134,10 +134,10 @@ def test_interrupted_between_steps_it_goes_on_where_it_was(
         patched.setattr(cli, "invoke", interrupted)
         assert main(["make-submission", "x.yaml"]) == 130
     assert "interrupted; run the same command again to resume" in capsys.readouterr().err
-    before = made()
+    before = written_files()
     assert len([path for path in before if path.endswith((".trec", ".xml"))]) == steps
     assert main(["make-submission", "x.yaml"]) == 0
-    assert {path: when for path, when in made().items() if path in before} == before
+    assert {path: when for path, when in written_files().items() if path in before} == before
     assert len(remade(before)) == 4 - steps
 
 
@@ -158,7 +158,7 @@ def test_an_edited_step_is_made_again_with_what_follows_and_nothing_else(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["make-submission", "x.yaml"]) == 0
-    before = made()
+    before = written_files()
     capsys.readouterr()
     edit("{store: features/mini-clip/shot}", "{store: features/mini-clip/shot, k: 20}")
     assert main(["make-submission", "x.yaml"]) == 0
@@ -169,7 +169,7 @@ def test_an_edited_step_is_made_again_with_what_follows_and_nothing_else(
         "(changed: config.k); making it again\n" in err
     )
     assert f"{RUN_2}: submissions/x/runs/{RUN_2}.xml was made before from other inputs or settings" in err
-    before = made()
+    before = written_files()
     edit("desc: BLIP", "desc: BLIP zero-shot")
     assert main(["make-submission", "x.yaml"]) == 0
     assert remade(before) == [f"{RUN_1}.xml"]
@@ -177,7 +177,7 @@ def test_an_edited_step_is_made_again_with_what_follows_and_nothing_else(
 
 def test_a_changed_store_is_searched_again(folder: Path) -> None:
     assert main(["make-submission", "x.yaml"]) == 0
-    before = made()
+    before = written_files()
     shutil.rmtree("features/mini-blip")
     spec = read_spec("mini-blip")
     vectors = np.random.default_rng(5).normal(size=(SHOTS, spec.dim)).astype(np.float32)
@@ -219,7 +219,7 @@ def test_run_files_of_an_earlier_yaml_are_named(folder: Path, capsys: pytest.Cap
     assert main(["make-submission", "x.yaml"]) == 0
     edit("  - {priority: 2, list: clip, desc: CLIP}\n", "")
     assert main(["make-submission", "x.yaml"]) == 0
-    left = f"warning: submissions/x/runs/{RUN_2}.xml is not of this submission any more; remove it\n"
+    left = f"warning: submissions/x/runs/{RUN_2}.xml is not part of this submission any more; remove it\n"
     assert left in capsys.readouterr().err
 
 
@@ -256,12 +256,12 @@ def test_json_is_all_that_is_on_stdout_and_provenance_leads_to_the_stores(
 ) -> None:
     assert main(["make-submission", "x.yaml", "--json", "--quiet"]) == 0
     out, err = capsys.readouterr()
-    told = json.loads(out)
-    assert [(run["priority"], run["run"], run["shots"], run["list"]) for run in told["runs"]] == [
+    data = json.loads(out)
+    assert [(run["priority"], run["run"], run["shots"], run["list"]) for run in data["runs"]] == [
         (1, RUN_1, 2250, "blip"), (2, RUN_2, 2250, "clip"),
     ]  # fmt: skip
     assert err == ""
-    trail = json.loads(Path(told["provenance"]).read_text())
+    trail = json.loads(Path(data["provenance"]).read_text())
     assert trail["submission"] == {"config": "x.yaml", "fingerprint": fingerprint_file(Path("x.yaml"))}
     assert set(trail["roots"]) == {f"{RUN_1}.xml", f"{RUN_2}.xml"}
     searched = trail["artefacts"]["../lists/blip/mini-blip-shot.trec"]["inputs"]
@@ -296,14 +296,14 @@ def test_the_configuration_of_the_mini_collection_runs_on_what_the_demo_leaves(
     config = str(REPOSITORY / "configs/runs/mini.yaml")
     capsys.readouterr()
     assert main(["make-submission", config, "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert [(run["priority"], run["list"]) for run in told["runs"]] == [
+    data = json.loads(capsys.readouterr().out)
+    assert [(run["priority"], run["list"]) for run in data["runs"]] == [
         (1, "average"), (2, "encoders-then-laff"), (3, "models/laff"), (4, "spread"),
     ]  # fmt: skip
-    before = made()
+    before = written_files()
     assert main(["make-submission", config]) == 0
-    assert made() == before
-    assert main(["info", told["runs"][0]["file"], "--provenance"]) == 0
+    assert written_files() == before
+    assert main(["info", data["runs"][0]["file"], "--provenance"]) == 0
     trail = capsys.readouterr().out
     assert "checkpoint: avs-demo/models/laff/best  ✓" in trail and "✗" not in trail
 
@@ -344,9 +344,9 @@ def test_a_fuser_is_learned_on_past_topics_kept_in_the_folder_and_learned_again_
     assert read_manifest(Path("submissions/x/fusions/learned"))["inputs"]["qrels 1"] == fingerprint_file(Path("qrels"))
     again = Path("submissions/x/runs/F_M_C_D_TEAM.custom_2.xml")
     assert again.read_text().count("<item ") == 4 * 50
-    before = made()
+    before = written_files()
     assert main(["make-submission", "x.yaml"]) == 0
-    assert made() == before
+    assert written_files() == before
     Path("qrels").write_text("".join(judged[SHOTS:]))
     capsys.readouterr()
     assert main(["make-submission", "x.yaml"]) == 0

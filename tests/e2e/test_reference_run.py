@@ -1,4 +1,4 @@
-"""The run that is checked in: it stays valid, and its score stays what it was."""
+"""The reference run in runs/reference passes the check, and its scores do not change."""
 
 from __future__ import annotations
 

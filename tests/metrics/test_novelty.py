@@ -18,11 +18,11 @@ def run(name: str, team: str, shots: list[str]) -> TeamRun:
 
 def test_only_shots_no_other_team_found_count_by_how_many_runs_found_them() -> None:
     runs = [run("x1", "X", ["a", "b", "d"]), run("x2", "X", ["b"]), run("y1", "Y", ["a", "c"]), run("y2", "Y", [])]
-    found = {n.run: (n.score, n.unique_shots) for n in novelty(runs, QRELS)}
+    scores = {n.run: (n.score, n.unique_shots) for n in novelty(runs, QRELS)}
     half, three_quarters = (1 - 2 / 4) / 2, (1 - 1 / 4) / 2  # two topics
-    assert found == {"x1": (half, 1), "x2": (half, 1), "y1": (three_quarters, 1), "y2": (0.0, 0)}
+    assert scores == {"x1": (half, 1), "x2": (half, 1), "y1": (three_quarters, 1), "y2": (0.0, 0)}
 
 
 def test_one_team_is_refused() -> None:
-    with pytest.raises(DataError, match="novelty needs runs of two teams\n  got:    teams: X"):
+    with pytest.raises(DataError, match="novelty needs runs of at least two teams\n  got:    teams: X"):
         novelty([run("x1", "X", ["a"])], QRELS)

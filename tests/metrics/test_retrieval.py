@@ -18,21 +18,21 @@ def judged(grades: dict[str, int], ranking: list[str]) -> JudgedList:
 
 
 def naive(name: str, cutoff: int | None, grades: dict[str, int], ranking: list[str]) -> float:
-    found = [grades.get(shot, 0) for shot in ranking][: cutoff or 1000]
+    ranked = [grades.get(shot, 0) for shot in ranking][: cutoff or 1000]
     relevant = sum(grade > 0 for grade in grades.values())
     if name == "P":
-        return sum(grade > 0 for grade in found) / (cutoff or 1000)
+        return sum(grade > 0 for grade in ranked) / (cutoff or 1000)
     if name == "R":
-        return sum(grade > 0 for grade in found) / relevant
+        return sum(grade > 0 for grade in ranked) / relevant
     if name == "AP":
         hits, total = 0, 0.0
-        for rank, grade in enumerate(found, start=1):
+        for rank, grade in enumerate(ranked, start=1):
             if grade > 0:
                 hits += 1
                 total += hits / rank
         return total / relevant
     best = sorted((g for g in grades.values() if g > 0), reverse=True)[: cutoff or 1000]
-    return sum(g / math.log2(r + 1) for r, g in enumerate(found, start=1)) / sum(
+    return sum(g / math.log2(r + 1) for r, g in enumerate(ranked, start=1)) / sum(
         g / math.log2(r + 1) for r, g in enumerate(best, start=1)
     )
 
@@ -45,8 +45,8 @@ def test_against_the_definition(measure: str, seed: int) -> None:
     grades = {shot: int(rng.integers(0, 4)) for shot in rng.permutation(shots)[:40]}
     ranking = [str(shot) for shot in rng.permutation(shots)[: int(rng.integers(1, 80))]]
     name, _, cutoff = measure.partition("@")
-    found = Measure(name, int(cutoff) if cutoff else None)(judged(grades, ranking))
-    assert found == pytest.approx(naive(name, int(cutoff) if cutoff else None, grades, ranking), abs=1e-12)
+    value = Measure(name, int(cutoff) if cutoff else None)(judged(grades, ranking))
+    assert value == pytest.approx(naive(name, int(cutoff) if cutoff else None, grades, ranking), abs=1e-12)
 
 
 def test_a_perfect_list_and_one_without_relevant_shots() -> None:

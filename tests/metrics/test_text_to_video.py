@@ -44,11 +44,11 @@ def naive_list(answers: list[float], others: list[float], ties: str) -> tuple[in
 
 
 def naive(scores: np.ndarray, video_of: np.ndarray, direction: str, protocol: str | None, ties: str) -> list[tuple]:
-    found = []
+    results = []
     if direction == "t2v":
         for row, answer in zip(scores, video_of, strict=True):
-            found.append(naive_list([row[answer]], np.delete(row, answer).tolist(), ties))
-        return found
+            results.append(naive_list([row[answer]], np.delete(row, answer).tolist(), ties))
+        return results
     for video in sorted(set(video_of.tolist())):
         column = scores[:, video]
         if protocol == "caption":
@@ -56,8 +56,8 @@ def naive(scores: np.ndarray, video_of: np.ndarray, direction: str, protocol: st
         else:
             best = {group: column[video_of == group].max() for group in set(video_of.tolist())}
             answers, others = [best.pop(video)], list(best.values())
-        found.append(naive_list(list(answers), list(others), ties))
-    return found
+        results.append(naive_list(list(answers), list(others), ties))
+    return results
 
 
 def collection(seed: int, *, texts: int = 40, videos: int = 13) -> tuple[np.ndarray, np.ndarray]:
@@ -135,15 +135,15 @@ def test_infinite_scores_are_ranked() -> None:
     assert ranks(padded, [1, 1, 0], ties="pessimistic") == [1, 3, 3]
 
 
-def scores_of(found: list[int], **changes: object) -> RetrievalScores:
-    values = np.array(found)
+def scores_of(ranks: list[int], **changes: object) -> RetrievalScores:
+    values = np.array(ranks)
     ranking = Ranking("t2v", None, "optimistic", 100, np.arange(len(values)), values, 1 / values)
     return RetrievalScores.of(dataclasses.replace(ranking, **changes))
 
 
 def test_the_measures_as_formulas() -> None:
-    found = scores_of([1, 2, 6, 11])
-    assert found.measures == pytest.approx(
+    scores = scores_of([1, 2, 6, 11])
+    assert scores.measures == pytest.approx(
         {
             "R@1": 100 * 1 / 4,
             "R@5": 100 * 2 / 4,
@@ -157,9 +157,9 @@ def test_the_measures_as_formulas() -> None:
         }
     )
     assert scores_of([1, 2, 3, 4]).median_rank == 2.5
-    assert (found.queries, found.candidates) == (4, 100)
-    said = json.loads(json.dumps(found.to_json()))
-    assert said["direction"] == "t2v" and said["protocol"] is None and said["SumR"] == 150.0
+    assert (scores.queries, scores.candidates) == (4, 100)
+    data = json.loads(json.dumps(scores.to_json()))
+    assert data["direction"] == "t2v" and data["protocol"] is None and data["SumR"] == 150.0
 
 
 def test_the_best_of_several_rankings_is_taken_per_query() -> None:

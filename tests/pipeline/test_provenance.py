@@ -40,21 +40,21 @@ def of(type_: str, **files: str) -> Manifest:
     )
 
 
-def told() -> list[str]:
+def tree() -> list[str]:
     return [line.split("  [")[0].rstrip() for line in Trail([Path("run.xml")]).lines()]
 
 
 def test_a_run_leads_down_to_its_videos_and_what_is_shared_is_told_once(folder: Path) -> None:
-    assert told()[:-1] == [
+    assert tree()[:-1] == [
         "run.xml",
         "  ranked: fused.trec  ✓",
         "    list a: a.trec  ✓",
         "      store: shots.tsv  ✓",
         "        videos: videos  ✓",
-        f"          2 videos, 0.0 MB, {Trail([Path('shots.tsv')]).made[folder / 'shots.tsv'].sources[0].recorded}",
+        f"          2 videos, 0.0 MB, {Trail([Path('shots.tsv')]).artefacts[folder / 'shots.tsv'].sources[0].recorded}",
         "    list b: b.trec  ✓",
     ]
-    assert told()[-1] == "      store: shots.tsv  ✓  (see above)"
+    assert tree()[-1] == "      store: shots.tsv  ✓  (see above)"
     assert Trail([Path("run.xml")]).broken == []
 
 
@@ -74,7 +74,7 @@ def test_json_holds_every_artefact_once_with_the_hash_of_every_video(folder: Pat
 
 def test_what_changed_is_named_and_the_trail_ends_there(folder: Path) -> None:
     make("b.trec", of("ranked-lists", store="shots.tsv"), text="another")
-    lines = told()
+    lines = tree()
     assert "    list b: b.trec  ✗ changed since" in lines
     assert lines[-1] == "    list b: b.trec  ✗ changed since"
     assert Trail([Path("run.xml")]).broken == ["fused.trec: list b b.trec ✗ changed since"]
@@ -82,38 +82,38 @@ def test_what_changed_is_named_and_the_trail_ends_there(folder: Path) -> None:
 
 def test_a_list_that_is_gone(folder: Path) -> None:
     Path("fused.trec").unlink()
-    assert told() == ["run.xml", "  ranked: fused.trec  ✗ gone"]
+    assert tree() == ["run.xml", "  ranked: fused.trec  ✗ gone"]
 
 
 def test_videos_that_changed_or_are_gone_are_named(folder: Path) -> None:
     Path("videos/00001.mp4").write_text("99999")
     Path("videos/00002.mp4").unlink()
-    lines = told()
+    lines = tree()
     assert "        videos: videos  ✗ changed since" in lines
     assert "          00001.mp4  ✗ changed since" in lines and "          00002.mp4  ✗ gone" in lines
     for file in Path("videos").iterdir():
         file.unlink()
     Path("videos").rmdir()
-    assert "        videos: videos  ✗ gone" in told()
+    assert "        videos: videos  ✗ gone" in tree()
 
 
 def test_videos_are_not_read_when_not_asked_to_be(folder: Path) -> None:
     Path("videos/00001.mp4").write_text("99999")
-    source = Trail([Path("run.xml")], check_videos=False).made[folder / "shots.tsv"].sources[0]
+    source = Trail([Path("run.xml")], check_videos=False).artefacts[folder / "shots.tsv"].sources[0]
     assert source.state == "not checked"
     assert [file.bytes for file, _ in source.videos] == [5, 5]
 
 
 def test_an_artefact_that_did_not_record_where_its_inputs_lay(folder: Path) -> None:
     make("run.xml", Manifest("run", {}, {"ranked": "sha256:1"}))
-    assert told() == ["run.xml", "  ranked: sha256:1  ? no path recorded"]
+    assert tree() == ["run.xml", "  ranked: sha256:1  ? no path recorded"]
 
 
 def test_what_moves_together_keeps_its_trail(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = told()
+    before = tree()
     folder.rename(folder.with_name("moved"))
     monkeypatch.chdir(folder.with_name("moved"))
-    assert told() == before
+    assert tree() == before
 
 
 def test_no_such_artefact(tmp_path: Path) -> None:

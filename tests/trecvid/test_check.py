@@ -30,7 +30,7 @@ def ids() -> tuple[str, ...]:
     return TV24.topic_ids("M") or ()
 
 
-def found(text: str, **kwargs: object) -> list[str]:
+def faults(text: str, **kwargs: object) -> list[str]:
     report = check_run(text.encode(), TV24, SHOTS, name="r", **kwargs)  # type: ignore[arg-type]
     return [f"{finding.line}: {finding.what}" for finding in report.findings]
 
@@ -39,7 +39,7 @@ def test_a_good_run_passes_and_is_counted() -> None:
     report = check_run(xml().encode(), TV24, SHOTS, name="r")
     assert report == CheckReport("r", (), 1, 20, 40) and report.ok
     assert report.summary == "1 run, 20 topics, 40 shots"
-    assert found(xml().replace("\n", "\r\n")) == [] and found("\ufeff" + xml()) == []
+    assert faults(xml().replace("\n", "\r\n")) == [] and faults("\ufeff" + xml()) == []
 
 
 @pytest.mark.parametrize("name", edition_names())
@@ -100,12 +100,12 @@ def test_a_run_of_every_edition_passes_its_own_check(name: str) -> None:
         (
             '<item seqNum="1" shotId="shot07476_1"/>',
             "<shot/>",
-            ["6: <shot> inside <videoAdhocSearchTopicResult>, where only <item> may be"],
+            ["6: <shot> inside <videoAdhocSearchTopicResult>, where only <item> is allowed"],
         ),
         (
             '<item seqNum="1" shotId="shot07476_1"/>',
             '<item seqNum="1" shotId="shot07476_1"><box/></item>',
-            ["6: <box> inside <item>, where nothing may be"],
+            ["6: <box> inside <item>, where nothing is allowed"],
         ),
         # team, task, topics
         ('pid="TEAM"', 'pid=""', ["4: empty pid in run# 1"]),
@@ -139,7 +139,7 @@ def test_a_run_of_every_edition_passes_its_own_check(name: str) -> None:
             'tNum="757"',
             [
                 "4: missing results for query 758 in run# 1 of TEAM",
-                "33: query 757 stands twice in run# 1 of TEAM, first on line 29",
+                "33: query 757 is repeated in run# 1 of TEAM, first on line 29",
             ],
         ),
         # times and sequence numbers
@@ -166,7 +166,7 @@ def test_a_run_of_every_edition_passes_its_own_check(name: str) -> None:
         (
             'seqNum="2"',
             'seqNum="1"',
-            ["7: sequence number 1 stands twice for query 751 in run# 1 of TEAM, first on line 6"],
+            ["7: sequence number 1 is repeated for query 751 in run# 1 of TEAM, first on line 6"],
         ),
         ('seqNum="2"', 'seqNum="9"', []),  # gaps are allowed
         # shots: those NIST finds, and the two it does not
@@ -196,7 +196,7 @@ def test_a_run_of_every_edition_passes_its_own_check(name: str) -> None:
         (
             "shot07477_2",
             "shot07476_1",
-            ["7: shot shot07476_1 stands twice for query 751 in run# 1 of TEAM, first on line 6"],
+            ["7: shot shot07476_1 is repeated for query 751 in run# 1 of TEAM, first on line 6"],
         ),
         # boxes
         (
@@ -230,49 +230,49 @@ def test_each_rule(before: str, after: str, expected: list[str] | None) -> None:
     broken = text.replace(before, after, 1).replace('<?xml version="1.0" encoding="UTF-8"?>', "<?xml version='1.0'?>")
     if expected is None:
         expected = [f'6: attribute "{name}" is missing from <item>' for name in ("seqNum", "shotId")]
-    assert found(broken) == expected
+    assert faults(broken) == expected
 
 
 def test_document_level_faults() -> None:
     lines = xml().split("\n")
-    assert found("\n".join([lines[0], "", *lines[2:]])) == [
-        "1: there is no DOCTYPE, which NIST's validation needs: <!DOCTYPE videoAdhocSearchResults SYSTEM "
+    assert faults("\n".join([lines[0], "", *lines[2:]])) == [
+        "1: the DOCTYPE is missing, which NIST's validation needs: <!DOCTYPE videoAdhocSearchResults SYSTEM "
         '"https://www-nlpir.nist.gov/projects/tv2024/dtds/videoAdhocSearchResults.dtd">'
     ]
     bare = "\n".join([lines[0], lines[1], "", *lines[3:-2]])
-    assert found(bare) == ["4: the root element is <videoAdhocSearchRunResult>, must be <videoAdhocSearchResults>"]
+    assert faults(bare) == ["4: the root element is <videoAdhocSearchRunResult>, must be <videoAdhocSearchResults>"]
     empty = "\n".join([*lines[:3], "</videoAdhocSearchResults>"])
-    assert found(empty) == ["3: <videoAdhocSearchResults> holds no <videoAdhocSearchRunResult>"]
+    assert faults(empty) == ["3: <videoAdhocSearchResults> has no <videoAdhocSearchRunResult>"]
 
 
 def test_more_than_a_thousand_items() -> None:
     lines = xml().split("\n")
     extra = [f'<item seqNum="{n}" shotId="shot{7476 + n // 5:05d}_{n % 5 + 1}"/>' for n in range(1, 1002)]
     text = "\n".join([*lines[:5], *extra, *lines[7:]])
-    assert found(text) == [
-        "5: 1001 items for query 751 in run# 1 of TEAM, at most 1000 are taken",
+    assert faults(text) == [
+        "5: 1001 items for query 751 in run# 1 of TEAM, NIST takes at most 1000",
         "1006: invalid sequence number [1001] for query 751 in run# 1 of TEAM: must be in 1..1000",
     ]
 
 
 def test_all_faults_of_a_file_come_at_once_in_line_order() -> None:
     text = xml(trType="Q").replace('tNum="751" elapsedTime="5"', 'tNum="751" elapsedTime="0.3"').replace("_2", "_9", 1)
-    assert [line.split(":")[0] for line in found(text)] == ["4", "5", "7"]
+    assert [line.split(":")[0] for line in faults(text)] == ["4", "5", "7"]
 
 
 def test_every_run_of_a_file_is_checked() -> None:
     text = xml()
     start, end = text.index("<videoAdhocSearchRunResult"), text.index("</videoAdhocSearchResults>")
-    assert found(text[:end] + text[start:end].replace("shot07476_1", "shot07476_9", 1) + text[end:]) == [
+    assert faults(text[:end] + text[start:end].replace("shot07476_1", "shot07476_9", 1) + text[end:]) == [
         "88: invalid shot ID [shot07476_9] for query 751 in run# 2 of TEAM: video 07476 has shots 1..5"
     ]
 
 
 def test_teams_tasks_and_topics_as_asked_for() -> None:
-    assert found(xml(), pids=["TEAM", "UIT"]) == []
-    assert found(xml(), pids=["TEAMS", "UIT"]) == ['4: pid "TEAM" is not registered; did you mean "TEAMS"?']
-    assert found(xml(), task="P") == ['4: run# 1 of TEAM is for task "M", must be "P"']
-    assert found(xml(), topics=ids()[1:]) == ["5: invalid query [751] in run# 1 of TEAM: not among the topics"]
+    assert faults(xml(), pids=["TEAM", "UIT"]) == []
+    assert faults(xml(), pids=["TEAMS", "UIT"]) == ['4: pid "TEAM" is not registered; did you mean "TEAMS"?']
+    assert faults(xml(), task="P") == ['4: run# 1 of TEAM is for task "M", must be "P"']
+    assert faults(xml(), topics=ids()[1:]) == ["5: invalid query [751] in run# 1 of TEAM: not among the topics"]
     report = check_run(xml(task="P").encode(), get_edition("tv25"), SHOTS)
     assert "tv25 has no progress task" in [finding.what for finding in report.findings]
 
@@ -284,12 +284,12 @@ def test_a_topic_without_items_is_taken_but_told() -> None:
 
 
 def test_xml_that_cannot_be_read() -> None:
-    assert found("<a>\n</b>")[0].startswith("2: not readable as XML: Opening and ending tag mismatch")
+    assert faults("<a>\n</b>")[0].startswith("2: not readable as XML: Opening and ending tag mismatch")
     bomb = '<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/hostname">]>\n<a>&x;</a>'
-    assert found(bomb) == [
+    assert faults(bomb) == [
         "1: not readable as XML: its DOCTYPE declares entities or elements between [ and ]; refused for safety"
     ]
-    assert found("\x00\x01")[0].startswith("1: expected 6 fields, got 1")
+    assert faults("\x00\x01")[0].startswith("1: expected 6 fields, got 1")
     report = check_run(b"\xff\xfe<\x00", TV24, SHOTS)
     assert report.findings[0].what.startswith("neither XML nor UTF-8 text")
 
@@ -309,23 +309,23 @@ def trec(prefix: str = "") -> str:
 
 
 def test_trec_runs_obey_the_same_rules() -> None:
-    assert found(trec()) == [] and found(trec("1")) == []
+    assert faults(trec()) == [] and faults(trec("1")) == []
     text = trec().replace("751 0 shot07476_1 1 2 T\n", "751 0 shot7476_1 1 0.5 T\n751 0\n", 1)
     text = text.replace("752 0 shot07477_2 2 1 T", "752 0 shot07476_1 2 nan T")
     text = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("770"))
-    assert found(text) == [
+    assert faults(text) == [
         "1: invalid shot ID [shot7476_1] for query 751: a video id has 5 digits, as in shot07476_1: "
         "with 4 it matches no judgment",
         "1: missing results for query 770 in run T",
         "2: expected 6 fields, got 2",
         "3: the score 1 for query 751 is above the one before it, 0.5",
-        "5: shot shot07476_1 stands twice for query 752, first on line 4",
+        "5: shot shot07476_1 is repeated for query 752, first on line 4",
         '5: the score "nan" for query 752 is not a finite number',
     ]
     deep = "".join(f"751 0 shot{7476 + n // 5:05d}_{n % 5 + 1} {n} {-n} T\n" for n in range(1200))
-    assert "1001: 1200 shots for query 751, at most 1000 are taken" in found(deep)
-    assert "1: the file is empty" in found(" ")
-    mixed = found(trec().replace("752 0", "1752 0"))
+    assert "1001: 1200 shots for query 751, NIST takes at most 1000" in faults(deep)
+    assert "1: the file is empty" in faults(" ")
+    mixed = faults(trec().replace("752 0", "1752 0"))
     assert '1: topic ids with and without the leading "1" of the qrels are mixed: 751 and 1752' in mixed
 
 

@@ -93,9 +93,9 @@ def test_tasks_and_hints() -> None:
         ("tv21", "shot07476_1", "V3C1 has videos 00001..07475"),
         ("tv24", "shot07476_0", "shots count from 1"),
         ("tv24", "shot07476_01", "a shot number has no leading zero"),
-        ("tv24", "shot07476_", "a shot id is written like shot07476_1"),
-        ("tv24", "", "a shot id is written like shot07476_1"),
-        ("tv24", "7476_1", "a shot id is written like shot07476_1"),
+        ("tv24", "shot07476_", "a shot id has the form shot07476_1"),
+        ("tv24", "", "a shot id has the form shot07476_1"),
+        ("tv24", "7476_1", "a shot id has the form shot07476_1"),
         ("tv24", "shotabcde_1", "a video id of V3C2 is a number"),
         ("tv16", "shot35903_7", None),
         ("tv16", "shot035903_7", "a video id of IACC.3 has no leading zero, as in shot123_1"),
@@ -110,9 +110,9 @@ def test_shot_ids_by_collection(edition: str, shot: str, reason: str | None) -> 
 def test_the_table_of_topics_readme_says_what_the_data_says() -> None:
     readme = Path(__file__).resolve().parents[2] / "topics" / "README.md"
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in readme.read_text().splitlines()]
-    said = {row[0]: row[1:] for row in rows if row[0] in edition_names()}
-    assert tuple(said) == edition_names()
-    for name, (main, progress, collection, qrels) in said.items():
+    documented = {row[0]: row[1:] for row in rows if row[0] in edition_names()}
+    assert tuple(documented) == edition_names()
+    for name, (main, progress, collection, qrels) in documented.items():
         edition = get_edition(name)
         spans = {task: f"{first}-{last}" for task, (first, last) in edition.topics.items()}
         assert (main, progress) == (spans.get("M", "any"), spans.get("P", ""))

@@ -83,8 +83,8 @@ def test_a_field_lost_and_one_too_many_are_seen_though_they_add_up(tmp_path: Pat
 def test_a_shot_judged_in_two_ways_names_both_lines(tmp_path: Path) -> None:
     assert refusal(tmp_path, GOOD + "1661 0 shot00011_62 1 0\n1661 0 shot00008_16 2 -1\n") == (
         "qrels file q: 2 problems\n"
-        "  q:4: shot00011_62 of topic 1661 stands on line 2 with another stratum and judgment: 1 1 and 1 0\n"
-        "  q:5: shot00008_16 of topic 1661 stands on line 1 with another stratum and judgment: 3 -1 and 2 -1"
+        "  q:4: shot00011_62 of topic 1661 is on line 2 with another stratum and judgment: 1 1 and 1 0\n"
+        "  q:5: shot00008_16 of topic 1661 is on line 1 with another stratum and judgment: 3 -1 and 2 -1"
     )
 
 
@@ -94,7 +94,7 @@ def test_lines_that_stand_twice_are_kept_as_sample_eval_counts_them(
     with caplog.at_level(logging.WARNING):
         pool = read_qrels(written(tmp_path, GOOD + "1661 0 shot00011_62 1 1\n")).topics["661"]
     assert pool.shots.count("shot00011_62") == 2 and len(pool.strata) == 3
-    assert "1 lines stand twice; each counts twice in its stratum" in caplog.text
+    assert "1 repeated lines; each counts twice in its stratum" in caplog.text
 
 
 def test_real_judgments_of_tv21(shared: Callable[[str], Path]) -> None:

@@ -89,7 +89,7 @@ def test_rendering_refuses_what_the_edition_has_not() -> None:
         render_run_xml(run, get_edition("tv16"), {"task": "M", "novelty": "C"}, elapsed_s={"501": 1})
     with pytest.raises(DataError, match="topics without elapsed time\n  got:    501"):
         render_run_xml(run, get_edition("tv16"), {}, elapsed_s={})
-    with pytest.raises(DataError, match="runs of tv19 cannot carry explanations"):
+    with pytest.raises(DataError, match="runs of tv19 cannot have explanations"):
         box = {("501", "shot1_1"): Explanation(0, 0, 0, 1, 1)}
         render_run_xml(run, get_edition("tv19"), {}, elapsed_s={"501": 1}, explanations=box)
     with pytest.raises(DataError, match="a box needs"):
@@ -116,7 +116,7 @@ def test_several_runs_in_a_file(tmp_path: Path) -> None:
     start, end = RUC.index("<videoAdhocSearchRunResult"), RUC.index("</videoAdhocSearchResults>")
     path = written(tmp_path, RUC[:end] + RUC[start:end] + RUC[end:])
     assert [run.name for run in read_run_xml(path)] == ["run", "run#2"]
-    with pytest.raises(FormatError, match="the file holds several runs"):
+    with pytest.raises(FormatError, match="the file has several runs"):
         read_run(path)
 
 
@@ -133,9 +133,9 @@ def test_faults_come_at_once_with_lines(tmp_path: Path) -> None:
         '  run.xml:3: seqNum "" is not a whole number\n'
         "  run.xml:4: an item without shotId\n"
         '  run.xml:5: seqNum "99999999999" is not a whole number\n'
-        "  run.xml:7: topic 1 stands twice\n"
+        "  run.xml:7: topic 1 is repeated\n"
         "  run.xml:8: a topic without tNum\n"
-        "  next:   `avs check-run` says everything that is wrong with it"
+        "  next:   `avs check-run` lists all faults"
     )
-    with pytest.raises(FormatError, match="<topics> holds no <videoAdhocSearchRunResult>"):
+    with pytest.raises(FormatError, match="<topics> has no <videoAdhocSearchRunResult>"):
         read_run_xml(written(tmp_path, "<topics/>"))

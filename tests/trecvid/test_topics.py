@@ -76,7 +76,7 @@ def test_xml_faults(tmp_path: Path) -> None:
         "  t.xml:3: topic 5 has no text"
     )
     path = written(tmp_path, "<runs><run/></runs>", "r.xml")
-    assert "r.xml: <runs> holds no topic elements" in refusal(tmp_path, path)
+    assert "r.xml: <runs> has no topic elements" in refusal(tmp_path, path)
 
 
 def test_a_file_without_ids_is_refused_and_says_how_a_line_looks(tmp_path: Path) -> None:
@@ -95,14 +95,14 @@ def test_duplicates_over_files_empty_texts_and_foreign_topics_come_at_once(tmp_p
     assert refusal(tmp_path, [first, second], edition="tv24") == (
         "topics: 3 problems\n"
         "  a.txt:2: topic 752 has no text\n"
-        "  b.txt:2: topic 751 stands already at a.txt:1\n"
+        "  b.txt:2: topic 751 is already at a.txt:1\n"
         "  b.txt:3: topic 608 is not of tv24, which has 751..770 (main), 681..700 (progress)"
     )
 
 
 def test_topics_of_another_year_name_that_year(tmp_path: Path) -> None:
     path = written(tmp_path, "731  one\n")
-    assert refusal(tmp_path, path, edition="tv24").endswith("; all of these topics are of tv23")
+    assert refusal(tmp_path, path, edition="tv24").endswith("; all these topics are of tv23")
 
 
 def test_several_files_make_one_set_and_custom_takes_any_id(tmp_path: Path) -> None:
@@ -112,10 +112,10 @@ def test_several_files_make_one_set_and_custom_takes_any_id(tmp_path: Path) -> N
 
 def test_narratives(tmp_path: Path) -> None:
     path = written(tmp_path, "731  one\n732  two\n")
-    told = written(tmp_path, "732  About two.\n731 About one.\n", "n.txt")
-    assert [t.narrative for t in read_topics(path, narratives=told)] == ["About one.", "About two."]
-    told = written(tmp_path, "732  About two.\n740  Of another.\n", "n.txt")
-    assert refusal(tmp_path, path, narratives=told) == (
+    file = written(tmp_path, "732  About two.\n731 About one.\n", "n.txt")
+    assert [t.narrative for t in read_topics(path, narratives=file)] == ["About one.", "About two."]
+    file = written(tmp_path, "732  About two.\n740  Of another.\n", "n.txt")
+    assert refusal(tmp_path, path, narratives=file) == (
         "topics t.txt: 2 problems\n"
         "  n.txt: no narrative for topic 731\n"
         "  n.txt:2: a narrative for topic 740, which is not among the topics"
@@ -138,7 +138,7 @@ def test_what_is_written_reads_back(tmp_path: Path) -> None:
 
 
 def test_empty_missing_and_binary_files(tmp_path: Path) -> None:
-    assert "t.txt: holds no topics" in refusal(tmp_path, written(tmp_path, " \n"))
+    assert "t.txt: has no topics" in refusal(tmp_path, written(tmp_path, " \n"))
     assert "must be UTF-8 text or XML" in refusal(tmp_path, written(tmp_path, b"\xff\xfe6\x00"))
     with pytest.raises(AvsError, match="no such topic file"):
         read_topics(tmp_path / "tv23.xml")

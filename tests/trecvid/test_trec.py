@@ -87,7 +87,7 @@ def test_duplicates_contradicting_ranks_and_tags_come_all_at_once(tmp_path: Path
     text = "1 0 a 1 2 T\n1 0 b 2 3 T\n1 0 a 3 1 T\n2 0 a x 1 U\n"
     assert refusal(tmp_path, text) == (
         "run file run.trec: 4 problems\n"
-        "  run.trec:3: a stands twice for topic 1, first on line 1\n"
+        "  run.trec:3: a is repeated for topic 1, first on line 1\n"
         "  run.trec:2: rank 2 of topic 1 scores 3, more than rank 1 with 2; a larger score must mean a better shot\n"
         '  run.trec:4: the rank "x" is not a whole number\n'
         '  run.trec:4: a second tag "U"; the file begins with "T"'

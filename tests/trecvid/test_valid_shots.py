@@ -60,7 +60,7 @@ def test_faults_of_a_table(tmp_path: Path) -> None:
     assert refusal(tmp_path, written(tmp_path, "00007 3\n00008\n00007 4\n00009 0\n")) == (
         "shot table table: 3 problems\n"
         "  table:2: expected a video and the number of its last shot, got '00008'\n"
-        "  table:3: video 00007 stands twice\n"
+        "  table:3: video 00007 is repeated\n"
         "  table:4: expected a video and the number of its last shot, got '00009 0'"
     )
     assert "table:2: not a shot id: shot_1" in refusal(tmp_path, written(tmp_path, "shot1_1\nshot_1\n"))

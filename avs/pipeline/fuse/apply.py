@@ -159,7 +159,7 @@ def write_fused(
     whole = replace(manifest, counts=counts, seconds=before + seconds if before else 0.0)
     write_artefact(path, whole, lambda file: write_trec(run, file))
     reporter.say(f"wrote {path}: {len(options.lists)} lists fused for {len(run.lists)} topics, {seconds:.1f} s")
-    reporter.say(f"next: avs make-run --ranked {path} --topics TOPICS --edition EDITION ..., or avs rerank {path}")
+    reporter.say(f"next: avs make-run {path} --topics TOPICS --edition EDITION ..., or avs rerank {path}")
     return {"path": str(path), **counts, "seconds": round(seconds, 3)}
 
 

@@ -19,7 +19,7 @@ from avs.features.embedder import require_text_side
 from avs.metrics.text_to_video import (
     PROTOCOLS,
     TIES,
-    Protocol,
+    CaptionProtocol,
     Ranking,
     RetrievalScores,
     Ties,
@@ -35,7 +35,9 @@ from avs.train.checkpoint import Checkpoint, read_checkpoint
 from avs.train.embed import similarities
 
 CAPTIONS_AT_ONCE = 1024  # between two steps of the progress bar
-RankingKind = tuple[Protocol | None, Ties]  # protocol of video to text, None for text to video; and how ties count
+RankingKind = tuple[
+    CaptionProtocol | None, Ties
+]  # protocol of video to text, None for text to video; and how ties count
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +158,7 @@ class CaptionRetrieval:
             )
         }
 
-    def _ranking(self, scores: np.ndarray, protocol: Protocol | None, ties: Ties) -> Ranking:
+    def _ranking(self, scores: np.ndarray, protocol: CaptionProtocol | None, ties: Ties) -> Ranking:
         if protocol is None:
             return rank_videos(scores, self.captions.video_of, ties=ties)
         return rank_captions(scores, self.captions.video_of, protocol=protocol, ties=ties)
@@ -273,7 +275,7 @@ def evaluate_captions(
 
 def ranking_kinds(directions: str, protocol: str, ties: str) -> list[RankingKind]:
     """The rankings to make of a score matrix, in the order of the table; "both" is both of each."""
-    text_to_video: list[Protocol | None] = [None] if directions != "v2t" else []
+    text_to_video: list[CaptionProtocol | None] = [None] if directions != "v2t" else []
     video_to_text = [p for p in PROTOCOLS if protocol in (p, "both")] if directions != "t2v" else []
     return [(p, t) for p in (*text_to_video, *video_to_text) for t in TIES if ties in (t, "both")]
 

@@ -1,1 +1,1 @@
-"""One YAML into all runs of a submission: `avs make-submission`."""
+"""All runs of a submission from one YAML: `avs make-submission`."""

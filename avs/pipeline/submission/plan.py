@@ -1,4 +1,4 @@
-"""The plan of a submission: its commands in order, and the runs they end in."""
+"""The plan of a submission: its commands in order, and the runs that they make."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ class Step:
     """One command.
 
     Attributes:
-        name: as the YAML calls it; of a run, its id.
+        name: its name in the YAML; for a run, the run id.
         verb, words: the command.
         needs: names of the steps whose results it reads.
-        makes: the lists or the run file it writes.
+        makes: the lists or the run file that it writes.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class SubmissionRun:
-    """A run of the plan: what it is made of and where it goes."""
+    """A run of the plan: its id and priority, the name of its list, and its file."""
 
     id: str
     priority: int
@@ -42,13 +42,13 @@ class SubmissionRun:
 
 @dataclass(frozen=True, slots=True)
 class SubmissionPlan:
-    """Steps, each behind those it needs, and the runs they end in."""
+    """The steps, each after the steps it needs, and the runs that they make."""
 
     steps: tuple[Step, ...]
     runs: tuple[SubmissionRun, ...]
 
     def only(self, name: str) -> tuple[Step, ...]:
-        """A step and all it needs.
+        """A step and all steps it needs.
 
         Raises:
             AvsError: there is no such step.
@@ -56,9 +56,9 @@ class SubmissionPlan:
         steps = {step.name: step for step in self.steps}
         if name not in steps:
             raise AvsError(f'no step is called "{name}"{did_you_mean(name, steps)}', wanted=", ".join(steps))
-        wanted, todo = set[str](), [name]
-        while todo:
-            step = steps[todo.pop()]
+        wanted, pending = set[str](), [name]
+        while pending:
+            step = steps[pending.pop()]
             wanted.add(step.name)
-            todo += step.needs
+            pending += step.needs
         return tuple(step for step in self.steps if step.name in wanted)

@@ -1,4 +1,4 @@
-"""A submission as a plan: which commands in which order make its runs. Nothing is run here."""
+"""From the recipe of a submission to its plan: which commands, in which order, make its runs. Nothing is run here."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from avs.core.config import load_config
 from avs.core.errors import AvsError, did_you_mean
 from avs.core.list_files import model_name, store_name
 from avs.pipeline.submission.plan import Step, SubmissionPlan, SubmissionRun
-from avs.pipeline.submission.recipe import Fusion, PlannedRun, SubmissionRecipe
+from avs.pipeline.submission.recipe import FusionRecipe, RunRecipe, SubmissionRecipe
 from avs.pipeline.submission.verb_options import Verb
+from avs.trecvid.checked_run import WORD, run_file_name
 from avs.trecvid.editions import Edition, get_edition
-from avs.trecvid.submission import WORD, submission_name
 
 SECTIONS = ("lists", "searches", "fusions", "reranks")
 RUN_ATTRIBUTES = {"trtype": "trType", "class": "class", "task": "task", "novelty": "novelty", "algo": "algo"}
-OF_ALL_RUNS = ("edition", "shots", "pid", "dropped", "ranked", "priority")
+SET_BY_RECIPE = ("edition", "shots", "pid", "dropped", "priority")  # options of make-run that a run cannot have itself
+LEARNED_OPTION = {"fuse": "model", "rerank": "model"}
+"""Verb -> the option with the folder of what the verb has learned; the YAML uses the same word."""
 CHECK = "check-run"
 
 Location = tuple[object, ...]
@@ -29,10 +31,10 @@ def read_submission(config: Path, folder: Path, verb: Callable[[str], Verb]) -> 
 
     Args:
         folder: for everything that is made: lists/, fusions/, reranks/, runs/.
-        verb: what a verb takes, by its name.
+        verb: gives the options of a verb by its name.
 
     Raises:
-        ConfigError: keys, names, options or runs that cannot be; all of them at once, before anything is run.
+        ConfigError: unknown keys, names or options, impossible runs; all of them at once, before anything is run.
     """
     planners: list[_Planner] = []
 
@@ -45,7 +47,7 @@ def read_submission(config: Path, folder: Path, verb: Callable[[str], Verb]) -> 
 
 
 class _Planner:
-    """Reads a recipe once; what is wrong is collected in `problems`, and `plan` is of use when there is nothing."""
+    """Reads a recipe once. Errors are collected in `problems`; `plan` is complete only if there are none."""
 
     def __init__(self, recipe: SubmissionRecipe, folder: Path, verb: Callable[[str], Verb]) -> None:
         self.recipe, self.folder, self.verb = recipe, folder, verb
@@ -54,7 +56,7 @@ class _Planner:
         self.steps: dict[str, Step] = {}
         self.lists: dict[str, tuple[Path, ...]] = {}
         self._planning: list[str] = []
-        self._ranked: dict[int, Path] = {}
+        self._file_of_run: dict[int, Path] = {}
         self._check_names()
         self._check_top()
         self._check_files()
@@ -62,10 +64,10 @@ class _Planner:
         for section in SECTIONS:
             for name in getattr(recipe, section):
                 self._plan(name)
-        runs = [self._run(number, run, edition) for number, run in enumerate(recipe.runs)] if edition else []
-        made = [run for run in runs if run is not None]
-        self._check_runs(made, edition)
-        self.plan = SubmissionPlan(tuple(self.steps.values()), tuple(sorted(made, key=lambda run: run.priority)))
+        planned = [self._run(number, run, edition) for number, run in enumerate(recipe.runs)] if edition else []
+        runs = [run for run in planned if run is not None]
+        self._check_runs(runs, edition)
+        self.plan = SubmissionPlan(tuple(self.steps.values()), tuple(sorted(runs, key=lambda run: run.priority)))
 
     def wrong(self, *location: object, what: str) -> None:
         self.problems.append((location, what))
@@ -76,13 +78,13 @@ class _Planner:
                 if WORD.fullmatch(name) is None:
                     self.wrong(section, name, what="a name is a plain word of letters, digits, '.', '_' and '-'")
                 elif name == CHECK:
-                    self.wrong(section, name, what="the name is that of the last step")
+                    self.wrong(section, name, what="the last step has this name")
                 elif self.sections[name] != section:
-                    self.wrong(section, name, what=f"the name stands in {self.sections[name]} as well")
+                    self.wrong(section, name, what=f"{self.sections[name]} has the same name")
 
     def _check_top(self) -> None:
         verb, fields = self.verb("make-run"), SubmissionRecipe.model_fields
-        for key, what in verb.words(self.recipe.model_extra or {}, taken=("ranked", "priority"))[1]:
+        for key, what in verb.words(self.recipe.model_extra or {}, taken=("priority",))[1]:
             known = [*fields, *verb.options]
             unknown = key.replace("_", "-") not in verb.options
             self.wrong(key, what=f"unknown key{did_you_mean(key, known)}" if unknown else what)
@@ -103,10 +105,10 @@ class _Planner:
     # Lists, and the steps that make them
 
     def _plan(self, name: str) -> tuple[Path, ...]:
-        """The lists that go by a name, and the step that makes them planned behind those it needs."""
+        """The lists with this name, after planning the step that makes them and the steps it needs."""
         if name in self._planning:
             circle = " -> ".join([*self._planning[self._planning.index(name) :], name])
-            self.wrong(self.sections[name], name, what=f"is made of itself: {circle}")
+            self.wrong(self.sections[name], name, what=f"is made from itself: {circle}")
             return ()
         if name not in self.lists:
             self._planning.append(name)
@@ -121,16 +123,16 @@ class _Planner:
         return (path,)
 
     def _plan_searches(self, name: str) -> tuple[Path, ...]:
-        given = dict(self.recipe.searches[name])
-        words = self._words(("searches", name), "search", self._shared("search", given) | given)
+        options = dict(self.recipe.searches[name])
+        words = self._words(("searches", name), "search", self._shared("search", options) | options)
         folder = self.folder / "lists" / name
         models = [model_name(Path(path)) for path in _of(words, "checkpoint")]
         if "--zero-shot" in words or not models:
             models += [store_name(Path(path)) for path in _of(words, "store")]
-        for twice in sorted({model for model in models if models.count(model) > 1}):
-            self.wrong("searches", name, what=f"two of its lists would be called {twice}")
+        for repeated in sorted({model for model in models if models.count(model) > 1}):
+            self.wrong("searches", name, what=f"two of its lists would be called {repeated}")
         makes = tuple(folder / f"{model}.trec" for model in dict.fromkeys(models))
-        # A folder, however many lists: a search over past topics then has the same names.
+        # Always a folder, also for one list, so that the lists of a search over past topics have the same names.
         self._step(("searches", name), "search", [*words, "-o", f"{folder}/"], needs=(), makes=makes)
         return makes
 
@@ -138,12 +140,12 @@ class _Planner:
         fusion, place = self.recipe.fusions[name], ("fusions", name)
         files, needs = self._files(fusion, place)
         if not files:
-            return ()  # said already why
-        given = self._with_model(name, dict(fusion.model_extra or {}), needs)
-        words = self._words(place, "fuse", self._shared("fuse", given) | given, taken=("past",))
-        for folder, before in (self._past(one, (*place, "past")) for one in fusion.past):
+            return ()  # the problem is recorded already
+        options = self._with_learned("fuse", name, dict(fusion.model_extra or {}), needs)
+        words = self._words(place, "fuse", self._shared("fuse", options) | options, taken=("past",))
+        for folder, steps in (self._past(one, (*place, "past")) for one in fusion.past):
             words += ["--past", str(folder)]
-            needs += before
+            needs += steps
         makes = self.folder / "lists" / f"{name}.trec"
         self._step(place, "fuse", [*map(str, files), *words, "-o", str(makes)], needs=needs, makes=(makes,))
         return (makes,)
@@ -151,47 +153,48 @@ class _Planner:
     def _plan_reranks(self, name: str) -> tuple[Path, ...]:
         rerank, place = self.recipe.reranks[name], ("reranks", name)
         file, needs = self._one(rerank.list_, (*place, "list"))
-        given = self._with_model(name, dict(rerank.model_extra or {}), needs)
-        if "qrels" in given:
-            what = "a reranking is fitted before: avs rerank PAST --qrels Q --model DIR; then say model: DIR here"
+        options = self._with_learned("rerank", name, dict(rerank.model_extra or {}), needs)
+        if "qrels" in options:
+            learned = LEARNED_OPTION["rerank"]
+            what = f"fit the reranking first: avs rerank PAST --qrels Q --{learned} DIR; then write {learned}: DIR here"
             self.wrong(*place, "qrels", what=what)
-        words = self._words(place, "rerank", self._shared("rerank", given) | given)
+        words = self._words(place, "rerank", self._shared("rerank", options) | options)
         makes = self.folder / "lists" / f"{name}.trec"
         self._step(place, "rerank", [str(file), *words, "-o", str(makes)], needs=needs, makes=(makes,))
         return (makes,)
 
-    def _files(self, fusion: Fusion, place: Location) -> tuple[list[Path], list[str]]:
+    def _files(self, fusion: FusionRecipe, place: Location) -> tuple[list[Path], list[str]]:
         files: list[Path] = []
         needs: list[str] = []
         for number, reference in enumerate(fusion.lists):
-            found, before = self._lists(reference, (*place, "lists", number))
-            files += found
-            needs += before
+            lists, steps = self._lists(reference, (*place, "lists", number))
+            files += lists
+            needs += steps
         stems = [file.stem for file in files]
-        for twice in sorted({stem for stem in stems if stems.count(stem) > 1}):
-            which = " and ".join(str(file) for file in files if file.stem == twice)
-            self.wrong(*place, "lists", what=f"two lists are called {twice}: {which}")
+        for repeated in sorted({stem for stem in stems if stems.count(stem) > 1}):
+            which = " and ".join(str(file) for file in files if file.stem == repeated)
+            self.wrong(*place, "lists", what=f"two lists are called {repeated}: {which}")
         return files, needs
 
     def _lists(self, reference: str, place: Location) -> tuple[list[Path], list[str]]:
-        """The lists that `NAME` or `SEARCH/PATTERN` stands for, and the steps that make them."""
+        """The lists that `NAME` or `SEARCH/PATTERN` means, and the steps that make them."""
         name, _, pattern = reference.partition("/")
         if name not in self.sections:
             self.wrong(*place, what=f'no list is called "{name}"{did_you_mean(name, self.sections)}')
             return [], []
-        found = [path for path in self._plan(name) if not pattern or fnmatchcase(path.stem, pattern)]
-        if pattern and not found and self.lists.get(name):
+        files = [path for path in self._plan(name) if not pattern or fnmatchcase(path.stem, pattern)]
+        if pattern and not files and self.lists.get(name):
             known = [path.stem for path in self.lists[name]]
             what = f'no list of {name} is called "{pattern}"{did_you_mean(pattern, known)}; it has {", ".join(known)}'
             self.wrong(*place, what=what)
-        return found, [name] if self.sections[name] != "lists" else []
+        return files, [name] if self.sections[name] != "lists" else []
 
     def _one(self, reference: str, place: Location) -> tuple[Path, list[str]]:
-        found, needs = self._lists(reference, place)
-        if len(found) > 1:
-            names = ", ".join(f"{reference}/{path.stem}" for path in found[:3])
-            self.wrong(*place, what=f"stands for {len(found)} lists; name one of {names} ..., or fuse them")
-        return (found or [Path(reference)])[0], needs
+        files, needs = self._lists(reference, place)
+        if len(files) > 1:
+            names = ", ".join(f"{reference}/{path.stem}" for path in files[:3])
+            self.wrong(*place, what=f"means {len(files)} lists; name one of {names} ..., or fuse them")
+        return (files or [Path(reference)])[0], needs
 
     def _past(self, reference: str, place: Location) -> tuple[Path, list[str]]:
         if reference in self.recipe.searches:
@@ -202,31 +205,32 @@ class _Planner:
             self.wrong(*place, what=what)
         return Path(reference), []
 
-    def _with_model(self, name: str, given: dict[str, Any], needs: list[str]) -> dict[str, Any]:
-        """Options with the folder of what is learned: the step's own, or that of the step which `model` names."""
-        section, model = self.sections[name], given.get("model")
-        learns = given.get("qrels") and not given.get("study")
-        if self.sections.get(str(model)) == section and model != name:
-            self._plan(str(model))
-            needs.append(str(model))
-            return given | {"model": str(self.folder / section / str(model))}
-        return given | {"model": str(self.folder / section / name)} if model is None and learns else given
+    def _with_learned(self, verb: str, name: str, options: dict[str, Any], needs: list[str]) -> dict[str, Any]:
+        """The options with the folder of what is learned: the step's own, or that of the step named in the options."""
+        section, option = self.sections[name], LEARNED_OPTION[verb]
+        source = options.get(option)
+        if self.sections.get(str(source)) == section and source != name:
+            self._plan(str(source))
+            needs.append(str(source))
+            return options | {option: str(self.folder / section / str(source))}
+        learns = options.get("qrels") and not options.get("study")
+        return options | {option: str(self.folder / section / name)} if source is None and learns else options
 
     # Runs
 
-    def _run(self, number: int, run: PlannedRun, edition: Edition) -> SubmissionRun | None:
+    def _run(self, number: int, run: RunRecipe, edition: Edition) -> SubmissionRun | None:
         place = ("runs", number)
         file, needs = self._one(run.list_, (*place, "list"))
-        self._ranked[number] = file
-        top, own = dict(self.recipe.model_extra or {}), dict(run.model_extra or {})
+        self._file_of_run[number] = file
+        of_all, own = dict(self.recipe.model_extra or {}), dict(run.model_extra or {})
         verb = self.verb("make-run")
-        given = {key: value for key, value in (top | own).items() if key.replace("_", "-") in verb.options}
-        self.problems += [((*place, key), what) for key, what in verb.words(own, taken=OF_ALL_RUNS)[1]]
-        attributes = {name: str(given[key]) for key, name in RUN_ATTRIBUTES.items() if given.get(key) is not None}
-        attributes |= {"pid": self.recipe.pid, "priority": str(run.priority), "desc": str(given.get("desc", ""))}
+        options = {key: value for key, value in (of_all | own).items() if key.replace("_", "-") in verb.options}
+        self.problems += [((*place, key), what) for key, what in verb.words(own, taken=SET_BY_RECIPE)[1]]
+        attributes = {name: str(options[key]) for key, name in RUN_ATTRIBUTES.items() if options.get(key) is not None}
+        attributes |= {"pid": self.recipe.pid, "priority": str(run.priority), "desc": str(options.get("desc", ""))}
         self._check_values(place, attributes, edition)
         try:
-            name = submission_name(edition, attributes)
+            name = run_file_name(edition, attributes)
         except AvsError as error:
             self.wrong(*place, what=error.what.replace("\n", " "))
             return None
@@ -234,8 +238,8 @@ class _Planner:
         if path.stem in self.sections:
             self.wrong(self.sections[path.stem], path.stem, what=f"the name is the id of runs.{number}")
         shared = {"topics": [*map(str, self.recipe.topics)], "edition": edition.id, "shots": self.recipe.shots}
-        words, _ = verb.words(shared | given | {"pid": self.recipe.pid, "priority": run.priority})
-        words += ["--ranked", str(file), "-o", str(path.parent)]
+        words, _ = verb.words(shared | options | {"pid": self.recipe.pid, "priority": run.priority})
+        words = [str(file), *words, "-o", str(path.parent)]
         self._step(place, "make-run", words, needs=needs, makes=(path,), name=path.stem)
         return SubmissionRun(path.stem, run.priority, run.list_, path)
 
@@ -247,16 +251,16 @@ class _Planner:
                 self.wrong(*place, attribute.name.lower(), what=what)
 
     def _check_runs(self, runs: Sequence[SubmissionRun], edition: Edition | None) -> None:
-        seen: dict[tuple[str, str, object], int] = {}
+        first_use: dict[tuple[str, str, object], int] = {}
         for number, run in enumerate(self.recipe.runs):
-            given = {**(self.recipe.model_extra or {}), **(run.model_extra or {})}
-            kind = f"{given.get('task')} {given.get('novelty')}"
-            made_of = self._ranked.get(number, run.list_)
-            facts = {"priority": (run.priority, f"priority {run.priority}"), "list": (made_of, f"the list {run.list_}")}
+            options = {**(self.recipe.model_extra or {}), **(run.model_extra or {})}
+            kind = f"{options.get('task')} {options.get('novelty')}"
+            file = self._file_of_run.get(number, run.list_)
+            facts = {"priority": (run.priority, f"priority {run.priority}"), "list": (file, f"the list {run.list_}")}
             for key, (value, what) in facts.items():
-                first = seen.setdefault((kind, key, value), number)
+                first = first_use.setdefault((kind, key, value), number)
                 if first != number:
-                    self.wrong("runs", number, key, what=f"{what} is that of runs.{first} already")
+                    self.wrong("runs", number, key, what=f"{what} is used by runs.{first} already")
         if runs and edition:
             words = [*(str(run.path) for run in runs), "--edition", edition.id, "--shots", str(self.recipe.shots)]
             extra = self.recipe.model_extra or {}
@@ -266,16 +270,16 @@ class _Planner:
 
     # Steps
 
-    def _shared(self, verb: str, given: Mapping[str, Any]) -> dict[str, Any]:
-        """What every step of the submission searches for, unless it says something else."""
-        if "topics" in given or "topics" not in self.verb(verb).options:
+    def _shared(self, verb: str, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The topics and the edition of the submission, for a step without topics of its own."""
+        if "topics" in options or "topics" not in self.verb(verb).options:
             return {}
         topics = {"topics": [str(path) for path in self.recipe.topics]}
         return topics | ({"edition": self.recipe.edition} if "edition" in self.verb(verb).options else {})
 
-    def _words(self, place: Location, verb: str, given: Mapping[str, Any], *, taken: Sequence[str] = ()) -> list[str]:
-        words, wrong = self.verb(verb).words(given, taken=taken)
-        self.problems += [((*place, key), what) for key, what in wrong]
+    def _words(self, place: Location, verb: str, options: Mapping[str, Any], *, taken: Sequence[str] = ()) -> list[str]:
+        words, problems = self.verb(verb).words(options, taken=taken)
+        self.problems += [((*place, key), what) for key, what in problems]
         return words
 
     def _step(

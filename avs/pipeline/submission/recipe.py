@@ -1,4 +1,4 @@
-"""The YAML behind `avs make-submission`: searches, fusions, rerankings, and the prioritized runs they end in."""
+"""The YAML behind `avs make-submission`: searches, fusions, rerankings, and the prioritized runs."""
 
 from __future__ import annotations
 
@@ -8,52 +8,52 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 Options = dict[str, Any]
-"""Options of a verb by their long names, "-" or "_" between words; a list repeats one, a mapping gives NAME=VALUE."""
+"""Options of a verb by their long names, with "-" or "_"; a list repeats an option, a mapping gives NAME=VALUE."""
 
 
-def _listed(value: Any) -> Any:
+def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-Paths = Annotated[list[Path], Field(min_length=1), BeforeValidator(_listed)]
+Paths = Annotated[list[Path], Field(min_length=1), BeforeValidator(_as_list)]
 
 
-class Fusion(BaseModel):
+class FusionRecipe(BaseModel):
     """A fused list.
 
     Attributes:
-        lists: names of what is fused; a search stands for all its lists, `SEARCH/PATTERN` for some.
-        past: searches with lists of the same names over past topics, to learn from; or folders with such lists.
+        lists: names of the lists to fuse; a search means all its lists, `SEARCH/PATTERN` some of them.
+        past: searches over past topics to learn from, whose lists have the same names; or folders of such lists.
 
-    Everything else is an option of `avs fuse`.
+    Any other key is an option of `avs fuse`.
     """
 
     model_config = ConfigDict(extra="allow")
-    lists: Annotated[list[str], Field(min_length=1), BeforeValidator(_listed)]
-    past: Annotated[list[str], BeforeValidator(_listed)] = []
+    lists: Annotated[list[str], Field(min_length=1), BeforeValidator(_as_list)]
+    past: Annotated[list[str], BeforeValidator(_as_list)] = []
 
 
-class Rerank(BaseModel):
+class RerankRecipe(BaseModel):
     """A reranked list.
 
     Attributes:
-        list_: name of what is reranked.
+        list_: name of the list to rerank.
 
-    Everything else is an option of `avs rerank`.
+    Any other key is an option of `avs rerank`.
     """
 
     model_config = ConfigDict(extra="allow")
     list_: str = Field(alias="list")
 
 
-class PlannedRun(BaseModel):
-    """A run to be submitted.
+class RunRecipe(BaseModel):
+    """A run of the submission.
 
     Attributes:
-        list_: name of the list it is made of.
+        list_: name of the list that it is made from.
         priority: 1 is judged first.
 
-    Everything else is an option of `avs make-run`.
+    Any other key is an option of `avs make-run`.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -62,16 +62,16 @@ class PlannedRun(BaseModel):
 
 
 class SubmissionRecipe(BaseModel):
-    """Everything that decides what a submission holds. Paths are as seen from where the command is typed.
+    """All settings of a submission. Paths are relative to the working directory.
 
     Attributes:
         edition, topics, shots, pid: of all runs, as `avs make-run` takes them.
-        lists: name -> ranked lists that lie there already.
+        lists: name -> ranked lists that exist already.
         searches: name -> options of `avs search`.
-        fusions, reranks: name -> what is made of other lists.
-        runs: of NIST's run files.
+        fusions, reranks: name -> what is made from other lists.
+        runs: one per run file.
 
-    Everything else at the top is an option of `avs make-run` for all runs, which a run may have otherwise.
+    Any other key is an option of `avs make-run` for all runs; a run may override it.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -81,6 +81,6 @@ class SubmissionRecipe(BaseModel):
     pid: Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
     lists: dict[str, Path] = {}
     searches: dict[str, Options] = {}
-    fusions: dict[str, Fusion] = {}
-    reranks: dict[str, Rerank] = {}
-    runs: list[PlannedRun] = Field(min_length=1)
+    fusions: dict[str, FusionRecipe] = {}
+    reranks: dict[str, RerankRecipe] = {}
+    runs: list[RunRecipe] = Field(min_length=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from glob import glob
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from avs.core.errors import did_you_mean
 from avs.core.ids import natural_key
 
-COMMON = ("quiet", "json", "force", "debug", "output")  # never a step's own business
+COMMON = ("quiet", "json", "force", "debug", "output")  # options that the submission sets for every step
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,41 +25,45 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """A verb as a step calls it.
+    """A verb that a step calls.
 
     Attributes:
         name: as it is typed.
         options: long name without dashes -> option.
-        refusal: what is wrong with a command line, or None; nothing is run to find out.
+        refusal: says what is wrong with a command line, or None, without running it.
+        former: an option that the verb once had, without dashes -> what replaces it.
     """
 
     name: str
     options: Mapping[str, Option]
     refusal: Callable[[Sequence[str]], str | None]
+    former: Mapping[str, str] = field(default_factory=dict)
 
-    def words(self, given: Mapping[str, Any], *, taken: Sequence[str] = ()) -> tuple[list[str], list[tuple[str, str]]]:
-        """Words of the command line for options by name, and what is wrong with them by key.
+    def words(self, values: Mapping[str, Any], *, taken: Sequence[str] = ()) -> tuple[list[str], list[tuple[str, str]]]:
+        """Words of the command line for values by option name, and what is wrong with them by key.
 
         Args:
-            given: True is the bare option, False and None leave it out, a list repeats it, a mapping gives NAME=VALUE;
-                of files, patterns stand for what matches, in natural order.
-            taken: options that are set elsewhere and may not be given.
+            values: True sets a flag, False and None leave an option out, a list repeats it, a mapping gives
+                NAME=VALUE. In names of files, patterns are replaced by the files that match, in natural order.
+            taken: options that are set elsewhere and may not be set here.
         """
         words: list[str] = []
-        wrong: list[tuple[str, str]] = []
-        for key, value in given.items():
+        problems: list[tuple[str, str]] = []
+        for key, value in values.items():
             name = key.replace("_", "-")
             if name in COMMON or name in taken:
-                wrong.append((key, "is not for a step to set"))
+                problems.append((key, "cannot be set here"))
+            elif name in self.former:
+                problems.append((key, f"avs {self.name} no longer has --{name}: use {self.former[name]}"))
             elif name not in self.options:
                 known = [option for option in self.options if option not in (*COMMON, *taken)]
-                wrong.append((key, f"avs {self.name} has no option --{name}{did_you_mean(name, known)}"))
+                problems.append((key, f"avs {self.name} has no option --{name}{did_you_mean(name, known)}"))
             else:
                 try:
                     words += _words(name, value, self.options[name])
                 except ValueError as error:
-                    wrong.append((key, str(error)))
-        return words, wrong
+                    problems.append((key, str(error)))
+        return words, problems
 
 
 def _words(name: str, value: Any, option: Option) -> list[str]:
@@ -67,7 +71,7 @@ def _words(name: str, value: Any, option: Option) -> list[str]:
         return []
     if option.flag:
         if value is not True:
-            raise ValueError(f"is true or false, got {value!r}")
+            raise ValueError(f"must be true or false, got {value!r}")
         return [f"--{name}"]
     if value is True:
         raise ValueError("takes a value, got true")
@@ -92,7 +96,7 @@ def _matching(path: str) -> list[str]:
         if not Path(path).exists():
             raise ValueError(f"no such file or folder: {path}")
         return [path]
-    found = sorted(glob(path), key=natural_key)
-    if not found:
+    files = sorted(glob(path), key=natural_key)
+    if not files:
         raise ValueError(f'no file matches "{path}"')
-    return found
+    return files

@@ -29,7 +29,7 @@ SHOTS = 5000  # three blocks
 @pytest.fixture(scope="module")
 def model(collection: TinyCollection, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "laff"
-    features = [word for store in collection.stores for word in ("--features", str(store))]
+    features = [word for store in collection.stores for word in ("--store", str(store))]
     command = ["train-laff", "--captions", str(collection.captions), *features, "--text", "bow", "--quiet"]
     assert main([*command, "--heads", "2", "--head-dim", "16", "--epochs", "1", "-o", str(folder)]) == 0
     return folder

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from avs.cli import options
 from avs.cli.make_submission import describe
 from avs.core.config import load_config
 from avs.core.errors import AvsError, ConfigError
@@ -68,20 +69,20 @@ def test_a_search_gets_the_topics_of_the_submission_and_its_options_as_they_stan
 
 
 def test_patterns_of_files_are_filled_in_in_natural_order_and_name_the_lists() -> None:
-    made = plan(
+    submission = plan(
         "searches: {a: {store: features/*/shot, checkpoint: models/*}}\nruns: [{priority: 1, list: a/laff9, desc: x}]"
     )
-    assert [path.stem for path in made.steps[0].makes] == ["laff9", "laff10"]
-    assert "--checkpoint models/laff9 --checkpoint models/laff10" in " ".join(made.steps[0].argv)
-    assert made.steps[1].argv[made.steps[1].argv.index("--ranked") + 1] == "out/lists/a/laff9.trec"
+    assert [path.stem for path in submission.steps[0].makes] == ["laff9", "laff10"]
+    assert "--checkpoint models/laff9 --checkpoint models/laff10" in " ".join(submission.steps[0].argv)
+    assert submission.steps[1].argv[:2] == ["make-run", "out/lists/a/laff9.trec"]
 
 
 def test_a_run_has_the_options_of_the_top_and_its_own_over_them() -> None:
     search = "dropped: table\nelapsed: 3\nsearches: {a: {store: features/clip/shot}}\n"
     text = search + "runs: [{priority: 2, list: a, novelty: N, elapsed: 5, desc: a novelty run}]\n"
-    made = plan(text)
-    assert [(run.id, run.priority, run.made_of) for run in made.runs] == [("F_M_N_D_TEAM.23_2", 2, "a")]
-    assert made.runs[0].path == Path("out/runs/F_M_N_D_TEAM.23_2.xml")
+    submission = plan(text)
+    assert [(run.id, run.priority, run.made_of) for run in submission.runs] == [("F_M_N_D_TEAM.23_2", 2, "a")]
+    assert submission.runs[0].path == Path("out/runs/F_M_N_D_TEAM.23_2.xml")
     words = argv(text, "F_M_N_D_TEAM.23_2")
     assert "--novelty N" in words and "--elapsed 5" in words and "--dropped table" in words and "--class F" in words
     assert (
@@ -103,11 +104,11 @@ runs: [{priority: 1, list: all, desc: x}, {priority: 2, list: again, desc: y}]
 
 
 def test_a_fusion_stands_behind_the_searches_it_needs_and_a_fuser_behind_the_one_that_learns_it() -> None:
-    made = plan(FUSED)
-    assert [step.name for step in made.steps] == [
+    submission = plan(FUSED)
+    assert [step.name for step in submission.steps] == [
         "now", "before", "all", "again", "F_M_C_D_TEAM.23_1", "F_M_C_D_TEAM.23_2", "check-run",
     ]  # fmt: skip
-    steps = {step.name: step for step in made.steps}
+    steps = {step.name: step for step in submission.steps}
     assert steps["all"].needs == ("now", "before")
     assert " ".join(steps["all"].argv) == (
         "fuse out/lists/now/blip-shot.trec out/lists/now/clip-shot.trec other.trec --topics topics.txt --ltr "
@@ -141,7 +142,7 @@ SEARCH = "searches: {a: {store: features/clip/shot}}\n"
             "searches: {a: {stor: x, k: many, quiet: true}}\n" + RUN,
             [
                 'x.yaml:9: searches.a.stor: avs search has no option --stor; did you mean "store"?',
-                "x.yaml:9: searches.a.quiet: is not for a step to set",
+                "x.yaml:9: searches.a.quiet: cannot be set here",
             ],
         ),
         (
@@ -160,24 +161,24 @@ SEARCH = "searches: {a: {store: features/clip/shot}}\n"
             "searches: {a: {store: features/clip/shot, zero-shot: 1, edition: [tv22, tv23]}}\n" + RUN,
             [
                 "x.yaml:9: searches.a.edition: takes one value, got 2",
-                "x.yaml:9: searches.a.zero-shot: is true or false, got 1",
+                "x.yaml:9: searches.a.zero-shot: must be true or false, got 1",
             ],
         ),
         ("lists: {a: gone.trec}\n" + RUN, ["x.yaml:9: lists.a: no such file: gone.trec"]),
-        ("lists: {a: other.trec}\n" + SEARCH + RUN, ["x.yaml:10: searches.a: the name stands in lists as well"]),
+        ("lists: {a: other.trec}\n" + SEARCH + RUN, ["x.yaml:10: searches.a: lists has the same name"]),
         (
             'lists: {"a b": other.trec, a: other.trec}\n' + RUN,
             ["x.yaml:9: lists.a b: a name is a plain word of letters, digits, '.', '_' and '-'"],
         ),
         (
             "fusions: {a: {lists: [b]}, b: {lists: [c]}, c: {lists: [b]}}\n" + RUN,
-            ["x.yaml:9: fusions.b: is made of itself: b -> c -> b"],
+            ["x.yaml:9: fusions.b: is made from itself: b -> c -> b"],
         ),
         (
             "searches: {a: {store: features/*/shot}}\nfusions: {f: {lists: [a/clap-*, a]}}\n" + RUN,
             [
                 'x.yaml:10: fusions.f.lists.0: no list of a is called "clap-*"; it has blip-shot, clip-shot',
-                "x.yaml:11: runs.0.list: stands for 2 lists; name one of a/blip-shot, a/clip-shot ..., or fuse them",
+                "x.yaml:11: runs.0.list: means 2 lists; name one of a/blip-shot, a/clip-shot ..., or fuse them",
             ],
         ),
         (
@@ -198,18 +199,18 @@ SEARCH = "searches: {a: {store: features/clip/shot}}\n"
         (
             SEARCH + "runs:\n  - {priority: 1, list: a, desc: x}\n  - {priority: 1, list: a, desc: y}\n",
             [
-                "x.yaml:12: runs.1.priority: priority 1 is that of runs.0 already",
-                "x.yaml:12: runs.1.list: the list a is that of runs.0 already",
+                "x.yaml:12: runs.1.priority: priority 1 is used by runs.0 already",
+                "x.yaml:12: runs.1.list: the list a is used by runs.0 already",
             ],
         ),
         (
             SEARCH + "runs:\n  - {priority: 1, list: a, desc: x}\n  - {priority: 2, list: a/clip-shot, desc: y}\n",
-            ["x.yaml:12: runs.1.list: the list a/clip-shot is that of runs.0 already"],
+            ["x.yaml:12: runs.1.list: the list a/clip-shot is used by runs.0 already"],
         ),
         (
             "lists: {check-run: other.trec, F_M_C_D_TEAM.23_1: other.trec, a: other.trec}\n" + RUN,
             [
-                "x.yaml:9: lists.check-run: the name is that of the last step",
+                "x.yaml:9: lists.check-run: the last step has this name",
                 "x.yaml:9: lists.F_M_C_D_TEAM.23_1: the name is the id of runs.0",
             ],
         ),
@@ -220,7 +221,7 @@ SEARCH = "searches: {a: {store: features/clip/shot}}\n"
         (SEARCH + "runs: [{priority: 1, list: a}]", ["x.yaml:10: runs.0: avs make-run: Missing option '--desc'."]),
         (
             SEARCH + "runs: [{priority: 1, list: a, desc: x, shots: table}]",
-            ["x.yaml:10: runs.0.shots: is not for a step to set"],
+            ["x.yaml:10: runs.0.shots: cannot be set here"],
         ),
     ],
 )
@@ -242,12 +243,19 @@ def test_everything_at_the_top_that_cannot_be(folder: Path) -> None:
     ]
 
 
+def test_an_option_that_a_verb_no_longer_has_is_refused_with_the_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(options, "FORMER", {"search": {"--stores": "--store"}})
+    assert refused("searches: {a: {stores: features/clip/shot}}\n" + RUN) == [
+        "x.yaml:9: searches.a.stores: avs search no longer has --stores: use --store",
+    ]
+
+
 def test_main_and_progress_runs_of_one_list_are_two_runs() -> None:
     runs = (
         "runs:\n  - {priority: 1, list: a, desc: x}\n  - {priority: 1, list: a, desc: x, task: P, topics: past.txt}\n"
     )
-    made = plan(SEARCH + runs)
-    assert [run.id for run in made.runs] == ["F_M_C_D_TEAM.23_1", "F_P_C_D_TEAM.23_1"]
+    submission = plan(SEARCH + runs)
+    assert [run.id for run in submission.runs] == ["F_M_C_D_TEAM.23_1", "F_P_C_D_TEAM.23_1"]
     assert "--topics past.txt" in argv(SEARCH + runs, "F_P_C_D_TEAM.23_1")
 
 
@@ -266,9 +274,9 @@ def test_the_configuration_of_rucmm_fuses_the_models_that_its_training_makes() -
         else:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             Path(path).touch()
-    made = read_submission(config, Path("out"), describe)
-    assert [run.id for run in made.runs] == [f"F_M_C_D_TEAM.23_{priority}" for priority in (1, 2, 3, 4)]
-    steps = {step.name: step for step in made.steps}
+    submission = read_submission(config, Path("out"), describe)
+    assert [run.id for run in submission.runs] == [f"F_M_C_D_TEAM.23_{priority}" for priority in (1, 2, 3, 4)]
+    steps = {step.name: step for step in submission.steps}
     assert {path.stem for path in steps["laffs"].makes} == set(models)
     assert steps["learned"].needs == ("laffs", "tv19-21", "tv22")
     patterns = [one.split("=")[1] for word, one in pairwise(steps["learned"].argv) if word == "--family"]
@@ -276,8 +284,8 @@ def test_the_configuration_of_rucmm_fuses_the_models_that_its_training_makes() -
 
 
 def test_rerankings_follow_each_other() -> None:
-    options = {"topics": Option(repeatable=True, reads=True), "method": Option(), "store": Option(reads=True)}
-    reranker = Verb("rerank", options, lambda words: None)
+    rerank_options = {"topics": Option(repeatable=True, reads=True), "method": Option(), "store": Option(reads=True)}
+    reranker = Verb("rerank", rerank_options, lambda words: None)
     Path("x.yaml").write_text(
         TOP
         + SEARCH
@@ -286,16 +294,18 @@ def test_rerankings_follow_each_other() -> None:
         + "  first: {list: a, method: clip, store: features/clip/shot}\n"
         + "runs: [{priority: 1, list: last, desc: x}]\n"
     )
-    made = read_submission(Path("x.yaml"), Path("out"), lambda verb: reranker if verb == "rerank" else describe(verb))
-    assert [(step.name, step.needs) for step in made.steps] == [
+    submission = read_submission(
+        Path("x.yaml"), Path("out"), lambda verb: reranker if verb == "rerank" else describe(verb)
+    )
+    assert [(step.name, step.needs) for step in submission.steps] == [
         ("a", ()), ("first", ("a",)), ("last", ("first",)), ("F_M_C_D_TEAM.23_1", ("last",)),
         ("check-run", ("F_M_C_D_TEAM.23_1",)),
     ]  # fmt: skip
-    assert " ".join(made.steps[1].argv) == (
+    assert " ".join(submission.steps[1].argv) == (
         "rerank out/lists/a/clip-shot.trec --topics topics.txt --method clip --store features/clip/shot "
         "-o out/lists/first.trec"
     )
-    assert " ".join(made.steps[2].argv) == (
+    assert " ".join(submission.steps[2].argv) == (
         "rerank out/lists/first.trec --topics topics.txt --method near-duplicates -o out/lists/last.trec"
     )
 
@@ -304,7 +314,7 @@ def test_a_reranking_is_fitted_before_and_a_judge_makes_its_cache() -> None:
     Path("videos").mkdir()
     rest = "runs: [{priority: 1, list: r, desc: x}]\n"
     fitted = "reranks:\n  r: {list: a, method: clip, store: features/clip/shot, qrels: qrels}\n"
-    assert any("a reranking is fitted before: avs rerank PAST" in one for one in refused(SEARCH + fitted + rest))
+    assert any("fit the reranking first: avs rerank PAST" in one for one in refused(SEARCH + fitted + rest))
     how = "method: judge, vlm: org/model, videos: videos, shots: topics.txt, cache: not-yet.tsv"
-    made = plan(SEARCH + f"reranks:\n  r: {{list: a, {how}}}\n" + rest)
-    assert "--cache not-yet.tsv" in " ".join(made.steps[1].argv)
+    submission = plan(SEARCH + f"reranks:\n  r: {{list: a, {how}}}\n" + rest)
+    assert "--cache not-yet.tsv" in " ".join(submission.steps[1].argv)

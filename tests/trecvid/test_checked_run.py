@@ -8,9 +8,9 @@ import pytest
 from avs.core.errors import ConfigError, FormatError
 from avs.core.ranking import RankedList, Run
 from avs.trecvid.check import check_run
+from avs.trecvid.checked_run import checked_run, read_elapsed, run_file_name
 from avs.trecvid.editions import get_edition
 from avs.trecvid.run_xml import Explanation
-from avs.trecvid.submission import make_submission, read_elapsed, submission_name
 from avs.trecvid.valid_shots import ValidShots
 
 CUSTOM, TV24 = get_edition("custom"), get_edition("tv24")
@@ -27,25 +27,25 @@ def run_of(counts: dict[str, int]) -> Run:
 
 
 def test_a_submission_is_named_checked_and_cut_to_the_limit() -> None:
-    made = make_submission(
+    checked = checked_run(
         run_of({"q1": 1200, "q2": 3}), CUSTOM, VALUES, SHOTS, topics=["q2", "q1"], elapsed_s={"q1": 1, "q2": 2}
     )
-    assert made.file_name == "F_M_C_D_TEAM.custom_1.xml" and made.cut_topics == ("q1",)
-    assert made.report.ok and (made.report.topics, made.report.items) == (2, 1003)
-    text = made.data.decode()
+    assert checked.file_name == "F_M_C_D_TEAM.custom_1.xml" and checked.cut_topics == ("q1",)
+    assert checked.report.ok and (checked.report.topics, checked.report.items) == (2, 1003)
+    text = checked.data.decode()
     assert text.index('tNum="q2"') < text.index('tNum="q1"')
     assert 'seqNum="1000" shotId="shota_1000"' in text and "shota_1001" not in text
-    assert check_run(made.data, CUSTOM, SHOTS, topics=["q1", "q2"]).ok
+    assert check_run(checked.data, CUSTOM, SHOTS, topics=["q1", "q2"]).ok
 
 
 def test_topics_missing_empty_and_foreign_come_at_once() -> None:
     with pytest.raises(FormatError) as caught:
-        make_submission(
+        checked_run(
             run_of({"q1": 0, "q9": 1}), CUSTOM, VALUES, SHOTS, topics=["q1", "q2"], elapsed_s={"q1": 1, "q2": 1}
         )
     assert str(caught.value) == (
         "run T: 3 problems\n  topic q1: its list is empty\n  topic q2: no list\n  topic q9: not among the topics\n"
-        "  next:   rank every topic of the topic file, and no other"
+        "  next:   give one list for each topic of the topic file, and no other"
     )
 
 
@@ -53,7 +53,7 @@ def test_what_the_check_refuses_is_never_made() -> None:
     few = ValidShots({"a": range(1, 3)}, frozenset(), "table")
     box = {("q1", "shota_1"): Explanation(1, 0, 0, 5, 5)}
     with pytest.raises(FormatError) as caught:
-        make_submission(
+        checked_run(
             run_of({"q1": 3}), CUSTOM, {**VALUES, "class": "X"}, few, topics=["q1"], elapsed_s={"q1": 1},
             explanations=box,
         )  # fmt: skip
@@ -62,7 +62,7 @@ def test_what_the_check_refuses_is_never_made() -> None:
         '  X_M_C_D_TEAM.custom_1.xml (not written):4: attribute "class" is "X", must be one of M F R\n'
         "  X_M_C_D_TEAM.custom_1.xml (not written):8: invalid shot ID [shota_3] for query q1 in run# 1 of TEAM: "
         "video a has shots 1..2\n"
-        "  next:   mend the ranked list or the options; nothing was written"
+        "  next:   correct the ranked list or the options; nothing was written"
     )
 
 
@@ -70,13 +70,13 @@ def test_a_year_needs_its_own_topics() -> None:
     with pytest.raises(FormatError, match="missing results for query 752"):
         shots = ValidShots({"07476": range(1, 5)}, frozenset(), "table")
         run = Run({"751": RankedList("751", ("shot07476_1",), np.array([1.0]))}, "T")
-        make_submission(run, TV24, VALUES, shots, topics=["751"], elapsed_s={"751": 1})
+        checked_run(run, TV24, VALUES, shots, topics=["751"], elapsed_s={"751": 1})
 
 
 def test_names_need_what_the_edition_needs() -> None:
-    assert submission_name(get_edition("tv23"), VALUES) == "F_M_C_D_TEAM.23_1.xml"
+    assert run_file_name(get_edition("tv23"), VALUES) == "F_M_C_D_TEAM.23_1.xml"
     with pytest.raises(ConfigError) as caught:
-        submission_name(TV24, {"class": "F", "pid": "../x", "priority": "1", "desc": "a b", "trType": "D", "lab": "x"})
+        run_file_name(TV24, {"class": "F", "pid": "../x", "priority": "1", "desc": "a b", "trType": "D", "lab": "x"})
     assert str(caught.value) == (
         "a run of tv24: 4 problems\n"
         '  --pid: must be a plain word, got "../x"\n'
@@ -85,7 +85,7 @@ def test_names_need_what_the_edition_needs() -> None:
         "  --lab: runs of tv24 have no such attribute: leave it out"
     )
     with pytest.raises(ConfigError, match="--algo: runs of tv23 have no such attribute"):
-        submission_name(get_edition("tv23"), {**VALUES, "algo": "C"})
+        run_file_name(get_edition("tv23"), {**VALUES, "algo": "C"})
 
 
 def test_elapsed_seconds(tmp_path: Path) -> None:

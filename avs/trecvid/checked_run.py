@@ -1,4 +1,4 @@
-"""Making a submission: ranked lists in, a file under NIST's run id out, and only if the check has nothing to say."""
+"""A run file for NIST: rendered from ranked lists under NIST's run id, and refused if the check finds a fault."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True, slots=True)
-class Submission:
-    """A file that NIST will take, not yet written.
+class CheckedRun:
+    """A run file that NIST accepts, not yet written.
 
     Attributes:
         file_name: NIST's run id and `.xml`.
         data: the content.
-        report: of its check: no findings.
-        cut_topics: topics whose lists were deeper than the edition takes; their best were kept.
+        report: of its check, without findings.
+        cut_topics: topics whose lists were longer than the edition takes; their best shots were kept.
     """
 
     file_name: str
@@ -37,11 +37,11 @@ class Submission:
     cut_topics: tuple[str, ...]
 
 
-def submission_name(edition: Edition, attributes: Mapping[str, str]) -> str:
+def run_file_name(edition: Edition, attributes: Mapping[str, str]) -> str:
     """The file name of a run: NIST's run id and `.xml`, such as `F_M_C_D_TEAM.24_1.xml`.
 
     Raises:
-        ConfigError: an attribute the edition requires is missing, or one of those in the name is not a plain word.
+        ConfigError: a required attribute is missing, or an attribute in the name is not a plain word.
     """
     problems = Problems(f"a run of {edition.id}")
     for attribute in edition.attributes:
@@ -58,7 +58,7 @@ def submission_name(edition: Edition, attributes: Mapping[str, str]) -> str:
     return f"{edition.run_id(attributes)}.xml"
 
 
-def make_submission(
+def checked_run(
     run: Run,
     edition: Edition,
     attributes: Mapping[str, str],
@@ -67,29 +67,30 @@ def make_submission(
     topics: Sequence[str],
     elapsed_s: Mapping[str, int],
     explanations: Mapping[tuple[str, str], Explanation] | None = None,
-) -> Submission:
-    """The submission of a run, checked.
+) -> CheckedRun:
+    """The run file of a run, checked.
 
     Args:
-        run: one list for each of `topics`, all and only; lists deeper than the edition takes are cut to their best.
+        run: one list for each of `topics`, and no other; lists longer than the edition takes are cut.
         attributes: by the DTD's names (trType, class, task, novelty, pid, priority, desc, algo).
-        shots: the collection's.
-        topics: ids, in the order they are written.
+        shots: of the collection.
+        topics: ids, in the order of the run file.
         elapsed_s: topic -> whole seconds.
+        explanations: (topic, shot) -> box, for editions that accept them.
 
     Raises:
         ConfigError: attributes that the edition requires or does not have.
-        FormatError: topics missing, empty or too many, or whatever `check_run` finds; all at once.
+        FormatError: missing, empty or additional topics, or the findings of `check_run`; all at once.
     """
-    file_name = submission_name(edition, attributes)
+    file_name = run_file_name(edition, attributes)
     _check_topics(run, topics)
     limit = edition.max_results
     lists = {topic: _best(run.lists[topic], limit) for topic in topics}
     data = render_run_xml(Run(lists, run.tag), edition, attributes, elapsed_s=elapsed_s, explanations=explanations)
     own = topics if not edition.topics else None
     report = check_run(data, edition, shots, name=f"{file_name} (not written)", topics=own)
-    raise_findings([report], next_step="mend the ranked list or the options; nothing was written")
-    return Submission(file_name, data, report, tuple(t for t in topics if len(run.lists[t]) > limit))
+    raise_findings([report], next_step="correct the ranked list or the options; nothing was written")
+    return CheckedRun(file_name, data, report, tuple(t for t in topics if len(run.lists[t]) > limit))
 
 
 def _best(ranked: RankedList, limit: int) -> RankedList:
@@ -106,32 +107,33 @@ def _check_topics(run: Run, topics: Sequence[str]) -> None:
     for topic in run.lists:
         if topic not in topics:
             problems.add(f"topic {topic}", "not among the topics")
-    problems.raise_if_any(FormatError, next_step="rank every topic of the topic file, and no other")
+    problems.raise_if_any(FormatError, next_step="give one list for each topic of the topic file, and no other")
 
 
-def read_elapsed(given: str, topics: Sequence[str]) -> dict[str, int]:
-    """Seconds a topic took, rounded up to whole ones: one number for all, or a file of lines `topic seconds`.
+def read_elapsed(seconds_or_file: str, topics: Sequence[str]) -> dict[str, int]:
+    """Topic -> its seconds, rounded up: from one number for all topics, or a file of lines `topic seconds`.
 
     Raises:
-        FormatError: neither; lines that are not a topic and a number; topics without a line.
+        AvsError: neither a number nor a file.
+        FormatError: lines that are not a topic and a number; topics without a line.
     """
-    if (seconds := _seconds(given)) is not None:
+    if (seconds := _seconds(seconds_or_file)) is not None:
         return dict.fromkeys(topics, seconds)
-    path = require_path(Path(given), what="file of elapsed seconds (nor is it a number)")
+    path = require_path(Path(seconds_or_file), what="file of elapsed seconds (nor is it a number)")
     problems = Problems(f"elapsed seconds {path}")
-    found: dict[str, int] = {}
+    seconds_of: dict[str, int] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
         words = line.split()
         seconds = _seconds(words[1]) if len(words) == 2 else None
         if words and seconds is None:
             problems.add(f"{path}:{number}", f"expected a topic and its seconds, got {line!r}")
         elif seconds is not None:
-            found[words[0]] = seconds
+            seconds_of[words[0]] = seconds
     for topic in topics:
-        if topic not in found:
+        if topic not in seconds_of:
             problems.add(path, f"no line for topic {topic}")
     problems.raise_if_any(FormatError)
-    return {topic: found[topic] for topic in topics}
+    return {topic: seconds_of[topic] for topic in topics}
 
 
 def _seconds(text: str) -> int | None:

@@ -1,0 +1,118 @@
+"""Descriptions of artefacts and of the environment, as data: what `avs info` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from avs.core.artifacts import read_manifest, require_path
+
+NEEDED_BY = {
+    "numpy": "every verb",
+    "torch": "extract-features, train-..., search",
+    "transformers": "extract-features, train-..., search",
+    "matplotlib": "train-... (the curve)",
+    "tensorboardX": "train-...",
+    "gensim": "the text feature word2vec",
+    "av": "shots, extract-features",
+    "lxml": "make-run, check-run, eval of XML runs",
+    "safetensors": "extract-features, search",
+    "pillow": "shots (keyframes), demo",
+    "pyyaml": "make-run, check-run",
+}
+
+
+def describe_artefact(path: Path) -> dict[str, Any]:
+    """The manifest of an artefact, with the shape of a feature store, or what a trained model reads and how good it is.
+
+    Raises:
+        AvsError: there is no such artefact.
+        FormatError: it has no manifest.
+    """
+    manifest = read_manifest(require_path(path, what="artefact"))
+    if manifest["type"] == "feature-store":
+        return manifest | _describe_store(path)
+    if manifest["type"] in ("checkpoint", "training"):
+        return _describe_model(path) | {"made by": manifest}
+    return manifest
+
+
+def _describe_store(path: Path) -> dict[str, Any]:
+    from avs.core.store import FeatureStore
+
+    store = FeatureStore(path)
+    rows, dim = store.vectors.shape
+    return {
+        "vectors": f"{rows} x {dim} {store.vectors.dtype}, {len(store)} shots, {store.level} level",
+        "problems": {problem.shot: f"{problem.status}: {problem.reason}" for problem in store.problems},
+    }
+
+
+def _describe_model(path: Path) -> dict[str, Any]:
+    """A checkpoint, or the best one of a training."""
+    from avs.train.checkpoint import read_checkpoint
+
+    checkpoint = read_checkpoint(path)
+    facts: dict[str, Any] = {
+        "checkpoint": str(checkpoint.folder),
+        "architecture": checkpoint.architecture,
+        "epoch": checkpoint.epoch,
+        "validated on": dict(checkpoint.validation),
+        "validation": {name: round(value, 4) for name, value in checkpoint.measures.items()},
+        "video features": {name: f"{spec.dim} dimensions" for name, spec in checkpoint.video_features.items()},
+        "text features": {feature["name"]: _describe_text_feature(feature) for feature in checkpoint.text_features},
+    }
+    for side, shares in checkpoint.attention.items():
+        ordered = sorted(shares.items(), key=lambda item: -item[1])
+        facts[f"{side} attention, mean over {'videos' if side == 'video' else 'texts'} and heads"] = {
+            name: f"{share:.4f}" for name, share in ordered
+        }
+    return facts
+
+
+def _describe_text_feature(feature: Mapping[str, Any]) -> str:
+    if "vocabulary" in feature:
+        return f"{feature['kind']}, {len(feature['vocabulary']['words'])} words"
+    return str(feature["kind"])
+
+
+def describe_environment() -> dict[str, str | int]:
+    """The version of every package with the verbs that need it, and the devices that torch sees."""
+    facts: dict[str, str | int] = {}
+    for package, verbs in NEEDED_BY.items():
+        try:
+            facts[package] = f"{version(package)} (for {verbs})"
+        except PackageNotFoundError:
+            facts[package] = f"missing: pip install {package} (for {verbs})"
+    if find_spec("torch"):
+        import torch
+
+        cuda = torch.cuda.is_available()
+        facts["cuda"] = f"{torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}" if cuda else "none"
+        facts["cpu threads"] = torch.get_num_threads()
+    if find_spec("torchvision"):
+        facts["torchvision"] = _describe_torchvision()
+    return facts
+
+
+def _describe_torchvision() -> str:
+    """transformers cannot import its models if torchvision is installed but does not fit torch."""
+    try:
+        import torchvision
+    except (ImportError, RuntimeError) as error:
+        return f"installed but broken ({error}): pip uninstall torchvision, avs does not need it"
+    return f"{torchvision.__version__} (not needed)"
+
+
+def fact_lines(facts: Mapping[str, Any], indent: str = "") -> list[str]:
+    """Facts as lines of text; nested ones are indented."""
+    lines = []
+    for key, value in facts.items():
+        if isinstance(value, Mapping):
+            lines += [f"{indent}{key}:", *fact_lines(value, indent + "  ")] if value else [f"{indent}{key}: none"]
+        else:
+            lines.append(f"{indent}{key}: {value}")
+    return lines

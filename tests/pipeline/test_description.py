@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from avs.core.artifacts import Manifest, write_artefact
+from avs.core.errors import AvsError, FormatError
+from avs.pipeline import description
+from avs.pipeline.description import describe_artefact, describe_environment, fact_lines
+
+
+def test_a_file_is_described_by_its_manifest(tmp_path: Path) -> None:
+    file = tmp_path / "x.trec"
+    write_artefact(file, Manifest("ranked-lists", {"k": 5}), lambda path: path.write_text("x") and None)
+    facts = describe_artefact(file)
+    assert (facts["type"], facts["config"]) == ("ranked-lists", {"k": 5})
+    (tmp_path / "plain").touch()
+    with pytest.raises(FormatError, match="no manifest"):
+        describe_artefact(tmp_path / "plain")
+    with pytest.raises(AvsError, match="no such artefact"):
+        describe_artefact(tmp_path / "gone")
+
+
+def test_the_environment_names_missing_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(description, "NEEDED_BY", {"numpy": "every verb", "no-such-package": "nothing"})
+    facts = describe_environment()
+    assert facts["numpy"] == f"{version('numpy')} (for every verb)"
+    assert facts["no-such-package"] == "missing: pip install no-such-package (for nothing)"
+
+
+def test_facts_are_indented_lines() -> None:
+    assert fact_lines({"a": 1, "b": {"c": {"d": 2}}, "e": {}}) == ["a: 1", "b:", "  c:", "    d: 2", "e: none"]
