@@ -12,7 +12,7 @@ test: $(VENV)/.installed
 	$(BIN)/python -m pytest
 
 check: $(VENV)/.installed
-	$(BIN)/ruff check avs tests benchmarks
+	$(BIN)/ruff check avs tests benchmarks tools
 	$(BIN)/mypy
 
 $(VENV)/.installed: pyproject.toml constraints.txt

@@ -85,7 +85,7 @@ def _background(name: str, rng: np.random.Generator) -> Image.Image:
 
 def _furnish(draw: ImageDraw.ImageDraw, name: str, level: int, rng: np.random.Generator) -> None:
     """What makes a place recognisable, and a few specks anywhere."""
-    width, height = draw.im.size  # type: ignore[union-attr]
+    width, height = draw.im.size
     spots = rng.uniform(0, 1, (40, 2))
     if name == "night":
         for u, v in spots:

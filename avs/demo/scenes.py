@@ -168,7 +168,7 @@ def arrange(things: Sequence[Thing], rng: np.random.Generator, *, wanted: tuple[
             ),
             default=0.0,
         )
-        if wanted and related(*(Placement(tried[i].x, tried[i].y, 0, 0) for i in wanted[::2])) != wanted[1]:  # type: ignore[call-overload]
+        if wanted and related(*(Placement(tried[i].x, tried[i].y, 0, 0) for i in wanted[::2])) != wanted[1]:
             gap -= 10
         if gap > best_gap:
             best, best_gap = tried, gap
