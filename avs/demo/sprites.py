@@ -1,4 +1,4 @@
-"""The shapes of the objects, drawn once with Pillow and kept."""
+"""The shapes of the objects, each drawn with Pillow once and then cached."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _Point = tuple[float, float]
 
 
 class _Pen:
-    """Draws in unit coordinates, every shape with an outline that stands out from its colour."""
+    """Draws in coordinates from 0 to 1; each shape has an outline that contrasts with its colour."""
 
     def __init__(self, colour: str) -> None:
         self.px = MASTER_PX * _SUPERSAMPLED
@@ -176,7 +176,7 @@ _SHAPES: dict[str, Callable[[_Pen], None]] = {
 
 @lru_cache(maxsize=256)
 def master_sprite(kind: str, colour: str, flipped: bool) -> Image.Image:
-    """The object at MASTER_PX x MASTER_PX, RGBA."""
+    """The picture of an object, MASTER_PX x MASTER_PX pixels, RGBA."""
     pen = _Pen(colour)
     _SHAPES[kind](pen)
     sprite = pen.image.reduce(_SUPERSAMPLED)
@@ -185,7 +185,7 @@ def master_sprite(kind: str, colour: str, flipped: bool) -> Image.Image:
 
 @lru_cache(maxsize=2048)
 def sprite(kind: str, colour: str, flipped: bool, side_px: int, angle: int) -> Image.Image:
-    """The object scaled to `side_px` and turned by `angle` degrees anticlockwise; its corners may be cut off."""
+    """The object, `side_px` pixels wide and turned `angle` degrees anticlockwise; its corners may be cut off."""
     image = master_sprite(kind, colour, flipped)
     if angle:
         image = image.rotate(angle, resample=Image.Resampling.BILINEAR)
