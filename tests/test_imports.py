@@ -82,7 +82,7 @@ def test_core_needs_only_numpy_when_imported() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["avs", "avs.core.store", "avs.cli.main", "avs.cli.eval", "avs.cli.check_run", "avs.demo.collection"],
+    ["avs", "avs.core.store", "avs.cli.main", "avs.cli.eval", "avs.cli.check_run", "avs.pipeline.demo"],
 )
 def test_light_modules_do_not_load_heavy_packages(module: str) -> None:
     code = (

@@ -167,7 +167,9 @@ Study = Annotated[
     ),
 ]
 
-FORMER: Mapping[str, Mapping[str, str]] = {}
+FORMER: Mapping[str, Mapping[str, str]] = {
+    "demo": {"--shots": "--size"},
+}
 """Verb -> an option as it was once spelled -> what stands for it now."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from html import escape
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def write_gallery(
     topics: Iterable[Topic],
     lists: Mapping[str, RankedList],
     picture: Callable[[str], Path],
-    relevant: Mapping[str, set[str]] | None = None,
+    relevant: Mapping[str, Collection[str]] | None = None,
 ) -> None:
     """Write a page with the keyframes of the first DEPTH shots of every topic.
 
