@@ -1,9 +1,8 @@
-"""Decode and sample against decoding alone, one core, and how it scales over processes.
+"""Decoding and sampling of a video, compared with decoding alone on one core; and how it scales over processes.
 
-Makes a seeded clip (640x360, 25 fps, H.264 with B-frames, 5 minutes of 3 s shots unless told), then times in turns:
-`ffmpeg` decoding to nothing and PyAV decoding to nothing (the floors), `VideoFolder.read` of every shot at one frame
-per 0.5 s, and of every tenth shot, with and without seeking. Ratios are of CPU seconds, which other load on the machine
-disturbs least.
+The clip is seeded (640x360, 25 fps, H.264 with B-frames; by default 5 minutes of 3 s shots). These are timed in turn:
+`ffmpeg` and PyAV that decode and discard (the lower bounds); `VideoFolder.read` of every shot at one frame per 0.5 s;
+and of every tenth shot, with and without seeking. The ratios use CPU seconds, which other load disturbs least.
 
     python benchmarks/decode_speed.py --repeats 5
 """
@@ -38,7 +37,7 @@ RESULTS = Path(__file__).parent / "results" / "decode_speed.json"
 
 
 def make_clip(path: Path, *, seed: int, shots: int) -> None:
-    """Shots of textured scenes that pan and flicker a little, about the bit rate of web video."""
+    """Write a clip of textured scenes that pan and flicker a little, at about the bit rate of web video."""
     rng = np.random.default_rng(seed)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=FPS)
@@ -58,7 +57,7 @@ def make_clip(path: Path, *, seed: int, shots: int) -> None:
 
 
 def sample(path: Path, shots: int, every: int = 1) -> int:
-    """Frames given out for every `every`-th of the clip's shots."""
+    """The number of frames sampled from every `every`-th shot of the clip."""
     table = [Shot(f"shotv_{n + 1}", "v", n * SHOT_S, (n + 1) * SHOT_S) for n in range(0, shots, every)]
     return sum(len(found.data) for found in VideoFolder({"v": path}).read("v", table))
 
@@ -81,7 +80,7 @@ def ffmpeg_floor(path: Path) -> None:
 
 
 def timed(task: Callable[[], object]) -> tuple[float, float]:
-    """CPU seconds, of children too, and wall seconds."""
+    """CPU seconds, including those of child processes, and wall seconds."""
     before, start = cpu_seconds(), time.perf_counter()
     task()
     return cpu_seconds() - before, time.perf_counter() - start
@@ -93,7 +92,7 @@ def cpu_seconds() -> float:
 
 
 def scaling(path: Path, shots: int, repeats: int) -> dict[str, float]:
-    """Frames a second of 1 and 2 processes that read a video each, best of `repeats`, taken in turns."""
+    """Frames per second of 1 and of 2 processes that read one video each; the best of `repeats`, in turn."""
     best: dict[str, float] = {"1 process": 0.0, "2 processes": 0.0}
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         list(pool.map(sample, [path] * 4, [2] * 4))  # imports
@@ -111,7 +110,7 @@ def scaling(path: Path, shots: int, repeats: int) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--shots", type=int, default=100, help="of 3 s each")
+    parser.add_argument("--shots", type=int, default=100, help="number of shots of 3 s")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--output", type=Path, default=RESULTS)
     options = parser.parse_args()

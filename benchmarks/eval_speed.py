@@ -1,8 +1,8 @@
-"""Whole-process time of `avs eval` beside NIST's sample_eval.pl, and of 100 runs in one call.
+"""Time of `avs eval` as a whole process, compared with NIST's sample_eval.pl; and of 100 runs in one call.
 
     python benchmarks/eval_speed.py --perl sample_eval.pl --qrels avs.qrels.main.tv21 --run RUCMM.run
 
-The script of NIST is not ours and not shipped; give its path. Runs are interleaved, so load hits both alike.
+NIST's script is not shipped; give its path. The two are run in turn, so that other load affects both.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
-"""What judgments sampled by strata teach: taken for all they stand for, weighted otherwise, or as they come.
+"""Learning from judgments that are sampled by strata, with three ways to weight them.
 
     OMP_NUM_THREADS=1 python benchmarks/label_weights.py --work FOLDER
 
-FOLDER holds mini collections s0, s1 ... with lists/*.trec and test/qrels. Five folds of topics; learned from the
-training topics by full judgments and by samples of them (the deepest stratum at a rate), and by three treatments of the
-samples; all are scored by full judgments of the topics held out. All trees are kept, since the choice of their number
-would hide what was learned. The same on generated topics made so that strata matter (tests/fusion/sampled_judgments).
+FOLDER has mini collections s0, s1 ... with lists/*.trec and test/qrels. With five folds of topics, LambdaMART learns
+from full judgments of the training topics, and from samples of them (a share of the deepest stratum) with three
+treatments: a sampled judgment counts for all the shots it represents, has LightGBM's weight of a row, or counts once.
+Full judgments of the held-out topics score the results. All trees are kept, because choosing their number would hide
+what was learned. The same is done on generated topics for which strata matter (tests/sampled_judgments.py).
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ Learn = Callable[[Pools, Qrels, LtrSettings], Ltr]
 
 
 def copies(pools: Pools, qrels: Qrels, settings: LtrSettings) -> Ltr:
-    """As avs does it: each judged shot as often as it stands for shots."""
+    """The way of avs: a judged shot is repeated for each shot that it represents."""
     return learn_to_rank(pools, xinfap_objective(qrels), qrels=qrels, folds=(), settings=settings)
 
 
@@ -74,7 +75,7 @@ TREATMENTS: dict[str, Learn] = {"copies": copies, "row weights": row_weights, "i
 
 
 def sample(full: Qrels, rate: float, seed: int) -> Qrels:
-    """Of the last stratum the share `rate` stays judged, one shot at least."""
+    """The judgments with only the share `rate` of the last stratum, but at least one shot."""
     rng, sampled = np.random.default_rng(seed), {}
     for topic, one in full.topics.items():
         deep = np.flatnonzero(one.strata == one.strata.max())
@@ -85,7 +86,7 @@ def sample(full: Qrels, rate: float, seed: int) -> Qrels:
 
 
 def mini(folder: Path) -> tuple[Pools, Qrels]:
-    """The lists, and full judgments in the strata of the sampled file; shots outside the pool are left out."""
+    """The lists, and full judgments in the strata of the sampled file, without the shots outside the pool."""
     qrels = folder / "test" / "qrels"
     pooled, full = read_qrels(qrels / "avs.qrels.mini"), read_qrels(qrels / "avs.qrels.mini.full")
     judged = {}
@@ -96,7 +97,7 @@ def mini(folder: Path) -> tuple[Pools, Qrels]:
 
 
 def compare(pools: Pools, full: Qrels, *, rate: float, samples: int, settings: LtrSettings) -> dict[str, np.ndarray]:
-    """Treatment -> (samples, topics) xinfAP by full judgments, out of fold."""
+    """Treatment -> (samples, topics) xinfAP of held-out topics by full judgments."""
     objective = xinfap_objective(full)
     folds = topic_folds(tuple(pools), 5, seed=0)
 
@@ -119,7 +120,7 @@ def compare(pools: Pools, full: Qrels, *, rate: float, samples: int, settings: L
 
 
 def told(found: dict[str, np.ndarray]) -> dict[str, object]:
-    """Means over topics and samples, their range over samples, and p-values of `copies` against the others."""
+    """Means over topics and samples, means per sample, and p-values of `copies` against the others."""
     means = np.stack([found[name].mean(axis=0) for name in found])
     p_values = randomization_test(means).p_values[list(found).index("copies")]
     return {

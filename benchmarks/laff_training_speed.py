@@ -1,10 +1,11 @@
-"""Seconds a training step of LAFF takes at the TRECVID 2023 feature set, beside its bare matrix products.
+"""Seconds per training step of LAFF with the features of TRECVID 2023, compared with its matrix products alone.
 
     python benchmarks/laff_training_speed.py [-o benchmarks/results/laff_training_speed.json]
 
-7 video features (6,912 dimensions), 3 text features, 8 heads of 512, batch 128, RMSprop. `floor` is the products of
-the linear maps alone, forward and for the weights' gradients; `data` is what the making of a batch from memory-mapped
-float16 stores takes, which the loop does in a thread meanwhile. Rounds are interleaved, the best of each counts.
+7 video features (6,912 dimensions), 3 text features, 8 heads of 512, batch 128, RMSprop. `floor` is the time of the
+products of the linear maps alone, forward and for the gradients of the weights. `data` is the time to make a batch from
+memory-mapped float16 stores; the loop does this in a thread meanwhile. The parts are timed in turn, and the best
+of each counts.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ BATCH, VIDEOS, ROUNDS = 128, 4000, 7
 
 
 def pairs(folder: Path) -> Pairs:
-    """Random features, the video ones in float16 files that are memory-mapped, as stores are."""
+    """Random features; those of the videos are in memory-mapped float16 files, like stores."""
     rng = np.random.default_rng(0)
     everyone = np.arange(VIDEOS)
     columns = {}
@@ -74,7 +75,7 @@ def seconds(job: Callable[[], object]) -> float:
 
 
 def measure(precision: str) -> dict[str, float]:
-    """Best seconds of each part of a step."""
+    """The best seconds of each part of a step."""
     model = LaffModel(LaffConfig(video=VIDEO, text=TEXT))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -1,10 +1,10 @@
-"""42 LAFF models x 30 topics in one pass over stores of 7 features, against the bare matrix products of the models.
+"""42 LAFF models x 30 topics in one pass over stores of 7 features, compared with the models' matrix products alone.
 
-The features have the dimensions of TRECVID 2023's (6,912 together), a model has 8 heads of 512: 57 MFLOP a shot. The
-floor multiplies rows that are resident in the dtype of the pass with the weights of all models, by torch.mm into one
-buffer, a block at a time; of its block sizes the fastest counts. Floor and pass take turns in one process, and the
-fastest of each counts. Beside them: how well bfloat16 ranks as float32 does, and the growth of anonymous memory with
-the number of shots, each in a process of its own.
+The features have the dimensions of TRECVID 2023 (6,912 together); a model has 8 heads of 512, or 57 MFLOP per shot. The
+lower bound multiplies rows that are in memory, in the dtype of the pass, with the weights of all models: torch.mm into
+one buffer, block by block, with the fastest block size. Lower bound and pass are timed in turn in one process, and the
+fastest of each counts. Two more measurements run in their own processes: how similar the lists of bfloat16 and float32
+are, and how anonymous memory grows with the number of shots.
 
     python benchmarks/many_models_speed.py
     python benchmarks/many_models_speed.py --models 6 --shots 4096    # less memory, fewer minutes
@@ -45,7 +45,7 @@ RESULTS = Path(__file__).parent / "results" / "many_models_speed.json"
 
 @dataclass
 class MappedStore:
-    """A feature in a mapped file."""
+    """A feature in a memory-mapped file."""
 
     ids: tuple[str, ...]
     vectors: np.ndarray
@@ -53,7 +53,7 @@ class MappedStore:
 
 
 def make_stores(folder: Path, shots: int) -> dict[str, MappedStore]:
-    """Unit float16 vectors around 50 centres, with which all features of a shot agree, in mapped files."""
+    """Write unit float16 vectors around 50 centres to memory-mapped files; the features of a shot share a centre."""
     folder.mkdir(parents=True, exist_ok=True)
     rng, ids = np.random.default_rng(0), tuple(f"shot{i // 100:05d}_{i % 100 + 1}" for i in range(shots))
     stores, centre = {}, rng.integers(50, size=shots)
@@ -70,7 +70,7 @@ def make_stores(folder: Path, shots: int) -> dict[str, MappedStore]:
 
 
 def make_scorers(models: int, dtype: torch.dtype) -> list[ModelScorer]:
-    """Models of different weights, each with random unit queries in its 8 spaces."""
+    """Models with different weights, each with random unit queries in its 8 spaces."""
     scorers = []
     for number in range(models):
         torch.manual_seed(number)
@@ -85,12 +85,12 @@ def one_pass(scorers: list[ModelScorer], stores: dict[str, MappedStore], dtype: 
 
 
 def plain_weights(models: int, dtype: torch.dtype) -> list[list[Tensor]]:
-    """(D, W) weights of each model and feature, as torch lays them out; those of the models are laid out for oneDNN."""
+    """(D, W) weights of each model and feature in the layout of torch; the models use the layout of oneDNN."""
     return [[torch.randn(8 * 512, dim, dtype=dtype).T for dim in VIDEO.values()] for _ in range(models)]
 
 
 def products(weights: list[list[Tensor]], rows: list[Tensor], block: int) -> Callable[[], None]:
-    """The matrix products of all models with resident rows, and nothing else."""
+    """Compute the matrix products of all models with rows in memory, and nothing else."""
     out = torch.empty(block, weights[0][0].shape[1], dtype=rows[0].dtype)
 
     @torch.inference_mode()
@@ -111,13 +111,13 @@ def timed(function: Callable[[], object]) -> dict[str, float]:
 
 
 def fastest(what: dict[str, Callable[[], object]], repeats: int) -> dict[str, dict[str, float]]:
-    """The smallest wall and CPU seconds of each, taken in turns."""
+    """The smallest wall and CPU seconds of each, timed in turn."""
     rounds = [{name: timed(function) for name, function in what.items()} for _ in range(repeats)]
     return {name: {unit: min(r[name][unit] for r in rounds) for unit in ("wall_s", "cpu_s")} for name in what}
 
 
 def speed(folder: Path, dtype: str, *, models: int, shots: int, repeats: int) -> dict[str, object]:
-    """Seconds of the pass and its floor."""
+    """Seconds of the pass and of its lower bound."""
     torch_dtype: torch.dtype = getattr(torch, dtype)
     stores, scorers = make_stores(folder, shots), make_scorers(models, torch_dtype)
     weights = plain_weights(models, torch_dtype)
@@ -138,7 +138,7 @@ def speed(folder: Path, dtype: str, *, models: int, shots: int, repeats: int) ->
 
 
 def agreement(folder: Path, *, shots: int, models: int) -> dict[str, float]:
-    """How bfloat16 ranks against float32: the lists' overlap, and Kendall's tau of float32's best 100."""
+    """Agreement of bfloat16 with float32: overlap of the lists, and Kendall's tau over the best 100 of float32."""
     from scipy.stats import kendalltau
 
     stores = make_stores(folder, shots)

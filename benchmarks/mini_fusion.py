@@ -1,18 +1,19 @@
-"""What fusing and learning to fuse are worth on the mini collection: RUCMM's idea of many models, in small.
+"""The gain of fusion, and of learning to fuse, on the mini collection: a small version of RUCMM's many models.
 
     python benchmarks/mini_fusion.py --work /tmp/mini -o benchmarks/results/mini_fusion.json
 
-Three test collections (600 shots, 30 topics each; seeds 0, 1, 2) and three training sets of 6,000 captioned shots. On
-each training set: LAFF, the same from another seed, LAFF without each of the three encoders, LAFF-ml, dual encoding.
-All 21 models and the three encoders search each test collection: 24 lists a topic, as RUCMM's 42 LAFFs come of six
-training sets and seven choices of features.
+There are three test collections (600 shots, 30 topics each; seeds 0, 1, 2) and three training sets of 6,000 captioned
+shots. Seven models are trained on each training set: LAFF, LAFF with another seed, LAFF without each of the three
+encoders, LAFF-ml and dual encoding. The 21 models and the three encoders search each test collection: 24 lists per
+topic. (RUCMM's 42 LAFFs come from six training sets and seven choices of features.)
 
-Three sets of lists are fused: the encoders with one LAFF and one dual encoding a training set (9); LAFF-ml added (12);
-all 24. Learned methods are fitted and tested on the 90 topics in five folds of topics. A sentence has the same fold in
-all three collections, so that what is tested has never been learned from, in no collection. All settings are the
-shipped ones. Beside it, the 24 lists on each collection alone: 24 topics to learn from.
+Three sets of lists are fused: the encoders with one LAFF and one dual encoding per training set (9 lists); these and
+LAFF-ml (12); all 24. Learned methods are fitted and tested on the 90 topics in five folds. A sentence has the same fold
+in all three collections, so no method is tested on a sentence that it was fitted on. All settings are the defaults. The
+24 lists are also fused on each collection alone, with 24 topics to learn from.
 
-Uses what benchmarks/mini_models.py leaves in --work. Two hours of training on a core, and 30 minutes here.
+The script uses what benchmarks/mini_models.py leaves in --work. Training takes two hours on one core, and fusion 30
+minutes.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ LIST_SETS = {
 
 
 def train_all(work: Path, seed: int) -> None:
-    """The models of one training set, called NAME-setSEED."""
+    """Train the models of one training set; they are called NAME-setSEED."""
     home, models = work / f"s{seed}", work / "fusion" / "models"
     learn = collection(home / "big", seed, "train", TRAIN_SHOTS)
     features = home / "big" / "features"
@@ -85,7 +86,7 @@ def train_all(work: Path, seed: int) -> None:
 
 
 def search_all(work: Path, seed: int) -> Path:
-    """The folder of all lists of one test collection."""
+    """Search one test collection with all models; returns the folder of the lists."""
     test = collection(work / f"s{seed}" / "test", seed, "test", TEST_SHOTS)
     lists = work / "fusion" / f"s{seed}"
     if not all((lists / f"{name}.trec").is_file() for name in LIST_SETS["24 lists"]):
@@ -98,7 +99,7 @@ def search_all(work: Path, seed: int) -> Path:
 
 
 def read_all(work: Path, names: Sequence[str]) -> tuple[Pools, Qrels]:
-    """Candidates and judgments of all collections; topic 901 of collection 2 is called 2-901."""
+    """The candidates and judgments of all collections; topic 901 of collection 2 is called 2-901."""
     pools, judged = {}, {}
     for seed in SEEDS:
         lists = search_all(work, seed)
@@ -127,7 +128,7 @@ def learners(names: Sequence[str], learning: Learning) -> dict[str, Learner]:
 
 
 def kept(fuser: Fuser) -> object:
-    """What cross-validation made of a learned fuser."""
+    """The weights or settings that cross-validation chose for a learned fuser."""
     if isinstance(fuser, Ltr):
         return fuser.trees
     if isinstance(fuser, Linear):
@@ -136,7 +137,7 @@ def kept(fuser: Fuser) -> object:
 
 
 def study(pools: Pools, qrels: Qrels, names: Sequence[str], folds: Sequence[Fold]) -> dict[str, object]:
-    """Means by collection, p-values, and what was kept."""
+    """Means per collection, p-values, and what the learned fusers chose."""
     same = {topic: topic.split("-")[1] for topic in pools}
     objective = xinfap_objective(qrels)
     learning = Learning(objective, qrels, same)

@@ -1,12 +1,12 @@
-"""What training is worth on the mini collection: LAFF, LAFF-ml and dual encoding beside the encoders they stand on.
+"""The gain of training on the mini collection: LAFF, LAFF-ml and dual encoding, compared with the encoders they use.
 
     python benchmarks/mini_models.py --seed 0 --seed 1 --seed 2 --work /tmp/mini -o benchmarks/results/mini_models.json
 
-For each seed: a test collection of 600 shots with 30 topics, 6,000 other shots with captions to train on, features of
-the three small encoders for both, and four models, all through the commands a user types. Mean xinfAP over all topics
-and over the ten about motion; paired randomization tests over the topics of all seeds. What stands in --work is used
-again. Two hours on a core, most of it spent on training; the seeds can be run beside each other, and put together by a
-last call with all of them.
+For each seed there are a test collection of 600 shots with 30 topics, 6,000 other shots with captions to train on,
+features of the three small encoders for both, and four models. Everything is made with avs commands. The results are
+mean xinfAP over all topics and over the ten about motion, and paired randomization tests over the topics of all seeds.
+What is already in --work is used again. This takes two hours on one core, mostly for training. The seeds can run in
+parallel; a last call with all of them puts the results together.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def avs(*words: object) -> None:
 
 
 def collection(folder: Path, seed: int, split: str, shots: int) -> CollectionPaths:
-    """A collection with the features of its shots."""
+    """Make a collection and the features of its shots."""
     made = generate_collection(folder, shots=shots, seed=seed, split=split, workers=1)  # type: ignore[arg-type]
     stores = [folder / "features" / name / level for name in ENCODERS for level in ("shot", "frame")]
     if not all((store / "manifest.json").is_file() for store in stores):
@@ -60,7 +60,7 @@ def collection(folder: Path, seed: int, split: str, shots: int) -> CollectionPat
 
 
 def train(work: Path, captions: Path, features: Path) -> dict[str, Path]:
-    """Name -> model."""
+    """Train the models; returns name -> model."""
     shot = [word for name in ENCODERS for word in ("--store", features / name / "shot")]
     frame = [word for name in ENCODERS for word in ("--store", features / name / "frame")]
     models = {name: work / "models" / name for name in ("laff", "laff-ml", "dual-encoding", "dual-encoding-mean")}
@@ -75,7 +75,7 @@ def train(work: Path, captions: Path, features: Path) -> dict[str, Path]:
 
 
 def score(work: Path, seed: int) -> dict[str, dict[str, float]]:
-    """Name -> topic -> xinfAP."""
+    """Search with all models; returns name -> topic -> xinfAP."""
     test = collection(work / "test", seed, "test", TEST_SHOTS)
     learn = collection(work / "big", seed, "train", TRAIN_SHOTS)
     models = train(work, learn.captions, work / "big" / "features")  # type: ignore[arg-type]
@@ -95,7 +95,7 @@ def score(work: Path, seed: int) -> dict[str, dict[str, float]]:
 
 
 def summary(found: dict[int, dict[str, dict[str, float]]], tags: dict[str, list[str]]) -> dict[str, object]:
-    """Means by seed and kind of topic, and p-values over the topics of all seeds."""
+    """Means per seed and kind of topic, and p-values over the topics of all seeds."""
     motion = [topic for topic in tags if "motion" in tags[topic]]
     kinds = {"all": list(tags), "motion": motion}
     means = {

@@ -1,10 +1,10 @@
-"""Images a second that one core resizes and crops for an image tower, beside the bare resize and transformers' own.
+"""Images per second that one core resizes and crops for an image tower, compared with resizing alone and transformers.
 
     python benchmarks/preprocess_speed.py [-o benchmarks/results/preprocess_speed.json]
 
-Each rate is the best of several rounds, all measured in turn in one process, so ratios within the file hold even on
-a machine that does other things. `bare` is torch's interpolate alone, on images already in its layout; what avs adds
-to it is the layout, the crop and the copy. Normalisation is left out: the embedder does it on its device.
+Each rate is the best of several rounds, measured in turn in one process, so that other load affects all of them. `bare`
+is torch's interpolate alone, on images that are already in its layout; avs also changes the layout, crops and copies.
+Normalisation is not included: the embedder does it on its device.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ WANTED_PER_S = 800
 
 
 def rate(job: Callable[[], object]) -> float:
-    """Images a second of a job over FRAMES images, repeated for SECONDS."""
+    """Images per second of a job over FRAMES images, repeated for SECONDS."""
     start, done = time.perf_counter(), 0
     while time.perf_counter() - start < SECONDS:
         job()
@@ -40,7 +40,7 @@ def rate(job: Callable[[], object]) -> float:
 
 
 def pil_processor(geometry: Geometry) -> Callable[[list[np.ndarray]], object]:
-    """transformers' own processor of these images, without normalisation."""
+    """The processor of transformers for these images, without normalisation."""
     from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
@@ -53,7 +53,7 @@ def pil_processor(geometry: Geometry) -> Callable[[list[np.ndarray]], object]:
 
 
 def measure(shape: tuple[int, int], geometry: Geometry) -> dict[str, float]:
-    """Rates of one source and target: the best round of each, the rounds interleaved."""
+    """The rates of one source and target: the best round of each, measured in turn."""
     frames = np.random.default_rng(0).integers(0, 256, (FRAMES, *shape, 3), dtype=np.uint8)
     ready = torch.from_numpy(frames).permute(0, 3, 1, 2)
     target = geometry.resized(*shape)

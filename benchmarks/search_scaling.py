@@ -1,6 +1,6 @@
-"""Seconds of a search against the number of shots, from 10 thousand to 1.4 million, and the curve as an SVG.
+"""Seconds of a search against the number of shots, from 10 thousand to 1.4 million, with a plot (SVG).
 
-Every size is a store of its own; measurements are fresh processes that take turns; the fastest counts.
+Each size has its own store. Each measurement is a new process; the sizes take turns, and the fastest of each counts.
 
     python benchmarks/search_scaling.py --repeats 5
 """
@@ -22,7 +22,7 @@ CURVE = Path(__file__).parents[1] / "docs" / "search_scaling.svg"
 
 
 def draw(points: list[dict[str, float]]) -> str:
-    """The curve of CPU milliseconds over shots and its least squares line."""
+    """The plot of CPU milliseconds against shots, with its least-squares line, as SVG."""
     shots, took = np.array([[p["shots"], 1e3 * p["cpu_s"]] for p in points]).T
     slope, start = np.polyfit(shots, took, 1)
     right, top = 1.5e6, 100 * np.ceil(took.max() / 80)

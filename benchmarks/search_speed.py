@@ -1,9 +1,9 @@
-"""Search of 30 topics over 1,425,454 x 512 float16, top 1000, against what the machine must do at least.
+"""A search of 30 topics over 1,425,454 x 512 float16 (best 1,000 shots), compared with the work that is unavoidable.
 
-Floors: reading the store's bytes once from the page cache, and the bare float32 matrix product over resident data of
-that shape (in one call, and in blocks; the faster counts). Every measurement is a fresh process, they take turns, and
-the fastest of each counts, in wall and in CPU seconds: the latter are what other load on the machine disturbs least.
-Memory is the growth of anonymous pages while searching; pages of the mapped store belong to the page cache.
+There are two lower bounds: reading the bytes of the store once from the page cache, and the float32 matrix product
+alone over data of that shape in memory (in one call and in blocks; the faster counts). Each measurement is a new
+process; they take turns, and the fastest of each counts, in wall and in CPU seconds. Other load disturbs CPU seconds
+least. Memory is the growth of anonymous pages during the search; pages of the mapped store belong to the page cache.
 
     python benchmarks/search_speed.py --repeats 5
 """
@@ -34,7 +34,7 @@ RESULTS = Path(__file__).parent / "results" / "search_speed.json"
 
 
 def make_store(folder: Path, shots: int) -> None:
-    """Random unit vectors: one block, its columns turned a little further for every next block."""
+    """Write a store of random unit vectors: one block, whose columns are rotated further for each next block."""
     folder.mkdir(parents=True)
     base = np.random.default_rng(0).standard_normal((BLOCK, DIM), dtype=np.float32)
     base = (base / np.linalg.norm(base, axis=1, keepdims=True)).astype(np.float16)
@@ -74,7 +74,7 @@ def measure(what: str, folder: Path, threads: int) -> dict[str, float]:
 
 
 def product(store: FeatureStore, queries, *, in_blocks: bool) -> Callable[[], object]:  # type: ignore[no-untyped-def]
-    """The bare matrix product over the whole store resident as float32."""
+    """The matrix product alone, over the whole store in memory as float32."""
     import torch
 
     resident = torch.from_numpy(np.load(store.folder / "vectors.npy", mmap_mode="c")).float()
@@ -129,7 +129,7 @@ def in_fresh_process(what: str, folder: Path, threads: int) -> dict[str, float]:
 
 
 def fastest(folder: Path, what: list[str], *, threads: int, repeats: int) -> dict[str, dict[str, float]]:
-    """The smallest wall and CPU seconds of each measurement, taken in turns."""
+    """The smallest wall and CPU seconds of each measurement; they take turns."""
     rounds = [{name: in_fresh_process(name, folder, threads) for name in what} for _ in range(repeats)]
     return {name: {unit: min(r[name][unit] for r in rounds) for unit in ("wall_s", "cpu_s")} for name in what}
 

@@ -1,4 +1,4 @@
-"""Fusing 16 real teams: the lists of the Video Browser Showdown 2022 on 8 AVS topics, left out one by one.
+"""Fusion of 16 real teams: their lists for 8 AVS topics of the Video Browser Showdown 2022, leaving one topic out.
 
     OMP_NUM_THREADS=1 python benchmarks/vbs2022_fusion.py --data ../shared/data/vbs2022
 
@@ -37,7 +37,7 @@ RESULTS = Path(__file__).parent / "results" / "vbs2022_fusion.json"
 
 
 def teams(runs: Mapping[str, Run], qrels: Qrels, objective: Objective) -> dict[str, np.ndarray]:
-    """Team -> (topics,) xinfAP; 0 where it has no answer."""
+    """Team -> (topics,) xinfAP; 0 for a topic that the team did not answer."""
     found = {}
     for name, run in runs.items():
         lists = [run.lists.get(topic) for topic in qrels.ids]
@@ -48,14 +48,14 @@ def teams(runs: Mapping[str, Run], qrels: Qrels, objective: Objective) -> dict[s
 
 
 def chosen_on_the_others(single: Mapping[str, np.ndarray]) -> np.ndarray:
-    """(topics,) of the team that is best on all other topics: what one could have known."""
+    """(topics,) xinfAP of the team that is best on all other topics, which could have been known."""
     values = np.stack(list(single.values()))
     rest = values.sum(axis=1, keepdims=True) - values
     return values[rest.argmax(axis=0), np.arange(values.shape[1])]
 
 
 def combinations(pools: Pools, objective: Objective) -> dict[str, np.ndarray]:
-    """The methods that learn nothing, with every normalization that makes a difference to them."""
+    """The methods without learning, with every normalization that changes their results."""
     scales = {f"{n}, {m}": Scale(n, m) for n in NORMALIZATIONS for m in ("minimum", "absent")}
     fusers = {f"average ({name})": unlearned("average", scale) for name, scale in scales.items()}
     fusers |= {f"combmnz ({n})": unlearned("combmnz", Scale(n)) for n in NORMALIZATIONS}
@@ -68,7 +68,7 @@ def combinations(pools: Pools, objective: Objective) -> dict[str, np.ndarray]:
 
 
 def learned(pools: Pools, qrels: Qrels, objective: Objective) -> dict[str, np.ndarray]:
-    """Coordinate ascent and learning to rank, each topic by what the other seven taught."""
+    """Coordinate ascent and learning to rank; each topic is ranked by what was learned from the other seven."""
     folds = leave_one_out({topic: topic for topic in pools})
     learning = Learning(objective, qrels, {})
     found = {}

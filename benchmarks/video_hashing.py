@@ -1,6 +1,8 @@
-"""Seconds a GB that hashing a video folder takes, from disk and from the page cache, beside decoding the same bytes.
+"""Seconds per GB to hash a video folder, from disk and from the page cache, compared with decoding the same bytes.
 
-python benchmarks/video_hashing.py --videos avs-demo/collection/videos
+    python benchmarks/video_hashing.py --videos avs-demo/collection/videos
+
+Hashing uses as many threads as avs; decoding uses one codec thread.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ RESULTS = Path(__file__).parent / "results" / "video_hashing.json"
 
 
 def forget(videos: Mapping[str, Path]) -> None:
-    """Have the page cache drop the files, so that they come from disk."""
+    """Drop the files from the page cache, so that they are read from disk."""
     for path in videos.values():
         file = os.open(path, os.O_RDONLY)
         os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
@@ -30,7 +32,7 @@ def forget(videos: Mapping[str, Path]) -> None:
 
 
 def decode(videos: Mapping[str, Path]) -> None:
-    """Every frame of every video, one codec thread."""
+    """Decode every frame of every video with one codec thread."""
     for path in videos.values():
         with Video(path) as video:
             for _ in video.frames([(0.0, float("inf"))]):

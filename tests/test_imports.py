@@ -80,7 +80,10 @@ def test_core_needs_only_numpy_when_imported() -> None:
             assert not at_import or top in {"avs", "numpy"} | set(sys.stdlib_module_names), f"{path.name}: {name}"
 
 
-@pytest.mark.parametrize("module", ["avs", "avs.core.store", "avs.cli.main", "avs.cli.eval", "avs.cli.check_run"])
+@pytest.mark.parametrize(
+    "module",
+    ["avs", "avs.core.store", "avs.cli.main", "avs.cli.eval", "avs.cli.check_run", "avs.pipeline.demo"],
+)
 def test_light_modules_do_not_load_heavy_packages(module: str) -> None:
     code = (
         f"import {module}, sys; print(*sorted({{'torch','transformers','av','lightgbm','pandas'}} & set(sys.modules)))"

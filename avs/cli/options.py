@@ -179,6 +179,7 @@ FORMER: Mapping[str, Mapping[str, str]] = {
     "info": _WRITES_NOTHING,
     "train-laff": {"--features": "--store", "--validation-features": "--validation-store"},
     "train-dual-encoding": {"--features": "--store", "--validation-features": "--validation-store"},
+    "demo": {"--shots": "--size"},
 }
 """Verb -> an option as it was once spelled -> what stands for it now."""
 

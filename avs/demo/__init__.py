@@ -1,1 +1,1 @@
-"""The mini collection: a small V3C-shaped video collection, rendered, with topics, judgments and three encoders."""
+"""The mini collection: a small rendered video collection in the formats of V3C, with topics, judgments and encoders."""

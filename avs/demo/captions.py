@@ -1,4 +1,4 @@
-"""Scenes into words: which parts of a scene a caption mentions, and how it says them."""
+"""Captions: which parts of a scene a caption mentions, and in which words."""
 
 from __future__ import annotations
 
@@ -54,6 +54,7 @@ RELATION_WORDS = {
     "above": ("above", "over", "higher than"),
     "below": ("below", "under", "beneath"),
 }
+_EMPHATIC_ODDS = 0.6  # probability of mentioning "one" or "standing still", and of leaving out "middle"
 OPENINGS = ("", "", "", "a picture of ", "a view of ", "a shot of ", "there is ", "we see ")
 _POSITION_WORDS = {
     ("left", None): ("on the left", "on the left side"),
@@ -68,11 +69,11 @@ _POSITION_WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class CaptionStyle:
-    """How often a caption mentions what, each a probability.
+    """The probability that a caption mentions each attribute.
 
     Attributes:
-        whole: describes every thing rather than one of them.
-        bare: a row of keywords instead of a sentence.
+        whole: probability that the caption describes every thing rather than one of them.
+        bare: probability of a row of keywords instead of a sentence.
     """
 
     colour: float = 0.8
@@ -90,47 +91,46 @@ SHOT_STYLE = CaptionStyle()
 
 
 def pick(scene: Scene, rng: np.random.Generator, style: CaptionStyle, *, time_s: float | None = None) -> Pattern:
-    """A pattern true of `scene`: what a caption in this style mentions.
+    """A random pattern that is true of `scene` and mentions what captions of this style mention.
 
     Args:
-        time_s: the moment whose places count, for the caption of a frame. None captions the whole shot:
-            then only things that stay have a place.
+        time_s: the moment whose positions count, for the caption of a frame. None is for the caption of the whole shot,
+            which gives positions only to things that stay where they are.
     """
     order = [int(i) for i in rng.permutation(len(scene.things))]
     chosen = order if rng.random() < style.whole else order[:1]
-    found = None
+    related = None
     if len(order) > 1 and rng.random() < style.relation:
-        found = relation(scene, order[0], order[1])
-        chosen = order[:2] if found else chosen
+        related = relation(scene, order[0], order[1])
+        chosen = order[:2] if related else chosen
     background = scene.background if rng.random() < style.background else None
-    return Pattern(tuple(_pick_thing(scene, i, rng, style, time_s) for i in chosen), background, found)
+    return Pattern(tuple(_pick_thing(scene, i, rng, style, time_s) for i in chosen), background, related)
 
 
 def _pick_thing(
     scene: Scene, index: int, rng: np.random.Generator, style: CaptionStyle, time_s: float | None
 ) -> ThingPattern:
     thing = scene.things[index]
-    says = rng.random(6) < (style.colour, style.size, style.count, style.motion, style.position, 0.6)
+    odds = (style.colour, style.size, style.count, style.motion, style.position, _EMPHATIC_ODDS)
+    colour, size, count, motion, position, emphatic = rng.random(6) < odds
     horizontal = vertical = None
-    if says[4] and (time_s is not None or thing.motion in ("still", "spin")):
+    if position and (time_s is not None or thing.motion in ("still", "spin")):
         horizontal, vertical = zone(place(thing, scene.duration_s / 2 if time_s is None else time_s, scene.duration_s))
-        if (horizontal == "middle") != (vertical == "middle") and says[
-            5
-        ]:  # "at the top" rather than "at the top middle"
+        if (horizontal == "middle") != (vertical == "middle") and emphatic:  # "at the top", not "at the top middle"
             horizontal, vertical = (None, vertical) if horizontal == "middle" else (horizontal, None)
     return ThingPattern(
         kind=thing.kind,
-        colour=thing.colour if says[0] else None,
-        size=thing.size if says[1] else None,
-        count=thing.count if says[2] and thing.count > 1 or says[2] and says[5] else None,
-        motion=thing.motion if says[3] and (thing.motion != "still" or says[5]) else None,
+        colour=thing.colour if colour else None,
+        size=thing.size if size else None,
+        count=thing.count if count and (thing.count > 1 or emphatic) else None,
+        motion=thing.motion if motion and (thing.motion != "still" or emphatic) else None,
         horizontal=horizontal,
         vertical=vertical,
     )
 
 
 def say(pattern: Pattern, rng: np.random.Generator, *, bare: bool = False) -> str:
-    """A sentence that says `pattern`, its words chosen by `rng`; `bare` gives keywords in any order instead."""
+    """A sentence that says `pattern` in random words; with `bare`, keywords in random order."""
     things = [say_thing(thing, rng) for thing in pattern.things]
     where = _one(PLACE_WORDS[pattern.background], rng) if pattern.background else ""
     if bare:
@@ -148,7 +148,7 @@ def say(pattern: Pattern, rng: np.random.Generator, *, bare: bool = False) -> st
 
 
 def say_thing(thing: ThingPattern, rng: np.random.Generator) -> str:
-    """A noun phrase such as "two small red cars moving to the right"; without a count, "a" means any number."""
+    """A noun phrase such as "two small red cars moving to the right"; "a" leaves the number open."""
     names = NOUNS[thing.kind or ""]
     singular, plural = names[0 if rng.random() < 0.6 else int(rng.integers(len(names)))]
     adjectives = [_one(SIZE_WORDS[thing.size], rng)] if thing.size else []
@@ -183,5 +183,5 @@ def _one(options: tuple[str, ...], rng: np.random.Generator) -> str:
 
 
 def caption(scene: Scene, rng: np.random.Generator, style: CaptionStyle = SHOT_STYLE) -> str:
-    """A sentence true of the whole shot."""
+    """A random sentence that is true of the whole shot."""
     return say(pick(scene, rng, style), rng, bare=bool(rng.random() < style.bare))

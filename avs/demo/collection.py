@@ -1,4 +1,4 @@
-"""The mini collection on disk: videos, master shots, and topics with judgments (test) or captions (train)."""
+"""The mini collection on disk: videos, master shots, and either topics with judgments (test) or captions (train)."""
 
 from __future__ import annotations
 
@@ -25,25 +25,26 @@ from avs.demo.scenes import Scene, sample_scene
 from avs.demo.topics import MINI_TOPICS
 
 Split = Literal["test", "train"]
-STREAMS: dict[str, int] = {"test": 1, "train": 2}  # first word of the seed of everything random in a split
+STREAMS: dict[str, int] = {"test": 1, "train": 2}  # first word of every seed of a split
 FIRST_VIDEO: dict[str, int] = {"test": 1, "train": 50001}
 SHOTS_PER_VIDEO = (10, 30)
 CAPTIONS_PER_SHOT = 5
-VERSION = 1  # goes up when the same seed gives another collection
+VERSION = 1  # increase it when the same seed gives a different collection
 
 
 @dataclass(frozen=True, slots=True)
 class CollectionPaths:
-    """Where the parts of a collection lie; those that its split does not have are None.
+    """The files and folders of a collection; None for those that its split does not have.
 
     Attributes:
         videos: folder of `<video>.mp4`.
-        msb: folder of `<video>.tsv`, V3C's master shot tables.
-        valid_shots: `<video> <number of its last shot>` a line.
-        topics, narratives: `NNN  text` a line.
-        qrels: a judged pool in strata; qrels_full: every shot judged.
+        msb: folder of `<video>.tsv`, master shot tables as those of V3C.
+        valid_shots: lines `<video> <number of its last shot>`.
+        topics, narratives: lines `NNN  text`.
+        qrels: judgments of a pool in strata.
+        qrels_full: judgments of every shot.
         topic_tags: JSON, topic -> tags such as "motion".
-        captions: `<shot>#<k> sentence` a line.
+        captions: lines `<shot>#<k> sentence`.
     """
 
     folder: Path
@@ -59,7 +60,7 @@ class CollectionPaths:
 
 
 def collection_paths(folder: Path, *, split: Split = "test") -> CollectionPaths:
-    """Where `generate_collection` writes to."""
+    """The paths that `generate_collection` writes to."""
     base = CollectionPaths(folder, folder / "videos", folder / "msb", folder / "mini.validShotTable")
     common = (base.folder, base.videos, base.msb, base.valid_shots)
     if split == "train":
@@ -75,28 +76,30 @@ def collection_paths(folder: Path, *, split: Split = "test") -> CollectionPaths:
 
 
 def sample_collection(*, shots: int = 600, seed: int = 0, split: Split = "test") -> dict[str, tuple[Scene, ...]]:
-    """Video id -> the scenes of its shots, in order. More shots of the same seed begin with the same ones.
+    """Video id -> the scenes of its shots, in order.
 
-    Test scenes show every topic once in BLOCK shots, among near misses and others; train scenes are random.
+    A larger collection begins with the shots of the smaller one of the same seed. In the test split every BLOCK shots
+    show each topic once, together with near misses and random scenes; in the train split all scenes are random.
 
     Raises:
-        ConfigError: there would be no shot, or more than the video ids of a split allow.
+        ConfigError: `shots` is below 1, or above what the video ids of a split allow.
     """
     if not 1 <= shots <= 400_000:
-        raise ConfigError("the size of a mini collection", got=f"{shots} shots", wanted="1..400000")
-    stream, videos = STREAMS[split], {}
-    made = 0
+        raise ConfigError("a mini collection has no such size", got=f"{shots} shots", wanted="1 to 400000 shots")
+    stream = STREAMS[split]
+    videos: dict[str, tuple[Scene, ...]] = {}
+    count = 0
     roles: list[tuple[str, int]] = []
-    while made < shots:
+    while count < shots:
         number = FIRST_VIDEO[split] + len(videos)
         size = int(np.random.default_rng([stream, seed, number]).integers(*SHOTS_PER_VIDEO, endpoint=True))
         scenes = []
-        for shot in range(1, min(size, shots - made) + 1):
-            if made % BLOCK == 0:
-                roles = plan_block(len(MINI_TOPICS), np.random.default_rng([stream, seed, made // BLOCK, 0, 0]))
-            role, topic = roles[made % BLOCK] if split == "test" else ("any", -1)
+        for shot in range(1, min(size, shots - count) + 1):
+            if count % BLOCK == 0:
+                roles = plan_block(len(MINI_TOPICS), np.random.default_rng([stream, seed, count // BLOCK, 0, 0]))
+            role, topic = roles[count % BLOCK] if split == "test" else ("any", -1)
             scenes.append(_scene(role, topic, np.random.default_rng([stream, seed, number, shot])))
-            made += 1
+            count += 1
         videos[f"{number:05d}"] = tuple(scenes)
     return videos
 
@@ -104,8 +107,8 @@ def sample_collection(*, shots: int = 600, seed: int = 0, split: Split = "test")
 def _scene(role: str, topic: int, rng: np.random.Generator) -> Scene:
     if role == "any":
         return sample_scene(rng)
-    make = scene_for if role == "topic" else near_miss
-    return make(MINI_TOPICS[topic].pattern, rng)
+    sample = scene_for if role == "topic" else near_miss
+    return sample(MINI_TOPICS[topic].pattern, rng)
 
 
 def generate_collection(
@@ -114,21 +117,22 @@ def generate_collection(
     shots: int = 600,
     seed: int = 0,
     split: Split = "test",
-    workers: int = 2,
+    workers: int | None = None,
     reporter: Reporter | None = None,
     force: bool = False,
 ) -> CollectionPaths:
-    """Write a mini collection; the same arguments give the same videos, tables, topics and judgments.
+    """Write a mini collection; the same arguments give the same videos, tables, topics, judgments and captions.
 
-    A folder that holds this very collection is left as it is; an interrupted one is made again.
+    A folder that already holds this collection is left unchanged. After an interruption everything is written again.
 
     Args:
-        shots: how many; the last video ends with the last of them.
-        split: "test" has topics and judgments; "train" has captions. They share no video and no random number.
-        workers: processes that render.
+        shots: number of shots; the last video ends with the last shot.
+        split: "test" has topics and judgments, "train" has captions. They share no video and no random number.
+        workers: number of processes that render; None: one per core; 0: this process alone.
 
     Raises:
         ChangedInputsError: the folder holds another collection, and `force` is off.
+        ConfigError: there is no collection of that size.
     """
     folder, start = Path(folder), time.monotonic()
     paths = collection_paths(folder, split=split)
@@ -159,21 +163,25 @@ def scenes_by_shot(videos: Mapping[str, Sequence[Scene]]) -> dict[str, Scene]:
     return {format_shot_id(video, i): scene for video, scenes in videos.items() for i, scene in enumerate(scenes, 1)}
 
 
-def _write_videos(folder: Path, videos: Mapping[str, tuple[Scene, ...]], *, workers: int, reporter: Reporter) -> None:
-    """Render in processes of their own; each frame is decided by its scene alone, so their number changes nothing."""
-    shots = sum(len(scenes) for scenes in videos.values())
-    with (
-        reporter.stage("render", shots, "shots") as stage,
-        ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
-    ):
-        jobs = {pool.submit(write_video, folder / f"{v}.mp4", scenes): len(scenes) for v, scenes in videos.items()}
-        for job in as_completed(jobs):
-            job.result()
-            stage.advance(jobs[job])
+def _write_videos(
+    folder: Path, videos: Mapping[str, tuple[Scene, ...]], *, workers: int | None, reporter: Reporter
+) -> None:
+    """Render all videos. The scene alone decides each frame, so the number of processes changes nothing."""
+    with reporter.stage("render", sum(map(len, videos.values())), "shots") as stage:
+        if workers == 0:
+            for video, scenes in videos.items():
+                write_video(folder / f"{video}.mp4", scenes)
+                stage.advance(len(scenes))
+            return
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            jobs = {pool.submit(write_video, folder / f"{v}.mp4", scenes): len(scenes) for v, scenes in videos.items()}
+            for job in as_completed(jobs):
+                job.result()
+                stage.advance(jobs[job])
 
 
 def _write_shots(paths: CollectionPaths, videos: Mapping[str, tuple[Scene, ...]]) -> None:
-    """Master shot tables as V3C has them: `endframe` is the last frame of the shot, `endtime` when it is shown."""
+    """Write the master shot tables. As in V3C, `endframe` is the last frame of the shot and `endtime` is its time."""
     for video, scenes in videos.items():
         rows, first = ["startframe\tstarttime\tendframe\tendtime\n"], 0
         for scene in scenes:

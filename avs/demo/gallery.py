@@ -1,9 +1,9 @@
-"""A page to look at: the best shots of every topic as pictures, in one HTML file without scripts."""
+"""The gallery: one HTML page, without scripts, that shows the best shots of every topic as pictures."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from html import escape
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from avs.core.artifacts import atomic_write
 from avs.core.ranking import RankedList
 from avs.core.topic import Topic
 
-DEPTH = 8  # shots a topic
+DEPTH = 8  # shots per topic
 
 STYLE = """
 body { font: 15px/1.4 system-ui, sans-serif; margin: 2em; background: #fff; color: #222 }
@@ -30,13 +30,14 @@ def write_gallery(
     topics: Iterable[Topic],
     lists: Mapping[str, RankedList],
     picture: Callable[[str], Path],
-    relevant: Mapping[str, set[str]] | None = None,
+    relevant: Mapping[str, Collection[str]] | None = None,
 ) -> None:
-    """Write `path`: for every topic the first DEPTH shots of its list, with their keyframes.
+    """Write a page with the keyframes of the first DEPTH shots of every topic.
 
     Args:
-        picture: shot id -> its keyframe.
-        relevant: topic id -> relevant shots, to frame the pictures green or red; None where nobody judged.
+        lists: topic id -> ranked list.
+        picture: shot id -> path of its keyframe.
+        relevant: topic id -> relevant shots, which get a green frame; others get a red one. None: no judgments.
     """
     parts = [f"<!doctype html><meta charset=utf-8><title>{escape(title)}</title><style>{STYLE}</style>"]
     parts.append(f"<h1>{escape(title)}</h1>")

@@ -1,4 +1,4 @@
-"""Judgments of the mini collection: exact ones of every shot, and a pool judged in strata as NIST does."""
+"""Judgments of the mini collection: exact judgments of every shot, and a pool that is judged in strata, as by NIST."""
 
 from __future__ import annotations
 
@@ -15,29 +15,33 @@ from avs.demo.scenes import Scene
 from avs.demo.topics import MiniTopic
 
 STREAM = 4
-SYSTEMS = 5  # made-up runs that the pool is taken from
-DEPTHS = (1 / 60, 1 / 24, 1 / 4)  # ranks that end the strata, as shares of the collection
+SYSTEMS = 5  # simulated runs that the pool is taken from
+DEPTHS = (1 / 60, 1 / 24, 1 / 4)  # last rank of each stratum, as a share of the collection
 SAMPLED = 0.25  # share of the last stratum that is judged
 
 
 def full_judgments(scenes: Mapping[str, Scene], topics: Sequence[MiniTopic]) -> Qrels:
-    """Every shot judged for every topic by its pattern; one stratum."""
+    """Judgments of every shot for every topic, decided by the pattern of the topic; they form one stratum."""
     shots = tuple(scenes)
-    found = {}
+    judged = {}
     for topic in topics:
         judgments = [int(topic.pattern.matches(scene)) for scene in scenes.values()]
-        found[topic.id] = TopicQrels(topic.id, shots, np.ones(len(shots)), np.array(judgments))
-    return Qrels(found)
+        judged[topic.id] = TopicQrels(topic.id, shots, np.ones(len(shots)), np.array(judgments))
+    return Qrels(judged)
 
 
 def pooled_judgments(full: Qrels, scenes: Mapping[str, Scene], topics: Sequence[MiniTopic], *, seed: int) -> Qrels:
-    """What assessors would have judged: strata 1 and 2 wholly, the last one sampled, the rest of the shots not pooled.
+    """Judgments of a pool: all of strata 1 and 2, a sample of stratum 3, and none of the other shots.
 
-    The pool is the union of the best shots of SYSTEMS made-up runs, each of which knows how much of the topic a shot
-    shows, up to noise of its own. A stratum holds what the best rank over these runs puts there.
+    The pool is the union of the best shots of SYSTEMS simulated runs. Each run scores a shot by how much of the topic
+    it shows, plus noise. The best rank of a shot over these runs decides its stratum.
+
+    Args:
+        full: judgments of all shots.
+        seed: of the noise and of the sample.
     """
     depths = [max(1, round(share * len(scenes))) for share in DEPTHS]
-    found = {}
+    pools = {}
     for topic in topics:
         rng = np.random.default_rng([STREAM, seed, int(topic.id)])
         judged = full.topics[topic.id]
@@ -51,24 +55,26 @@ def pooled_judgments(full: Qrels, scenes: Mapping[str, Scene], topics: Sequence[
         last = np.flatnonzero(strata == len(depths))
         skipped = rng.permutation(last)[round(SAMPLED * len(last)) :]
         judgments[skipped] = UNJUDGED
-        found[topic.id] = TopicQrels(topic.id, tuple(judged.shots[i] for i in pooled), strata, judgments)
-    return Qrels(found)
+        pools[topic.id] = TopicQrels(topic.id, tuple(judged.shots[i] for i in pooled), strata, judgments)
+    return Qrels(pools)
 
 
 def _share_shown(pattern: Pattern, scene: Scene) -> float:
-    """How much of what `pattern` names the scene shows, 0..1, each thing compared with the most alike."""
+    """The share (0 to 1) of `pattern` that the scene shows; each thing is compared with the most similar one."""
     shares = []
     for wanted in pattern.things:
         named = wanted.named
-        alike = (sum(getattr(thing, k) == v for k, v in named.items()) / len(named) for thing in scene.things)
-        shares.append(max(alike))
+        shares_of_things = (
+            sum(getattr(thing, k) == v for k, v in named.items()) / len(named) for thing in scene.things
+        )
+        shares.append(max(shares_of_things))
     if pattern.background is not None:
         shares.append(float(pattern.background == scene.background))
     return float(np.mean(shares))
 
 
 def write_qrels(qrels: Qrels, path: Path) -> None:
-    """Write the five columns of NIST's qrels for xinfAP: 1<topic>, 0, shot, stratum, judgment."""
+    """Write NIST's qrels for xinfAP, five columns per line: 1<topic>, 0, shot, stratum, judgment."""
     with atomic_write(path) as file:
         for topic in qrels.topics.values():
             rows = zip(topic.shots, topic.strata, topic.judgments, strict=True)

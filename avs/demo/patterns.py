@@ -1,4 +1,4 @@
-"""Patterns: a statement about a scene that is true or false of it. Topics and captions are patterns put into words."""
+"""Patterns: statements that are true or false of a scene. Topics and captions put patterns into words."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from avs.demo.scenes import Scene, Thing, place, relation, zone
 
 @dataclass(frozen=True, slots=True)
 class ThingPattern:
-    """Attributes a thing must have; None leaves one open. `horizontal` and `vertical` hold in mid-shot."""
+    """The attributes that a thing must have; None leaves one open.
+
+    `horizontal` and `vertical` are its position at one moment, by default the middle of the shot.
+    """
 
     kind: str | None = None
     colour: str | None = None
@@ -21,7 +24,7 @@ class ThingPattern:
     vertical: str | None = None
 
     def matches(self, thing: Thing, *, time_s: float, duration_s: float) -> bool:
-        """Whether `thing` has every attribute asked for, its place taken at `time_s`."""
+        """Whether `thing` has all these attributes; its position is taken at `time_s`."""
         for name in ("kind", "colour", "size", "count", "motion"):
             wanted = getattr(self, name)
             if wanted is not None and wanted != getattr(thing, name):
@@ -42,10 +45,10 @@ class Pattern:
     """What a scene must show.
 
     Attributes:
-        things: different things, one for each.
-        background: where.
-        relation: how the first thing lies to the second, all through the shot.
-        without: no thing may be like this.
+        things: each matches a different thing of the scene.
+        background: one of BACKGROUNDS; None: any.
+        relation: where the first thing is relative to the second, during the whole shot; None: anywhere.
+        without: no thing of the scene may match this.
     """
 
     things: tuple[ThingPattern, ...]
@@ -54,15 +57,15 @@ class Pattern:
     without: ThingPattern | None = None
 
     def matches(self, scene: Scene, *, time_s: float | None = None) -> bool:
-        """Whether the scene shows all of it; places are taken at `time_s` (default: the middle of the shot)."""
+        """Whether the scene shows all this; positions are taken at `time_s` (default: the middle of the shot)."""
         if self.background not in (None, scene.background):
             return False
-        at = {"time_s": scene.duration_s / 2 if time_s is None else time_s, "duration_s": scene.duration_s}
-        if self.without is not None and any(self.without.matches(thing, **at) for thing in scene.things):
+        moment = {"time_s": scene.duration_s / 2 if time_s is None else time_s, "duration_s": scene.duration_s}
+        if self.without is not None and any(self.without.matches(thing, **moment) for thing in scene.things):
             return False
         for chosen in permutations(range(len(scene.things)), len(self.things)):
             pairs = zip(self.things, chosen, strict=True)
-            if not all(pattern.matches(scene.things[i], **at) for pattern, i in pairs):
+            if not all(pattern.matches(scene.things[i], **moment) for pattern, i in pairs):
                 continue
             if self.relation is None or relation(scene, chosen[0], chosen[1]) == self.relation:
                 return True

@@ -1,4 +1,4 @@
-"""Scenes: what a shot of the mini collection shows, and where everything is at any moment.
+"""Scenes: what a shot of the mini collection shows, and where each thing is at any moment.
 
 Lengths are in frame heights: x runs from 0 to 4/3, y from 0 (top) to 1.
 """
@@ -23,8 +23,8 @@ RELATIONS = ("left of", "right of", "above", "below")
 MAX_COUNT = 4
 
 ASPECT = 4 / 3
-SIDE = {"small": 0.20, "large": 0.38}  # side of the square an object fills
-GROWTH = 2.2  # largest over smallest side of a growing object
+SIDE = {"small": 0.20, "large": 0.38}  # side of the square that an object fills
+GROWTH = 2.2  # largest side of a growing object, divided by its smallest
 BOUNCES_PER_S = 0.65
 TURNS_PER_S = 0.22
 
@@ -35,13 +35,13 @@ _STILL_ODDS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """One object, or a group of `count` alike objects that move together.
+    """One object, or a group of `count` equal objects that move together.
 
     Attributes:
         x, y: centre of the group in the middle of the shot.
-        travel: way from start to end for right, left, up and down; height of a bounce.
-        phase: where in its turn or bounce it starts, 0..1.
-        flipped: drawn facing the other way; says nothing about the motion.
+        travel: distance from start to end of the motions right, left, up and down; height of a bounce.
+        phase: share (0 to 1) of a turn or bounce at which the motion starts.
+        flipped: the object is drawn facing the other way; this does not depend on the motion.
     """
 
     kind: str
@@ -61,7 +61,7 @@ class Scene:
     """What one shot shows.
 
     Attributes:
-        look: seed of everything that means nothing: texture, brightness, noise, camera shake.
+        look: seed of what no topic asks for: texture, brightness, noise, camera shake.
     """
 
     background: str
@@ -72,7 +72,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a thing is at one moment: centre, side of one object, rotation in degrees."""
+    """The place of a thing at one moment: its centre, the side of one object, the rotation in degrees."""
 
     x: float
     y: float
@@ -81,9 +81,9 @@ class Placement:
 
 
 def place(thing: Thing, time_s: float, duration_s: float) -> Placement:
-    """Where `thing` is `time_s` seconds into a shot of `duration_s` seconds.
+    """The place of `thing` at `time_s` seconds of a shot of `duration_s` seconds.
 
-    Every motion is symmetric about the middle of the shot, so one frame does not tell its direction.
+    Every motion is symmetric about the middle of the shot, so a single frame does not show its direction.
     """
     way = time_s / duration_s - 0.5
     x, y, side, angle = thing.x, thing.y, SIDE[thing.size], 0.0
@@ -108,7 +108,7 @@ def zone(placement: Placement) -> tuple[str, str]:
 
 
 def related(a: Placement, b: Placement) -> str | None:
-    """How `a` lies to `b` ("left of", ...), or None when neither axis clearly decides."""
+    """Where `a` is relative to `b`, one of RELATIONS; None where neither axis clearly decides."""
     dx, dy = b.x - a.x, b.y - a.y
     if max(abs(dx), abs(dy)) < 0.25 or abs(abs(dx) - abs(dy)) < 0.05:
         return None
@@ -118,16 +118,16 @@ def related(a: Placement, b: Placement) -> str | None:
 
 
 def relation(scene: Scene, a: int, b: int) -> str | None:
-    """How thing `a` lies to thing `b` all through the shot, or None."""
-    found = {
+    """Where thing `a` is relative to thing `b` during the whole shot, one of RELATIONS; None where it changes."""
+    relations = {
         related(*(place(scene.things[i], part * scene.duration_s, scene.duration_s) for i in (a, b)))
         for part in (0.0, 0.25, 0.5, 0.75, 1.0)
     }
-    return found.pop() if len(found) == 1 else None
+    return relations.pop() if len(relations) == 1 else None
 
 
 def member_offsets(count: int) -> tuple[tuple[float, float], ...]:
-    """Centres of the objects of a group around its centre, in sides of one object."""
+    """The centre of each object of a group, relative to the centre of the group; the unit is the side of one object."""
     return (
         ((0.0, 0.0),),
         ((-0.6, 0.0), (0.6, 0.0)),
@@ -137,7 +137,7 @@ def member_offsets(count: int) -> tuple[tuple[float, float], ...]:
 
 
 def sample_thing(rng: np.random.Generator, **fixed: object) -> Thing:
-    """A random thing; `fixed` gives attributes that are not left to chance. Its place is still to be chosen."""
+    """A random thing without a place; the attributes in `fixed` are not random."""
     kind = str(fixed.get("kind") or rng.choice(KINDS))
     colour = str(fixed.get("colour") or rng.choice(COLOURS))
     size = str(fixed.get("size") or rng.choice(SIZES))
@@ -151,30 +151,36 @@ def sample_thing(rng: np.random.Generator, **fixed: object) -> Thing:
 
 
 def arrange(things: Sequence[Thing], rng: np.random.Generator, *, wanted: tuple[int, str, int] | None) -> list[Thing]:
-    """`things` with places inside the frame, as far from each other as a few tries get.
+    """`things` with random places inside the frame: the attempt of up to 12 that keeps them farthest apart.
 
     Args:
-        wanted: (a, relation, b) by index of the things, to hold as far as chance allows.
+        wanted: (a, relation, b), with indices of the things; attempts in which it holds are preferred.
     """
     best: list[Thing] = []
     best_gap = -math.inf
     for _ in range(12):
-        tried = [_anywhere(thing, rng) for thing in things]
+        attempt = [_anywhere(thing, rng) for thing in things]
         gap = min(
             (
                 math.hypot(a.x - b.x, a.y - b.y) - _radius(a) - _radius(b)
-                for i, a in enumerate(tried)
-                for b in tried[:i]
+                for i, a in enumerate(attempt)
+                for b in attempt[:i]
             ),
             default=0.0,
         )
-        if wanted and related(*(Placement(tried[i].x, tried[i].y, 0, 0) for i in wanted[::2])) != wanted[1]:  # type: ignore[call-overload]
+        if wanted and not _holds(wanted, attempt):
             gap -= 10
         if gap > best_gap:
-            best, best_gap = tried, gap
+            best, best_gap = attempt, gap
         if gap >= 0:
             break
     return best
+
+
+def _holds(wanted: tuple[int, str, int], things: Sequence[Thing]) -> bool:
+    first, relation, second = wanted
+    a, b = (Placement(things[i].x, things[i].y, 0, 0) for i in (first, second))
+    return related(a, b) == relation
 
 
 def _radius(thing: Thing) -> float:
@@ -182,7 +188,7 @@ def _radius(thing: Thing) -> float:
 
 
 def _anywhere(thing: Thing, rng: np.random.Generator) -> Thing:
-    """`thing` at a random place where all of its motion stays in the frame."""
+    """`thing` at a random place from which its motion stays inside the frame."""
     offsets = member_offsets(thing.count)
     side = SIDE[thing.size] * (GROWTH**0.5 if thing.motion in ("grow", "shrink") else 1)
     reach_x = side * (0.45 + max(x for x, _ in offsets)) + (
@@ -201,7 +207,12 @@ def sample_scene(
     background: str | None = None,
     wanted: tuple[int, str, int] | None = None,
 ) -> Scene:
-    """A random scene that holds `things`, in their order, and others by chance."""
+    """A random scene that begins with `things`; their number, 1 to 3, is random, and so are the others.
+
+    Args:
+        background: default: a random one.
+        wanted: a relation between two of the things, as in `arrange`.
+    """
     number = max(1 + int(rng.choice(3, p=_THINGS_ODDS)), len(things))
     every = [*things, *(sample_thing(rng) for _ in range(number - len(things)))]
     return Scene(

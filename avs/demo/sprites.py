@@ -1,4 +1,4 @@
-"""The shapes of the objects, drawn once with Pillow and kept."""
+"""The shapes of the objects, each drawn with Pillow once and then cached."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _Point = tuple[float, float]
 
 
 class _Pen:
-    """Draws in unit coordinates, every shape with an outline that stands out from its colour."""
+    """Draws in coordinates from 0 to 1; each shape has an outline that contrasts with its colour."""
 
     def __init__(self, colour: str) -> None:
         self.px = MASTER_PX * _SUPERSAMPLED
@@ -38,7 +38,7 @@ class _Pen:
 
     def ellipse(self, x0: float, y0: float, x1: float, y1: float, fill: tuple[int, int, int] | None = None) -> None:
         box = self.scaled([(x0, y0), (x1, y1)])
-        self.draw.ellipse(box, fill=fill or self.colour, outline=self.edge, width=self.width)  # type: ignore[arg-type]
+        self.draw.ellipse(box, fill=fill or self.colour, outline=self.edge, width=self.width)
 
     def box(self, x0: float, y0: float, x1: float, y1: float, fill: tuple[int, int, int] | None = None) -> None:
         self.polygon([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], fill)
@@ -144,8 +144,8 @@ def _flower(pen: _Pen) -> None:
 
 def _cup(pen: _Pen) -> None:
     ring = pen.scaled([(0.6, 0.34), (0.96, 0.74)])
-    pen.draw.ellipse(ring, outline=pen.edge, width=5 * pen.width)  # type: ignore[arg-type]
-    pen.draw.ellipse(ring, outline=pen.colour, width=4 * pen.width)  # type: ignore[arg-type]
+    pen.draw.ellipse(ring, outline=pen.edge, width=5 * pen.width)
+    pen.draw.ellipse(ring, outline=pen.colour, width=4 * pen.width)
     pen.polygon([(0.08, 0.2), (0.76, 0.2), (0.66, 0.92), (0.18, 0.92)])
     pen.ellipse(0.08, 0.12, 0.76, 0.28, (110, 66, 40))
 
@@ -161,10 +161,10 @@ def _umbrella(pen: _Pen) -> None:
     pen.box(0.48, 0.4, 0.52, 0.92, _BROWN)
     pen.box(0.4, 0.9, 0.52, 0.95, _BROWN)
     dome = pen.scaled([(0.02, 0.06), (0.98, 1.0)])
-    pen.draw.pieslice(dome, 180, 360, fill=pen.colour, outline=pen.edge, width=pen.width)  # type: ignore[arg-type]
+    pen.draw.pieslice(dome, 180, 360, fill=pen.colour, outline=pen.edge, width=pen.width)
     for x in (0.02, 0.34, 0.66):
         arc = pen.scaled([(x, 0.46), (x + 0.32, 0.6)])
-        pen.draw.ellipse(arc, fill=(0, 0, 0, 0))  # type: ignore[arg-type]
+        pen.draw.ellipse(arc, fill=(0, 0, 0, 0))
 
 
 _SHAPES: dict[str, Callable[[_Pen], None]] = {
@@ -176,7 +176,7 @@ _SHAPES: dict[str, Callable[[_Pen], None]] = {
 
 @lru_cache(maxsize=256)
 def master_sprite(kind: str, colour: str, flipped: bool) -> Image.Image:
-    """The object at MASTER_PX x MASTER_PX, RGBA."""
+    """The picture of an object, MASTER_PX x MASTER_PX pixels, RGBA."""
     pen = _Pen(colour)
     _SHAPES[kind](pen)
     sprite = pen.image.reduce(_SUPERSAMPLED)
@@ -185,7 +185,7 @@ def master_sprite(kind: str, colour: str, flipped: bool) -> Image.Image:
 
 @lru_cache(maxsize=2048)
 def sprite(kind: str, colour: str, flipped: bool, side_px: int, angle: int) -> Image.Image:
-    """The object scaled to `side_px` and turned by `angle` degrees anticlockwise; its corners may be cut off."""
+    """The object, `side_px` pixels wide and turned `angle` degrees anticlockwise; its corners may be cut off."""
     image = master_sprite(kind, colour, flipped)
     if angle:
         image = image.rotate(angle, resample=Image.Resampling.BILINEAR)

@@ -1,8 +1,9 @@
-"""The thirty topics of the mini collection: a sentence, a narrative, and the pattern that decides what is relevant."""
+"""The thirty topics of the mini collection: sentence, narrative, and the pattern that decides what is relevant."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from avs.core.topic import Topic
 from avs.demo.patterns import Pattern, ThingPattern
@@ -16,7 +17,8 @@ class MiniTopic:
     """A topic and its ground truth.
 
     Attributes:
-        tags: what kind of topic it is: motion, count, relation, negation, size, background, two things.
+        tags: kinds of the topic: motion, count, relation, negation, size, background, two things.
+        pattern: true of the scenes of the relevant shots.
     """
 
     id: str
@@ -27,12 +29,12 @@ class MiniTopic:
 
     @property
     def topic(self) -> Topic:
-        """The topic as the stages know it."""
+        """The topic as a `core.topic.Topic`."""
         return Topic(self.id, self.text, narrative=self.narrative, edition=EDITION, task="main")
 
 
-def _thing(kind: str, colour: str | None = None, **more: object) -> ThingPattern:
-    return ThingPattern(kind, colour, **more)  # type: ignore[arg-type]
+def _thing(kind: str, colour: str | None = None, **attributes: Any) -> ThingPattern:
+    return ThingPattern(kind, colour, **attributes)
 
 
 _PLAN: tuple[tuple[str, str, str, Pattern], ...] = (

@@ -1,12 +1,12 @@
-"""Class names as queries: text features that some texts lack, from real CLIP text vectors of the classes of LVIS.
+"""Class names as queries: a text feature that some texts lack, from CLIP's text vectors of the classes of LVIS.
 
     python benchmarks/flickr8k/class_names.py --work flickr8k
 
-No CLIP text vectors of the captions are at hand, but of 1,203 class names. A caption gets the (normalised) sum of the
-vectors of the classes it mentions, and lacks the feature where it mentions none; a class name has its own. LAFF is
-trained on both that feature and bag of words, the CLIP features of texts and of images going to every head as they
-are, as the authors do with theirs. In each fold the classes that at least AT_LEAST test images show are searched for
-among these; an image shows a class when one of its captions mentions it.
+The data have no CLIP text vectors of the captions, but of 1,203 class names. A caption gets the normalised sum of the
+vectors of the classes that it mentions, and lacks the feature if it mentions none; a class name gets its own vector.
+LAFF is trained on this feature and on bag of words. Every head sees the CLIP features of texts and images themselves,
+as in the authors' work. In each fold the queries are the classes that at least AT_LEAST test images show; an image
+shows a class if one of its captions mentions it.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class Classes:
     """Classes of LVIS.
 
     Attributes:
-        names: as a query has them, such as "traffic light".
-        synonyms: of each, itself among them.
+        names: as in a query, such as "traffic light".
+        synonyms: of each class, including its name.
         vectors: (C, 512) float32 of length 1: CLIP's text vectors of "a <name>".
     """
 
@@ -59,7 +59,7 @@ class Classes:
 
     @cached_property
     def class_of(self) -> dict[tuple[str, ...], int]:
-        """The class of a phrase, as words, in the singular and with an s or es."""
+        """Phrase, as words -> class; in the singular and with s or es."""
         return {
             tuple(tokenise(word + ending)): number
             for number, words in enumerate(self.synonyms)
@@ -68,7 +68,7 @@ class Classes:
         }
 
     def mentioned(self, text: str) -> list[int]:
-        """The classes that a text mentions, the longest phrase counting at each place."""
+        """The classes that a text mentions; at each position the longest phrase counts."""
         words, found, place = tokenise(text), [], 0
         while place < len(words):
             phrases = [tuple(words[place : place + length]) for length in (4, 3, 2, 1)]
@@ -80,7 +80,7 @@ class Classes:
 
 
 def read_classes(folder: Path = DATA / "lvis_clip_text") -> Classes:
-    """The classes whose name alone says what it is: not orange_(fruit)."""
+    """The classes whose name alone is clear; orange_(fruit) is not among them."""
     rows = json.loads((folder / "lvis_v1_train_cat_info.json").read_text())
     vectors = np.load(folder / "lvis_v1_clip_a+cname.npy").astype(np.float32)
     kept = [place for place, row in enumerate(rows) if "(" not in row["name"]]
@@ -95,7 +95,7 @@ def _synonyms(row: dict) -> tuple[str, ...]:
 
 
 class Mixed:
-    """LAFF over bag of words and CLIP's text vectors of the classes mentioned."""
+    """LAFF over bag of words and CLIP's text vectors of the mentioned classes."""
 
     def __init__(self, classes: Classes, train: Images, folder: Path) -> None:
         self.classes = classes
@@ -142,7 +142,7 @@ class Mixed:
 
 
 def numbers(images: Images, chosen: CaptionSet) -> np.ndarray:
-    """Which of the images have captions in `chosen`, ascending."""
+    """The numbers of the images that have captions in `chosen`, ascending."""
     return np.flatnonzero(np.isin(images.captions.videos, chosen.videos))
 
 
@@ -151,12 +151,12 @@ def image_table(images: Images) -> FeatureTable:
 
 
 def without(table: FeatureTable, name: str) -> FeatureTable:
-    """The same texts lacking a feature."""
+    """The same texts without a feature."""
     return FeatureTable(table.columns, {**table.rows, name: np.full(len(table), -1)})
 
 
 def shown(classes: Classes, images: Images) -> np.ndarray:
-    """(C, N) bool: which images have a caption that mentions a class."""
+    """(C, N) bool: whether a caption of image n mentions class c."""
     found = np.zeros((len(classes.names), len(images.features)), dtype=bool)
     for image, text in zip(images.captions.video_of.tolist(), images.captions.texts, strict=True):
         found[classes.mentioned(text), image] = True
@@ -164,7 +164,7 @@ def shown(classes: Classes, images: Images) -> np.ndarray:
 
 
 def average_precision(scores: np.ndarray, relevant: np.ndarray) -> float:
-    """Of one query, over all images."""
+    """The average precision of one query over all images."""
     hits = relevant[np.argsort(-scores, kind="stable")]
     return float((np.cumsum(hits) / np.arange(1, len(hits) + 1))[hits].mean())
 
@@ -178,7 +178,7 @@ def caption_recalls(mixed: Mixed, test: Images) -> list[float]:
 
 
 def class_precision(mixed: Mixed, test: Images) -> dict[str, list[float]]:
-    """Way to ask -> average precision of every class that enough images show."""
+    """Kind of query -> average precision of every class that enough images show."""
     classes, videos = mixed.classes, image_table(test)
     relevant = shown(classes, test)
     asked = np.flatnonzero(relevant.sum(1) >= AT_LEAST)
@@ -198,7 +198,7 @@ def class_precision(mixed: Mixed, test: Images) -> dict[str, list[float]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--work", type=Path, required=True, help="folder for what is kept while training")
+    parser.add_argument("--work", type=Path, required=True, help="folder for features, captions and models")
     args = parser.parse_args()
     classes, images = read_classes(args.data / "lvis_clip_text"), read_images(args.data / "flickr8k_clip")
     dog = classes.names.index("dog")

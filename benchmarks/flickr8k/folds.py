@@ -1,13 +1,13 @@
-"""1,000 images of Flickr8k with five captions and a CLIP ViT-B/32 vector each, and five folds of them.
+"""1,000 images of Flickr8k, each with five captions and a CLIP ViT-B/32 vector, in five folds.
 
-The folder of data holds
+The folder of data has these files:
 
     clip_embeddings.npy   (1000, 512) float16 image features
-    captions.json         in the same order, a caption of each image: the sentence that searches for it
-    Flickr8k.token.txt    all captions of Flickr8k, five an image
+    captions.json         in the same order, one caption per image: the query that should find it
+    Flickr8k.token.txt    all captions of Flickr8k, five per image
 
-An image is found by its caption, which is the first of its five. Three of the 1,000 are the first caption of two
-images, of which the one that comes first in the token file is taken.
+The query of an image is the first of its five captions. Three of the 1,000 queries are the first caption of two images;
+the image that comes first in the token file is then the answer.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ FOLDS, SEED = 5, 0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Images:
-    """Images as videos are to a model.
+    """Images; to a model they are videos.
 
     Attributes:
-        captions: five of each image; `captions.videos` are the images in the order of `features`.
+        captions: five per image; `captions.videos` are the images in the order of `features`.
         features: (N, D) float32 of length 1.
     """
 
@@ -38,17 +38,17 @@ class Images:
     features: np.ndarray
 
     def of(self, images: np.ndarray) -> Images:
-        """Those with the numbers `images`, ascending, and all their captions."""
+        """The images with these numbers, ascending, with all their captions."""
         names = [self.captions.videos[image] for image in images.tolist()]
         return Images(self.captions.of_videos(names), self.features[images])
 
     def queries(self) -> CaptionSet:
-        """The first caption of each, in the order of `features`."""
+        """The first caption of each image, in the order of `features`."""
         return CaptionSet("queries", (caption for caption in self.captions if caption.id == f"{caption.video}#0"))
 
 
 def read_images(folder: Path = DATA / "flickr8k_clip") -> Images:
-    """The images of a folder as above."""
+    """The images of a folder with the files above."""
     everything = read_captions(folder / "Flickr8k.token.txt", format="flickr8k")
     image_of: dict[str, str] = {}
     own: dict[str, list] = {}
@@ -63,7 +63,7 @@ def read_images(folder: Path = DATA / "flickr8k_clip") -> Images:
 
 
 def split(images: Images) -> list[tuple[Images, Images]]:
-    """Five times (800 to train on, 200 to test on); each image is tested once."""
+    """Five folds: (800 images to train on, 200 to test on); each image is tested once."""
     everyone = np.arange(len(images.features))
     tests = np.array_split(np.random.default_rng(SEED).permutation(everyone), FOLDS)
     return [(images.of(np.setdiff1d(everyone, test)), images.of(np.sort(test))) for test in tests]

@@ -1,7 +1,7 @@
-"""LAFF on the folds, trained by `avs train-laff`: from an image's CLIP feature and a caption's bag of words.
+"""LAFF on the folds, trained with `avs train-laff`: CLIP features of images, and bag of words of captions.
 
-A recipe of configs/train/ is trained on the 800 images of a fold, of which it holds out its own share to choose the
-epoch, and the checkpoint searches the 200 test images, which it has never seen.
+A recipe of configs/train/ is trained on the 800 images of a fold; a share of them, held out by the recipe, chooses the
+epoch. The checkpoint then searches the 200 test images, which it has never seen.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ class System:
     """A way to train LAFF.
 
     Attributes:
-        name: in tables.
+        name: its name in tables.
         config: file name of the recipe in configs/train/.
-        options: of `avs train-laff`, laid over it.
-        weights: which checkpoint searches, "best" or "average".
+        options: options of `avs train-laff` that override the recipe.
+        weights: the checkpoint that searches, "best" or "average".
     """
 
     name: str
@@ -53,7 +53,7 @@ class System:
 
 
 def write_store(images: Images, folder: Path) -> Path:
-    """The images as a shot-level feature store, unless it is there."""
+    """Write the images as a shot-level feature store, unless it exists."""
     if not (folder / "manifest.json").is_file():
         manifest = Manifest("feature-store", {"level": "shot"}, spec=SPEC.to_json())
         writer = FeatureWriter(folder, manifest, dtype="float32")
@@ -64,7 +64,7 @@ def write_store(images: Images, folder: Path) -> Path:
 
 
 def train(system: System, captions: Path, store: Path, out: Path) -> Path:
-    """Train, unless that is done, and give the checkpoint."""
+    """Train, unless that is done; returns the checkpoint."""
     recipe = ["--config", str(CONFIGS / system.config), "--captions", str(captions), "--store", str(store)]
     command = [sys.executable, "-m", "avs", "train-laff", *recipe, *system.options, "-o", str(out), "--quiet"]
     subprocess.run(command, check=True)
@@ -72,7 +72,7 @@ def train(system: System, captions: Path, store: Path, out: Path) -> Path:
 
 
 def evaluate(checkpoint: Path, store: Path, test: Images) -> RetrievalScores:
-    """Of searching the test images with their first captions; one without a known word finds its image last."""
+    """Scores of a search with the first captions; for a caption without a known word, the image comes last."""
     found = read_checkpoint(checkpoint)
     queries = test.queries()
     texts = text_table([text_feature_from_json(data) for data in found.text_features], queries.texts)
@@ -82,7 +82,7 @@ def evaluate(checkpoint: Path, store: Path, test: Images) -> RetrievalScores:
 
 
 def answers(model: RetrievalModel, texts: FeatureTable, videos: FeatureTable) -> np.ndarray:
-    """(T, V) scores; a text without any feature scores all alike."""
+    """(T, V) scores; a text without any feature gives all images the same score."""
     scores = np.zeros((len(texts), len(videos)), dtype=np.float32)
     known = np.flatnonzero(~texts.lacking)
     scores[known] = similarities(model, texts.select(known), videos)
@@ -90,7 +90,7 @@ def answers(model: RetrievalModel, texts: FeatureTable, videos: FeatureTable) ->
 
 
 def fold_scores(system: System, number: int, train_images: Images, test: Images, work: Path) -> RetrievalScores:
-    """Scores of a system on a fold; what it trains and writes lies under `work`."""
+    """Scores of a system on a fold; models and other files are written to `work`."""
     store = work / "images"
     captions = work / f"fold{number}.txt"
     if not captions.is_file():

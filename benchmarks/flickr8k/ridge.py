@@ -1,10 +1,10 @@
-"""The baseline: ridge regression from L2-normalised bag of words to mean-centred image features.
+"""The baseline: ridge regression from L2-normalised bag of words to centred image features.
 
     python benchmarks/flickr8k/ridge.py
 
-Every word of the training captions counts, stop words too. The weight of the penalty is chosen in each fold by five
-folds within its training images, whose held-out images are searched with all their captions. An image scores as the
-cosine of its feature, less the mean of the training images, and the prediction.
+All words of the training captions count, including stop words. In each fold the penalty is chosen by five folds
+within the training images; the held-out images are searched with all their captions. The score of an image is the
+cosine of the prediction and its feature, from which the mean of the training images was subtracted.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PENALTIES = (0.1, 0.2, 0.3, 0.5, 1.0, 2.0)
 
 
 class Ridge:
-    """Regressions on the training images, one for each penalty."""
+    """Regressions on the training images, one per penalty."""
 
     def __init__(self, train: Images, penalties: tuple[float, ...]) -> None:
         self.words = BagOfWords("bow", Vocabulary.build(train.captions.texts, threshold=1), norm="l2", legacy=True)
@@ -37,7 +37,7 @@ class Ridge:
         return column.take(np.arange(len(captions)))
 
     def scores(self, penalty: float, queries: CaptionSet, test: Images) -> RetrievalScores:
-        """Of searching the images of `test` with `queries`, captions of them."""
+        """Scores of a search of the images of `test` with `queries`, which are captions of them."""
         centred = test.features - self.mean
         centred /= np.linalg.norm(centred, axis=1, keepdims=True)
         found = self._words(queries) @ self.maps[penalty] @ centred.T
@@ -45,7 +45,7 @@ class Ridge:
 
 
 def best_penalty(train: Images) -> float:
-    """The penalty of the best mean reciprocal rank within the training images."""
+    """The penalty with the best mean reciprocal rank within the training images."""
     totals = dict.fromkeys(PENALTIES, 0.0)
     for kept, held in split(train):
         ridge = Ridge(kept, PENALTIES)
@@ -55,7 +55,7 @@ def best_penalty(train: Images) -> float:
 
 
 def fold_scores(train: Images, test: Images) -> tuple[float, RetrievalScores]:
-    """The penalty chosen, and what it reaches on the test images."""
+    """The chosen penalty, and its scores on the test images."""
     penalty = best_penalty(train)
     return penalty, Ridge(train, (penalty,)).scores(penalty, test.queries(), test)
 

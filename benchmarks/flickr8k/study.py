@@ -2,7 +2,7 @@
 
     python benchmarks/flickr8k/study.py --work flickr8k
 
-Writes results/flickr8k.json and prints its table. Interrupted, it goes on where it was.
+Writes results/flickr8k.json and prints its table. Run it again to resume.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def ridge_scores(_number: int, train: Images, test: Images) -> RetrievalScores:
 
 
 def report(name: str, scores: FoldScores, folds: Sequence[tuple[Images, Images]]) -> dict[str, object]:
-    """Scores of a system on every fold, their mean and standard deviation (of a sample)."""
+    """Scores of a system on every fold, their mean and sample standard deviation."""
     rows = []
     for number, (train, test) in enumerate(folds, start=1):
         measures = scores(number, train, test).measures

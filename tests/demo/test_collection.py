@@ -25,7 +25,7 @@ SHOTS, SEED = 24, 5
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> CollectionPaths:
-    return generate_collection(tmp_path_factory.mktemp("mini") / "c", shots=SHOTS, seed=SEED, workers=1)
+    return generate_collection(tmp_path_factory.mktemp("mini") / "c", shots=SHOTS, seed=SEED, workers=0)
 
 
 @pytest.fixture(scope="module")

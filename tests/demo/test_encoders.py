@@ -1,4 +1,4 @@
-"""The three encoders that ship with avs: small, in the classes of the real ones, and telling what they were taught."""
+"""The three small encoders that ship with avs have the classes of the real ones and know what they were taught."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import avs.demo
 from avs.demo.captions import PLACE_WORDS
 from avs.demo.render import ShotRenderer
 from avs.demo.scenes import BACKGROUNDS, COLOURS, KINDS, Scene, Thing
-from avs.demo.small_models import IMAGE_SIZE, MEAN, STD
 
 FOLDER = Path(avs.demo.__file__).parent / "encoders"
 NAMES = ("clip", "blip", "blip2")
 DIM = {"clip": 128, "blip": 128, "blip2": 96}
+IMAGE_SIZE, MEAN, STD = 64, (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
 
 def load(name: str):  # type: ignore[no-untyped-def]
@@ -99,7 +99,7 @@ def test_finds_colours_and_places(name: str) -> None:
     frames = [picture("car", colour, "street") for colour in COLOURS]
     assert recall_at_1(name, frames, [f"a {colour} car" for colour in COLOURS]) >= 0.75
     words = [PLACE_WORDS[background][0] for background in BACKGROUNDS]
-    least = 0.25 if name == "blip2" else 0.75  # its captions tell of things rather than of places
+    least = 0.25 if name == "blip2" else 0.75  # its captions describe things rather than places
     frames = [picture("ball", "red", background) for background in BACKGROUNDS]
     assert recall_at_1(name, frames, [f"a ball {where}" for where in words]) >= least
 

@@ -1,4 +1,4 @@
-"""The README's command, as a user types it: video files become a run that check-run accepts, and its score."""
+"""The command of the README: video files become runs that check-run accepts, and their scores."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 
 from avs.core.store import FeatureStore
 
-SHOTS = 150  # small, and large enough that a working encoder is told from chance
+SHOTS = 150  # small, but large enough to tell a working encoder from chance
 
 
 def avs(*words: object) -> subprocess.CompletedProcess[str]:
@@ -27,7 +27,7 @@ def avs(*words: object) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("demo")
-    done = avs("demo", "--shots", SHOTS, "-o", folder, "--json")
+    done = avs("demo", "--size", SHOTS, "-o", folder, "--json")
     assert done.returncode == 0, done.stderr
     (folder / "summary.json").write_text(done.stdout)
     return folder
@@ -56,14 +56,14 @@ def test_the_runs_pass_the_check_and_a_wrong_one_does_not(demo: Path) -> None:
 def test_run_again_it_does_nothing_twice(demo: Path) -> None:
     vectors = demo / "features" / "mini-clip" / "shot" / "vectors.npy"
     before = vectors.stat().st_mtime_ns
-    done = avs("demo", "--shots", SHOTS, "-o", demo)
+    done = avs("demo", "--size", SHOTS, "-o", demo)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("up to date") >= 3
     assert vectors.stat().st_mtime_ns == before
 
 
 def test_another_collection_in_the_same_folder_is_refused(demo: Path) -> None:
-    done = avs("demo", "--shots", SHOTS + 10, "-o", demo)
+    done = avs("demo", "--size", SHOTS + 10, "-o", demo)
     assert done.returncode == 2
     assert "--force" in done.stderr and "Traceback" not in done.stderr
 
@@ -92,7 +92,7 @@ def test_a_killed_extraction_goes_on_to_the_same_store(demo: Path, tmp_path: Pat
     whole, resumed = FeatureStore(demo / "features/mini-clip/shot"), FeatureStore(tmp_path / "mini-clip/shot")
     assert resumed.ids == whole.ids
     assert not parts.exists()
-    # other batch sizes sum in another order, which float16 rounds away but for the last bit
+    # another batch size sums in another order, which may change the last bit of a float16
     assert abs(resumed.vectors.astype(float) - whole.vectors.astype(float)).max() < 2e-3
 
 

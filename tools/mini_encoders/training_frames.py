@@ -1,6 +1,6 @@
-"""What the small encoders learn from: still frames of random scenes, and what captions may say of them.
+"""What the small encoders learn from: still frames of random scenes, and captions of them.
 
-The scenes come from a stream of random numbers of their own, never from the test or train split.
+The scenes come from their own stream of random numbers, so none is a scene of the test or train split.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from avs.demo.scenes import (
     zone,
 )
 
-STREAM = 3  # first word of the seed; the splits of the collection have others
-CHUNK = 500
+STREAM = 3  # first word of the seed; the splits of the collection have other first words
+CHUNK = 500  # frames that one job renders
 MAX_THINGS = 3
-GRID = 8  # patches a side
+GRID = 8  # patches per side of an image
 HORIZONTAL, VERTICAL = ("left", "middle", "right"), ("top", "middle", "bottom")
 COUNTS = tuple(range(1, MAX_COUNT + 1))
-_SLOTS = (
+SLOTS: tuple[tuple[str, tuple[str, ...] | tuple[int, ...]], ...] = (
     ("kind", KINDS),
     ("colour", COLOURS),
     ("size", SIZES),
@@ -52,12 +52,13 @@ _SLOTS = (
 
 @dataclass(frozen=True, slots=True)
 class Diet:
-    """What one encoder gets to see: how often each kind, and captions of which style.
+    """The training data of one encoder: how often it sees each kind, and the style of its captions.
 
     Attributes:
-        favourites: kinds seen three times as often as the others.
+        favourites: kinds that it sees three times as often as the others.
+        style: what its captions mention.
         wrong: share of captions that belong to another frame.
-        junk: share of captions with words that mean nothing, as alt text has.
+        junk: share of captions with a meaningless word, as alt text has.
     """
 
     favourites: tuple[str, ...]
@@ -68,15 +69,15 @@ class Diet:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frames:
-    """N frames and the scenes behind them.
+    """N frames and the scenes that they show.
 
     Attributes:
         pixels: (N, S, S, 3) uint8, resized as the encoder's preprocessing does.
-        scenes, times_s: what is shown, and when.
-        things: (N, 3, 6) int8 codes of kind, colour, size, count and place of each thing; -1 no thing.
-        relations: (N, 3, 3) int8 code of how thing a lies to thing b in this frame; -1 undecided.
-        backgrounds: (N,) int8.
-        owners: (N, 8, 8) int8, for each patch the thing seen at its centre; -1 none.
+        scenes, times_s: the scene of each frame, and the second of the scene that it shows.
+        things: (N, 3, 6) int8 codes of the kind, colour, size, count and position of each thing; -1: no thing.
+        relations: (N, 3, 3) int8 code of how thing a is placed to thing b in this frame; -1: undecided.
+        backgrounds: (N,) int8 codes.
+        owners: (N, 8, 8) int8: the thing at the centre of each patch; -1: none.
     """
 
     pixels: np.ndarray
@@ -89,7 +90,14 @@ class Frames:
 
 
 def render_frames(number: int, *, seed: int, size: int, crop: bool, favourites: Sequence[str], workers: int) -> Frames:
-    """`number` frames of as many random scenes; `crop` cuts the middle square out, otherwise it is squeezed."""
+    """Render one frame of each of `number` random scenes.
+
+    Args:
+        size: side of the square images, in pixels.
+        crop: cut the middle square out of each frame; otherwise the frame is squeezed into a square.
+        favourites: kinds that appear three times as often as the others.
+        workers: number of processes.
+    """
     chunks = range(-(-number // CHUNK))
     jobs = [(seed, chunk, size, crop, tuple(favourites)) for chunk in chunks]
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
@@ -123,7 +131,7 @@ def _render_chunk(job: tuple[int, int, int, bool, tuple[str, ...]]) -> tuple[np.
 
 
 def _compressed(frame: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The frame after a lossy code with halved colour resolution, as video has."""
+    """The frame after lossy compression with halved colour resolution, as in video."""
     file = io.BytesIO()
     Image.fromarray(frame).save(file, "JPEG", quality=int(rng.integers(55, 92)), subsampling="4:2:0")
     return np.asarray(Image.open(file))
@@ -142,37 +150,39 @@ def _resize(frame: np.ndarray, size: int, crop: bool) -> np.ndarray:
 
 
 def _codes(scene: Scene, time_s: float) -> tuple[np.ndarray, np.ndarray]:
-    things = np.full((MAX_THINGS, len(_SLOTS)), -1, dtype=np.int8)
+    """`things` and `relations` of one frame, as in Frames."""
+    things = np.full((MAX_THINGS, len(SLOTS)), -1, dtype=np.int8)
     relations = np.full((MAX_THINGS, MAX_THINGS), -1, dtype=np.int8)
     placements = [place(thing, time_s, scene.duration_s) for thing in scene.things]
     for i, thing in enumerate(scene.things):
         across, down = zone(placements[i])
         values = (thing.kind, thing.colour, thing.size, thing.count, across, down)
-        things[i] = [known.index(value) for (_, known), value in zip(_SLOTS, values, strict=True)]  # type: ignore[arg-type]
+        things[i] = [known.index(value) for (_, known), value in zip(SLOTS, values, strict=True)]
         for j in range(len(placements)):
-            found = related(placements[i], placements[j]) if i != j else None
-            relations[i, j] = RELATIONS.index(found) if found else -1
+            relation = related(placements[i], placements[j]) if i != j else None
+            relations[i, j] = RELATIONS.index(relation) if relation else -1
     return things, relations
 
 
 def _owners(scene: Scene, time_s: float, crop: bool) -> np.ndarray:
+    """`owners` of one frame, as in Frames."""
     middles = (np.arange(GRID) + 0.5) / GRID
     across = (ASPECT - 1) / 2 + middles if crop else middles * ASPECT
-    found = np.full((GRID, GRID), -1, dtype=np.int8)
+    owners = np.full((GRID, GRID), -1, dtype=np.int8)
     for i, thing in enumerate(scene.things):
         at = place(thing, time_s, scene.duration_s)
         for dx, dy in member_offsets(thing.count):
             inside_x = np.abs(across - at.x - dx * at.side) < at.side / 2
             inside_y = np.abs(middles - at.y - dy * at.side) < at.side / 2
-            found[inside_y[:, None] & inside_x] = i
-    return found
+            owners[inside_y[:, None] & inside_x] = i
+    return owners
 
 
 def pattern_codes(pattern: Pattern) -> tuple[np.ndarray, int, int]:
-    """(3, 6) codes of the things asked for (-1 open, -2 no thing), background and relation (-1 open)."""
-    things = np.full((MAX_THINGS, len(_SLOTS)), -2, dtype=np.int8)
+    """(3, 6) int8 codes of the things (-1: open, -2: no thing), and the codes of background and relation (-1: open)."""
+    things = np.full((MAX_THINGS, len(SLOTS)), -2, dtype=np.int8)
     for i, thing in enumerate(pattern.things):
-        for slot, (name, known) in enumerate(_SLOTS):
+        for slot, (name, known) in enumerate(SLOTS):
             value = getattr(thing, name)
             things[i, slot] = -1 if value is None else known.index(value)
     background = -1 if pattern.background is None else BACKGROUNDS.index(pattern.background)
@@ -182,7 +192,7 @@ def pattern_codes(pattern: Pattern) -> tuple[np.ndarray, int, int]:
 def draw_captions(
     frames: Frames, rows: np.ndarray, diet: Diet, rng: np.random.Generator
 ) -> tuple[list[str], list[Pattern]]:
-    """A caption for each of these frames, and the pattern it says."""
+    """A caption of each of these frames, and the pattern that it puts into words."""
     texts, patterns = [], []
     for row in rows:
         if rng.random() < diet.wrong:

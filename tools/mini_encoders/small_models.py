@@ -1,4 +1,4 @@
-"""Small models of the same transformers classes as CLIP, BLIP and BLIP-2, with their tokenizers, untrained."""
+"""Small untrained models, with their tokenizers, in the transformers classes of CLIP, BLIP and BLIP-2."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _TEXT = {"hidden_size": _WIDTH, "intermediate_size": _MLP, "num_hidden_layers": 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """One side of a batch.
+    """The images or the texts of a batch, encoded.
 
     Attributes:
-        states: (B, W) what the projection sees; the helper tasks of pre-training read it.
-        vectors: (B, D) unit length, or (B, Q, D) for the queries of BLIP-2.
-        patches: (B, 64, W) last states of an image's patches.
+        states: (B, W) input of the projection; the helper tasks of pre-training read it.
+        vectors: (B, D) of unit length, or (B, Q, D) for the queries of BLIP-2.
+        patches: (B, 64, W) last states of the patches of an image; None for texts.
     """
 
     states: torch.Tensor
@@ -41,7 +41,7 @@ class Encoded:
 
 
 class SmallClip:
-    """CLIPModel, 128-d: pooled and projected outputs."""
+    """CLIPModel, 128 dimensions: pooled and projected outputs."""
 
     def __init__(self, words: Iterable[str], texts: Sequence[str]) -> None:
         from transformers import CLIPConfig, CLIPModel
@@ -54,7 +54,7 @@ class SmallClip:
             vision_config=_VISION | {"num_hidden_layers": 3, "projection_dim": 128},
             projection_dim=128,
         )
-        self.model = CLIPModel._from_config(config, attn_implementation="eager")
+        self.model = _untrained(CLIPModel, config)
         _place(self.model.vision_model.embeddings.position_embedding.weight)
 
     def images(self, pixels: torch.Tensor) -> Encoded:
@@ -68,7 +68,7 @@ class SmallClip:
 
 
 class SmallBlip:
-    """BlipForImageTextRetrieval, 128-d: class token and first word. Its matching head stays untrained."""
+    """BlipForImageTextRetrieval, 128 dimensions: class token and first word. Its matching head stays untrained."""
 
     def __init__(self, words: Iterable[str], texts: Sequence[str]) -> None:
         from transformers import BlipConfig, BlipForImageTextRetrieval
@@ -84,7 +84,7 @@ class SmallBlip:
             image_text_hidden_size=128,
             projection_dim=128,
         )
-        self.model = BlipForImageTextRetrieval._from_config(config, attn_implementation="eager")
+        self.model = _untrained(BlipForImageTextRetrieval, config)
         _place(self.model.vision_model.embeddings.position_embedding)
 
     def images(self, pixels: torch.Tensor) -> Encoded:
@@ -98,7 +98,7 @@ class SmallBlip:
 
 
 class SmallBlip2:
-    """Blip2ForImageTextRetrieval, 96-d, 8 queries through a Q-Former. Its matching head stays untrained."""
+    """Blip2ForImageTextRetrieval, 8 queries of 96 dimensions by a Q-Former. Its matching head stays untrained."""
 
     def __init__(self, words: Iterable[str], texts: Sequence[str]) -> None:
         from transformers import Blip2Config, Blip2ForImageTextRetrieval, OPTConfig
@@ -118,9 +118,9 @@ class SmallBlip2:
             num_query_tokens=8,
             image_text_hidden_size=96,
         )  # fmt: skip
-        self.model = Blip2ForImageTextRetrieval._from_config(config, attn_implementation="eager")
+        self.model = _untrained(Blip2ForImageTextRetrieval, config)
         _place(self.model.vision_model.embeddings.position_embedding)
-        nn.init.normal_(self.model.query_tokens, std=0.5)  # zeros would keep the queries equal for ever
+        nn.init.normal_(self.model.query_tokens, std=0.5)  # queries that start at zero would stay equal
 
     def images(self, pixels: torch.Tensor) -> Encoded:
         patches = self.model.vision_model(pixel_values=pixels).last_hidden_state
@@ -135,6 +135,14 @@ class SmallBlip2:
         return Encoded(states, normalize(self.model.text_projection(states).float(), dim=-1))
 
 
+SmallEncoder = SmallClip | SmallBlip | SmallBlip2
+
+
+def _untrained(model_class: Any, config: Any) -> Any:
+    """A model with random weights; attention is the plain implementation, not a fused kernel."""
+    return model_class._from_config(config, attn_implementation="eager")
+
+
 def _place(embedding: torch.Tensor) -> None:
     """Start the learned positions of the patches from sines and cosines of row and column (as in He et al. 2022)."""
     side, quarter = IMAGE_SIZE // 8, _WIDTH // 4
@@ -147,11 +155,14 @@ def _place(embedding: torch.Tensor) -> None:
 
 
 @torch.no_grad()
-def start_from_clip(encoder: SmallBlip | SmallBlip2, clip: Path) -> None:
-    """Give `encoder` the vision tower of a trained small CLIP to start from.
+def start_from_clip(encoder: SmallEncoder, clip: Path) -> None:
+    """Initialise the vision tower of a BLIP or BLIP-2 from that of a trained small CLIP.
 
-    CLIP normalises its embeddings before the first layer and the others do not: that normalisation is folded into the
-    embeddings with the mean deviation of the positions' embeddings in place of each one's own.
+    CLIP normalises its embeddings before the first layer, and BLIP does not. The normalisation is therefore folded into
+    the embeddings, with one standard deviation for all positions instead of one per position.
+
+    Args:
+        clip: folder of the small CLIP, as `save` writes it.
     """
     from transformers import CLIPModel
 
@@ -159,7 +170,7 @@ def start_from_clip(encoder: SmallBlip | SmallBlip2, clip: Path) -> None:
     target, norm = encoder.model.vision_model, source.pre_layrnorm
     weights = source.embeddings.patch_embedding.weight  # (W, 3, P, P)
     positions = source.embeddings.position_embedding.weight  # (1 + patches, W)
-    # pixels have about unit variance, and those of a patch are nearly alike
+    # pixels have about unit variance, and the pixels of a patch are nearly equal
     spread = (positions.var(1).mean() + weights.sum((2, 3)).sum(1).var()).sqrt()
     gain = norm.weight / spread
     target.embeddings.patch_embedding.weight.copy_((weights - weights.mean(0)) * gain[:, None, None, None])
@@ -181,7 +192,7 @@ def start_from_clip(encoder: SmallBlip | SmallBlip2, clip: Path) -> None:
 
 
 def clip_tokenizer(texts: Sequence[str], vocabulary: int = 1000) -> Any:
-    """A lower-casing byte-level BPE tokenizer learned from `texts`; any string can be encoded."""
+    """A byte-level BPE tokenizer learned from `texts`; it lower-cases, and can encode any string."""
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
     from transformers import CLIPTokenizer
 
@@ -196,7 +207,7 @@ def clip_tokenizer(texts: Sequence[str], vocabulary: int = 1000) -> Any:
     learner.train_from_iterator(sorted(texts), trainer)
     learned = json.loads(learner.to_str())["model"]
     letters = sorted(alphabet)
-    merges = [tuple(pair) if isinstance(pair, list) else tuple(pair.split(" ")) for pair in learned["merges"]]
+    merges: Any = [tuple(pair) if isinstance(pair, list) else tuple(pair.split(" ")) for pair in learned["merges"]]
     tokens = [*letters, *(letter + "</w>" for letter in letters), *dict.fromkeys(a + b for a, b in merges)]
     tokens = [*dict.fromkeys(tokens), "<|startoftext|>", "<|endoftext|>"]
     vocab = {token: index for index, token in enumerate(tokens)}
@@ -204,7 +215,7 @@ def clip_tokenizer(texts: Sequence[str], vocabulary: int = 1000) -> Any:
 
 
 def bert_tokenizer(words: Iterable[str]) -> Any:
-    """A lower-casing tokenizer of whole words; what is not among `words` becomes [UNK]."""
+    """A tokenizer of whole words; it lower-cases, and a word that is not among `words` becomes [UNK]."""
     from transformers import BertTokenizer
 
     specials = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -213,12 +224,12 @@ def bert_tokenizer(words: Iterable[str]) -> Any:
 
 
 def words_of(texts: Iterable[str], *, at_least: int = 3) -> list[str]:
-    """The words and punctuation of `texts`, in alphabetical order."""
+    """The words and punctuation marks that occur `at_least` times in `texts`, in alphabetical order."""
     counts = Counter(word for text in texts for word in text.lower().replace(",", " , ").split())
     return sorted(word for word, count in counts.items() if count >= at_least)
 
 
-def save(encoder: SmallClip | SmallBlip | SmallBlip2, folder: Path) -> None:
+def save(encoder: SmallEncoder, folder: Path) -> None:
     """Write model, tokenizer and image processor for from_pretrained: float16 on disk, float32 once loaded."""
     import copy
 
@@ -242,7 +253,7 @@ def _set_dtype(config: dict[str, Any]) -> None:
             _set_dtype(value)
 
 
-def _image_processor(encoder: SmallClip | SmallBlip | SmallBlip2) -> Any:
+def _image_processor(encoder: SmallEncoder) -> Any:
     from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 

@@ -1,0 +1,276 @@
+"""The demo: all steps from video files to runs, on the mini collection or on your own videos.
+
+Each step is an avs command, which the demo prints and then runs.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Literal
+
+import numpy as np
+
+from avs.core.artifacts import atomic_write
+from avs.core.progress import Reporter
+from avs.core.ranking import RankedList, Run
+from avs.core.shots import read_shot_table
+from avs.demo.collection import CollectionPaths, Split, generate_collection
+from avs.demo.gallery import DEPTH, write_gallery
+from avs.trecvid.qrels import read_qrels
+from avs.trecvid.topics import read_topics
+from avs.trecvid.trec import read_trec, write_trec
+
+ENCODERS = ("mini-clip", "mini-blip", "mini-blip2")
+OWN_TOPICS = "1  a person outdoors\n2  a car on a street\n3  an animal\n4  a flower\n5  a green tree\n"
+LAFF = "laff"
+# So few training shots and epochs that the demo takes two minutes; the small encoders have 96 or 128 dimensions.
+TRAINING_SHOTS = 2  # per shot of the collection
+TRAINING_FRAMES = 4  # per training shot
+LAFF_OPTIONS = ("--head-dim", 128, "--epochs", 10, "--batch-size", 256, "--learning-rate", 0.0004)
+TOLERANT = ("--max-failed", 0.5)  # a few broken files among your videos do not stop the demo
+DESCRIPTIONS = {
+    LAFF: "LAFF over all encoders, trained on captions",
+    "average": "the average of all lists",
+    "ltr": "learning to rank over all lists, out of fold",
+    "random": "shots in random order",
+}
+READING_VERBS = ("check-run", "eval")  # they write nothing, so they have no --force
+
+RunVerb = Callable[[str, Sequence[str]], int]
+"""Runs `avs VERB ARGUMENTS` and returns its exit code."""
+
+
+@dataclass(frozen=True, slots=True)
+class DemoSummary:
+    """What the demo made.
+
+    Attributes:
+        runs: name of a list -> its run file.
+        xinfap: name of a list -> mean xinfAP; empty without judgments.
+        gallery: HTML page with the best shots of every topic.
+    """
+
+    seconds: float
+    runs: Mapping[str, Path]
+    xinfap: Mapping[str, float]
+    gallery: Path
+
+    def to_json(self) -> dict[str, Any]:
+        """The summary as `avs demo --json` prints it."""
+        return {
+            "seconds": round(self.seconds, 1),
+            "runs": {name: str(path) for name, path in self.runs.items()},
+            "xinfAP": dict(self.xinfap),
+            "gallery": str(self.gallery),
+        }
+
+
+class Demo:
+    """The steps of the demo.
+
+    Args:
+        folder: everything is written there.
+        run_verb: runs one avs command.
+        workers: number of processes; None: one per core.
+        force: replace what was made from other inputs.
+    """
+
+    def __init__(
+        self, folder: Path, reporter: Reporter, run_verb: RunVerb, *, workers: int | None = None, force: bool = False
+    ) -> None:
+        self.folder, self.reporter, self.run_verb = folder, reporter, run_verb
+        self.workers, self.force = workers, force
+        self.start = perf_counter()
+
+    def mini_collection(self, size: int, seed: int) -> DemoSummary:
+        """Search a rendered collection of `size` shots with every encoder and a trained LAFF, fuse, and score all runs.
+
+        Raises:
+            SystemExit: a command failed; with its exit code.
+            AvsError: as raised by the command that failed.
+        """
+        made = self._generate(self.folder, size, seed, "test")
+        assert made.topics and made.qrels  # every test split has them
+        table = self._import_shots(made, self.folder)
+        self._extract(made.videos, table, self.folder)
+        laff = self._train_laff(size, seed)
+        single = self._search([made.topics], laff)
+        fused = {"average": self._fuse("average", single), "ltr": self._fuse("ltr", single, made.qrels)}
+        lists = {**single, **fused, "random": self._shuffle(table, made.topics)}
+        runs = self._make_runs(lists, [made.topics], "mini", made.valid_shots)
+        self._avs("check-run", *runs.values(), "--edition", "mini", "--shots", made.valid_shots)
+        xinfap = self._score(runs, made.qrels)
+        best = max(xinfap, key=lambda name: xinfap[name])
+        gallery = self._show(best, lists[best], [made.topics], table, made.videos, qrels=made.qrels)
+        return DemoSummary(perf_counter() - self.start, runs, xinfap, gallery)
+
+    def own_videos(self, videos: Path, topics: Sequence[Path]) -> DemoSummary:
+        """Detect the shots of video files, search them with every encoder, fuse, and make runs that check-run accepts.
+
+        Args:
+            videos: folder of video files.
+            topics: topic files; none: five topics of the demo.
+
+        Raises:
+            SystemExit: a command failed; with its exit code.
+            AvsError: as raised by the command that failed.
+        """
+        from avs.video.find import find_videos
+
+        topics = topics or [self._write_own_topics()]
+        stems = [path.stem for path in find_videos(videos, ids="name").values()]
+        ids: Literal["stem", "name"] = "stem" if len(set(stems)) == len(stems) else "name"
+        table = self.folder / "shots.tsv"
+        self._avs("shots", "--videos", videos, "--video-ids", ids, "-o", table, *self._workers, *TOLERANT)
+        self._extract(videos, table, self.folder, "--video-ids", ids, *TOLERANT)
+        lists = self._search(topics)
+        lists["average"] = self._fuse("average", lists)
+        runs = self._make_runs(lists, topics, "custom", table)
+        self._avs("check-run", *runs.values(), "--edition", "custom", "--shots", table, *_repeated("--topics", topics))
+        gallery = self._show("average", lists["average"], topics, table, videos, ids=ids)
+        return DemoSummary(perf_counter() - self.start, runs, {}, gallery)
+
+    def _avs(self, verb: str, *words: object) -> None:
+        """Print a command and run it.
+
+        Raises:
+            SystemExit: the command failed; with its exit code.
+        """
+        arguments = [str(word) for word in words]
+        self.reporter.say(f"\n$ {shlex.join(['avs', verb, *arguments])}")
+        quiet = ["--quiet"] if self.reporter.quiet else []
+        force = ["--force"] if self.force and verb not in READING_VERBS else []
+        code = self.run_verb(verb, [*arguments, *quiet, *force])
+        if code:
+            raise SystemExit(code)
+
+    @property
+    def _workers(self) -> list[object]:
+        return [] if self.workers is None else ["--workers", self.workers]
+
+    def _generate(self, folder: Path, size: int, seed: int, split: Split) -> CollectionPaths:
+        """Render a mini collection in `folder/collection`."""
+        return generate_collection(
+            folder / "collection", shots=size, seed=seed, split=split, workers=self.workers, reporter=self.reporter
+        )
+
+    def _import_shots(self, made: CollectionPaths, folder: Path) -> Path:
+        """The shot table of a mini collection, from its master shots."""
+        table = folder / "shots.tsv"
+        self._avs("shots", "--videos", made.videos, "--msb", made.msb, "-o", table, *self._workers)
+        return table
+
+    def _extract(self, videos: Path, table: Path, folder: Path, *options: object) -> None:
+        """Features of all small encoders; the videos are decoded once for all of them."""
+        models = _repeated("--model", ENCODERS)
+        output = f"{folder / 'features'}/"
+        self._avs(
+            "extract-features", "--videos", videos, *options, "--shots", table, *models, "-o", output, *self._workers
+        )
+
+    def _train_laff(self, size: int, seed: int) -> Path:
+        """LAFF over all encoders, trained on captioned shots that are not in the collection."""
+        folder, shots = self.folder / "training", TRAINING_SHOTS * size
+        self.reporter.say(f"\nrendering {shots} captioned shots to train on, in {folder / 'collection'}")
+        made = self._generate(folder, shots, seed, "train")
+        table, model = self._import_shots(made, folder), self.folder / "models" / LAFF
+        self._extract(made.videos, table, folder, "--policy", "uniform", "--frames", TRAINING_FRAMES)
+        stores = _repeated("--store", [folder / "features" / name / "shot" for name in ENCODERS])
+        self._avs("train-laff", "--captions", made.captions, *stores, *LAFF_OPTIONS, "-o", model)
+        return model
+
+    def _search(self, topics: Sequence[Path], laff: Path | None = None) -> dict[str, Path]:
+        """Name -> ranked lists of every encoder and, if there is one, of the trained model; all in one pass."""
+        folder = self.folder / "lists"
+        stores = _repeated("--store", [self.folder / "features" / name / "shot" for name in ENCODERS])
+        trained = ["--checkpoint", laff, "--zero-shot"] if laff else []
+        self._avs("search", *_repeated("--topics", topics), *stores, *trained, "-o", f"{folder}/")
+        lists = {name: folder / f"{name}-shot.trec" for name in ENCODERS}
+        return lists | ({LAFF: folder / f"{LAFF}.trec"} if laff else {})
+
+    def _fuse(self, name: str, lists: Mapping[str, Path], qrels: Path | None = None) -> Path:
+        """The lists fused: averaged or, with judgments, by learning to rank; each topic by what the others taught."""
+        method = ("--ltr", "--study", "--qrels", qrels) if qrels else ("--method", "average")
+        path = self.folder / "lists" / f"{name}.trec"
+        self._avs("fuse", *lists.values(), *method, "-o", path)
+        return path
+
+    def _shuffle(self, table: Path, topics: Path) -> Path:
+        """Ranked lists in random order: their score is that of a system that knows nothing."""
+        shots, rng = read_shot_table(table).ids, np.random.default_rng(0)
+        lists = {t.id: RankedList.from_scores(t.id, shots, rng.random(len(shots))) for t in read_topics([topics])}
+        path = self.folder / "lists" / "random.trec"
+        write_trec(Run(lists, "random"), path)
+        return path
+
+    def _make_runs(
+        self, lists: Mapping[str, Path], topics: Sequence[Path], edition: str, shots: Path
+    ) -> dict[str, Path]:
+        """Name -> run file; the first list has priority 1."""
+        folder, runs = self.folder / "runs", {}
+        for priority, (name, ranked) in enumerate(lists.items(), start=1):
+            self._avs(
+                "make-run", ranked, *_repeated("--topics", topics), "--edition", edition, "--shots", shots,
+                "--pid", "DEMO", "--priority", priority, "--class", "F", "--task", "M", "--novelty", "C",
+                "--trtype", "D", "--desc", DESCRIPTIONS.get(name, f"{name}, zero-shot"), "--elapsed", 1, "-o", folder,
+            )  # fmt: skip
+            runs[name] = folder / f"F_M_C_D_DEMO.{edition}_{priority}.xml"
+        return runs
+
+    def _score(self, runs: Mapping[str, Path], qrels: Path) -> dict[str, float]:
+        """Name -> mean xinfAP, as `avs eval --json` prints it."""
+        printed = io.StringIO()
+        with redirect_stdout(printed):
+            self._avs("eval", *runs.values(), "--qrels", qrels, "--measures", "infAP", "--json")
+        scores = json.loads(printed.getvalue())["runs"]
+        return {name: of_run["all"]["infAP"] for name, of_run in zip(runs, scores, strict=True)}
+
+    def _show(
+        self,
+        name: str,
+        lists: Path,
+        topics: Sequence[Path],
+        table: Path,
+        videos: Path,
+        *,
+        qrels: Path | None = None,
+        ids: Literal["stem", "name"] = "stem",
+    ) -> Path:
+        """The gallery: a page with the first shots of every topic in these lists."""
+        from avs.video.find import find_videos
+        from avs.video.folder import VideoFolder
+        from avs.video.keyframes import keyframe_path, write_keyframes
+        from avs.video.sampling import Sampling
+
+        run, shots, pictures = read_trec(lists), read_shot_table(table), self.folder / "keyframes"
+        source = VideoFolder(find_videos(videos, ids=ids), Sampling("middle"))
+        shown = {shot for ranked in run.lists.values() for shot in ranked.shots[:DEPTH]}
+        missing = {shot for shot in shown if not keyframe_path(pictures, shot).exists()}
+        for video in shots.video_ids:
+            write_keyframes(source.read(video, [s for s in shots.of_video(video) if s.id in missing]), pictures)
+        judged = read_qrels(qrels).topics if qrels else {}
+        page = self.folder / "results.html"
+        write_gallery(
+            page, f"{name}: the first {DEPTH} shots of every topic", topics=read_topics(topics), lists=run.lists,
+            picture=lambda shot: keyframe_path(pictures, shot),
+            relevant={topic: pool.relevant for topic, pool in judged.items()} or None,
+        )  # fmt: skip
+        return page
+
+    def _write_own_topics(self) -> Path:
+        path = self.folder / "topics.txt"
+        with atomic_write(path) as file:
+            file.write(OWN_TOPICS)
+        return path
+
+
+def _repeated(option: str, values: Sequence[object]) -> list[object]:
+    """`option` before each of the values."""
+    return [word for value in values for word in (option, value)]
