@@ -11,12 +11,11 @@ import json as json_
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from avs.cli.options import (
-    INPUTS,
     MODEL,
     OUTPUT,
     RUNTIME,
@@ -27,6 +26,7 @@ from avs.cli.options import (
     MaxFailed,
     Quiet,
     Shots,
+    VideoIds,
     Videos,
     Workers,
 )
@@ -57,10 +57,6 @@ Config = Annotated[
         rich_help_panel=MODEL,
     ),
 ]  # fmt: skip
-VideoIds = Annotated[
-    Literal["stem", "name"],
-    typer.Option("--video-ids", help="stem: 00123.mp4 is video 00123; name: it is 00123-mp4.", rich_help_panel=INPUTS),
-]
 Policy = Annotated[
     str | None,
     typer.Option(

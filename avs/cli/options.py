@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -77,6 +77,10 @@ RunEdition = Annotated[
 # Collections
 Videos = Annotated[Path, typer.Option("--videos", help="Folder of video files.", rich_help_panel=INPUTS)]
 OptionalVideos = Annotated[Path | None, typer.Option("--videos", help="Folder of video files.", rich_help_panel=INPUTS)]
+VideoIds = Annotated[
+    Literal["stem", "name"],
+    typer.Option("--video-ids", help="stem: 00123.mp4 is video 00123; name: it is 00123-mp4.", rich_help_panel=INPUTS),
+]
 Shots = Annotated[Path, typer.Option("--shots", help="Shot table, as `avs shots` writes it.", rich_help_panel=INPUTS)]
 OptionalShots = Annotated[
     Path | None, typer.Option("--shots", help="Shot table, as `avs shots` writes it.", rich_help_panel=INPUTS)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json as json_
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from avs.cli.options import INPUTS, OUTPUT, Debug, Force, Json, MaxFailed, OptionalVideos, Quiet, Workers
+from avs.cli.options import INPUTS, OUTPUT, Debug, Force, Json, MaxFailed, OptionalVideos, Quiet, VideoIds, Workers
 
 EXAMPLES = """
 avs shots --videos V3C1/videos --msb V3C1/msb -o shots.tsv
@@ -24,10 +24,6 @@ Detect = Annotated[
     bool, typer.Option("--detect", help="Find hard cuts; the default without --msb.", rich_help_panel=INPUTS)
 ]
 PerFile = Annotated[bool, typer.Option("--per-file", help="Take each file as one shot.", rich_help_panel=INPUTS)]
-VideoIds = Annotated[
-    Literal["stem", "name"],
-    typer.Option("--video-ids", help="stem: 00123.mp4 is video 00123; name: it is 00123-mp4.", rich_help_panel=INPUTS),
-]
 
 
 def command(

@@ -160,7 +160,7 @@ class FeatureWriter:
         notes = {s: (st, r) for p in parts for s, st, r in zip(p.shots, p.status, p.reason, strict=True) if st != "ok"}
         if not kept:
             reasons = sorted({reason for _, reason in notes.values()})
-            raise StoreError(f"all {len(order)} shots failed", where=self.folder, got="; ".join(reasons[:3]))
+            raise StoreError(f"all {len(order)} shots failed", where=self.folder, got=some(reasons, shown=3))
         self._write_matrix(parts, kept, length)
         with atomic_write(self.folder / "problems.tsv") as file:
             file.writelines(f"{s}\t{notes[s][0]}\t{notes[s][1]}\n" for s in order if s in notes)

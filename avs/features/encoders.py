@@ -23,17 +23,17 @@ log = logging.getLogger(__name__)
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-class TextEncoder:
-    """Texts as unit-length float32 vectors: what encoders of images and of clips share.
+class Encoder:
+    """A family on its device: what encoders of images and of clips share, such as encoding texts.
 
     Args:
-        spec: of the encoder.
-        preprocessing: of its images.
+        spec: what decides its numbers.
+        preprocessing: how frames become its images.
         family: its family, loaded.
-        tokenizer: of its checkpoint; None without a text tower.
+        tokenizer: the checkpoint's tokenizer; None without a text tower.
         max_tokens: longest text it takes.
-        device: where the family is put.
-        dtype: of the pixels it takes.
+        device: where the family is moved.
+        dtype: dtype of the pixels it takes.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class TextEncoder:
                 )
 
 
-class ImageEncoder(TextEncoder):
+class ImageEncoder(Encoder):
     """Images, and texts where the family has a text tower; see `avs.features.embedder.ImageEmbedder`."""
 
     @torch.inference_mode()
@@ -116,7 +116,7 @@ class ImageEncoder(TextEncoder):
         return _unit_length(self._family.images(self._pixels(images)))
 
 
-class ClipEncoder(TextEncoder):
+class ClipEncoder(Encoder):
     """Clips, and texts where the family has a text tower; see `avs.features.embedder.ClipEmbedder`."""
 
     @property

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from avs.core.errors import AvsError
+from avs.core.ids import some
 from avs.core.registry import Registry
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def load_module(cls: Any, folder: Path, dtype: torch.dtype) -> Any:
         raise AvsError(
             f"the checkpoint is not one of {cls.__name__}: {len(lacking)} tensors are absent or of another shape",
             where=folder,
-            got=f"lacking {', '.join(lacking[:3])}",
+            got=f"lacking {some(lacking, shown=3)}",
             next_step="pass the weights of the retrieval model of this family, or another --model",
         )
     return module.eval()

@@ -11,6 +11,7 @@ import numpy as np
 
 from avs.core.artifacts import fingerprint_file, require_path
 from avs.core.errors import DataError, FormatError, MissingDependencyError
+from avs.core.ids import some
 
 BIGFILE = ("shape.txt", "id.txt", "feature.bin")
 MAX_LINE_BYTES = 2**20
@@ -44,9 +45,7 @@ class WordVectors:
         taken = taken.reshape(len(words), self.dim)
         broken = np.flatnonzero(~np.isfinite(taken).all(axis=1)).tolist()
         if broken:
-            raise DataError(
-                "word vectors that are not finite", where=self.path, got=", ".join(words[i] for i in broken[:8])
-            )
+            raise DataError("word vectors that are not finite", where=self.path, got=some([words[i] for i in broken]))
         return taken
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil
@@ -20,6 +20,7 @@ from avs.video.decode import Video
 from avs.video.detect import detect_shots, whole_file
 from avs.video.find import VideoIds, find_videos
 from avs.video.fingerprints import (
+    VideoFile,
     contents_fingerprint,
     fingerprint_videos,
     listing_fingerprint,
@@ -98,12 +99,7 @@ def make_shot_table(
     files = find_videos(source.videos, ids=source.video_ids) if source.videos else {}
     hashes = fingerprint_videos(files, source.videos, reporter) if source.videos else []
     tables = find_master_shots(source.master_shots) if source.master_shots else {}
-    inputs = {"videos": listing_fingerprint(hashes)} if source.videos else {}
-    if source.master_shots:
-        inputs["msb"] = contents_fingerprint(tables)
-    config = {"shots": source.method, "video_ids": source.video_ids, "max_failed": max_failed}
-    paths = {name: path for name, path in (("videos", source.videos), ("msb", source.master_shots)) if path}
-    manifest = Manifest("shot-table", config, inputs, paths=paths)
+    manifest = _manifest(source, hashes, tables, max_failed)
     older_inputs = {"videos": sizes_of_shots_table(files)} if source.videos else {}
     if is_up_to_date(output, as_made_before(output, manifest, older_inputs), force=force, reporter=reporter):
         return {"path": str(output), "up_to_date": True}
@@ -131,6 +127,18 @@ def make_shot_table(
         **counts,
         **({"problems": str(problems)} if failed else {}),
     }
+
+
+def _manifest(
+    source: ShotSource, hashes: Sequence[VideoFile], tables: Mapping[str, Path], max_failed: float
+) -> Manifest:
+    config = {"shots": source.method, "video_ids": source.video_ids, "max_failed": max_failed}
+    inputs, paths = {}, {}
+    if source.videos:
+        inputs["videos"], paths["videos"] = listing_fingerprint(hashes), source.videos
+    if source.master_shots:
+        inputs["msb"], paths["msb"] = contents_fingerprint(tables), source.master_shots
+    return Manifest("shot-table", config, inputs, paths=paths)
 
 
 def _import(

@@ -73,6 +73,14 @@ def test_a_second_time_it_is_up_to_date_and_other_settings_ask_for_force(
     assert "changed: inputs.videos" in capsys.readouterr().err
 
 
+def test_the_table_does_not_depend_on_the_number_of_processes(videos: Path, tmp_path: Path) -> None:
+    tables = []
+    for number, workers in enumerate((["--workers", 0], ["--workers", 2], [])):
+        tables.append(tmp_path / f"{number}.tsv")
+        assert shots("--videos", videos, "-o", tables[-1], *workers) == 0
+    assert len({table.read_bytes() for table in tables}) == 1
+
+
 def flip_a_byte(path: Path) -> None:
     """Other content of the same size at the same time."""
     before, content = path.stat(), bytearray(path.read_bytes())

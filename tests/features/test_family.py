@@ -20,7 +20,7 @@ from avs.core.store import FeatureStore
 from avs.core.store_writer import FeatureWriter
 from avs.features.embedder import has_text_side, load_embedder, load_embedder_for, require_text_side
 from avs.features.extract import Target, extract, store_manifest
-from avs.features.family import Facts, Family, families
+from avs.features.family import Facts, Family, families, load_module, read_config
 
 SIZE = 8
 
@@ -162,3 +162,22 @@ def test_an_encoder_without_a_text_tower_says_so_wherever_texts_are_wanted(weigh
     require_text_side(mini, where="features/mini-clip")
     bigfile = EmbedderSpec("mini-clip", "bigfile", 3, 0, (), (), "", "", "", "", False)
     assert not has_text_side(bigfile)
+
+
+def test_the_family_that_the_docs_add_is_extracted(tmp_path: Path) -> None:
+    from transformers import Dinov2Config, Dinov2Model
+
+    tower: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    Dinov2Model(Dinov2Config(image_size=224, patch_size=56, **tower)).save_pretrained(tmp_path)
+    write_processor(tmp_path, size={"shortest_edge": 256}, do_center_crop=True, crop_size=224)
+    page = (Path(__file__).parents[2] / "docs/features.md").read_text(encoding="utf-8")
+    code = next(block for block in page.split("```python\n") if block.startswith("@families.register")).split("```")[0]
+    names = {"families": families, "Family": Family, "Facts": Facts}
+    try:
+        exec(code, {**names, "load_module": load_module, "read_config": read_config})
+        dino = load_embedder("dino", weights=tmp_path)
+    finally:
+        families._items.pop("dino", None)
+    vectors = dino.encode_images(dino.preprocess(np.zeros((2, 300, 400, 3), dtype=np.uint8)))
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    assert vectors.shape == (2, 32) and not has_text_side(dino.spec)

@@ -6,6 +6,7 @@ import pytest
 from fake_frames import FakeFrames, table
 
 from avs.core.errors import ChangedInputsError, ConfigError, VideoError
+from avs.core.store import Level
 from avs.features import stores
 from avs.features.recipe import EncoderRecipe, ExtractionRecipe, SamplingRecipe
 from avs.features.stores import StorePlan, make_stores, plan_stores
@@ -53,3 +54,17 @@ def test_parts_of_other_settings_are_refused_and_forced_away(checkpoints: dict[s
 def test_a_model_asked_for_twice_is_refused(checkpoints: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="a model is named twice"):
         plan(tmp_path, checkpoints, "clip", "clip")
+
+
+@pytest.mark.parametrize(
+    ("model", "level", "fingerprint"),
+    [
+        ("mini-clip", "shot", "f1fc126e5342eab455bf321c798d26f8878189c30796017082690f52531ace8d"),
+        ("mini-blip2", "frame", "eff6ac4a9a7b14fc6baf190fc94aeb5abf16d269588e6ebc38f160da843796ad"),
+    ],
+)
+def test_stores_of_earlier_versions_are_up_to_date(model: str, level: Level, fingerprint: str, tmp_path: Path) -> None:
+    """The fingerprints are those of avs 0.1 before encoders of several kinds; a new setting must not change them."""
+    recipe = ExtractionRecipe(encoders=[EncoderRecipe(model=model)], levels=[level])
+    (plan_of_store,) = plan_stores(tmp_path, recipe, inputs={"shots": "a", "videos": "b"})
+    assert plan_of_store.manifest.fingerprint == fingerprint

@@ -14,7 +14,13 @@ from tiny_collection import tiny_collection
 
 from avs.cli.main import main
 from avs.core.columns import VectorColumn
-from avs.features.text import TextFeatureOptions, parse_text_options, text_features
+from avs.features.text import (
+    TextFeatureOptions,
+    build_text_feature,
+    parse_text_options,
+    text_feature_from_json,
+    text_features,
+)
 
 
 @dataclass(frozen=True)
@@ -67,3 +73,19 @@ def test_a_toy_text_feature_is_trained_and_searched_by_the_verbs(tmp_path: Path)
 def test_two_features_of_an_added_kind_have_names_of_their_own() -> None:
     one, two = parse_text_options(["toy", {"kind": "toy", "name": "other"}])
     assert (one.kind, one.name, two.name) == ("toy", None, "other")
+
+
+def test_the_text_feature_that_the_docs_add_works() -> None:
+    page = (Path(__file__).parents[3] / "docs/text_features.md").read_text(encoding="utf-8")
+    code = next(block for block in page.split("```python\n") if block.startswith("@text_features")).split("```")[0]
+    names = {"text_features": text_features, "dataclass": dataclass, "TextFeatureOptions": TextFeatureOptions}
+    try:
+        exec(code, {**names, "ClassVar": ClassVar, "VectorColumn": VectorColumn, "np": np})
+        (options,) = parse_text_options(["letters"])
+        letters = build_text_feature(options, [])
+        again = text_feature_from_json(letters.to_json())
+    finally:
+        text_features._items.pop("letters", None)
+    assert again == letters and letters.name == "letters"
+    column, present = again.columns(["a banana"])
+    assert column.take(np.arange(1))[0, :2].tolist() == [4, 1] and present is None
