@@ -27,11 +27,11 @@ from avs.core.progress import Reporter
 from avs.core.qrels import Qrels
 from avs.core.ranking import Run
 from avs.fusion.artefact import read_fuser, write_fuser
-from avs.fusion.comb import Average
 from avs.fusion.cross_validation import out_of_fold, value, values
 from avs.fusion.folds import Fold, leave_one_out, topic_folds
 from avs.fusion.fuser import Fuser, Learner, Pools, fuse
-from avs.fusion.methods import LEARNED, Learning
+from avs.fusion.methods import Learning
+from avs.fusion.methods.comb import Average
 from avs.fusion.plan import FusionPlan
 from avs.metrics.report import aligned
 from avs.metrics.significance import randomization_test
@@ -129,7 +129,7 @@ def learn_fusion(options: FusionOptions, how: LearningOptions, *, reporter: Repo
 def _require_sense(options: FusionOptions, how: LearningOptions, plan: FusionPlan) -> None:
     if not plan.learned:
         raise ConfigError(f"{plan.name} learns nothing", next_step="leave --qrels out, or choose ltr")
-    if options.partial and options.families and plan.step_1 in LEARNED:
+    if options.partial and plan.stacked:
         raise ConfigError("a learned --step1 takes lists over the same topics", got="--partial")
     if not (options.output or options.model or options.report or how.study):
         raise ConfigError("nothing to write", next_step="give --model DIR, -o LIST.trec, --report PAGE.html or --study")

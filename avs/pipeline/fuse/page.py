@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from avs.fusion.learned_parts import TREES, Part, learned_parts
+from avs.fusion.learned import LearnedTable, learned_tables
 from avs.pipeline.fuse import plots
 from avs.pipeline.fuse.findings import (
     HELD_OUT,
@@ -147,27 +147,28 @@ def _topics(study: FusionStudy) -> str:
 
 
 def _learned(study: FusionStudy) -> str:
-    parts = learned_parts(study.fusers, study.final)
-    if not parts:
+    tables = learned_tables(study.fusers, study.final)
+    if not tables:
         return f'<h2>What was learned</h2><p class="note">{escape(study.method)} has no weights to show.</p>'
-    return "<h2>What was learned</h2>" + "".join(_part(part, len(study.fusers)) for part in parts)
+    return "<h2>What was learned</h2>" + "".join(_learned_table(table, len(study.fusers)) for table in tables)
 
 
-def _part(part: Part, folds: int) -> str:
-    header = ["", "mean", "least", "most", *(["all topics"] if part.final else []), *part.by_fold]
+def _learned_table(table: LearnedTable, folds: int) -> str:
+    header = ["", "mean", "least", "most", *(["all topics"] if table.final else []), *table.by_fold]
     rows = []
-    for row in part.rows():
-        last = [part.number(part.final.get(row.name, 0.0))] if part.final else []
-        spread = [part.number(value) for value in (row.mean, row.least, row.most)]
-        rows.append([row.name, *spread, *last, *map(part.number, row.values)])
-    title = f"<h3>{escape(part.title[:1].upper() + part.title[1:])}</h3>"
-    if part.what == TREES:
-        note = "Chosen within each fold on topics held out once more; 0 trees are the average itself."
-        return f'{title}<p class="note">{note}</p>{_table(header, rows)}'
-    caption = "A long bar: the folds disagree, and the number says little."
-    if len(part.by_fold) < folds:
-        caption += f" {folds - len(part.by_fold)} of {folds} folds kept no tree and are left out here."
-    return title + _figure(plots.part_plot(part), caption) + _details("Table: by fold", _table(header, rows))
+    for row in table.rows():
+        last = [table.number(table.final.get(row.name, 0.0))] if table.final else []
+        spread = [table.number(value) for value in (row.mean, row.least, row.most)]
+        rows.append([row.name, *spread, *last, *map(table.number, row.values)])
+    title = f"<h3>{escape(table.title[:1].upper() + table.title[1:])}</h3>"
+    if not table.like.axis:
+        return f'{title}<p class="note">{escape(table.like.note)}</p>{_table(header, rows)}'
+    caption = "A long bar means that the folds disagree, so that the number says little."
+    if len(table.by_fold) < folds:
+        caption += f" {folds - len(table.by_fold)} of {folds} folds have no such numbers."
+    if table.like.note:
+        caption += f" {table.like.note}"
+    return title + _figure(plots.learned_plot(table), caption) + _details("Table: by fold", _table(header, rows))
 
 
 def _subset(study: FusionStudy) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avs.fusion.learned_parts import WEIGHT, Part
+from avs.fusion.learned import LearnedTable
 from avs.pipeline.fuse.findings import MEASURE, topic_rows
 from avs.pipeline.fuse.study import FusionStudy
 
@@ -98,10 +98,10 @@ def topics_plot(study: FusionStudy) -> str:
     return _svg(label, draw, height_in=3.4)
 
 
-def part_plot(part: Part) -> str:
-    """Mean over the folds and range of every weight or importance."""
-    rows = part.rows()[::-1]
-    final = part.final or {}
+def learned_plot(table: LearnedTable) -> str:
+    """The mean over the folds and the range of every weight or importance."""
+    rows = table.rows()[::-1]
+    final = table.final or {}
 
     def draw(axes: Axes) -> None:
         for at, row in enumerate(rows):
@@ -111,15 +111,15 @@ def part_plot(part: Part) -> str:
         if final:
             values = [final.get(row.name, 0.0) for row in rows]
             axes.plot(values, np.arange(len(rows)), "D", color=INK, fillstyle="none", label="fitted on all topics")
-        if part.what == WEIGHT:
-            axes.axvline(1 / len(rows), color=KINDS["average"], linestyle="--", label="equal weights: the average")
+        if table.like.equal:
+            axes.axvline(1 / len(rows), color=KINDS["average"], linestyle="--", label=table.like.equal)
         _names(axes, [row.name for row in rows])
-        axes.set(xlabel="share of all weights" if part.what == WEIGHT else "share of the gain of all trees kept")
+        axes.set(xlabel=table.like.axis)
         axes.set_xlim(left=-0.01)
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
 
-    top = ", ".join(f"{row.name} {row.mean:.3f}" for row in part.rows()[:3])
-    label = f"{part.title}, mean over {len(part.by_fold)} folds with range; the largest: {top}."
+    top = ", ".join(f"{row.name} {row.mean:.3f}" for row in table.rows()[:3])
+    label = f"{table.title}, mean over {len(table.by_fold)} folds with range; the largest: {top}."
     return _svg(label, draw, height_in=0.9 + ROW_IN * len(rows))
 
 

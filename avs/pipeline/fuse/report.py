@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from avs.core.artifacts import atomic_write
-from avs.fusion.learned_parts import Part, learned_parts
+from avs.fusion.learned import LearnedTable, learned_tables
 from avs.metrics.report import aligned
 from avs.pipeline.fuse.findings import HELD_OUT, HINDSIGHT, MEASURE, findings, fold_means, topic_rows
 from avs.pipeline.fuse.page import page
@@ -53,7 +53,7 @@ def report_data(study: FusionStudy) -> dict[str, Any]:
             for test in study.comparisons
         ],
         "differences": {row.topic: row.difference for row in topic_rows(study)},
-        "learned": [_part_data(part) for part in learned_parts(study.fusers, study.final)],
+        "learned": [_learned_data(table) for table in learned_tables(study.fusers, study.final)],
         "best_subset": {
             "lists": list(study.subset.selection.lists),
             "path": list(study.subset.selection.path),
@@ -69,7 +69,7 @@ def report_data(study: FusionStudy) -> dict[str, Any]:
 
 def report_lines(study: FusionStudy) -> list[str]:
     """What a terminal shows: the systems, the largest differences, what was learned, and the findings last."""
-    tables = [_system_rows(study), _topic_table(study), *_part_tables(study)]
+    tables = [_system_rows(study), _topic_table(study), *_learned_tables(study)]
     lines = []
     for table in tables:
         lines += [*aligned(table, text_columns=1).splitlines(), ""]
@@ -117,20 +117,20 @@ def _topic_table(study: FusionStudy) -> list[list[str]]:
     ]
 
 
-def _part_tables(study: FusionStudy) -> Iterator[list[list[str]]]:
-    for part in learned_parts(study.fusers, study.final):
-        header = [part.title, "mean", "least", "most", *(["all topics"] if part.final else [])]
+def _learned_tables(study: FusionStudy) -> Iterator[list[list[str]]]:
+    for table in learned_tables(study.fusers, study.final):
+        header = [table.title, "mean", "least", "most", *(["all topics"] if table.final else [])]
         rows = []
-        for row in part.rows()[:FEW]:
-            last = [part.number(part.final.get(row.name, 0.0))] if part.final else []
-            rows.append([row.name, *(part.number(value) for value in (row.mean, row.least, row.most)), *last])
+        for row in table.rows()[:FEW]:
+            last = [table.number(table.final.get(row.name, 0.0))] if table.final else []
+            rows.append([row.name, *(table.number(value) for value in (row.mean, row.least, row.most)), *last])
         yield [header, *rows]
 
 
-def _part_data(part: Part) -> dict[str, Any]:
+def _learned_data(table: LearnedTable) -> dict[str, Any]:
     return {
-        "step": part.step,
-        "what": part.what,
-        "folds": {fold: dict(values) for fold, values in part.by_fold.items()},
-        "all_topics": dict(part.final) if part.final else None,
+        "step": table.step,
+        "what": table.like.what,
+        "folds": {fold: dict(values) for fold, values in table.by_fold.items()},
+        "all_topics": dict(table.final) if table.final else None,
     }

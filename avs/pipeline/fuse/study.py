@@ -11,14 +11,14 @@ import numpy as np
 from avs.core.objective import Objective
 from avs.core.progress import Reporter
 from avs.core.ranking import MAX_RESULTS
-from avs.fusion.comb import Average
 from avs.fusion.cross_validation import out_of_fold, value, values
 from avs.fusion.folds import Fold
 from avs.fusion.fuser import Fuser, Learner, Pools
 from avs.fusion.learning_curve import CurvePoint, curve_draws, curve_sizes, learning_curve
+from avs.fusion.methods.comb import Average
+from avs.fusion.methods.rrf import ReciprocalRank
 from avs.fusion.normalize import Scale
 from avs.fusion.pool import CandidatePool
-from avs.fusion.rrf import ReciprocalRank
 from avs.fusion.subset import Selection, forward_selection, prefix_values
 from avs.metrics.significance import randomization_test, wins
 

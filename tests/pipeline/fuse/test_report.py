@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from tiny_study import FOLDS, LISTS, NASTY, POOLS, SCALE, Counting, counted_study, make_runs, study, two_steps, weighted
 
-from avs.fusion.comb import Average
 from avs.fusion.folds import leave_one_out, topic_folds
 from avs.fusion.fuser import Learner
+from avs.fusion.methods.comb import Average
 from avs.fusion.pool import pool_runs
 from avs.metrics.xinfap_objective import xinfap_objective
 from avs.pipeline.fuse.findings import NOISE, findings, fold_means, topic_rows

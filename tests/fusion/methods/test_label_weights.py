@@ -7,7 +7,7 @@ from sampled_judgments import LISTS, generate, sample, without_strata
 
 from avs.core.qrels import Qrels
 from avs.fusion.cross_validation import values
-from avs.fusion.ltr import Ltr, LtrSettings, learn_to_rank
+from avs.fusion.methods.ltr import Ltr, LtrSettings, learn_to_rank
 from avs.metrics.significance import randomization_test
 from avs.metrics.xinfap_objective import xinfap_objective
 

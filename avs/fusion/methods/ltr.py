@@ -1,16 +1,17 @@
 """Learning to rank by LambdaMART (Burges, 2010; LightGBM's lambdarank), boosted from the average.
 
 The trees correct the average of the lists and do not replace it: their scores are added to the average, standardised
-within the topic. So candidates that the coarse trees cannot tell apart keep the order of the average. How many trees
-are kept is decided by the measure itself on topics held out, none being the average (see `selection`).
+within the topic. Therefore candidates with the same tree scores keep the order of the average. The measure itself, on
+held-out topics, decides how many trees are kept; no tree means the average (see `cross_validation`).
 
-Rows to learn from are judged shots. Unjudged ones are left out, since not judged is not irrelevant. A judged shot of a
-stratum of which one in r was judged stands for r shots, and is taken r times (a fraction is taken or not, so that the
-number of rows of a stratum is right). lambdarank learns from pairs, and of two sampled strata a pair stands for r1 x r2
-pairs; LightGBM's weights scale the gradient of a row only, and miss one of the two factors.
+The rows to learn from are judged shots. Unjudged shots are left out, because not judged does not mean not relevant.
+When one in r shots of a stratum was judged, a judged shot represents r shots and is repeated r times (fractions are
+rounded at random, so that the number of rows of a stratum is right). lambdarank learns from pairs, and a pair of shots
+of two sampled strata represents r1 x r2 pairs. LightGBM's weights scale the gradient of one row only, and miss one of
+the two factors.
 
-LightGBM refuses more than 10,000 rows a query: beyond that, all relevant rows stay, and of the others those with the
-best average.
+LightGBM refuses more than 10,000 rows per query. Beyond that, all relevant rows are kept, and of the others those with
+the best average.
 """
 
 from __future__ import annotations
@@ -26,27 +27,30 @@ from avs.core.errors import ConfigError, DataError, FormatError
 from avs.core.objective import Objective
 from avs.core.qrels import Qrels, TopicQrels
 from avs.core.ranking import MAX_RESULTS
+from avs.fusion.cross_validation import first_within_one_error
 from avs.fusion.folds import Fold
 from avs.fusion.fuser import Pools
-from avs.fusion.ltr_features import feature_names, features, monotone_constraints, without_silent
+from avs.fusion.methods.ltr_features import BY_LIST, feature_names, features, monotone_constraints, without_silent
+from avs.fusion.methods.method import METHODS, Learned, Learning, Method
 from avs.fusion.normalize import Scale
 from avs.fusion.order import best_first
 from avs.fusion.pool import CandidatePool
-from avs.fusion.selection import first_within_one_error
 
 if TYPE_CHECKING:
     from lightgbm import Booster
 
-MAX_ROWS = 10_000  # of a query, LightGBM's own limit in lambdarank
+TREES, BY_LISTS, BY_FEATURES = "trees kept", "importance of lists", "importance of features"
+ACROSS_LISTS = "(across lists)"
+MAX_ROWS = 10_000  # per query; LightGBM's own limit in lambdarank
 
 
 @dataclass(frozen=True, slots=True)
 class LtrSettings:
-    """Settings of LightGBM. Few topics ask for small trees, each seeing few of the many alike features.
+    """Settings of LightGBM. Few topics need small trees, each of which sees few of the many similar features.
 
     Attributes:
-        trees: numbers of trees that cross-validation chooses from, ascending.
-        truncation: ranks whose pairs are looked at; LightGBM's default of 30 ignores most of a list of 1,000.
+        trees: the numbers of trees that cross-validation chooses from, ascending.
+        truncation: number of top ranks whose pairs count; LightGBM's default of 30 ignores most of a list of 1,000.
     """
 
     trees: tuple[int, ...] = (0, 10, 25, 50, 100)
@@ -59,7 +63,7 @@ class LtrSettings:
     truncation: int = 1000
 
     def parameters(self, lists: Sequence[str], *, seed: int, threads: int) -> dict[str, Any]:
-        """As LightGBM names them."""
+        """The settings under LightGBM's names."""
         return {
             "objective": "lambdarank",
             "label_gain": [0, 1],
@@ -86,9 +90,9 @@ class Ltr:
     """A fitted model. A Fuser.
 
     Attributes:
-        lists: that it was fitted on.
-        trees: how many of the model's are used; 0: none helped, this is the average.
-        model: LightGBM's text.
+        lists: names of the lists that it was fitted on.
+        trees: number of the model's trees that are used; 0: no tree helped, and this is the average.
+        model: LightGBM's text of the model.
     """
 
     lists: tuple[str, ...]
@@ -100,17 +104,17 @@ class Ltr:
         return fused
 
     def stages(self, pool: CandidatePool, trees: Sequence[int]) -> np.ndarray:
-        """(len(trees), C) the fused scores with the first so many trees."""
+        """(len(trees), C) fused scores, with as many of the first trees as each number says."""
         pool = pool.columns(self.lists)
         stages: np.ndarray = np.tile(standardised_average(pool), (len(trees), 1))
-        seen = features(pool) if any(trees) else None
+        inputs = features(pool) if any(trees) else None
         for row, count in enumerate(trees):
             if count:
-                stages[row] += self._booster.predict(seen, raw_score=True, num_iteration=count)
+                stages[row] += self._booster.predict(inputs, raw_score=True, num_iteration=count)
         return stages
 
     def require_model(self) -> None:
-        """Check that the text is a model of these lists, with as many trees as are used.
+        """Check that the text is a model of these lists, with at least the trees that are used.
 
         Raises:
             FormatError: it is not.
@@ -152,16 +156,16 @@ def learn_to_rank(
     seed: int = 0,
     threads: int = 1,
 ) -> Ltr:
-    """A model of as many trees as do best on held-out topics.
+    """A model with the number of trees that does best on held-out topics.
 
     Args:
-        pools: of the topics to learn from, all over the same lists.
+        pools: candidates of the topics to learn from, all over the same lists.
         qrels: their judgments.
-        folds: of these topics, to choose the number of trees by; none: all trees are kept.
+        folds: folds of these topics, which choose the number of trees; without folds all trees are kept.
 
     Raises:
-        ConfigError: no topic.
-        DataError: no candidate is relevant in any topic; too many relevant rows in one.
+        ConfigError: there is no topic.
+        DataError: no candidate is relevant in any topic, or a topic has too many relevant rows.
     """
     if not pools:
         raise ConfigError("nothing to learn from", got="no topic")
@@ -172,7 +176,7 @@ def learn_to_rank(
 
     def fit(names: Sequence[str]) -> Ltr:
         booster = fit_booster([rows[name] for name in names], parameters, settings.trees[-1])
-        return Ltr(lists, booster.num_trees(), booster.model_to_string())  # fewer, where no split is left
+        return Ltr(lists, booster.num_trees(), booster.model_to_string())  # fewer trees, where no split is left
 
     values = []
     for fold in folds:
@@ -184,8 +188,15 @@ def learn_to_rank(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Rows:
-    """What is learned from of a topic: R rows of F features, label 0 or 1, and the average's score to start from."""
+class TrainingRows:
+    """The R rows of one topic that the model learns from.
+
+    Attributes:
+        topic: topic id.
+        features: (R, F) float32.
+        labels: (R,) int64, 0 or 1.
+        start: (R,) float64 score of the average, which boosting starts from.
+    """
 
     topic: str
     features: np.ndarray
@@ -193,11 +204,11 @@ class Rows:
     start: np.ndarray
 
 
-def fit_booster(rows: Sequence[Rows], parameters: Mapping[str, Any], trees: int) -> Booster:
-    """LightGBM's model of these topics, one a query.
+def fit_booster(rows: Sequence[TrainingRows], parameters: Mapping[str, Any], trees: int) -> Booster:
+    """LightGBM's model of these topics; each topic is a query.
 
     Raises:
-        DataError: more rows in a topic than LightGBM takes; no relevant row at all.
+        DataError: a topic has more rows than LightGBM takes, or no row is relevant.
     """
     import lightgbm
 
@@ -224,43 +235,43 @@ def fit_booster(rows: Sequence[Rows], parameters: Mapping[str, Any], trees: int)
 
 
 def standardised_average(pool: CandidatePool) -> np.ndarray:
-    """(C,) the mean of the lists' z-scores, of mean 0 and standard deviation 1 over the candidates."""
+    """(C,) mean of the lists' z-scores, scaled to mean 0 and standard deviation 1 over the candidates."""
     mean = without_silent(Scale("zscore")(pool)).mean(axis=1)
     standardised: np.ndarray = (mean - mean.mean()) / (mean.std() or 1.0)
     return standardised
 
 
-def _rows(pool: CandidatePool, qrels: TopicQrels, seed: int) -> Rows:
+def _rows(pool: CandidatePool, qrels: TopicQrels, seed: int) -> TrainingRows:
     average = standardised_average(pool)
     positions, labels = training_rows(pool, qrels, average, rng=np.random.default_rng(seed))
-    return Rows(pool.topic, features(pool)[positions], labels, average[positions])
+    return TrainingRows(pool.topic, features(pool)[positions], labels, average[positions])
 
 
 def training_rows(
     pool: CandidatePool, qrels: TopicQrels, average: np.ndarray, *, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(R,) positions of judged candidates, each as often as it stands for shots of its stratum, and (R,) labels."""
-    at = {shot: row for row, shot in enumerate(pool.shots)}
+    """(R,) positions of judged candidates, each repeated for the shots that it represents, and (R,) labels 0 or 1."""
+    position = {shot: row for row, shot in enumerate(pool.shots)}
     judged = qrels.judgments >= 0
     pooled = {int(s): int(np.count_nonzero(qrels.strata == s)) for s in np.unique(qrels.strata)}
-    found_positions, found_labels = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    stratum_positions, stratum_labels = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for stratum, count in pooled.items():
         inside = np.flatnonzero(judged & (qrels.strata == stratum))
         copies = _copies(len(inside), count, rng)
-        here = np.array([at.get(qrels.shots[i], -1) for i in inside], dtype=np.int64)
-        kept = here >= 0
-        found_positions.append(np.repeat(here[kept], copies[kept]))
-        found_labels.append(np.repeat((qrels.judgments[inside] > 0)[kept].astype(np.int64), copies[kept]))
-    positions, labels = np.concatenate(found_positions), np.concatenate(found_labels)
+        candidates = np.array([position.get(qrels.shots[i], -1) for i in inside], dtype=np.int64)
+        kept = candidates >= 0
+        stratum_positions.append(np.repeat(candidates[kept], copies[kept]))
+        stratum_labels.append(np.repeat((qrels.judgments[inside] > 0)[kept].astype(np.int64), copies[kept]))
+    positions, labels = np.concatenate(stratum_positions), np.concatenate(stratum_labels)
     if len(positions) > MAX_ROWS:
-        best = np.lexsort((-average[positions], -labels))[:MAX_ROWS]  # the relevant, then by average
+        best = np.lexsort((-average[positions], -labels))[:MAX_ROWS]  # the relevant rows, then the best by average
         kept = np.sort(np.union1d(best, np.flatnonzero(labels)))
         positions, labels = positions[kept], labels[kept]
     return positions, labels
 
 
 def _copies(judged: int, pooled: int, rng: np.random.Generator) -> np.ndarray:
-    """(judged,) how often each is taken: pooled / judged on average, `pooled` in all, the odd ones at random."""
+    """(judged,) copies of each judged shot: pooled / judged on average, `pooled` in total, rounded at random."""
     if not judged:
         return np.empty(0, np.int64)
     edges = np.floor(np.arange(judged + 1) * (pooled / judged) + 1e-9).astype(np.int64)
@@ -268,7 +279,62 @@ def _copies(judged: int, pooled: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _staged(ltr: Ltr, pool: CandidatePool, objective: Objective, trees: Sequence[int]) -> np.ndarray:
-    """(len(trees),) the measure of the topic with the first so many trees."""
+    """(len(trees),) the measure of the topic, with as many of the first trees as each number says."""
     pool = pool.columns(ltr.lists)
     scores = ltr.stages(pool, trees)
     return objective(pool.topic, pool.shots)(best_first(scores, MAX_RESULTS))
+
+
+def _fit(pools: Pools, scale: Scale, learning: Learning, *, settings: LtrSettings | None = None) -> Ltr:
+    return learn_to_rank(
+        pools,
+        learning.objective,
+        qrels=learning.qrels,
+        folds=learning.folds(tuple(pools)),
+        settings=settings,
+        seed=learning.seed,
+        threads=learning.threads,
+    )
+
+
+def _from_json(data: Mapping[str, Any]) -> Ltr:
+    ltr = Ltr(tuple(data["lists"]), int(data["trees"]), data["model"])
+    ltr.require_model()
+    return ltr
+
+
+def _learned(fuser: Ltr) -> list[Learned]:
+    """The number of trees, and the shares of their gain by list and by kind of feature.
+
+    The feature `laff zscore` belongs to the list laff and is of the kind zscore.
+    """
+    note = "Chosen within each fold on topics held out once more; 0 trees are the average itself."
+    tables = [Learned(what=TREES, values={TREES: float(fuser.trees)}, note=note)]
+    if not fuser.trees:
+        return tables
+    lists = dict.fromkeys((*fuser.lists, ACROSS_LISTS), 0.0)
+    kinds: dict[str, float] = {}
+    for name, share in fuser.importances().items():
+        source, _, kind = name.rpartition(" ")
+        if not source or kind not in BY_LIST:
+            source, kind = ACROSS_LISTS, f"{name} {ACROSS_LISTS}"
+        lists[source] += share
+        kinds[kind] = kinds.get(kind, 0.0) + share
+    axis, note = "share of the gain of all trees kept", "Folds that kept no tree are left out."
+    return [*tables, *(Learned(what=what, values=values, axis=axis, note=note)
+                       for what, values in ((BY_LISTS, lists), (BY_FEATURES, kinds)))]  # fmt: skip
+
+
+METHODS.register("ltr")(
+    Method(
+        help="LambdaMART, boosted from the average",
+        fuser=Ltr,
+        kind="ltr",
+        to_json=lambda fuser: {"lists": list(fuser.lists), "trees": fuser.trees, "model": fuser.model},
+        from_json=_from_json,
+        fit=_fit,
+        uses_scale=False,
+        text_field="model",
+        learned=_learned,
+    )
+)

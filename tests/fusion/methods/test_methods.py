@@ -9,14 +9,17 @@ from tiny_pools import fused_order, one_topic, random_pools, random_runs, shot_i
 from avs.core.errors import ConfigError
 from avs.core.ranking import Run
 from avs.fusion.fuser import fuse
-from avs.fusion.linear import Linear
-from avs.fusion.ltr import Ltr, LtrSettings
-from avs.fusion.methods import LEARNED, UNLEARNED, Learning, learner, unlearned
+from avs.fusion.methods import METHODS, Learning, learner, unlearned
+from avs.fusion.methods.ltr import Ltr, LtrSettings
+from avs.fusion.methods.weighted import Linear
 from avs.fusion.normalize import NORMALIZATIONS, Scale
 from avs.fusion.pool import pool_runs
 from avs.metrics.xinfap_objective import xinfap_objective
 
 SMALL = LtrSettings(trees=(0, 3), rows_in_leaf=3)
+SETTINGS = {"coordinate-ascent": {"restarts": 2}, "ltr": {"settings": SMALL}}
+LEARNED = [name for name in METHODS if METHODS.get(name).fit]
+UNLEARNED = [name for name in METHODS if METHODS.get(name).build and not METHODS.get(name).takes_weights]
 
 
 @pytest.mark.parametrize("name", NORMALIZATIONS)
@@ -43,7 +46,7 @@ def test_the_order_of_lists_and_topics_changes_no_bit(method: str) -> None:
     runs, qrels = random_runs(3, topics=6)
     other = {name: Run(dict(reversed(list(r.lists.items()))), r.tag) for name, r in reversed(list(runs.items()))}
     pools = pool_runs(runs)
-    learning = Learning(xinfap_objective(qrels), qrels, {}, restarts=2, ltr=SMALL)
+    learning = Learning(xinfap_objective(qrels), qrels, {}, settings=SETTINGS)
     fuser = learner(method, Scale(), learning)(pools)
     first, second = fuse(fuser, pools, tag="x"), fuse(fuser, pool_runs(other), tag="x")
     assert sorted(first.topics) == sorted(second.topics)
@@ -54,7 +57,7 @@ def test_the_order_of_lists_and_topics_changes_no_bit(method: str) -> None:
 
 def test_learned_methods_are_told_what_they_learn_from() -> None:
     pools, qrels = random_pools(0, topics=6)
-    learning = Learning(xinfap_objective(qrels), qrels, {}, restarts=1, ltr=SMALL)
+    learning = Learning(xinfap_objective(qrels), qrels, {}, settings=SETTINGS)
     assert isinstance(learner("coordinate-ascent", Scale(), learning)(pools), Linear)
     assert isinstance(learner("ltr", Scale(), learning)(pools), Ltr)
     assert learner("borda", Scale(), learning)(pools) == unlearned("borda", Scale())

@@ -5,8 +5,8 @@ import pytest
 from tiny_pools import fused_order, random_pools
 
 from avs.core.errors import ConfigError
-from avs.fusion.comb import Average
-from avs.fusion.linear import Linear
+from avs.fusion.methods.comb import Average
+from avs.fusion.methods.weighted import Linear
 from avs.fusion.normalize import NORMALIZATIONS, Scale
 
 
@@ -59,4 +59,4 @@ def test_a_missing_list() -> None:
 def test_weights_that_weigh_nothing(weights: dict[str, float], got: str) -> None:
     with pytest.raises(ConfigError) as error:
         Linear(weights)
-    assert str(error.value) == f"weights of lists are 0 or more, one of them above 0\n  got:    {got}"
+    assert str(error.value) == f"weights must be 0 or more, and at least one above 0\n  got:    {got}"

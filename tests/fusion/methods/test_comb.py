@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tiny_pools import by_rank, fused_order, one_topic, random_pools, run
 
-from avs.fusion.comb import Average, CombMax, CombMnz, CombSum
+from avs.fusion.methods.comb import Average, CombMax, CombMnz, CombSum
 from avs.fusion.normalize import NORMALIZATIONS, Scale
 from avs.fusion.pool import CandidatePool, pool_runs
 

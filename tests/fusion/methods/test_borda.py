@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tiny_pools import by_rank, one_topic, random_pools, run
 
-from avs.fusion.borda import Borda
+from avs.fusion.methods.borda import Borda
 from avs.fusion.pool import pool_runs
 
 

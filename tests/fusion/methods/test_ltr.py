@@ -8,17 +8,17 @@ from avs.core.errors import ConfigError, DataError
 from avs.core.qrels import Qrels, TopicQrels
 from avs.core.ranking import Run
 from avs.fusion.folds import topic_folds
-from avs.fusion.ltr import (
+from avs.fusion.methods.ltr import (
     MAX_ROWS,
     Ltr,
     LtrSettings,
-    Rows,
+    TrainingRows,
     fit_booster,
     learn_to_rank,
     standardised_average,
     training_rows,
 )
-from avs.fusion.ltr_features import feature_names, features, monotone_constraints
+from avs.fusion.methods.ltr_features import feature_names, features, monotone_constraints
 from avs.fusion.normalize import Scale
 from avs.fusion.pool import CandidatePool, pool_runs
 from avs.metrics.xinfap_objective import xinfap_objective
@@ -206,7 +206,7 @@ def test_beyond_the_limit_all_relevant_rows_stay_and_the_best_of_the_others() ->
 
 @pytest.mark.parametrize("count", [10_000, 10_001])
 def test_more_rows_than_lightgbm_takes(count: int) -> None:
-    rows = Rows("661", np.random.default_rng(0).random((count, 3)), np.arange(count) % 2, np.zeros(count))
+    rows = TrainingRows("661", np.random.default_rng(0).random((count, 3)), np.arange(count) % 2, np.zeros(count))
     parameters = {"objective": "lambdarank", "label_gain": [0, 1], "verbosity": -1, "num_threads": 1}
     if count <= MAX_ROWS:
         assert fit_booster([rows], parameters, 1).num_trees() == 1

@@ -1,15 +1,17 @@
 """Weights of lists by coordinate ascent on the measure itself (Metzler, Croft: Linear Feature-based Models, 2007).
 
-Start from equal weights, and from random ones. Go through the lists in random order; for each try its weight moved by
-+-0.05, 0.1, 0.2, 0.4, 0.8, 1.6, and 0; weights below 0 are not tried, and all are divided by their sum. The best is
-taken when the mean over the topics rises by more than 1e-4. A pass that takes nothing ends the climb. The best climb of
-all starts wins; of equal ones the first, that from equal weights.
+The search starts from equal weights, and from random ones. It visits the lists in random order. For each list it tries
+its weight changed by +-0.05, 0.1, 0.2, 0.4, 0.8, 1.6, and the weight 0. Weights below 0 are not tried, and all weights
+are divided by their sum. The best change is kept when the mean over the topics rises by more than 1e-4. A climb ends
+with a pass over all lists that changes nothing. The best climb of all starts wins; of equal ones the first, which is
+the one from equal weights.
 
-A few dozen topics do not determine dozens of weights: w <- (1 - l) / M + l w draws them back to the average, with l
-chosen by cross-validation over the topics (see `selection`), l = 0 being the average.
+A few dozen topics do not determine dozens of weights. Therefore the weights are shrunk towards the average:
+w <- (1 - l) / M + l w. Cross-validation over the topics chooses l (see `cross_validation`); l = 0 is the average.
 
-What makes it fast: the sums of a topic are kept, so that a tried weight costs one multiplication of a column; all tried
-weights of a list are ranked and scored together; and only what can stand among the best is sorted (`best_first`).
+It is fast for three reasons: the sums of a topic are kept, so that a tried weight costs one multiplication of a column;
+all tried weights of a list are ranked and scored together; and only the shots that can be among the best are sorted
+(`best_first`).
 """
 
 from __future__ import annotations
@@ -22,27 +24,28 @@ import numpy as np
 
 from avs.core.errors import ConfigError
 from avs.core.objective import Objective
+from avs.fusion.cross_validation import first_within_one_error
 from avs.fusion.folds import Fold
 from avs.fusion.fuser import Pools
-from avs.fusion.linear import Linear
+from avs.fusion.methods.method import METHODS, Learning, Method
+from avs.fusion.methods.weighted import Linear, learned_weights, linear_from_json, linear_to_json
 from avs.fusion.normalize import Scale
-from avs.fusion.selection import first_within_one_error
 from avs.fusion.weighed_topic import WeighedTopic
 
 STEPS = np.sort(np.concatenate([sign * 0.05 * 2.0 ** np.arange(6) for sign in (1, -1)]))  # neighbours rank alike
 LEAST_GAIN = 1e-4
 RESTARTS = 5
-SHRINKAGE = (0.0, 0.25, 0.5, 0.75, 1.0)  # values of l that cross-validation chooses from
+SHRINKAGE = (0.0, 0.25, 0.5, 0.75, 1.0)  # the values of l that cross-validation chooses from
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Climb:
-    """Where coordinate ascent from one start ended.
+    """The end of coordinate ascent from one start.
 
     Attributes:
         weights: (M,) float64 of sum 1.
         value: mean of the measure over the topics it learned from.
-        passes: over all lists, the last of which changed nothing.
+        passes: number of passes over all lists; the last one changed nothing.
     """
 
     weights: np.ndarray
@@ -60,17 +63,17 @@ def coordinate_ascent(
     seed: int = 0,
     threads: int = 1,
 ) -> Linear:
-    """Fitted weights, drawn back to the average as far as cross-validation advises.
+    """Fitted weights, shrunk towards the average as far as cross-validation advises.
 
     Args:
-        pools: of the topics to learn from, all over the same lists.
-        folds: of these topics, to choose the shrinkage by; none: no shrinkage.
-        restarts: climbs, the first from equal weights.
-        threads: climbs at a time; the result does not depend on it.
+        pools: candidates of the topics to learn from, all over the same lists.
+        folds: folds of these topics, which choose the shrinkage; without folds there is no shrinkage.
+        restarts: number of climbs; the first starts from equal weights.
+        threads: number of climbs that run at the same time; the result does not depend on it.
 
     Raises:
-        ConfigError: fewer than one restart, no topic.
-        DataError: as the objective.
+        ConfigError: there is less than one restart, or no topic.
+        DataError: see the objective.
     """
     if restarts < 1 or not pools:
         raise ConfigError("nothing to learn from", got=f"{len(pools)} topics, {restarts} restarts")
@@ -94,7 +97,7 @@ def coordinate_ascent(
 
 
 def climb(pools: Pools, objective: Objective, *, scale: Scale, restart: int, seed: int) -> Climb:
-    """One climb; restart 0 is the one from equal weights."""
+    """One climb; restart 0 starts from equal weights."""
     lists = next(iter(pools.values())).lists
     topics = [WeighedTopic.of(pool, lists, scale=scale, objective=objective) for pool in pools.values()]
     return _climb(topics, _start(len(lists), seed, restart), seed + restart)
@@ -110,9 +113,9 @@ def _climb(topics: Sequence[WeighedTopic], weights: np.ndarray, seed: int) -> Cl
     rng = np.random.default_rng(seed)
     sums = [weights @ topic.values for topic in topics]
     value = float(np.mean([topic.score(s[None])[0] for topic, s in zip(topics, sums, strict=True)]))
-    passes, taken = 0, True
-    while taken:
-        passes, taken = passes + 1, False
+    passes, changed = 0, True
+    while changed:
+        passes, changed = passes + 1, False
         for column in rng.permutation(len(weights)):
             tried = _tried(weights, column)
             moves = (tried - weights[column])[:, None]
@@ -121,7 +124,7 @@ def _climb(topics: Sequence[WeighedTopic], weights: np.ndarray, seed: int) -> Cl
             best = int(means.argmax())
             if means[best] - value <= LEAST_GAIN:
                 continue
-            taken, value = True, float(means[best])
+            changed, value = True, float(means[best])
             weights = weights.copy()
             weights[column] = tried[best]
             weights /= weights.sum()
@@ -130,16 +133,16 @@ def _climb(topics: Sequence[WeighedTopic], weights: np.ndarray, seed: int) -> Cl
 
 
 def _tried(weights: np.ndarray, column: int) -> np.ndarray:
-    """The other values of one weight: not negative, and not all weights 0."""
-    here = weights[column]
-    tried = np.append(0.0, here + STEPS)
-    others = weights.sum() - here
-    kept: np.ndarray = tried[(tried > 0) | ((tried == 0) & (here > 0) & (others > 1e-12))]
+    """The other values to try for one weight: none is negative, and not all weights become 0."""
+    current = weights[column]
+    tried = np.append(0.0, current + STEPS)
+    others = weights.sum() - current
+    kept: np.ndarray = tried[(tried > 0) | ((tried == 0) & (current > 0) & (others > 1e-12))]
     return kept
 
 
 def _shrinkage(weights: Sequence[np.ndarray], folds: Sequence[Fold], topics: dict[str, WeighedTopic]) -> float:
-    """The share of the learned weights that does best on the topics they were not learned from; 1 without folds."""
+    """The share of the learned weights that does best on the held-out topics; 1 without folds."""
     if not folds:
         return 1.0
     values = []
@@ -152,3 +155,28 @@ def _shrinkage(weights: Sequence[np.ndarray], folds: Sequence[Fold], topics: dic
 def _shrunk(weights: np.ndarray, share: float) -> np.ndarray:
     shrunk: np.ndarray = (1 - share) / len(weights) + share * weights
     return shrunk
+
+
+def _fit(pools: Pools, scale: Scale, learning: Learning, *, restarts: int = RESTARTS) -> Linear:
+    return coordinate_ascent(
+        pools,
+        learning.objective,
+        folds=learning.folds(tuple(pools)),
+        scale=scale,
+        restarts=restarts,
+        seed=learning.seed,
+        threads=learning.threads,
+    )
+
+
+METHODS.register("coordinate-ascent")(
+    Method(
+        help="sum of scores with learned weights",
+        fuser=Linear,
+        kind="linear",
+        to_json=linear_to_json,
+        from_json=linear_from_json,
+        fit=_fit,
+        learned=learned_weights,
+    )
+)

@@ -9,14 +9,13 @@ from tiny_pools import fused_order, random_pools
 from avs.core.errors import ConfigError, DataError
 from avs.core.objective import Objective
 from avs.core.qrels import Qrels
-from avs.fusion.comb import Average
-from avs.fusion.coordinate_ascent import LEAST_GAIN, SHRINKAGE, Climb, climb, coordinate_ascent
-from avs.fusion.cross_validation import values
+from avs.fusion.cross_validation import first_within_one_error, values
 from avs.fusion.folds import Fold, topic_folds
 from avs.fusion.fuser import Pools
-from avs.fusion.linear import Linear
+from avs.fusion.methods.comb import Average
+from avs.fusion.methods.coordinate_ascent import LEAST_GAIN, SHRINKAGE, Climb, climb, coordinate_ascent
+from avs.fusion.methods.weighted import Linear
 from avs.fusion.normalize import Scale
-from avs.fusion.selection import first_within_one_error
 from avs.metrics.xinfap_objective import xinfap_objective
 
 MOVES = [sign * 0.05 * 2**i for sign in (1, -1) for i in range(6)]

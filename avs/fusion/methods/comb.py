@@ -7,13 +7,14 @@ from typing import ClassVar
 
 import numpy as np
 
+from avs.fusion.methods.method import AVERAGE, METHODS, Method, scale_from_json, scale_to_json
 from avs.fusion.normalize import Scale
 from avs.fusion.pool import CandidatePool
 
 
 @dataclass(frozen=True, slots=True)
 class CombSum:
-    """The sum of what the lists say. A Fuser."""
+    """The sum of the scores. A Fuser."""
 
     scale: Scale = field(default_factory=Scale)
     lists: ClassVar[None] = None
@@ -25,7 +26,7 @@ class CombSum:
 
 @dataclass(frozen=True, slots=True)
 class Average:
-    """The mean over all lists; one that says nothing of a shot counts as 0. Orders as CombSUM. A Fuser."""
+    """The mean of the scores over all lists; a missing score counts as 0. The order is that of CombSUM. A Fuser."""
 
     scale: Scale = field(default_factory=Scale)
     lists: ClassVar[None] = None
@@ -37,10 +38,10 @@ class Average:
 
 @dataclass(frozen=True, slots=True)
 class CombMnz:
-    """CombSUM times the number of lists that hold the shot. A Fuser.
+    """CombSUM times the number of lists that contain the shot. A Fuser.
 
-    With z-scores, which are negative below the mean, the product would punish a shot for being held: the least value of
-    a topic is moved to 0 first.
+    z-scores below the mean are negative, so that the product would punish a shot for being in many lists. Therefore the
+    scores of a topic are first shifted so that the lowest one is 0.
     """
 
     scale: Scale = field(default_factory=Scale)
@@ -55,7 +56,7 @@ class CombMnz:
 
 @dataclass(frozen=True, slots=True)
 class CombMax:
-    """The best that any list says. A Fuser."""
+    """The highest score that any list gives. A Fuser."""
 
     scale: Scale = field(default_factory=Scale)
     lists: ClassVar[None] = None
@@ -63,3 +64,22 @@ class CombMax:
     def fuse(self, pool: CandidatePool) -> np.ndarray:
         fused: np.ndarray = np.nanmax(self.scale(pool), axis=1)
         return fused
+
+
+def _register(name: str, fuser: type[Average | CombSum | CombMnz | CombMax], help: str) -> None:
+    METHODS.register(name)(
+        Method(
+            help=help,
+            fuser=fuser,
+            kind=name,
+            to_json=lambda fitted: scale_to_json(fitted.scale),
+            from_json=lambda data: fuser(scale_from_json(data)),
+            build=lambda scale, weights: fuser(scale),
+        )
+    )
+
+
+_register(AVERAGE, Average, "mean score")
+_register("combsum", CombSum, "sum of scores")
+_register("combmnz", CombMnz, "sum times number of lists")
+_register("combmax", CombMax, "highest score")

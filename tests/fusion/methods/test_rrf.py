@@ -5,7 +5,7 @@ import pytest
 from tiny_pools import by_rank, fused_order, one_topic, random_pools
 
 from avs.core.errors import ConfigError
-from avs.fusion.rrf import ReciprocalRank
+from avs.fusion.methods.rrf import ReciprocalRank
 
 
 def test_two_lists_by_hand() -> None:
@@ -38,4 +38,4 @@ def test_it_is_what_loops_give(k: float) -> None:
 def test_k_below_0(k: float) -> None:
     with pytest.raises(ConfigError) as error:
         ReciprocalRank(k)
-    assert str(error.value) == f"k of reciprocal rank fusion is 0 or more\n  got:    {k}"
+    assert str(error.value) == f"k of reciprocal rank fusion must be 0 or more\n  got:    {k}"

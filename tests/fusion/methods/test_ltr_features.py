@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from tiny_pools import by_rank, one_topic, random_pools
 
-from avs.fusion.comb import CombMnz
-from avs.fusion.ltr_features import feature_names, features, monotone_constraints
+from avs.fusion.methods.comb import CombMnz
+from avs.fusion.methods.ltr_features import feature_names, features, monotone_constraints
+from avs.fusion.methods.rrf import ReciprocalRank
 from avs.fusion.normalize import Scale
-from avs.fusion.rrf import ReciprocalRank
 
 
 def test_names_and_columns_go_together() -> None:
