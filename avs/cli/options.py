@@ -166,7 +166,10 @@ Study = Annotated[
     ),
 ]
 
-FORMER: Mapping[str, Mapping[str, str]] = {}
+FORMER: Mapping[str, Mapping[str, str]] = {
+    "fuse": {"--model": "--fuser", "--weights": "--weight LIST=W"},
+    "rerank": {"--model": "--reranker"},
+}
 """Verb -> an option as it was once spelled -> what stands for it now."""
 
 
@@ -186,3 +189,18 @@ def refuse_former_options(verb: str, args: Sequence[str]) -> None:
 def is_folder(output: str) -> bool:
     """Whether -o means a folder: it ends in "/", or there is a folder of that name."""
     return output.endswith("/") or Path(output).is_dir()
+
+
+def output_file(output: str, example: str) -> Path:
+    """The file that -o of a verb names which writes one file.
+
+    Raises:
+        ConfigError: -o is a folder.
+    """
+    if is_folder(output):
+        raise ConfigError(
+            "-o is a folder, and this command writes one file",
+            got=output,
+            next_step=f"name the file: -o {Path(output) / example}",
+        )
+    return Path(output)
