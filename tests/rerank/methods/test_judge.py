@@ -10,8 +10,9 @@ import pytest
 
 from avs.core.errors import ConfigError, DataError, VideoError
 from avs.core.frames import ShotFrames
-from avs.rerank.judge import Question, judge_candidates
 from avs.rerank.judge_cache import Candidate, JudgeCache
+from avs.rerank.material import Question
+from avs.rerank.methods.judge import judge_candidates
 
 SHOTS = [f"shot00001_{n}" for n in range(1, 6)]
 
@@ -101,7 +102,7 @@ def test_shots_without_frames_are_named_after_the_others_are_kept(tmp_path: Path
         cache = JudgeCache(path, judge.fingerprint)
         judge_candidates(asked("dog"), judge, frames_of=broken, cache=cache, batch_size=2)
     assert f"{SHOTS[0]}: the video ends at 1.0 s" in str(caught.value)
-    assert f"{SHOTS[1]}: its frames were not given" in str(caught.value)
+    assert f"{SHOTS[1]}: it has no frames" in str(caught.value)
     assert len(JudgeCache(path, judge.fingerprint)) == 3
 
 
