@@ -88,7 +88,7 @@ Revision = Annotated[
     str | None, typer.Option("--revision", help="Revision on the Hub; default main.", rich_help_panel=JUDGE)
 ]
 Cache = Annotated[
-    Path | None, typer.Option("--cache", help="File that keeps the answers of the judge.", rich_help_panel=JUDGE)
+    Path | None, typer.Option("--cache", help="judge: file that keeps its answers.", rich_help_panel=OUTPUT)
 ]
 Frames = Annotated[
     int | None, typer.Option("--frames", help="Number of frames per shot; default 4.", rich_help_panel=JUDGE)

@@ -139,7 +139,7 @@ class _Planner:
         files, needs = self._files(fusion, place)
         if not files:
             return ()  # said already why
-        given = self._with_model(name, dict(fusion.model_extra or {}), needs)
+        given = self._with_learned("fuser", name, dict(fusion.model_extra or {}), needs)
         words = self._words(place, "fuse", self._shared("fuse", given) | given, taken=("past",))
         for folder, before in (self._past(one, (*place, "past")) for one in fusion.past):
             words += ["--past", str(folder)]
@@ -151,9 +151,9 @@ class _Planner:
     def _plan_reranks(self, name: str) -> tuple[Path, ...]:
         rerank, place = self.recipe.reranks[name], ("reranks", name)
         file, needs = self._one(rerank.list_, (*place, "list"))
-        given = self._with_model(name, dict(rerank.model_extra or {}), needs)
+        given = self._with_learned("reranker", name, dict(rerank.model_extra or {}), needs)
         if "qrels" in given:
-            what = "a reranking is fitted before: avs rerank PAST --qrels Q --model DIR; then say model: DIR here"
+            what = "fit the reranker first: avs rerank PAST --qrels Q --reranker DIR; then write reranker: DIR here"
             self.wrong(*place, "qrels", what=what)
         words = self._words(place, "rerank", self._shared("rerank", given) | given)
         makes = self.folder / "lists" / f"{name}.trec"
@@ -202,15 +202,15 @@ class _Planner:
             self.wrong(*place, what=what)
         return Path(reference), []
 
-    def _with_model(self, name: str, given: dict[str, Any], needs: list[str]) -> dict[str, Any]:
-        """Options with the folder of what is learned: the step's own, or that of the step which `model` names."""
-        section, model = self.sections[name], given.get("model")
+    def _with_learned(self, option: str, name: str, given: dict[str, Any], needs: list[str]) -> dict[str, Any]:
+        """Options with the folder of what is learned: the step's own, or that of the step which the option names."""
+        section, other = self.sections[name], given.get(option)
         learns = given.get("qrels") and not given.get("study")
-        if self.sections.get(str(model)) == section and model != name:
-            self._plan(str(model))
-            needs.append(str(model))
-            return given | {"model": str(self.folder / section / str(model))}
-        return given | {"model": str(self.folder / section / name)} if model is None and learns else given
+        if self.sections.get(str(other)) == section and other != name:
+            self._plan(str(other))
+            needs.append(str(other))
+            return given | {option: str(self.folder / section / str(other))}
+        return given | {option: str(self.folder / section / name)} if other is None and learns else given
 
     # Runs
 
