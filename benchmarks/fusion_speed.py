@@ -24,12 +24,12 @@ import numpy as np
 
 from avs.core.qrels import Qrels, TopicQrels
 from avs.core.ranking import MAX_RESULTS, RankedList, Run
-from avs.fusion.coordinate_ascent import STEPS, climb
 from avs.fusion.folds import topic_folds
 from avs.fusion.fuser import fuse
-from avs.fusion.ltr import LtrSettings, Rows, fit_booster, learn_to_rank
-from avs.fusion.ltr_features import feature_names
 from avs.fusion.methods import unlearned
+from avs.fusion.methods.coordinate_ascent import STEPS, climb
+from avs.fusion.methods.ltr import LtrSettings, TrainingRows, fit_booster, learn_to_rank
+from avs.fusion.methods.ltr_features import feature_names
 from avs.fusion.normalize import Scale
 from avs.fusion.pool import CandidatePool, pool_runs
 from avs.metrics.xinfap_objective import xinfap_objective
@@ -170,7 +170,7 @@ def boosting(repeats: int) -> dict[str, object]:
     for number in range(70):
         seen = rng.random((5000, width)).astype(np.float32)
         labels = (seen[:, :43].mean(axis=1) + 0.05 * rng.standard_normal(5000) > 0.55).astype(np.int64)
-        rows.append(Rows(str(number), seen, labels, seen[:, 0].astype(np.float64)))
+        rows.append(TrainingRows(str(number), seen, labels, seen[:, 0].astype(np.float64)))
     parameters = settings.parameters([f"model{i:02d}" for i in range(LISTS)], seed=0, threads=2)
     trees = settings.trees[-1]
     before = time.process_time()

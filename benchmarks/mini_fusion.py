@@ -31,13 +31,13 @@ from mini_models import ENCODERS, LAFF, TEST_SHOTS, TRAIN_SHOTS, avs, collection
 
 from avs.core.artifacts import atomic_write
 from avs.core.qrels import Qrels
-from avs.fusion.comb import Average
 from avs.fusion.cross_validation import out_of_fold, value
 from avs.fusion.folds import Fold, topic_folds
 from avs.fusion.fuser import Fuser, Learner, Pools
-from avs.fusion.linear import Linear
-from avs.fusion.ltr import Ltr
 from avs.fusion.methods import Learning, learner
+from avs.fusion.methods.comb import Average
+from avs.fusion.methods.ltr import Ltr
+from avs.fusion.methods.weighted import Linear
 from avs.fusion.normalize import Scale
 from avs.fusion.pool import pool_runs
 from avs.fusion.two_step import learn_two_steps

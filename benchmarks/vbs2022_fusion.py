@@ -25,7 +25,7 @@ from avs.core.ranking import Run
 from avs.fusion.cross_validation import out_of_fold, value
 from avs.fusion.folds import leave_one_out
 from avs.fusion.fuser import Pools
-from avs.fusion.methods import LEARNED, Learning, learner, unlearned
+from avs.fusion.methods import METHODS, Learning, learner, unlearned
 from avs.fusion.normalize import NORMALIZATIONS, Scale
 from avs.fusion.pool import pool_runs
 from avs.metrics.significance import randomization_test
@@ -72,7 +72,7 @@ def learned(pools: Pools, qrels: Qrels, objective: Objective) -> dict[str, np.nd
     folds = leave_one_out({topic: topic for topic in pools})
     learning = Learning(objective, qrels, {})
     found = {}
-    for method in LEARNED:
+    for method in (name for name in METHODS if METHODS.get(name).fit):
         for scale in ("minmax", "reciprocal-rank") if method == "coordinate-ascent" else ("zscore",):
             answers = out_of_fold(learner(method, Scale(scale), learning), pools, folds)
             found[f"{method} ({scale})"] = np.array(

@@ -11,8 +11,8 @@ from avs.core.qrels import Qrels, TopicQrels
 from avs.core.ranking import RankedList, Run
 from avs.fusion.folds import Fold, topic_folds
 from avs.fusion.fuser import Fuser, Learner, Pools
-from avs.fusion.linear import Linear
 from avs.fusion.methods import Learning, learner
+from avs.fusion.methods.weighted import Linear
 from avs.fusion.normalize import Scale
 from avs.fusion.pool import pool_runs
 from avs.fusion.two_step import TwoStep
@@ -79,7 +79,6 @@ def two_steps(pools: Pools) -> Fuser:
 
 def counted_study() -> tuple[FusionStudy, Counting]:
     """Of coordinate ascent, with the learner that counted its fits."""
-    learn = Counting(
-        learner("coordinate-ascent", SCALE, Learning(OBJECTIVE, QRELS, {}, restarts=1)),
-    )
+    learning = Learning(OBJECTIVE, QRELS, {}, settings={"coordinate-ascent": {"restarts": 1}})
+    learn = Counting(learner("coordinate-ascent", SCALE, learning))
     return study(learn), learn

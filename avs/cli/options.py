@@ -184,6 +184,8 @@ FORMER: Mapping[str, Mapping[str, str]] = {
     "train-laff": {"--features": "--store", "--validation-features": "--validation-store"},
     "train-dual-encoding": {"--features": "--store", "--validation-features": "--validation-store"},
     "demo": {"--shots": "--size"},
+    "fuse": {"--model": "--fuser", "--weights": "--weight LIST=W"},
+    "rerank": {"--model": "--reranker"},
 }
 """Verb -> an option as it was once spelled -> what stands for it now."""
 
@@ -199,3 +201,18 @@ def refuse_former_options(verb: str, args: Sequence[str]) -> None:
         option = word.partition("=")[0]
         if option in former:
             raise ConfigError(f"{option} is no longer an option of avs {verb}", next_step=f"use {former[option]}")
+
+
+def output_file(output: str, example: str) -> Path:
+    """The file that -o of a verb names which writes one file.
+
+    Raises:
+        ConfigError: -o is a folder.
+    """
+    if is_folder(output):
+        raise ConfigError(
+            "-o is a folder, and this command writes one file",
+            got=output,
+            next_step=f"name the file: -o {Path(output) / example}",
+        )
+    return Path(output)

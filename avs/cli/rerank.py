@@ -1,198 +1,192 @@
-"""Rerank the best of a list by what its shots look like; what lies below stays below.
+"""Rerank the best shots of a list by what they look like; the order of all other shots does not change.
 
-clip: the best frame of a shot against the query. dual-softmax: what fits the topics of other years as well is worth
-less. k-reciprocal: what resembles the other candidates is worth more. near-duplicates: repeats are brought together, or
-moved back. judge: a vision-language model is asked whether the shot shows the topic. One method a call; rerank the
-result again to chain them. --qrels fits alpha on judged topics, and the temperature of dual-softmax unless it is given.
+Each command uses one method. To use several, rerank the result again. --qrels fits alpha (the weight of the list) on
+judged topics, and other parameters that can be fitted, unless they are given.
 """
 
 from __future__ import annotations
 
+import inspect
 import json as json_
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any
 
 import typer
 
-from avs.cli.options import RUNTIME, Debug, Force, Json, Quiet
+from avs.cli.options import (
+    INPUTS,
+    LEARN,
+    OUTPUT,
+    Debug,
+    Device,
+    FitOn,
+    Force,
+    Json,
+    K,
+    Narratives,
+    OptionalShots,
+    OptionalTopics,
+    OptionalVideos,
+    Quiet,
+    Study,
+    output_file,
+)
+from avs.rerank.methods import all_parameters, depths_help, needing, rerankers_help
 
 EXAMPLES = """
 avs rerank lists/fused.trec --topics tv23.xml --method clip --store features/clip/frame -o lists/reranked.trec
 avs rerank lists/a.trec --topics tv23.xml --method dual-softmax --other-topics tv22.txt --store features/clip/shot -o b.trec
-avs rerank lists/a.trec --topics tv23.xml --method k-reciprocal --store features/clip/shot --alpha 0.7 -o b.trec
-avs rerank lists/a.trec --topics tv23.xml --method near-duplicates --policy demote --store features/clip/shot -o b.trec
+avs rerank lists/a.trec --method k-reciprocal --store features/clip/shot --alpha 0.7 -o b.trec
+avs rerank lists/a.trec --method near-duplicates --policy demote --store features/clip/shot -o b.trec
 avs rerank lists/a.trec --topics tv23.xml --method judge --vlm ORG/MODEL --videos videos --shots shots.tsv --cache judged.tsv -o b.trec
-avs rerank lists/tv21.trec --topics tv21.txt --method clip --store features/clip/frame --qrels qrels.tv21 --model reranker
-avs rerank lists/tv23.trec --topics tv23.txt --store features/clip/frame --model reranker -o lists/reranked.trec
-"""  # noqa: E501  # a command to copy stands on one line
+avs rerank lists/tv21.trec --topics tv21.txt --method clip --store features/clip/frame --qrels qrels.tv21 --reranker reranker
+avs rerank lists/tv23.trec --topics tv23.txt --store features/clip/frame --reranker reranker -o lists/reranked.trec
+"""  # noqa: E501  # a command to copy is one line
 
-T = TypeVar("T")
-INPUTS, HOW, JUDGE, LEARN, OUTPUT = "Inputs", "Method", "Judge", "Learning", "Output"
+HOW, JUDGE = "Method", "Judge"
+
+Ranked = Annotated[Path, typer.Argument(metavar="LIST", help="Ranked list to rerank.")]
+Store = Annotated[
+    Path | None, typer.Option("--store", help="Feature store or BigFile of the shots.", rich_help_panel=INPUTS)
+]
+MethodName = Annotated[str | None, typer.Option("--method", help=rerankers_help(), rich_help_panel=HOW)]
+OtherTopics = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--other-topics",
+        help=f"{', '.join(needing('other topics'))}: topic file of other years; repeatable.",
+        rich_help_panel=INPUTS,
+    ),
+]
+QueryMode = Annotated[
+    str | None,
+    typer.Option(
+        "--query-mode", help="What of a topic is used: query (default), narrative or both.", rich_help_panel=INPUTS
+    ),
+]
+EncoderWeights = Annotated[
+    str | None,
+    typer.Option(
+        "--weights", help="Current location of the weights of the store's encoder, if they moved.",
+        rich_help_panel=INPUTS,
+    ),
+]  # fmt: skip
+Depth = Annotated[
+    int | None,
+    typer.Option("--depth", help=f"Number of top shots to rerank; default {depths_help()}.", rich_help_panel=HOW),
+]
+Alpha = Annotated[
+    float | None,
+    typer.Option("--alpha", help="Weight of the list, 0 to 1; with 1 the list does not change.", rich_help_panel=HOW),
+]
+Vlm = Annotated[
+    str | None,
+    typer.Option("--vlm", help="Vision-language model: a name on the Hub, or a folder.", rich_help_panel=JUDGE),
+]
+Revision = Annotated[
+    str | None, typer.Option("--revision", help="Revision on the Hub; default main.", rich_help_panel=JUDGE)
+]
+Cache = Annotated[
+    Path | None, typer.Option("--cache", help="judge: file that keeps its answers.", rich_help_panel=OUTPUT)
+]
+Frames = Annotated[
+    int | None, typer.Option("--frames", help="Number of frames per shot; default 4.", rich_help_panel=JUDGE)
+]
+BatchSize = Annotated[
+    int | None,
+    typer.Option("--batch-size", help="Number of questions per batch; default 8.", rich_help_panel=JUDGE),
+]
+Prompt = Annotated[
+    str | None,
+    typer.Option("--prompt", help="The question, in which {topic} is replaced by the topic.", rich_help_panel=JUDGE),
+]
+Dtype = Annotated[
+    str | None,
+    typer.Option("--dtype", help="float32 (default), bfloat16 or float16.", rich_help_panel=JUDGE),
+]
+Judgments = Annotated[
+    list[Path] | None,
+    typer.Option("--qrels", help="Judgments to fit the reranker on; repeatable.", rich_help_panel=LEARN),
+]
+Output = Annotated[str | None, typer.Option("-o", "--output", help="Reranked list to write.", rich_help_panel=OUTPUT)]
+RerankerFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--reranker", help="Folder of the reranker; written with --qrels, otherwise read.", rich_help_panel=OUTPUT
+    ),
+]
 
 
 def command(
-    ranked: Annotated[Path, typer.Argument(metavar="LIST", help="Ranked list, X.trec.")],
-    topics: Annotated[
-        list[Path], typer.Option("--topics", help="Topics of the list; repeatable.", rich_help_panel=INPUTS)
-    ],
-    store: Annotated[
-        Path | None,
-        typer.Option("--store", help="Feature store (or BigFile); none for judge.", rich_help_panel=INPUTS),
-    ] = None,
-    method: Annotated[
-        str | None,
-        typer.Option("--method", help="clip, dual-softmax, k-reciprocal, near-duplicates, judge.", rich_help_panel=HOW),
-    ] = None,
-    other_topics: Annotated[
-        list[Path] | None,
-        typer.Option("--other-topics", help="dual-softmax: of other years; repeatable.", rich_help_panel=INPUTS),
-    ] = None,
-    narratives: Annotated[
-        Path | None, typer.Option("--narratives", help="A narrative for every topic.", rich_help_panel=INPUTS)
-    ] = None,
-    query_mode: Annotated[
-        str | None, typer.Option("--query-mode", help="query (default), narrative or both.", rich_help_panel=INPUTS)
-    ] = None,
-    weights: Annotated[
-        str | None, typer.Option("--weights", help="Where the store's encoder lies now.", rich_help_panel=INPUTS)
-    ] = None,
-    depth: Annotated[
-        int | None,
-        typer.Option("--depth", help="Candidates reranked; default 1000, of judge 100.", rich_help_panel=HOW),
-    ] = None,
-    alpha: Annotated[
-        float | None,
-        typer.Option("--alpha", help="Weight of the list: 1 leaves it as it is.", rich_help_panel=HOW),
-    ] = None,
-    temperature: Annotated[
-        float | None, typer.Option("--temperature", help="dual-softmax: of both softmaxes.", rich_help_panel=HOW)
-    ] = None,
-    k1: Annotated[int | None, typer.Option("--k1", help="k-reciprocal: neighbours.", rich_help_panel=HOW)] = None,
-    k2: Annotated[
-        int | None, typer.Option("--k2", help="k-reciprocal: neighbours averaged over.", rich_help_panel=HOW)
-    ] = None,
-    policy: Annotated[
-        str | None, typer.Option("--policy", help="near-duplicates: group or demote.", rich_help_panel=HOW)
-    ] = None,
-    threshold: Annotated[
-        float | None, typer.Option("--threshold", help="near-duplicates: least cosine.", rich_help_panel=HOW)
-    ] = None,
-    vlm: Annotated[
-        str | None,
-        typer.Option("--vlm", help="Vision-language model: a name on the Hub, or a folder.", rich_help_panel=JUDGE),
-    ] = None,
-    revision: Annotated[
-        str | None, typer.Option("--revision", help="Of the Hub repository; default main.", rich_help_panel=JUDGE)
-    ] = None,
-    videos: Annotated[Path | None, typer.Option("--videos", help="Folder of videos.", rich_help_panel=JUDGE)] = None,
-    shots: Annotated[Path | None, typer.Option("--shots", help="Shot table.", rich_help_panel=JUDGE)] = None,
-    cache: Annotated[
-        Path | None, typer.Option("--cache", help="judge: file that keeps its answers.", rich_help_panel=OUTPUT)
-    ] = None,
-    frames: Annotated[
-        int | None, typer.Option("--frames", help="Frames of a shot; default 4.", rich_help_panel=JUDGE)
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option("--batch-size", help="Questions at once; default 8.", rich_help_panel=JUDGE)
-    ] = None,
-    prompt: Annotated[
-        str | None, typer.Option("--prompt", help="Question; {topic} is the topic.", rich_help_panel=JUDGE)
-    ] = None,
-    dtype: Annotated[
-        str | None, typer.Option("--dtype", help="float32 (default), bfloat16, float16.", rich_help_panel=JUDGE)
-    ] = None,
-    qrels: Annotated[
-        list[Path] | None,
-        typer.Option("--qrels", help="Judgments to fit alpha on; repeatable.", rich_help_panel=LEARN),
-    ] = None,
-    fit_on: Annotated[
-        str | None, typer.Option("--fit-on", help="Editions to learn from: tv19,tv20.", rich_help_panel=LEARN)
-    ] = None,
-    study: Annotated[
-        bool,
-        typer.Option(
-            "--study", help="The topics are judged: -o holds what was found out of fold.", rich_help_panel=LEARN
-        ),
-    ] = False,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="The reranked list, X.trec.", rich_help_panel=OUTPUT)
-    ] = None,
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            "--model", help="Folder of the reranker: written with --qrels, else read.", rich_help_panel=OUTPUT
-        ),
-    ] = None,
-    k: Annotated[
-        int, typer.Option("--k", min=1, help="Shots a topic; NIST takes 1000.", rich_help_panel=OUTPUT)
-    ] = 1000,
-    device: Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:N.", rich_help_panel=RUNTIME)] = "cpu",
+    ranked: Ranked,
+    topics: OptionalTopics = None,
+    store: Store = None,
+    method: MethodName = None,
+    other_topics: OtherTopics = None,
+    narratives: Narratives = None,
+    query_mode: QueryMode = None,
+    weights: EncoderWeights = None,
+    depth: Depth = None,
+    alpha: Alpha = None,
+    vlm: Vlm = None,
+    revision: Revision = None,
+    videos: OptionalVideos = None,
+    shots: OptionalShots = None,
+    cache: Cache = None,
+    frames: Frames = None,
+    batch_size: BatchSize = None,
+    prompt: Prompt = None,
+    dtype: Dtype = None,
+    qrels: Judgments = None,
+    fit_on: FitOn = None,
+    study: Study = False,
+    output: Output = None,
+    reranker: RerankerFolder = None,
+    k: K = 1000,
+    device: Device = "cpu",
     quiet: Quiet = False,
     json: Json = False,
     force: Force = False,
     debug: Debug = False,
+    **parameters: Any,
 ) -> None:
-    from avs.core.errors import ConfigError
     from avs.core.progress import Reporter
-    from avs.pipeline.rerank.apply import DEPTH, JUDGED, RerankOptions, rerank_list
-    from avs.pipeline.rerank.judge import judging_for
-    from avs.pipeline.rerank.learn import fit_reranker, fitted_for, with_fitted
+    from avs.pipeline.rerank.options import RerankOptions
+    from avs.pipeline.rerank.run import run_reranking
+    from avs.trecvid.past_topics import edition_names
 
-    if output and output.resolve() == ranked.resolve():
-        raise ConfigError("the list would be replaced by its own reranking", got=f"-o {output}")
-    said = {"alpha": alpha, "temperature": temperature, "k1": k1, "k2": k2, "policy": policy, "threshold": threshold}
-    given = {name: value for name, value in said.items() if value is not None}
-    if model and not qrels:
-        method, given, depth = with_fitted(model, method, given, depth, topics=topics)
-    method = _required(method, "--method", "clip, dual-softmax, k-reciprocal, near-duplicates or judge")
-    by_judge = {"vlm": vlm, "revision": revision, "videos": videos, "shots": shots, "cache": cache, "frames": frames}
-    by_judge |= {"batch-size": batch_size, "prompt": prompt, "dtype": dtype}
-    looked = {name: value for name, value in by_judge.items() if value is not None}
+    given = _given(alpha=alpha, **parameters)
+    judge = _given(
+        vlm=vlm, videos=videos, shots=shots, cache=cache, revision=revision, frames=frames, batch_size=batch_size,
+        prompt=prompt, dtype=dtype,
+    )  # fmt: skip
     options = RerankOptions(
-        ranked,
-        topics,
-        store,
-        method,
-        given,
-        depth if depth is not None else JUDGED if method == "judge" else DEPTH,
-        other_topics or (),
-        narratives,
-        query_mode,
-        weights,
-        device,
-        k,
-        judging_for(method, looked, store=store, device=device),
-    ).checked()
-    if model and not qrels:
-        options = fitted_for(model, options)
-    reporter = Reporter(quiet=quiet)
-    if qrels:
-        editions = fit_on.replace(",", " ").split() if fit_on is not None else None
-        made = fit_reranker(
-            options,
-            qrels,
-            fixed=given,
-            fit_on=editions,
-            model=model,
-            output=output,
-            study=study,
-            force=force,
-            reporter=reporter,
-        )
-    else:
-        useless = [option for option, value in (("--fit-on", fit_on), ("--study", study)) if value]
-        if useless:
-            raise ConfigError(f"{', '.join(useless)}: for learning", next_step="give judgments to learn from: --qrels")
-        written = _required(output, "-o", "lists/reranked.trec")
-        more = {"model": model} if model else {}
-        made = rerank_list(options, written, force=force, reporter=reporter, **more)
+        ranked, method or "", given, depth=depth, topics=topics or (), store=store, other_topics=other_topics or (),
+        narratives=narratives, query_mode=query_mode, weights=weights, device=device, k=k, judge=judge,
+        output=output_file(output, "reranked.trec") if output else None, reranker=reranker, qrels=qrels or (),
+        fit_on=edition_names(fit_on), study=study, force=force,
+    )  # fmt: skip
+    summary = run_reranking(options, reporter=Reporter(quiet=quiet))
     if json:
-        print(json_.dumps(made, indent=2))
+        print(json_.dumps(summary, indent=2))
 
 
-def _required(value: T | None, option: str, wanted: str) -> T:
-    from avs.core.errors import ConfigError
+def _given(**values: Any) -> dict[str, Any]:
+    """Option -> value, of the options that were given."""
+    return {name: value for name, value in values.items() if value is not None}
 
-    if value is None:
-        raise ConfigError(f"{option} is missing", wanted=wanted)
-    return value
+
+def _with_parameters(command: Callable[..., None]) -> None:
+    """Give the command an option for every parameter of every reranker."""
+    signature = inspect.signature(command, eval_str=True)
+    fixed = [parameter for parameter in signature.parameters.values() if parameter.kind is not parameter.VAR_KEYWORD]
+    more = []
+    for name, parameter in all_parameters().items():
+        option = typer.Option(f"--{name.replace('_', '-')}", help=f"{parameter.help}.", rich_help_panel=HOW)
+        annotation = Annotated[type(parameter.default) | None, option]  # type: ignore[valid-type]
+        more.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation))
+    command.__signature__ = signature.replace(parameters=[*fixed, *more])  # type: ignore[attr-defined]
+
+
+_with_parameters(command)

@@ -1,4 +1,4 @@
-"""How lists are to be fused: the method, its steps, its scale."""
+"""The plan of a fusion: its method, its steps, and the scale of the scores."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ from fnmatch import fnmatchcase
 
 from avs.core.errors import ConfigError, did_you_mean
 from avs.fusion.fuser import Fuser, Learner, Pools
-from avs.fusion.linear import Linear
-from avs.fusion.methods import LEARNED, RANK_BASED, WEIGHTED, Learning, learner, require_method, unlearned
+from avs.fusion.methods import METHODS, Learning, Method, learner, unlearned
 from avs.fusion.normalize import Scale
 from avs.fusion.two_step import TwoStep, check_families, learn_two_steps, lists_alone
 
 
 @dataclass(frozen=True, slots=True)
 class FusionPlan:
-    """How to fuse.
+    """A method, or two: one within families of lists, and one across them.
 
     Attributes:
-        method: of the only step, or of step 2.
-        scale: of scores, before they are combined.
-        families: name -> patterns of list names, for a first step; empty: one step.
-        step_1: its method.
-        weights: list -> weight, for the method "weighted".
+        method: the method of the only step, or of step 2.
+        scale: scale of the scores, before they are combined.
+        families: name -> patterns of list names, for a first step; empty: there is one step.
+        step_1: method of the first step.
+        weights: list -> weight, for a method that takes weights by hand.
+
+    Raises:
+        ConfigError: a method is unknown, or weights and methods do not fit together.
     """
 
     method: str
@@ -33,53 +35,86 @@ class FusionPlan:
     weights: Mapping[str, float]
 
     def __post_init__(self) -> None:
-        require_method(self.method)
-        require_method(self.step_1)
-        if self.step_1 == WEIGHTED:
+        method, step_1 = METHODS.get(self.method), METHODS.get(self.step_1)
+        if step_1.takes_weights:
             raise ConfigError("weights by hand are for one step", got=f"--step1 {self.step_1}")
-        if (self.method == WEIGHTED) != bool(self.weights):
-            raise ConfigError("--weights go with --method weighted, and it needs them", got=f"--method {self.method}")
-        if self.method == WEIGHTED and self.families:
+        if method.takes_weights != bool(self.weights):
+            takers = ", ".join(name for name in METHODS if METHODS.get(name).takes_weights)
+            raise ConfigError(f"--weight and --method {takers} need each other", got=f"--method {self.method}")
+        if method.takes_weights and self.families:
             raise ConfigError("weights by hand are for one step", next_step="leave --family out")
 
     @property
+    def _steps(self) -> tuple[Method, ...]:
+        return tuple(METHODS.get(name) for name in ((self.method, self.step_1) if self.families else (self.method,)))
+
+    @property
     def name(self) -> str:
-        """As it is called in a report."""
+        """The name of the plan in a report."""
         return f"{self.step_1}, then {self.method}" if self.families else self.method
 
     @property
     def scaled(self) -> bool:
-        """Whether any step looks at scores on the common scale."""
-        steps = (self.method, self.step_1) if self.families else (self.method,)
-        return any(step not in (*RANK_BASED, "ltr") for step in steps)
+        """Whether any step combines scores on the common scale."""
+        return any(step.uses_scale for step in self._steps)
 
     @property
     def learned(self) -> bool:
-        """Whether it learns from judged topics."""
-        return self.method in LEARNED or (bool(self.families) and self.step_1 in LEARNED)
+        """Whether any step learns from judged topics."""
+        return any(step.fit for step in self._steps)
+
+    @property
+    def stacked(self) -> bool:
+        """Whether a first step learns, so that step 2 must learn from its out-of-fold scores."""
+        return bool(self.families and METHODS.get(self.step_1).fit)
 
     @property
     def config(self) -> dict[str, object]:
-        """What decides the content, for a manifest."""
-        one_step: dict[str, object] = {"method": self.method}
-        one_step |= {"normalization": self.scale.normalization, "missing": self.scale.missing}
+        """The settings that decide the content, for a manifest."""
+        config: dict[str, object] = {"method": self.method}
+        config |= {"normalization": self.scale.normalization, "missing": self.scale.missing}
         if self.weights:
-            one_step["weights"] = dict(self.weights)
+            config["weights"] = dict(self.weights)
         if self.families:
-            one_step |= {"families": {name: list(some) for name, some in self.families.items()}, "step_1": self.step_1}
-        return one_step
+            families = {name: list(patterns) for name, patterns in self.families.items()}
+            config |= {"families": families, "step_1": self.step_1}
+        return config
 
     def fuser(self, lists: Sequence[str]) -> Fuser:
-        """The fuser of a plan that learns nothing."""
-        if self.method == WEIGHTED:
+        """The fuser of a plan that learns nothing.
+
+        Raises:
+            ConfigError: the plan learns, or weights or families do not fit the lists.
+        """
+        if self.weights:
             self._require_weights(lists)
-            return Linear(dict(self.weights), self.scale)
-        second = unlearned(self.method, self.scale)
+        second = unlearned(self.method, self.scale, self.weights)
         if not self.families:
             return second
-        members = check_families(families_of(self.families, lists), lists)
+        members = self._members(lists)
         first = {family: unlearned(self.step_1, self.scale) for family in members}
         return TwoStep(members, lists_alone(members, lists), first, second)
+
+    def learner(self, lists: Sequence[str], learning: Learning) -> Learner:
+        """The function that fits the plan's fuser.
+
+        Raises:
+            ConfigError: families do not fit the lists.
+        """
+        second = learner(self.method, self.scale, learning)
+        if not self.families:
+            return second
+        members = self._members(lists)
+        first = learner(self.step_1, self.scale, learning)
+
+        def fit(pools: Pools) -> Fuser:
+            folds = learning.folds(tuple(pools)) if self.stacked else ()
+            return learn_two_steps(pools, members, first=first, second=second, folds=folds)
+
+        return fit
+
+    def _members(self, lists: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        return check_families(families_of(self.families, lists), lists)
 
     def _require_weights(self, lists: Sequence[str]) -> None:
         unknown = [name for name in self.weights if name not in lists]
@@ -93,34 +128,19 @@ class FusionPlan:
                 f"lists without a weight: {', '.join(without)}", next_step="give each one its weight, or leave it out"
             )
 
-    def learner(self, lists: Sequence[str], learning: Learning) -> Learner:
-        """What fits the plan's fuser."""
-        second = learner(self.method, self.scale, learning)
-        if not self.families:
-            return second
-        members = check_families(families_of(self.families, lists), lists)
-        first = learner(self.step_1, self.scale, learning)
-        stacked = self.step_1 in LEARNED
-
-        def both(pools: Pools) -> Fuser:
-            folds = learning.folds(tuple(pools)) if stacked else ()
-            return learn_two_steps(pools, members, first=first, second=second, folds=folds)
-
-        return both
-
 
 def families_of(patterns: Mapping[str, Sequence[str]], lists: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Family -> the lists whose names its patterns match.
 
     Raises:
-        ConfigError: a pattern that matches none.
+        ConfigError: a pattern matches no list.
     """
-    found = {}
-    for family, some in patterns.items():
-        for pattern in some:
+    families = {}
+    for family, of_family in patterns.items():
+        for pattern in of_family:
             if not any(fnmatchcase(name, pattern) for name in lists):
                 raise ConfigError(
                     f'the family {family} has a pattern that matches no list: "{pattern}"', wanted=", ".join(lists)
                 )
-        found[family] = tuple(name for name in lists if any(fnmatchcase(name, pattern) for pattern in some))
-    return found
+        families[family] = tuple(name for name in lists if any(fnmatchcase(name, pattern) for pattern in of_family))
+    return families

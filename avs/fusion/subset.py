@@ -16,7 +16,7 @@ import numpy as np
 from avs.core.errors import ConfigError
 from avs.core.objective import Objective
 from avs.fusion.fuser import Pools
-from avs.fusion.linear import Linear
+from avs.fusion.methods.weighted import Linear
 from avs.fusion.normalize import Scale
 from avs.fusion.weighed_topic import WeighedTopic
 

@@ -1,4 +1,4 @@
-"""xinfAP as the objective that fusion and reranking are fitted to."""
+"""xinfAP as an objective that fusion and reranking maximise."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from avs.metrics.xinfap import PreparedTopic
 
 
 def xinfap_objective(qrels: Qrels) -> Objective:
-    """xinfAP by these judgments.
+    """The objective that measures orders by xinfAP with these judgments.
 
-    The objective raises DataError for a topic that the judgments do not have.
+    The objective raises DataError for a topic without judgments.
     """
     prepared: dict[str, PreparedTopic] = {}
 

@@ -1,12 +1,11 @@
-"""A yes/no judge: a vision-language model is shown the frames of a shot and asked whether they show the topic.
+"""A yes/no judge: a vision-language model sees the frames of a shot and is asked whether they show the topic.
 
-P(yes) is the probability that the model's answer begins with a "yes" token, of that it begins with a "yes" or a "no"
-token: the scoring by the likelihood of two answer words that Nogueira et al. (EMNLP Findings 2020, monoT5) rerank text
-with. Nothing is generated beyond the first token.
+P(yes) is the probability that the answer begins with a "yes" token, given that it begins with a "yes" or a "no" token.
+Nogueira et al. (EMNLP Findings 2020, monoT5) rerank text by the same two-word score. Only the first token is generated.
 
-Any checkpoint of transformers' image-text-to-text classes will do. Its own chat template writes the prompt, several
-frames are several images, and prompts of unequal length are padded on the left, so that a batch is answered as one by
-one.
+Every checkpoint of transformers' image-text-to-text classes can be used. Its own chat template writes the prompt, each
+frame is an image, and prompts of unequal length are padded on the left, so that a batch gives the same answers as
+single questions.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from avs.core.errors import AvsError, ConfigError, MissingDependencyError
-from avs.rerank.judge import Question
+from avs.rerank.material import Question
 
 PROMPT = 'These are frames of one video shot, in time order. Does the shot show "{topic}"? Answer yes or no.'
 PLACE = "{topic}"
@@ -43,17 +42,17 @@ class _Loaded:
 
 
 class VlmJudge:
-    """A `Judge`. The model is loaded with the first question: where all answers are kept, it is not needed.
+    """A `Judge`. The model is loaded with the first question; it is not needed when all answers are in the cache.
 
     Args:
-        folder: checkpoint as `save_pretrained` writes it; its weights must be safetensors, pickles are refused.
-        weights: fingerprint of the weights in it.
-        prompt: what is asked; `{topic}` stands for the topic's text.
+        folder: checkpoint as `save_pretrained` writes it; the weights must be safetensors, pickles are refused.
+        weights: fingerprint of the weights.
+        prompt: the question; `{topic}` is replaced by the topic's text.
         device: such as "cpu", "cuda:0".
         dtype: float32, bfloat16 or float16.
 
     Raises:
-        ConfigError: a prompt without `{topic}`, an unknown dtype.
+        ConfigError: the prompt has no `{topic}`, or the dtype is unknown.
     """
 
     def __init__(
@@ -68,7 +67,7 @@ class VlmJudge:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 of weights, prompt, dtype, and the files that say how text and pictures are prepared."""
+        """sha256 of the weights, prompt, dtype, and the files that decide how text and pictures are prepared."""
         digest = hashlib.sha256(repr((self._weights, self.prompt, self.dtype)).encode())
         for path in sorted(self.folder.iterdir()):
             if path.suffix in TEXT_SUFFIXES:
@@ -76,27 +75,27 @@ class VlmJudge:
         return f"vlm {digest.hexdigest()}"
 
     def judge(self, questions: Sequence[Question]) -> np.ndarray:
-        """(B,) float64 P(yes) of `questions`.
+        """(B,) float64 P(yes) of each question.
 
         Raises:
             AvsError: the folder holds no vision-language model that can answer yes or no.
-            ConfigError: several frames, for a model that takes one.
-            MissingDependencyError: its processor needs a package that is not installed.
+            ConfigError: the model takes one frame, and there are several.
+            MissingDependencyError: the processor needs a package that is not installed.
         """
         import torch
 
         loaded = self._loaded
         inputs = self._inputs(loaded.processor, questions)
-        inputs = inputs.to(self.device, getattr(torch, self.dtype))  # only what floats is cast
+        inputs = inputs.to(self.device, getattr(torch, self.dtype))  # casts only floating-point inputs
         with torch.inference_mode():
-            # generate, not forward: it is what knows the positions of padded prompts in every class
+            # generate, not forward: it sets the positions of padded prompts for every class
             answer = loaded.model.generate(
                 **inputs, max_new_tokens=1, do_sample=False, output_logits=True, return_dict_in_generate=True
             )
         logits = answer.logits[0].double()
         yes, no = (logits[:, ids].logsumexp(dim=1) for ids in (loaded.yes, loaded.no))
-        found: np.ndarray = torch.sigmoid(yes - no).cpu().numpy()
-        return found
+        p_yes: np.ndarray = torch.sigmoid(yes - no).cpu().numpy()
+        return p_yes
 
     def _inputs(self, processor: Any, questions: Sequence[Question]) -> Any:
         from PIL import Image
@@ -104,22 +103,22 @@ class VlmJudge:
         texts = [self._text(processor, question) for question in questions]
         images = [[Image.fromarray(frame) for frame in question.frames] for question in questions]
         bos = processor.tokenizer.bos_token
-        has_bos = bos is not None and texts[0].startswith(bos)  # the chat template has written it
+        has_bos = bos is not None and texts[0].startswith(bos)  # written by the chat template
         return processor(text=texts, images=images, padding=True, return_tensors="pt", add_special_tokens=not has_bos)
 
     def _text(self, processor: Any, question: Question) -> str:
-        """The prompt as the model was trained to see it, with a place for every frame."""
-        asked, count = self.prompt.replace(PLACE, question.topic), len(question.frames)
+        """The prompt in the form the model was trained with, with a placeholder for every frame."""
+        question_text, count = self.prompt.replace(PLACE, question.topic), len(question.frames)
         if getattr(processor, "chat_template", None) is None:
             place = getattr(processor, "image_token", None)
             if isinstance(place, str):
-                return f"{place * count}\n{asked}\n"
+                return f"{place * count}\n{question_text}\n"
             if count > 1:  # BLIP-2's processor puts one picture before each text, and would mix them up
                 raise ConfigError(
-                    "this model takes one picture a question", where=self.folder, got=count, next_step="--frames 1"
+                    "this model takes one picture per question", where=self.folder, got=count, next_step="--frames 1"
                 )
-            return asked
-        content = [{"type": "image"}] * count + [{"type": "text", "text": asked}]
+            return question_text
+        content = [{"type": "image"}] * count + [{"type": "text", "text": question_text}]
         message = [{"role": "user", "content": content}]
         text: str = processor.apply_chat_template(message, add_generation_prompt=True, tokenize=False)
         return text
@@ -127,12 +126,14 @@ class VlmJudge:
     @cached_property
     def _loaded(self) -> _Loaded:
         import torch
-        from transformers import AutoModelForImageTextToText, AutoProcessor
+        import transformers
 
+        processors: Any = transformers.AutoProcessor
+        models: Any = transformers.AutoModelForImageTextToText
         local = {"local_files_only": True, "trust_remote_code": False}
         try:
-            processor = AutoProcessor.from_pretrained(self.folder, **local)
-            model, loading = AutoModelForImageTextToText.from_pretrained(
+            processor = processors.from_pretrained(self.folder, **local)
+            model, loading = models.from_pretrained(
                 self.folder, dtype=getattr(torch, self.dtype), use_safetensors=True, output_loading_info=True, **local
             )
         except ImportError as error:
@@ -167,13 +168,13 @@ class VlmJudge:
 
 
 def answer_tokens(tokenizer: Any) -> tuple[list[int], list[int]]:
-    """Ids of the tokens that begin a yes, and of those that begin a no.
+    """Ids of the tokens that begin a yes, and of the tokens that begin a no.
 
     "yes", "Yes" and "YES" are looked up with and without a space before them. A form that begins with an unknown token
-    or with bare space says nothing and is left out.
+    or with a bare space is left out.
 
     Raises:
-        AvsError: there are no such tokens, or a yes begins as a no does.
+        AvsError: there are no such tokens, or a yes begins with the same token as a no.
     """
     yes, no = (sorted({id for form in forms for id in _first(tokenizer, form)}) for forms in ANSWERS)
     if not yes or not no or set(yes) & set(no):
@@ -181,7 +182,7 @@ def answer_tokens(tokenizer: Any) -> tuple[list[int], list[int]]:
             "the first token does not tell a yes from a no with this tokenizer",
             where=getattr(tokenizer, "name_or_path", None) or type(tokenizer).__name__,
             got=f"yes {tokenizer.convert_ids_to_tokens(yes)}, no {tokenizer.convert_ids_to_tokens(no)}",
-            next_step="take another vision-language model",
+            next_step="use another vision-language model",
         )
     return yes, no
 

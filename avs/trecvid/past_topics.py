@@ -1,4 +1,4 @@
-"""The judged topics of past editions that fusion and reranking may learn from, and the leak that is refused."""
+"""The judged topics of past editions that fusion and reranking learn from, and the check that none of them leaks."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Container, Sequence
 from pathlib import Path
 
 from avs.core.errors import ConfigError, DataError, Problems
+from avs.core.ids import some
 from avs.core.qrels import Qrels, TopicQrels
 from avs.trecvid.editions import Edition, editions_with_topics, get_edition
 from avs.trecvid.qrels import read_qrels
@@ -15,14 +16,14 @@ def past_qrels(files: Sequence[Path], *, fit_on: Sequence[str] | None, submitted
     """The judgments to learn from.
 
     Args:
-        files: of qrels; together they judge a topic once.
+        files: qrels files; only one of them judges a topic.
         fit_on: names of the editions to learn from, such as ("tv19", "tv20"); None: all judged topics.
-        submitted: topics that a list is to be made for; learning from their judgments is a leak.
-        study: it is meant as a study of judged topics, not as a submission: the leak is not refused.
+        submitted: ids of the topics that a list is made for; learning from their judgments is a leak.
+        study: whether this is a study of judged topics and not a submission; then there is no leak.
 
     Raises:
-        ConfigError: an unknown edition; one of which no topic is judged here; a leak.
-        DataError: two files judge a topic; a topic has no relevant shot, so that nothing can be learned from it.
+        ConfigError: an edition is unknown, none of its topics is judged, or topics leak.
+        DataError: two files judge a topic, or a topic has no relevant shot, so that nothing can be learned from it.
     """
     editions = [get_edition(name) for name in fit_on or ()]
     judged = _merge(files)
@@ -32,7 +33,7 @@ def past_qrels(files: Sequence[Path], *, fit_on: Sequence[str] | None, submitted
             f"no topic of {', '.join(unjudged)} is judged",
             where=", ".join(map(str, files)),
             got=f"{len(judged)} topics of {', '.join(editions_with_topics(judged)) or 'no one edition'}",
-            next_step="give the qrels of these editions as well: --qrels, repeatable",
+            next_step="give the qrels of these editions too: --qrels, repeatable",
         )
     chosen = {topic: qrels for topic, qrels in judged.items() if not editions or _any_has(editions, topic)}
     if not study:
@@ -42,16 +43,33 @@ def past_qrels(files: Sequence[Path], *, fit_on: Sequence[str] | None, submitted
 
 
 def edition_of(topic: str) -> str:
-    """The group a topic is held out with: its edition, or the progress set it returns in, year after year.
+    """The group that a topic is held out with: its edition, or the progress set, whose topics return year after year.
 
     >>> edition_of("661"), edition_of("595"), edition_of("901"), edition_of("x7")
     ('tv21', 'progress tv19 tv20 tv21', 'mini', 'other')
     """
-    found = editions_with_topics([topic])
-    if not found:
+    editions = editions_with_topics([topic])
+    if not editions:
         return "other"
-    progress = all(get_edition(name).task_of(topic) == "P" for name in found)
-    return " ".join(["progress", *found]) if progress else found[0]
+    progress = all(get_edition(name).task_of(topic) == "P" for name in editions)
+    return " ".join(["progress", *editions]) if progress else editions[0]
+
+
+def edition_names(words: str | None) -> list[str] | None:
+    """The editions of --fit-on, which a comma or a space separates; None without the option.
+
+    >>> edition_names("tv19,tv20")
+    ['tv19', 'tv20']
+
+    Raises:
+        ConfigError: the option names no edition.
+    """
+    if words is None:
+        return None
+    names = words.replace(",", " ").split()
+    if not names:
+        raise ConfigError("--fit-on names no edition", wanted="such as --fit-on tv19,tv20")
+    return names
 
 
 def _merge(files: Sequence[Path]) -> dict[str, TopicQrels]:
@@ -64,7 +82,7 @@ def _merge(files: Sequence[Path]) -> dict[str, TopicQrels]:
                 problems.add(f"topic {topic}", f"in {first[topic]} and {file}")
             merged[topic] = qrels
             first.setdefault(topic, file)
-    problems.raise_if_any(DataError, next_step="give each topic's judgments once")
+    problems.raise_if_any(DataError, next_step="give the judgments of each topic once")
     return merged
 
 
@@ -76,15 +94,14 @@ def refuse_leak(learned_from: Container[str], submitted: Sequence[str]) -> None:
     """Check that no topic is both learned from and submitted.
 
     Raises:
-        ConfigError: some are.
+        ConfigError: some topics are both.
     """
     leaked = [topic for topic in submitted if topic in learned_from]
     if leaked:
-        more = f" and {len(leaked) - 5} more" if len(leaked) > 5 else ""
         raise ConfigError(
-            "leakage: judgments of the topics being submitted would be learned from",
-            got=f"topics {', '.join(leaked[:5])}{more}",
-            next_step="learn from other editions (--fit-on), or say that it is a study of judged topics (--study)",
+            "leakage: it would learn from the judgments of topics that are submitted",
+            got=f"topics {some(leaked)}",
+            next_step="learn from other editions (--fit-on); or add --study, if this is a study of judged topics",
         )
 
 
@@ -93,4 +110,4 @@ def _require_relevant(chosen: dict[str, TopicQrels]) -> None:
     for topic, qrels in chosen.items():
         if not qrels.relevant:
             problems.add(f"topic {topic}", "no shot is judged relevant: nothing can be learned from it")
-    problems.raise_if_any(DataError, next_step="take these topics out of the qrels")
+    problems.raise_if_any(DataError, next_step="remove these topics from the qrels")

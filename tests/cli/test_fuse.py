@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
 from avs.cli.main import main
 from avs.core.ranking import RankedList, Run
+from avs.fusion.cross_validation import values
+from avs.fusion.fuser import Pools
+from avs.fusion.methods import METHODS, Learned, Learning, Method
+from avs.fusion.normalize import Scale
+from avs.fusion.pool import CandidatePool
 from avs.trecvid.trec import read_trec, write_trec
 
 TV19 = [str(topic) for topic in range(611, 617)]
@@ -87,7 +95,7 @@ def test_average_in_any_order_and_what_made_it(work: Path, tmp_path: Path, capsy
 
 
 def test_weights_by_hand(work: Path, tmp_path: Path) -> None:
-    words = ["--method", "weighted", "--weights", "good=1", "--weights", "poor=0", "--weights", "fair=0"]
+    words = ["--method", "weighted", "--weight", "good=1", "--weight", "poor=0", "--weight", "fair=0"]
     words += ["-o", str(tmp_path / "w.trec")]
     assert main(["fuse", *lists(work), *words, "--quiet"]) == 0
     alone, fused = read_trec(work / "lists/good.trec"), read_trec(tmp_path / "w.trec")
@@ -114,12 +122,12 @@ def test_two_steps_that_learn_nothing(work: Path, tmp_path: Path) -> None:
 def test_learn_from_the_past_and_fuse_the_new(work: Path, tmp_path: Path, method: str) -> None:
     model, out = tmp_path / "fuser", tmp_path / "new.trec"
     learn = ["--method", method, "--past", str(work / "past"), *qrels(work), "--fit-on", "tv19,tv20", "--threads", "1"]
-    assert main(["fuse", *lists(work, "new"), *learn, "--model", str(model), "-o", str(out), "--quiet"]) == 0
+    assert main(["fuse", *lists(work, "new"), *learn, "--fuser", str(model), "-o", str(out), "--quiet"]) == 0
     assert read_trec(out).topics == ("731", "732")
     manifest = json.loads((model / "manifest.json").read_text())
     assert manifest["type"] == "fuser" and manifest["config"]["topics"] == [*TV19, *TV20]
     again = tmp_path / "again.trec"
-    assert main(["fuse", *lists(work, "new")[::-1], "--model", str(model), "-o", str(again), "--quiet"]) == 0
+    assert main(["fuse", *lists(work, "new")[::-1], "--fuser", str(model), "-o", str(again), "--quiet"]) == 0
     for topic in NEW:
         assert read_trec(again).lists[topic].shots == read_trec(out).lists[topic].shots
         assert (read_trec(again).lists[topic].scores == read_trec(out).lists[topic].scores).all()
@@ -155,29 +163,29 @@ def test_a_list_needs_its_past_in_one_folder(work: Path, tmp_path: Path, capsys:
     for name, folder in (("good", "more"), ("fair", "more"), ("poor", "some")):
         (tmp_path / folder / f"{name}.trec").write_bytes((work / f"past/{name}.trec").read_bytes())
     folders = [word for folder in ("more", "some") for word in ("--past", str(tmp_path / folder))]
-    learn = ["--ltr", *qrels(work), "--model", str(tmp_path / "m"), "--quiet"]
+    learn = ["--ltr", *qrels(work), "--fuser", str(tmp_path / "m"), "--quiet"]
     assert main(["fuse", *lists(work, "new"), *folders, *learn]) == 0
     assert failure([*lists(work, "new"), *folders[:2], *learn, "--force"], capsys) == (
         "avs fuse: past lists: 1 problem\n"
-        f"  poor: no poor.trec in {tmp_path / 'more'}; it needs its past under the same name\n"
+        f"  poor: no poor.trec in {tmp_path / 'more'}; past lists have the same names\n"
     )
 
 
 def test_leaks_are_refused(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = tmp_path / "fuser"
     leak = (
-        "avs fuse: leakage: judgments of the topics being submitted would be learned from\n"
+        "avs fuse: leakage: it would learn from the judgments of topics that are submitted\n"
         "  got:    topics 611, 612, 613, 614, 615 and 1 more\n"
-        "  next:   learn from other editions (--fit-on), or say that it is a study of judged topics (--study)\n"
+        "  next:   learn from other editions (--fit-on); or add --study, if this is a study of judged topics\n"
     )
     learn = ["--ltr", "--qrels", str(work / "qrels.tv19"), "--threads", "1", "--quiet"]
     topics = tmp_path / "tv19.txt"
     topics.write_text("".join(f"{t}  x\n" for t in TV19), encoding="utf-8")
     assert failure([*lists(work), *learn, "--topics", str(topics), "-o", str(tmp_path / "x.trec")], capsys) == leak
-    assert main(["fuse", *lists(work), *learn, "--model", str(model)]) == 0
-    apply = [*lists(work, "past"), "--model", str(model), "-o", str(tmp_path / "y.trec"), "--quiet"]
+    assert main(["fuse", *lists(work), *learn, "--fuser", str(model)]) == 0
+    apply = [*lists(work, "past"), "--fuser", str(model), "-o", str(tmp_path / "y.trec"), "--quiet"]
     assert failure(apply, capsys) == leak
-    assert failure([*apply, "--study"], capsys).startswith("avs fuse: --study: for learning")
+    assert failure([*apply, "--study"], capsys).startswith("avs fuse: --study: only for learning")
     prefixed = tmp_path / "prefixed"
     prefixed.mkdir()
     for name in NOISE:
@@ -203,23 +211,25 @@ def test_options_that_do_not_fit(work: Path, tmp_path: Path, capsys: pytest.Capt
         "avs fuse: ltr learns from judged topics\n  next:   give their judgments: --qrels\n"
     )
     assert failure(lists(work), capsys) == (
-        "avs fuse: nothing to write\n  next:   say where: -o lists/fused.trec; or give --qrels, to learn\n"
+        "avs fuse: nothing to write\n  next:   name the list to write: -o lists/fused.trec; or give --qrels\n"
     )
     assert failure([*lists(work), "--fit-on", "tv19", *out], capsys) == (
-        "avs fuse: --fit-on: for learning\n  next:   give judgments to learn from: --qrels\n"
+        "avs fuse: --fit-on: only for learning\n  next:   give judgments to learn from: --qrels\n"
     )
     assert "--ltr is short for --method ltr" in failure([*lists(work), "--ltr", "--method", "rrf", *out], capsys)
-    assert "--weights go with --method weighted" in failure([*lists(work), "--weights", "good=1", *out], capsys)
+    assert "--weight and --method weighted need each other" in failure(
+        [*lists(work), "--weight", "good=1", *out], capsys
+    )
     assert 'no list is called "goood"; did you mean "good"?' in failure(
-        [*lists(work), "--method", "weighted", "--weights", "goood=1", *out], capsys
+        [*lists(work), "--method", "weighted", "--weight", "goood=1", *out], capsys
     )
     assert 'a pattern that matches no list: "laff*"' in failure(
-        [*lists(work), "--ltr", *qrels(work), "--family", "laffs=laff*", "--model", str(tmp_path / "m")], capsys
+        [*lists(work), "--ltr", *qrels(work), "--family", "laffs=laff*", "--fuser", str(tmp_path / "m")], capsys
     )
-    assert failure([*lists(work), "--ltr", *qrels(work), "--fit-on", "tv199", "--model", "m"], capsys).startswith(
+    assert failure([*lists(work), "--ltr", *qrels(work), "--fit-on", "tv199", "--fuser", "m"], capsys).startswith(
         'avs fuse: unknown edition "tv199"; did you mean "tv19"?\n'
     )
-    assert failure([*lists(work), "--ltr", *qrels(work), "--fit-on", "tv21", "--model", "m"], capsys).startswith(
+    assert failure([*lists(work), "--ltr", *qrels(work), "--fit-on", "tv21", "--fuser", "m"], capsys).startswith(
         "avs fuse: no topic of tv21 is judged\n"
     )
 
@@ -245,49 +255,49 @@ def test_lists_that_cannot_be_fused(work: Path, tmp_path: Path, capsys: pytest.C
     nothing = tmp_path / "nothing.qrels"
     nothing.write_text("".join(f"1{t} 0 {SHOTS[0]} 1 0\n" for t in TV19), encoding="utf-8")
     assert "topic 611: no shot is judged relevant: nothing can be learned from it" in failure(
-        [*lists(work), "--ltr", "--qrels", str(nothing), "--model", str(tmp_path / "m")], capsys
+        [*lists(work), "--ltr", "--qrels", str(nothing), "--fuser", str(tmp_path / "m")], capsys
     )
-    assert failure([*lists(work, "new"), "--ltr", *qrels(work), "--model", str(tmp_path / "m")], capsys).startswith(
+    assert failure([*lists(work, "new"), "--ltr", *qrels(work), "--fuser", str(tmp_path / "m")], capsys).startswith(
         "avs fuse: judged topics that the lists do not have\n  got:    topics 611, 612, 613, 614, 615 and 7 more\n"
     )
 
 
 def test_a_fuser_says_which_list_is_missing(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = tmp_path / "fuser"
-    assert main(["fuse", *lists(work), "--ltr", *qrels(work), "--model", str(model), "--threads", "1", "--quiet"]) == 0
+    assert main(["fuse", *lists(work), "--ltr", *qrels(work), "--fuser", str(model), "--threads", "1", "--quiet"]) == 0
     some = lists(work, "new", names=("good", "poor"))
-    assert failure([*some, "--model", str(model), "-o", str(tmp_path / "x.trec")], capsys) == (
+    assert failure([*some, "--fuser", str(model), "-o", str(tmp_path / "x.trec")], capsys) == (
         "avs fuse: the fuser needs 1 list that is missing\n"
         "  got:    lists good, poor\n"
         "  wanted: fair\n"
         "  next:   give the lists under the names they had when it was fitted (X.trec is called X)\n"
     )
-    words = [*lists(work, "new"), "--model", str(model), "--normalize", "rank", "-o", str(tmp_path / "x.trec")]
+    words = [*lists(work, "new"), "--fuser", str(model), "--normalize", "rank", "-o", str(tmp_path / "x.trec")]
     assert "--normalize: decided when the fuser was fitted" in failure(words, capsys)
-    assert "no such fuser" in failure([*some, "--model", str(tmp_path / "fsuer"), "-o", "x.trec"], capsys)
+    assert "no such fuser" in failure([*some, "--fuser", str(tmp_path / "fsuer"), "-o", "x.trec"], capsys)
 
 
 def test_nothing_that_stands_is_lost(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     mine, learn = tmp_path / "mine.trec", ["--ltr", *qrels(work), "--threads", "1"]
     mine.write_text("precious")
     assert "a file without a manifest is in the way" in failure(
-        [*lists(work, "past"), *learn, "--study", "--model", str(tmp_path / "new"), "-o", str(mine)], capsys
+        [*lists(work, "past"), *learn, "--study", "--fuser", str(tmp_path / "new"), "-o", str(mine)], capsys
     )
     assert mine.read_text() == "precious"
     store = tmp_path / "store"
     store.mkdir()
     (store / "manifest.json").write_text('{"type": "feature-store", "fingerprint": "x"}')
-    error = failure([*lists(work, "past"), *learn, "--model", str(store), "--force"], capsys)
+    error = failure([*lists(work, "past"), *learn, "--fuser", str(store), "--force"], capsys)
     assert error.startswith("avs fuse: something else is where the fuser should go\n")
-    same = ["--model", str(tmp_path / "a"), "-o", str(tmp_path / "a")]
-    assert "two outputs of one name" in failure([*lists(work, "past"), *learn, "--study", *same], capsys)
+    same = ["--fuser", str(tmp_path / "a"), "-o", str(tmp_path / "a")]
+    assert "two outputs have the same name" in failure([*lists(work, "past"), *learn, "--study", *same], capsys)
 
 
 def test_a_fuser_whose_writing_is_cut_short_is_not_complete(
     work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = tmp_path / "fuser"
-    learn = [*lists(work), "--ltr", "--qrels", str(work / "qrels.tv19"), "--threads", "1", "--model", str(model)]
+    learn = [*lists(work), "--ltr", "--qrels", str(work / "qrels.tv19"), "--threads", "1", "--fuser", str(model)]
     assert main(["fuse", *learn, "--quiet"]) == 0
 
     def cut(*_: object, **__: object) -> None:
@@ -297,7 +307,7 @@ def test_a_fuser_whose_writing_is_cut_short_is_not_complete(
         patched.setattr("avs.fusion.artefact.json.dump", cut)
         assert main(["fuse", *learn, "--seed", "1", "--force", "--quiet"]) != 0
     assert "no manifest" in failure(
-        [*lists(work, "new"), "--model", str(model), "-o", str(tmp_path / "x.trec")], capsys
+        [*lists(work, "new"), "--fuser", str(model), "-o", str(tmp_path / "x.trec")], capsys
     )
 
 
@@ -312,21 +322,21 @@ def test_the_output_is_not_one_of_the_lists_and_a_learned_list_is_known(
     assert main(["fuse", *map(str, sorted(folder.glob("*.trec"))), "-o", str(out)]) == 0
     capsys.readouterr()
     assert main(["fuse", *map(str, sorted(folder.glob("*.trec"))), "-o", str(out)]) == 0
-    assert capsys.readouterr().err == f"{out} is what is written: not one of the lists\nup to date: {out}\n"
-    learn = ["--method", "coordinate-ascent", "--qrels", str(work / "qrels.tv19"), "--model", str(model), "--quiet"]
+    assert capsys.readouterr().err == f"{out} is the output: it is not fused\nup to date: {out}\n"
+    learn = ["--method", "coordinate-ascent", "--qrels", str(work / "qrels.tv19"), "--fuser", str(model), "--quiet"]
     tv20 = tmp_path / "learned.trec"
     assert main(["fuse", *lists(work), *learn, "-o", str(tv20)]) == 0
     judged = ["--ltr", "--qrels", str(work / "qrels.tv20"), "--threads", "1", "--quiet", "--partial"]
     both = [str(tv20), *lists(work, names=("poor",))]
-    assert main(["fuse", *both, *judged, "--model", str(tmp_path / "honest")]) == 0  # tv20 was not learned from
+    assert main(["fuse", *both, *judged, "--fuser", str(tmp_path / "honest")]) == 0  # tv20 was not learned from
     manifest = tmp_path / "learned.trec.manifest.json"
     told = json.loads(manifest.read_text())
     assert told["config"]["fusion"]["learned_from"] == TV19
     told["config"]["fusion"]["learned_from"] = TV20
     manifest.write_text(json.dumps(told))
-    assert failure([*both, *judged, "--model", str(tmp_path / "leaky")], capsys).startswith(
+    assert failure([*both, *judged, "--fuser", str(tmp_path / "leaky")], capsys).startswith(
         "avs fuse: lists that were learned from the judged topics themselves: 1 problem\n"
-        f"  {tv20}: topics 641, 642, 643, 644, 645: what it says of them is too good\n"
+        f"  {tv20}: topics 641, 642, 643, 644, 645 and 1 more: its scores for them are too good\n"
     )
 
 
@@ -342,7 +352,7 @@ def test_judgments_of_other_shots(work: Path, tmp_path: Path, capsys: pytest.Cap
     other.write_text((work / "qrels.tv19").read_text().replace("shot0", "shot9"), encoding="utf-8")
     words = ["--method", "coordinate-ascent", "--qrels", str(other), "--study"]
     assert failure([*lists(work), *words], capsys).startswith(
-        "avs fuse: no list holds a relevant shot of any judged topic\n  got:    shots such as shot0"
+        "avs fuse: no list contains a relevant shot of any judged topic\n  got:    shots such as shot0"
     )
 
 
@@ -351,11 +361,11 @@ def test_lists_that_a_fuser_does_not_know_are_left_out(
 ) -> None:
     model = tmp_path / "fuser"
     two = lists(work, names=("good", "poor"))
-    assert main(["fuse", *two, "--ltr", *qrels(work), "--model", str(model), "--threads", "1", "--quiet"]) == 0
+    assert main(["fuse", *two, "--ltr", *qrels(work), "--fuser", str(model), "--threads", "1", "--quiet"]) == 0
     out = [str(tmp_path / name) for name in ("two.trec", "three.trec")]
-    assert main(["fuse", *lists(work, "new", names=("good", "poor")), "--model", str(model), "-o", out[0]]) == 0
+    assert main(["fuse", *lists(work, "new", names=("good", "poor")), "--fuser", str(model), "-o", out[0]]) == 0
     capsys.readouterr()
-    assert main(["fuse", *lists(work, "new"), "--model", str(model), "-o", out[1]]) == 0
+    assert main(["fuse", *lists(work, "new"), "--fuser", str(model), "-o", out[1]]) == 0
     assert "the fuser was fitted without fair: left out\n" in capsys.readouterr().err
     first, second = (read_trec(Path(path)) for path in out)
     assert all(first.lists[t].shots == second.lists[t].shots for t in NEW)
@@ -363,20 +373,22 @@ def test_lists_that_a_fuser_does_not_know_are_left_out(
 
 def test_options_that_nothing_would_look_at(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = ["-o", str(tmp_path / "x.trec")]
-    assert "--store: for --missing recomputed" in failure([*lists(work), "--store", "s", *out], capsys)
+    assert "--store: only for --missing recomputed" in failure([*lists(work), "--store", "s", *out], capsys)
     scale = ["--method", "rrf", "--normalize", "rank"]
     assert "rrf takes neither --normalize" in failure([*lists(work), *scale, *out], capsys)
-    weights = ["--method", "weighted", "--weights", "good=1"]
+    weights = ["--method", "weighted", "--weight", "good=1"]
     assert "lists without a weight: fair, poor" in failure([*lists(work), *weights, *out], capsys)
-    assert "a list has two weights" in failure([*lists(work), *weights, "--weights", "good=2", *out], capsys)
+    assert "a list has two weights" in failure([*lists(work), *weights, "--weight", "good=2", *out], capsys)
     learn = [*qrels(work), "--study"]
     assert "average learns nothing" in failure([*lists(work), *learn], capsys)
     assert "a study fuses the judged topics" in failure(
         [*lists(work), *learn, "--ltr", "--topics", str(work / "new.txt")], capsys
     )
     assert "--fit-on names no edition" in failure([*lists(work), *learn, "--ltr", "--fit-on", ","], capsys)
-    assert "--report is an HTML page" in failure([*lists(work), *learn, "--ltr", "--report", "x.json"], capsys)
-    assert "-o is a file whose name is one word" in failure([*lists(work), "-o", str(tmp_path / "my run.trec")], capsys)
+    assert "--report must be an HTML page" in failure([*lists(work), *learn, "--ltr", "--report", "x.json"], capsys)
+    assert "-o must be a file whose name is one word" in failure(
+        [*lists(work), "-o", str(tmp_path / "my run.trec")], capsys
+    )
     assert "a folder, not a list" in failure([str(work / "lists"), *out], capsys)
 
 
@@ -386,3 +398,110 @@ def test_a_scale_that_changes_a_step_is_not_up_to_date(
     words = [*lists(work), "--family", "two=[gf]*", "--method", "rrf", "-o", str(tmp_path / "x.trec"), "--quiet"]
     assert main(["fuse", *words]) == 0
     assert "config.fusion" in failure([*words, "--normalize", "zscore"], capsys)
+
+
+def test_former_options_and_folders_are_refused(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert failure([*lists(work), "--model", "fuser"], capsys) == (
+        "avs fuse: --model is no longer an option of avs fuse\n  next:   use --fuser\n"
+    )
+    assert failure([*lists(work), "--weights=good=1"], capsys) == (
+        "avs fuse: --weights is no longer an option of avs fuse\n  next:   use --weight LIST=W\n"
+    )
+    assert failure([*lists(work), "-o", f"{tmp_path}/"], capsys) == (
+        "avs fuse: -o is a folder, and this command writes one file\n"
+        f"  got:    {tmp_path}/\n  next:   name the file: -o {tmp_path / 'fused.trec'}\n"
+    )
+
+
+@pytest.fixture
+def registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test registers is gone after it."""
+    monkeypatch.setattr(METHODS, "_items", dict(METHODS._items))
+    monkeypatch.delitem(sys.modules, "avs.cli.fuse", raising=False)
+
+
+@dataclass(frozen=True)
+class BestRank:
+    """A classic toy: the best rank in any list."""
+
+    lists: ClassVar[None] = None
+
+    def fuse(self, pool: CandidatePool) -> np.ndarray:
+        return -np.where(pool.ranks > 0, pool.ranks, 10**6).min(axis=1).astype(np.float64)
+
+
+def register_best_rank() -> None:
+    METHODS.register("best-rank")(
+        Method(
+            help="best rank in any list", fuser=BestRank, kind="best-rank", uses_scale=False,
+            from_json=lambda data: BestRank(), build=lambda scale, weights: BestRank(),
+        )
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class OneList:
+    """A learned toy: the list that is best on the past topics."""
+
+    name: str
+
+    @property
+    def lists(self) -> tuple[str, ...]:
+        return (self.name,)
+
+    def fuse(self, pool: CandidatePool) -> np.ndarray:
+        return np.nan_to_num(pool.columns(self.lists).scores[:, 0], nan=-1e9)
+
+
+def fit_one_list(pools: Pools, scale: Scale, learning: Learning) -> OneList:
+    fusers = [OneList(name) for name in next(iter(pools.values())).lists]
+    return max(fusers, key=lambda fuser: np.mean(list(values(fuser, pools, learning.objective).values())))
+
+
+def register_one_list() -> None:
+    METHODS.register("one-list")(
+        Method(
+            help="best single list", fuser=OneList, kind="one-list", fit=fit_one_list, text_field="name",
+            to_json=lambda fuser: {"name": fuser.name}, from_json=lambda data: OneList(data["name"]),
+            learned=lambda fuser: [Learned(what="the list chosen", values={fuser.name: 1.0}, axis="share of folds")],
+        )
+    )  # fmt: skip
+
+
+def test_a_method_from_outside_fuses(
+    work: Path, tmp_path: Path, registry: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    register_best_rank()
+    out = tmp_path / "x.trec"
+    assert main(["fuse", *lists(work), "--method", "best-rank", "-o", str(out), "--quiet"]) == 0
+    best = {read_trec(work / f"lists/{name}.trec").lists["611"].shots[0] for name in NOISE}
+    assert set(read_trec(out).lists["611"].shots[: len(best)]) == best
+    steps = ["--family", "two=[gf]*", "--step1", "best-rank", "-o", str(tmp_path / "steps.trec"), "--quiet"]
+    assert main(["fuse", *lists(work), *steps]) == 0
+    assert "ltr, best-rank" in failure([*lists(work), "--method", "avrage", "-o", str(out)], capsys)
+    assert "best-rank takes neither --normalize" in failure(
+        [*lists(work), "--method", "best-rank", "--normalize", "rank", "-o", str(out)], capsys
+    )
+    assert main(["fuse", "--help"]) == 0
+    assert "best-rank" in capsys.readouterr().out
+
+
+def test_a_learned_method_from_outside_is_fitted_kept_read_and_reported(
+    work: Path, tmp_path: Path, registry: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    register_one_list()
+    fuser, out, again = tmp_path / "fuser", tmp_path / "new.trec", tmp_path / "again.trec"
+    learn = ["--method", "one-list", "--past", str(work / "past"), *qrels(work)]
+    assert main(["fuse", *lists(work, "new"), *learn, "--fuser", str(fuser), "-o", str(out), "--quiet"]) == 0
+    assert read_trec(out).lists["731"].shots[:49] == read_trec(work / "new/good.trec").lists["731"].shots[:49]
+    assert json.loads((fuser / "fuser.json").read_text()) == {"type": "one-list", "name": "one-list-1.txt"}
+    assert (fuser / "one-list-1.txt").read_text() == "good"
+    assert main(["fuse", *lists(work, "new"), "--fuser", str(fuser), "-o", str(again), "--quiet"]) == 0
+    assert all((read_trec(again).lists[t].scores == read_trec(out).lists[t].scores).all() for t in NEW)
+    page = tmp_path / "report.html"
+    study = ["--method", "one-list", *qrels(work), "--study", "--report", str(page)]
+    assert main(["fuse", *lists(work, "past"), *study]) == 0
+    assert "The list chosen" in page.read_text(encoding="utf-8")
+    (table,) = json.loads(page.with_suffix(".json").read_text())["learned"]
+    assert table["what"] == "the list chosen" and set(table["folds"]["tv19"]) == {"good"}
+    assert "the list chosen" in capsys.readouterr().err

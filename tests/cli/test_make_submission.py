@@ -322,7 +322,7 @@ searches:
   before: {store: features/*/shot, topics: past.txt}
 fusions:
   learned: {lists: now, past: before, method: coordinate-ascent, qrels: qrels}
-  again: {lists: [now], method: coordinate-ascent, model: learned, k: 50}
+  again: {lists: [now], method: coordinate-ascent, fuser: learned, k: 50}
   average: {lists: now}
 runs:
   - {priority: 1, list: learned, desc: learned}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from avs.core.ranking import RankedList, Run
 from avs.core.store import FeatureStore
 from avs.features.embedder import load_embedder, read_spec
 from avs.rerank.blend import reranked
-from avs.rerank.dual_softmax import TEMPERATURES
+from avs.rerank.material import Material
+from avs.rerank.methods import RERANKERS, Parameter, Reranker
+from avs.rerank.methods.dual_softmax import TEMPERATURES
 from avs.trecvid.trec import read_trec, write_trec
 
 TOPICS = {"661": "a red circle", "662": "two people dance", "663": "a red car", "664": "a dog"}
@@ -89,27 +92,27 @@ def test_fitted_on_past_topics_and_applied_to_new_ones(
     work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model, made = str(tmp_path / "reranker"), str(tmp_path / "x.trec")
-    fit = words(work, "--method", "clip", "--qrels", str(work / "qrels"), "--model", model)
+    fit = words(work, "--method", "clip", "--qrels", str(work / "qrels"), "--reranker", model)
     assert main(["rerank", *fit, "--json"]) == 0
     out, err = capsys.readouterr()
     found = json.loads(out)
     assert found["in_sample"] >= found["baseline"] and "out of fold against the list as it is" in err
-    assert ("does not beat no reranking" in err) == (found["out_of_fold"] <= found["baseline"])
+    assert ("reranking does not beat the list as it is" in err) == (found["out_of_fold"] <= found["baseline"])
     assert main(["rerank", *fit]) == 0
     assert "up to date" in capsys.readouterr().err
-    assert main(["rerank", *words(work, "--model", model, "-o", made, name="tv23")]) == 0
+    assert main(["rerank", *words(work, "--reranker", model, "-o", made, name="tv23")]) == 0
     plain = tmp_path / "plain.trec"
     alpha = str(found["parameters"]["alpha"])
     assert main(["rerank", *words(work, "--method", "clip", "--alpha", alpha, "-o", str(plain), name="tv23")]) == 0
     same, other = read_trec(Path(made)), read_trec(plain)
     assert all(same.lists[t].shots == other.lists[t].shots for t in ("731", "732"))
-    assert "leakage: judgments of the topics being submitted" in failure(
-        words(work, "--model", model, "-o", str(tmp_path / "y.trec")), capsys
+    assert "leakage: it would learn from the judgments of topics" in failure(
+        words(work, "--reranker", model, "-o", str(tmp_path / "y.trec")), capsys
     )
-    assert "--study: for learning" in failure(
-        words(work, "--model", model, "--study", "-o", str(tmp_path / "y.trec"), name="tv23"), capsys
+    assert "--study: only for learning" in failure(
+        words(work, "--reranker", model, "--study", "-o", str(tmp_path / "y.trec"), name="tv23"), capsys
     )
-    err = failure(words(work, "--model", model, "--alpha", "0.5", "-o", made, name="tv23"), capsys)
+    err = failure(words(work, "--reranker", model, "--alpha", "0.5", "-o", made, name="tv23"), capsys)
     assert "--alpha: decided when the reranker was fitted" in err
 
 
@@ -117,7 +120,7 @@ def test_the_temperature_is_fitted_unless_it_is_given(
     work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model, others = tmp_path / "reranker", ["--other-topics", str(work / "tv23.txt")]
-    fit = words(work, "--method", "dual-softmax", *others, "--qrels", str(work / "qrels"), "--model", str(model))
+    fit = words(work, "--method", "dual-softmax", *others, "--qrels", str(work / "qrels"), "--reranker", str(model))
     in_sample = {}
     for temperature in TEMPERATURES:
         assert main(["rerank", *fit, "--temperature", str(temperature), "--json", "--force"]) == 0
@@ -136,11 +139,12 @@ def test_a_reranker_is_for_the_encoder_and_the_query_mode_it_was_fitted_with(
 ) -> None:
     model, other = tmp_path / "reranker", tmp_path / "other"
     assert (
-        main(["rerank", *words(work, "--method", "clip", "--qrels", str(work / "qrels"), "--model", str(model))]) == 0
+        main(["rerank", *words(work, "--method", "clip", "--qrels", str(work / "qrels"), "--reranker", str(model))])
+        == 0
     )
     spec = replace(FeatureStore(work / "store").spec, name="other")
     make_store(other, np.ones((30, spec.dim)), spec=spec)
-    apply = words(work, "--model", str(model), "-o", str(tmp_path / "x.trec"), name="tv23")
+    apply = words(work, "--reranker", str(model), "-o", str(tmp_path / "x.trec"), name="tv23")
     of_other = [str(other) if word == str(work / "store") else word for word in apply]
     assert failure(of_other, capsys) == (
         "avs rerank: the reranker was fitted on vectors of another encoder\n"
@@ -148,8 +152,8 @@ def test_a_reranker_is_for_the_encoder_and_the_query_mode_it_was_fitted_with(
         f"  next:   give a store of the encoder that {model} was fitted with, or fit another one: --qrels\n"
     )
     assert failure([*apply, "--query-mode", "both"], capsys) == (
-        "avs rerank: --query-mode both: not as the reranker was fitted\n"
-        f"  where:  {model}\n  wanted: query\n  next:   leave it out, or fit another one: --qrels\n"
+        "avs rerank: --query-mode both: the reranker was fitted with another one\n"
+        f"  where:  {model}\n  wanted: query\n  next:   leave it out, or fit another reranker: --qrels\n"
     )
 
 
@@ -160,20 +164,21 @@ def test_what_does_not_fit_is_named(work: Path, tmp_path: Path, capsys: pytest.C
         "  wanted: clip, dual-softmax, k-reciprocal, near-duplicates, judge\n"
     )
     assert failure(words(work, "--method", "clip", "--k1", "3", "--policy", "group", *to), capsys) == (
-        "avs rerank: --k1, --policy: not for --method clip\n  next:   leave it out\n"
+        "avs rerank: --k1 is for k-reciprocal; --policy is for near-duplicates\n"
+        "  got:    --method clip\n  next:   leave it out\n"
     )
     assert failure(words(work, "--method", "clip", "--depth", "0", *to), capsys) == (
         "avs rerank: --depth must be at least 1\n  got:    0\n"
     )
     assert failure(words(work, "--method", "dual-softmax", *to), capsys) == (
-        "avs rerank: --method dual-softmax needs the topics of other years\n  next:   --other-topics FILE\n"
+        "avs rerank: --method dual-softmax needs --other-topics\n  wanted: topic files of other years\n"
     )
     assert "--alpha must be in 0..1" in failure(words(work, "--method", "clip", "--alpha", "2", *to), capsys)
     assert "-o is missing" in failure(words(work, "--method", "clip"), capsys)
     assert "--method is missing" in failure(words(work, *to), capsys)
-    fit = ["--qrels", str(work / "qrels"), "--model", str(tmp_path)]
+    fit = ["--qrels", str(work / "qrels"), "--reranker", str(tmp_path)]
     assert failure(words(work, "--method", "clip", "--alpha", "0.5", *fit), capsys) == (
-        "avs rerank: --alpha: it is fitted with --qrels\n  next:   leave it out, or leave out --qrels\n"
+        "avs rerank: --alpha is fitted with --qrels\n  next:   leave it out, or leave out --qrels\n"
     )
     assert "near-duplicates has nothing to fit" in failure(words(work, "--method", "near-duplicates", *fit), capsys)
     assert not (tmp_path / "x.trec").exists()
@@ -192,7 +197,7 @@ def test_lists_topics_and_store_must_fit_together(
     one = {t: lists[t] for t in ("661", "662", "663")} | {"700": RankedList("700", (SHOTS[0],), np.array([1.0]))}
     write_trec(Run(one, "one"), foreign)
     err = failure([str(foreign), *given], capsys)
-    assert "topic 700: has a list, but stands in no topic file" in err and "topic 664: has no list" in err
+    assert "topic 700: has a list, but is in no topic file" in err and "topic 664: has no list" in err
     foreign.write_text("661 0 shot00001_1 1 nan x\n", encoding="utf-8")
     assert 'the score "nan" is not a finite number' in failure([str(foreign), *given], capsys)
 
@@ -204,16 +209,18 @@ def test_what_stands_is_not_lost_and_judgments_are_of_these_shots(
     mine.write_text("precious")
     fit = words(work, "--method", "clip", "--qrels", str(work / "qrels"))
     assert "a file without a manifest is in the way" in failure(
-        [*fit, "--study", "--model", str(tmp_path / "new"), "-o", str(mine)], capsys
+        [*fit, "--study", "--reranker", str(tmp_path / "new"), "-o", str(mine)], capsys
     )
     assert mine.read_text() == "precious"
     store.mkdir()
     (store / "manifest.json").write_text('{"type": "feature-store", "fingerprint": "x"}')
-    assert "something else is where the reranker should go" in failure([*fit, "--model", str(store), "--force"], capsys)
+    assert "something else is where the reranker should go" in failure(
+        [*fit, "--reranker", str(store), "--force"], capsys
+    )
     other = tmp_path / "qrels"
     other.write_text((work / "qrels").read_text().replace("shot0", "shot9"))
-    wrong = words(work, "--method", "clip", "--qrels", str(other), "--model", str(tmp_path / "m"))
-    assert "the list holds no relevant shot of any judged topic" in failure(wrong, capsys)
+    wrong = words(work, "--method", "clip", "--qrels", str(other), "--reranker", str(tmp_path / "m"))
+    assert "the list contains no relevant shot of any judged topic" in failure(wrong, capsys)
     more = (work / "qrels").read_text() + "1680 0 shot00001_1 1 1\n"
     other.write_text(more)
     assert "judged topics that the list does not have" in failure(wrong, capsys)
@@ -235,13 +242,91 @@ def test_a_list_is_not_replaced_by_its_own_reranking_and_a_damaged_reranker_is_r
     copy = tmp_path / "l.trec"
     copy.write_bytes((work / "tv21.trec").read_bytes())
     own = [str(copy) if word == str(work / "tv21.trec") else word for word in words(work, "--method", "clip")]
-    assert "the list would be replaced by its own reranking" in failure([*own, "-o", str(copy), "--force"], capsys)
+    assert "the output is the list itself" in failure([*own, "-o", str(copy), "--force"], capsys)
     model = tmp_path / "reranker"
-    fit = words(work, "--method", "clip", "--qrels", str(work / "qrels"), "--model", str(model))
+    fit = words(work, "--method", "clip", "--qrels", str(work / "qrels"), "--reranker", str(model))
     assert main(["rerank", *fit, "--quiet"]) == 0
     (model / "reranker.json").write_text("{")
-    apply = words(work, "--model", str(model), "-o", str(tmp_path / "x.trec"), name="tv23")
+    apply = words(work, "--reranker", str(model), "-o", str(tmp_path / "x.trec"), name="tv23")
     assert "not a reranker of avs" in failure(apply, capsys)
-    assert "--narratives: looked at by --query-mode" in failure(
+    assert "--narratives needs --query-mode" in failure(
         words(work, "--method", "clip", "--narratives", "n.txt", "-o", str(tmp_path / "x.trec")), capsys
     )
+
+
+def test_methods_that_look_at_no_text_need_no_topics(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ranked, store = str(work / "tv21.trec"), ["--store", str(work / "store")]
+    for method in ("near-duplicates", "k-reciprocal"):
+        with_topics, without = tmp_path / f"{method}-topics.trec", tmp_path / f"{method}.trec"
+        assert main(["rerank", *words(work, "--method", method, "-o", str(with_topics), "--quiet")]) == 0
+        assert main(["rerank", ranked, *store, "--method", method, "-o", str(without), "--quiet"]) == 0
+        first, second = read_trec(with_topics), read_trec(without)
+        assert all(first.lists[t].shots == second.lists[t].shots for t in TOPICS)
+    fit = [ranked, *store, "--method", "k-reciprocal", "--qrels", str(work / "qrels")]
+    assert main(["rerank", *fit, "--reranker", str(tmp_path / "reranker"), "--quiet"]) == 0
+    assert "leakage" in failure([ranked, *store, "--reranker", str(tmp_path / "reranker"), "-o", "x.trec"], capsys)
+    assert failure([ranked, *store, "--method", "clip", "-o", str(tmp_path / "x.trec")], capsys) == (
+        "avs rerank: --method clip needs --topics\n  wanted: topic files of the list's topics\n"
+    )
+
+
+def test_former_options_and_folders_are_refused(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert failure(words(work, "--method", "clip", "--model", "r"), capsys) == (
+        "avs rerank: --model is no longer an option of avs rerank\n  next:   use --reranker\n"
+    )
+    assert failure(words(work, "--method", "clip", "-o", str(tmp_path)), capsys) == (
+        "avs rerank: -o is a folder, and this command writes one file\n"
+        f"  got:    {tmp_path}\n  next:   name the file: -o {tmp_path / 'reranked.trec'}\n"
+    )
+
+
+@pytest.fixture
+def registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test registers is gone after it."""
+    monkeypatch.setattr(RERANKERS, "_items", dict(RERANKERS._items))
+    monkeypatch.delitem(sys.modules, "avs.cli.rerank", raising=False)
+
+
+def by_video(material: Material, *, first_video: int) -> list[np.ndarray]:
+    """Shots of one video first."""
+    wanted = f"shot{first_video:05d}_"
+    return [np.array([float(shot.startswith(wanted)) for shot in one.shots]) for one in material.topics]
+
+
+def test_a_reranker_from_outside_reranks_and_is_fitted(
+    work: Path, tmp_path: Path, registry: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    video = Parameter(1, "number of the video", grid=(1, 2, 3))
+    RERANKERS.register("by-video")(
+        Reranker(help="one video first", evidence=by_video, alpha=0.0, parameters={"first_video": video})
+    )
+    ranked, out, folder = str(work / "tv21.trec"), tmp_path / "x.trec", tmp_path / "reranker"
+    call = ["rerank", ranked, "--method", "by-video", "--first-video", "2", "-o", str(out), "--quiet"]
+    assert main(call) == 0
+    for one in read_trec(out).lists.values():
+        first = [shot.startswith("shot00002_") for shot in one.shots]
+        assert any(first) and first == sorted(first, reverse=True)
+    assert failure(words(work, "--method", "clip", "--first-video", "2", "-o", "y.trec"), capsys) == (
+        "avs rerank: --first-video is for by-video\n  got:    --method clip\n  next:   leave it out\n"
+    )
+    fit = [
+        "rerank",
+        ranked,
+        "--method",
+        "by-video",
+        "--qrels",
+        str(work / "qrels"),
+        "--reranker",
+        str(folder),
+        "--json",
+    ]
+    assert main(fit) == 0
+    fitted = json.loads(capsys.readouterr().out)["parameters"]
+    assert fitted["first_video"] in video.grid
+    assert json.loads((folder / "reranker.json").read_text())["parameters"] == fitted
+    new = ["rerank", str(work / "tv23.trec"), "--reranker", str(folder), "-o", str(tmp_path / "new.trec"), "--quiet"]
+    assert main(new) == 0
+    assert main(["rerank", "--help"]) == 0
+    assert "by-video: one video first" in " ".join(capsys.readouterr().out.replace("│", " ").split())

@@ -13,8 +13,8 @@ from tiny_vlm import make_vlm
 
 from avs.cli.main import main
 from avs.core.ranking import RankedList, Run
-from avs.rerank.judge import Question
 from avs.rerank.judge_cache import short_hash
+from avs.rerank.material import Question
 from avs.rerank.vlm_judge import VlmJudge
 from avs.trecvid.trec import read_trec, write_trec
 
@@ -127,9 +127,9 @@ def test_alpha_is_fitted_and_holds_for_the_same_judge_only(
     work: Path, tmp_path: Path, asked: list[int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     cache, model = tmp_path / "judged.tsv", tmp_path / "reranker"
-    assert main(words(work, cache, "--qrels", str(work / "qrels"), "--model", str(model))) == 0
+    assert main(words(work, cache, "--qrels", str(work / "qrels"), "--reranker", str(model))) == 0
     assert json.loads((model / "reranker.json").read_text(encoding="utf-8"))["method"] == "judge"
-    fitted = words(work, cache, "--model", str(model), "-o", str(tmp_path / "x.trec"))
+    fitted = words(work, cache, "--reranker", str(model), "-o", str(tmp_path / "x.trec"))
     fitted[fitted.index("--depth") : fitted.index("--depth") + 2] = []
     assert main(fitted) == 2  # the topics it was fitted on
     for name in ("list.trec", "topics.txt"):  # the same questions under other topic ids
@@ -145,16 +145,16 @@ def test_alpha_is_fitted_and_holds_for_the_same_judge_only(
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--store", "s"], "--store: not for --method judge"),
-        (["--weights", "w"], "--weights: not for --method judge"),
-        (["--temperature", "1"], "--temperature: not for --method judge"),
+        (["--store", "s"], "--store is for clip, dual-softmax, k-reciprocal, near-duplicates"),
+        (["--weights", "w"], "--weights is for clip, dual-softmax"),
+        (["--temperature", "1"], "--temperature is for dual-softmax"),
         (["--prompt", "Is it there?"], "the prompt has no {topic}: the model would not see the topic"),
         (["--dtype", "int8"], 'unknown compute dtype "int8"'),
         (["--dtype", "float16"], "float16 is not computed on a CPU"),
         (["--device", "tpu"], 'unknown device "tpu"'),
         (["--batch-size", "0"], "--batch-size must be at least 1"),
         (["--revision", "v1"], "--revision: a folder has none"),
-        (["--method", "clip"], "--vlm, --videos, --shots, --cache, --frames, --batch-size: not for --method clip"),
+        (["--method", "clip"], "--vlm, --videos, --shots, --cache, --frames, --batch-size are for judge"),
     ],
 )
 def test_what_does_not_fit_is_named(
@@ -170,7 +170,7 @@ def test_what_is_missing_is_named(work: Path, tmp_path: Path, capsys: pytest.Cap
     assert main([*call, "--method", "judge", "--vlm", str(work / "vlm")]) == 2
     assert "--method judge needs --videos DIR, --shots TABLE, --cache FILE" in capsys.readouterr().err
     assert main([*call, "--method", "clip"]) == 2
-    assert "--store is missing" in capsys.readouterr().err
+    assert "--method clip needs --store" in capsys.readouterr().err
 
 
 def test_candidates_without_a_video_are_all_named(

@@ -8,13 +8,13 @@ from tiny_pools import random_pools
 
 from avs.core.errors import FormatError
 from avs.fusion.artefact import read_fuser, write_fuser
-from avs.fusion.borda import Borda
-from avs.fusion.comb import Average, CombMax, CombMnz, CombSum
 from avs.fusion.fuser import Fuser
-from avs.fusion.linear import Linear
-from avs.fusion.ltr import Ltr, LtrSettings, learn_to_rank
+from avs.fusion.methods.borda import Borda
+from avs.fusion.methods.comb import Average, CombMax, CombMnz, CombSum
+from avs.fusion.methods.ltr import Ltr, LtrSettings, learn_to_rank
+from avs.fusion.methods.rrf import ReciprocalRank
+from avs.fusion.methods.weighted import Linear
 from avs.fusion.normalize import Scale
-from avs.fusion.rrf import ReciprocalRank
 from avs.fusion.two_step import TwoStep, step_1
 from avs.metrics.xinfap_objective import xinfap_objective
 
@@ -72,7 +72,7 @@ def test_a_folder_without_a_fuser(tmp_path: Path) -> None:
         read_fuser(tmp_path)
     assert str(error.value) == (
         f"not a fuser\n  where:  {tmp_path}\n  wanted: {tmp_path / 'fuser.json'}\n"
-        "  next:   fit one: avs fuse --qrels ... --model"
+        "  next:   fit one: avs fuse --qrels ... --fuser"
     )
 
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from tiny_pools import random_pools
 
-from avs.fusion.comb import Average
 from avs.fusion.cross_validation import values
 from avs.fusion.folds import Fold, leave_one_out, topic_folds
 from avs.fusion.fuser import Fuser, Pools
 from avs.fusion.learning_curve import CurvePoint, curve_draws, curve_sizes, learning_curve
-from avs.fusion.linear import Linear
+from avs.fusion.methods.comb import Average
+from avs.fusion.methods.weighted import Linear
 from avs.fusion.pool import CandidatePool
 from avs.metrics.xinfap_objective import xinfap_objective
 

@@ -6,7 +6,7 @@ from tiny_pools import by_rank, one_topic, random_runs, run
 
 from avs.core.errors import ConfigError, DataError
 from avs.core.ranking import RankedList, Run
-from avs.fusion.linear import Linear
+from avs.fusion.methods.weighted import Linear
 from avs.fusion.normalize import Scale
 from avs.fusion.pool import pool_runs, require_lists
 

@@ -8,9 +8,9 @@ from tiny_pools import random_pools
 
 from avs.core.errors import ConfigError
 from avs.core.objective import Objective
-from avs.fusion.comb import Average
 from avs.fusion.cross_validation import values
 from avs.fusion.fuser import Pools
+from avs.fusion.methods.comb import Average
 from avs.fusion.normalize import Scale
 from avs.fusion.pool import CandidatePool
 from avs.fusion.subset import Selection, forward_selection, prefix_values

@@ -7,10 +7,10 @@ import pytest
 from tiny_pools import by_rank, fused_order, one_topic, random_pools
 
 from avs.core.errors import ConfigError
-from avs.fusion.comb import Average
 from avs.fusion.folds import topic_folds
 from avs.fusion.fuser import Fuser, Pools
-from avs.fusion.linear import Linear
+from avs.fusion.methods.comb import Average
+from avs.fusion.methods.weighted import Linear
 from avs.fusion.pool import CandidatePool
 from avs.fusion.two_step import TwoStep, check_families, learn_two_steps, step_1
 

@@ -9,12 +9,14 @@ import pytest
 from tiny_stores import make_store, shot_ids
 
 from avs.core.errors import ConfigError, DataError
+from avs.core.progress import Reporter
 from avs.core.ranking import RankedList
 from avs.rerank.blend import blend, reranked, with_top
-from avs.rerank.clip_rerank import clip_evidence
-from avs.rerank.dual_softmax import dual_softmax_evidence
 from avs.rerank.fitting import fit_grid
-from avs.rerank.near_duplicates import near_duplicate_groups, near_duplicate_scores
+from avs.rerank.material import Material, TopicCandidates
+from avs.rerank.methods.clip import clip_evidence
+from avs.rerank.methods.dual_softmax import dual_softmax_evidence
+from avs.rerank.methods.near_duplicates import near_duplicate_groups, near_duplicate_scores
 from avs.rerank.vectors import shot_vectors
 
 
@@ -26,7 +28,9 @@ def test_a_shot_counts_by_its_best_frame(tmp_path: Path) -> None:
     query, shots = rng.normal(size=8), [shot_ids(4)[i] for i in (2, 0, 3)]
     frames = [store.frames(shot).astype(float) for shot in shots]
     cosines = [f @ query / np.linalg.norm(f, axis=1) / np.linalg.norm(query) for f in frames]
-    np.testing.assert_allclose(clip_evidence(query, shots, store), [c.max() for c in cosines], atol=1e-6)
+    candidates = TopicCandidates("1", tuple(shots), store=store, query=query)
+    (evidence,) = clip_evidence(Material([candidates], Reporter()))
+    np.testing.assert_allclose(evidence, [c.max() for c in cosines], atol=1e-6)
     means = [(f / np.linalg.norm(f, axis=1, keepdims=True)).mean(axis=0) for f in frames]
     np.testing.assert_allclose(shot_vectors(store, shots), [m / np.linalg.norm(m) for m in means], atol=1e-6)
 

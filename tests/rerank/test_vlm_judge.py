@@ -10,7 +10,7 @@ import pytest
 from tiny_vlm import WORDS, make_single_picture_vlm, make_tokenizer, make_vlm
 
 from avs.core.errors import AvsError, ConfigError
-from avs.rerank.judge import Question
+from avs.rerank.material import Question
 from avs.rerank.vlm_judge import PROMPT, VlmJudge, answer_tokens
 
 
@@ -96,7 +96,7 @@ def test_a_model_of_one_picture_is_not_given_several(tmp_path: Path) -> None:
     one = [Question(question.topic, question.frames[:1]) for question in questions()]
     alone = np.concatenate([judge.judge([question]) for question in one])
     np.testing.assert_allclose(judge.judge(one), alone, atol=1e-5)
-    with pytest.raises(ConfigError, match="this model takes one picture a question") as caught:
+    with pytest.raises(ConfigError, match="this model takes one picture per question") as caught:
         judge.judge(questions())
     assert caught.value.next_step == "--frames 1"
 

@@ -35,9 +35,9 @@ def test_judgments_of_topics_being_submitted_are_a_leak(two_years: list[Path]) -
     with pytest.raises(ConfigError) as error:
         past_qrels(two_years, fit_on=None, submitted=("731", "661", "612"), study=False)
     assert str(error.value) == (
-        "leakage: judgments of the topics being submitted would be learned from\n"
+        "leakage: it would learn from the judgments of topics that are submitted\n"
         "  got:    topics 661, 612\n"
-        "  next:   learn from other editions (--fit-on), or say that it is a study of judged topics (--study)"
+        "  next:   learn from other editions (--fit-on); or add --study, if this is a study of judged topics"
     )
     with pytest.raises(ConfigError, match="got:    topics 661, 662, 663, 664, 665 and 3 more\n"):
         past_qrels(two_years, fit_on=None, submitted=[str(t) for t in range(661, 681)], study=False)
@@ -69,7 +69,7 @@ def test_an_edition_that_is_not_judged_here(two_years: list[Path]) -> None:
         "no topic of tv22, tv23 is judged\n"
         f"  where:  {two_years[1]}\n"
         "  got:    8 topics of tv21\n"
-        "  next:   give the qrels of these editions as well: --qrels, repeatable"
+        "  next:   give the qrels of these editions too: --qrels, repeatable"
     )
 
 
@@ -81,7 +81,7 @@ def test_a_topic_without_a_relevant_shot(tmp_path: Path, two_years: list[Path]) 
         "topics to learn from: 2 problems\n"
         "  topic 641: no shot is judged relevant: nothing can be learned from it\n"
         "  topic 642: no shot is judged relevant: nothing can be learned from it\n"
-        "  next:   take these topics out of the qrels"
+        "  next:   remove these topics from the qrels"
     )
     assert past_qrels([*two_years, empty], fit_on=("tv21",), submitted=(), study=False)  # tv20 is not asked
 
@@ -94,7 +94,7 @@ def test_two_files_that_judge_a_topic(tmp_path: Path, two_years: list[Path]) -> 
         "topics that two qrels files judge: 2 problems\n"
         f"  topic 612: in {two_years[0]} and {again}\n"
         f"  topic 661: in {two_years[1]} and {again}\n"
-        "  next:   give each topic's judgments once"
+        "  next:   give the judgments of each topic once"
     )
 
 

@@ -1,4 +1,4 @@
-"""`avs fuse --qrels`: a fuser learned from judged topics, what it is worth on topics it has not seen, and its lists."""
+"""`avs fuse --qrels`: learn a fuser from judged topics, measure it on topics it has not seen, and fuse with it."""
 
 from __future__ import annotations
 
@@ -22,270 +22,287 @@ from avs.core.artifacts import (
     write_manifest,
 )
 from avs.core.errors import ConfigError, DataError, Problems
+from avs.core.ids import some
 from avs.core.list_files import fused_before
 from avs.core.progress import Reporter
 from avs.core.qrels import Qrels
 from avs.core.ranking import Run
-from avs.fusion.artefact import read_fuser, write_fuser
-from avs.fusion.comb import Average
+from avs.fusion.artefact import FILE, read_fuser, write_fuser
 from avs.fusion.cross_validation import out_of_fold, value, values
 from avs.fusion.folds import Fold, leave_one_out, topic_folds
 from avs.fusion.fuser import Fuser, Learner, Pools, fuse
-from avs.fusion.methods import LEARNED, Learning
+from avs.fusion.methods import AVERAGE, Learning, unlearned
 from avs.fusion.plan import FusionPlan
 from avs.metrics.report import aligned
 from avs.metrics.significance import randomization_test
 from avs.metrics.xinfap_objective import xinfap_objective
-from avs.pipeline.fuse.apply import (
-    FUSER_TYPE,
-    list_manifest,
-    own_output_left_out,
-    read_pools,
-    submitted_topics,
-    write_fused,
-)
-from avs.pipeline.fuse.lists import name_lists, pools_of
-from avs.pipeline.fuse.options import RECOMPUTED, FusionOptions
+from avs.pipeline.fuse.apply import FUSER_TYPE, list_manifest, write_fused
+from avs.pipeline.fuse.options import RECOMPUTED, FusionOptions, LearningOptions, name_lists
+from avs.pipeline.fuse.pools import pools_of, read_pools, submitted_topics
 from avs.trecvid.past_topics import edition_of, past_qrels, refuse_leak
 from avs.trecvid.run_file import read_run
 from avs.trecvid.topics import read_topics
 
 
 @dataclass(frozen=True, slots=True)
-class LearningOptions:
-    """What to learn from.
+class FusionTask:
+    """A call of `avs fuse --qrels`: what it reads, what it fits, and what it has to write.
 
     Attributes:
-        qrels: files of judgments.
-        fit_on: editions; None: all judged topics.
-        study: the topics are judged: lists come from fusers that did not see them.
-        folds: of topics, where they are of one edition.
-        seed: of folds, starts and LightGBM.
-        threads: the result does not depend on it.
+        options, how: the options of the call.
+        plan: method and steps.
+        outputs: path -> manifest, of everything the call was asked to write.
+        outdated: those of the outputs that are not up to date.
+        pools: candidates of all topics of the lists.
+        judged: candidates of the topics to learn from.
+        new: the topics to fuse, when this is no study.
+        own: the topics that are in no --past folder.
+        learning: objective, judgments and seed.
+        learner: fits the plan's fuser.
     """
 
-    qrels: Sequence[Path]
-    fit_on: Sequence[str] | None
-    study: bool
-    folds: int
-    seed: int
-    threads: int
+    options: FusionOptions
+    how: LearningOptions
+    plan: FusionPlan
+    outputs: Mapping[Path, Manifest]
+    outdated: frozenset[Path]
+    pools: Pools
+    judged: Pools
+    new: tuple[str, ...]
+    own: tuple[str, ...]
+    learning: Learning
+    learner: Learner
+
+    def must_write(self, path: Path | None) -> bool:
+        return path in self.outdated
 
 
 def learn_fusion(options: FusionOptions, how: LearningOptions, *, reporter: Reporter) -> dict[str, Any]:
-    """Fit, keep, study and apply, as far as outputs are asked for; returns a summary.
+    """Fit a fuser, and write it, study it and fuse with it, as far as outputs are asked for; returns a summary.
 
     Raises:
-        ConfigError: options that do not fit together; an unknown edition or method; a leak.
-        DataError: judged topics that the lists lack, or whose relevant shots they lack; one without a relevant shot.
+        ConfigError: options do not fit together, an edition or method is unknown, or topics would leak.
+        DataError: the lists lack judged topics or all their relevant shots, or a topic has no relevant shot.
     """
     start = perf_counter()
-    options = own_output_left_out(options, reporter)
+    options = options.checked(reporter)
     plan = options.plan()
     _require_sense(options, how, plan)
-    judged = past_qrels(how.qrels, fit_on=how.fit_on, submitted=_to_submit(options, how), study=how.study)
-    outputs = _outputs(options, how, judged)
-    ready = {
-        path: is_up_to_date(path, manifest, force=options.force, reporter=reporter)
+    judgments = past_qrels(how.qrels, fit_on=how.fit_on, submitted=_to_submit(options, how), study=how.study)
+    outputs = _outputs(options, how, judgments)
+    outdated = {
+        path
         for path, manifest in outputs.items()
+        if not is_up_to_date(path, manifest, force=options.force, reporter=reporter)
     }
-    if outputs and all(ready.values()):
+    if outputs and not outdated:
         return {"up_to_date": True, "outputs": [str(path) for path in outputs]}
-    pools, own = read_pools(options, reporter, judged=judged.ids)
-    past = pools_of(pools, judged.ids, what="judged topics")
-    _require_relevant_candidates(past, judged, reporter)
-    _require_unseen(options, past)
-    rest = _to_submit(options, how) or tuple(topic for topic in own if topic not in past)
-    if options.output and not how.study and not rest:
-        refuse_leak(past, own)
-    learning = Learning(xinfap_objective(judged), judged, _sentences(options), seed=how.seed, threads=how.threads)
-    learner = plan.learner(next(iter(pools.values())).lists, learning)
-
-    made: dict[str, Any] = {"method": plan.name, "learned_from": len(past)}
+    task = _read(options, how, plan, judgments, outputs, frozenset(outdated), reporter)
+    summary: dict[str, Any] = {"method": plan.name, "learned_from": len(task.judged)}
     final = None
-    if options.model or options.report or not how.study:
-        final = _final(options, learner, past, outputs, ready, reporter)
-        made |= {"model": str(options.model)} if options.model else {}
-    lists: Mapping[str, np.ndarray] = {}
-    if how.study or (options.report and not ready[options.report]):
-        lists, worth = _study(options, how, past, learner, learning, final, outputs, reporter)
-        made |= worth
-    if options.output and not ready[options.output]:
-        tag = options.output.stem
-        if how.study:
-            left = [topic for topic in own if topic not in lists]
-            if left:
-                reporter.say(f"warning: {len(left)} topics of the lists are not studied, and not in {options.output}")
-            run = Run({t: past[t].ranking(scores, limit=options.k) for t, scores in lists.items()}, tag)
-        else:
-            assert final is not None  # fitted wherever this is no study
-            run = fuse(final, pools_of(pools, rest, what="topics to fuse"), tag=tag, limit=options.k)
-        made |= write_fused(run, options, outputs[options.output], since=start, reporter=reporter)
-    elif options.model:
-        reporter.say(f"next: avs fuse LISTS --model {options.model} -o lists/fused.trec")
-    return made
-
-
-def _require_sense(options: FusionOptions, how: LearningOptions, plan: FusionPlan) -> None:
-    if not plan.learned:
-        raise ConfigError(f"{plan.name} learns nothing", next_step="leave --qrels out, or choose ltr")
-    if options.partial and options.families and plan.step_1 in LEARNED:
-        raise ConfigError("a learned --step1 takes lists over the same topics", got="--partial")
-    if not (options.output or options.model or options.report or how.study):
-        raise ConfigError("nothing to write", next_step="give --model DIR, -o LIST.trec, --report PAGE.html or --study")
-    if how.study and options.topics and options.missing != RECOMPUTED:
-        raise ConfigError("a study fuses the judged topics", got="--topics", next_step="choose them by --fit-on")
-    if how.fit_on is not None and not how.fit_on:
-        raise ConfigError("--fit-on names no edition", wanted="such as --fit-on tv19,tv20")
-    if options.model:
-        require_place(options.model, FUSER_TYPE, sign="fuser.json")
-
-
-def _to_submit(options: FusionOptions, how: LearningOptions) -> tuple[str, ...]:
-    """The topics named to be fused; in a study --topics has sentences only."""
-    return () if how.study else submitted_topics(options)
-
-
-def _require_relevant_candidates(past: Pools, judged: Qrels, reporter: Reporter) -> None:
-    """Check that the lists and the judgments are about the same shots."""
-    without = []
-    for topic, pool in past.items():
-        if judged.topics[topic].relevant.isdisjoint(pool.shots):
-            without.append(topic)
-    if len(without) == len(past):
-        raise DataError(
-            "no list holds a relevant shot of any judged topic",
-            got=f"shots such as {next(iter(past.values())).shots[0]}",
-            wanted=f"such as {judged.topics[without[0]].shots[0]}",
-            next_step="give the judgments of the collection that was searched; both must number shots alike",
-        )
-    if without:
-        reporter.say(f"warning: no list holds a relevant shot of {len(without)} topics: {', '.join(without[:5])}")
-
-
-def _require_unseen(options: FusionOptions, past: Pools) -> None:
-    """Check that no list was itself learned from the topics it is judged by here."""
-    problems = Problems("lists that were learned from the judged topics themselves")
-    files = [*options.lists, *(folder / file.name for folder in options.past for file in options.lists)]
-    for file, seen in fused_before(files).items():
-        both = [topic for topic in read_run(file, topics=past).topics if topic in seen and topic in past]
-        if both:
-            problems.add(file, f"topics {', '.join(both[:5])}: what it says of them is too good")
-    problems.raise_if_any(ConfigError, next_step="leave them out, or make them out of fold: --study")
-
-
-def _final(
-    options: FusionOptions,
-    learner: Learner,
-    past: Pools,
-    outputs: Mapping[Path, Manifest],
-    ready: Mapping[Path, bool],
-    reporter: Reporter,
-) -> Fuser:
-    """The fuser fitted on all past topics, kept where that is asked for."""
-    if options.model and ready[options.model]:
-        return read_fuser(options.model)
-    with reporter.stage(f"fit {options.plan().name}", 1, "fit") as stage:
-        final = learner(past)
-        stage.advance()
-    if options.model:
-        manifest_path(options.model).unlink(missing_ok=True)  # a folder without one is not complete
-        write_fuser(final, options.model)
-        write_manifest(options.model, outputs[options.model])
-        reporter.say(f"wrote {options.model}: {options.plan().name} fitted on {len(past)} topics")
-    return final
+    if options.fuser or options.report or not how.study:
+        final = _fit(task, reporter)
+    if options.fuser:
+        summary["fuser"] = str(options.fuser)
+    scores_by_topic: Mapping[str, np.ndarray] = {}
+    if how.study or task.must_write(options.report):
+        scores_by_topic, worth = _study(task, final, reporter)
+        summary |= worth
+    if options.output and task.must_write(options.output):
+        run = _fused(task, options.output.stem, final, scores_by_topic, reporter)
+        summary |= write_fused(run, options.output, options, outputs[options.output], since=start, reporter=reporter)
+    elif options.fuser:
+        reporter.say(f"next: avs fuse LISTS --fuser {options.fuser} -o lists/fused.trec")
+    return summary
 
 
 def make_folds(topics: Sequence[str], count: int, *, seed: int, same: Mapping[str, str]) -> list[Fold]:
-    """Leave one edition out; topics of a single edition in `count` folds.
+    """Folds that leave one edition out; or `count` folds, when all topics are of one edition.
 
     Raises:
-        ConfigError: fewer topics than folds.
+        ConfigError: there are fewer topics than folds.
     """
     if len(topics) < 2:
-        raise ConfigError("a study takes two judged topics or more", got=", ".join(topics))
+        raise ConfigError("a study needs two judged topics or more", got=", ".join(topics))
     editions = {topic: edition_of(topic) for topic in topics}
     if len(set(editions.values())) > 1:
         return leave_one_out(editions, same=same)
     return topic_folds(topics, count, seed=seed, same=same)
 
 
-def _outputs(options: FusionOptions, how: LearningOptions, judged: Qrels) -> dict[Path, Manifest]:
-    """Path -> what decides it."""
+def _require_sense(options: FusionOptions, how: LearningOptions, plan: FusionPlan) -> None:
+    if not plan.learned:
+        raise ConfigError(f"{plan.name} learns nothing", next_step="leave --qrels out, or choose a method that learns")
+    if options.partial and plan.stacked:
+        raise ConfigError("a learned --step1 needs lists over the same topics", got="--partial")
+    if not (options.output or options.fuser or options.report or how.study):
+        raise ConfigError("nothing to write", next_step="give --fuser DIR, -o LIST.trec, --report PAGE.html or --study")
+    if how.study and options.topics and options.missing != RECOMPUTED:
+        raise ConfigError("a study fuses the judged topics", got="--topics", next_step="choose them by --fit-on")
+    if options.fuser:
+        require_place(options.fuser, FUSER_TYPE, sign=FILE)
+
+
+def _to_submit(options: FusionOptions, how: LearningOptions) -> tuple[str, ...]:
+    """The topics of --topics, which are to be fused; in a study --topics only gives sentences."""
+    return () if how.study else submitted_topics(options)
+
+
+def _outputs(options: FusionOptions, how: LearningOptions, judgments: Qrels) -> dict[Path, Manifest]:
+    """Path of every output -> what decides its content."""
     inputs = options.inputs() | {f"qrels {i}": file for i, file in enumerate(how.qrels, start=1)}
     fingerprints = {name: fingerprint_input(path) for name, path in inputs.items()}
-    names = sorted(name_lists(options.lists))
-    fitted = {"plan": options.how(), "topics": list(judged.ids), "lists": names, "seed": how.seed}
+    names, topics = sorted(name_lists(options.lists)), list(judgments.ids)
+    fitted = {"plan": options.how(), "topics": topics, "lists": names, "seed": how.seed}
     studied = {**fitted, "partial": options.partial, "folds": how.folds}
-    found: dict[Path, Manifest] = {}
-    if options.model:
-        found[options.model] = Manifest(FUSER_TYPE, {**fitted, "partial": options.partial}, fingerprints, paths=inputs)
+    outputs: dict[Path, Manifest] = {}
+    if options.fuser:
+        fuser_config = {**fitted, "partial": options.partial}
+        outputs[options.fuser] = Manifest(FUSER_TYPE, fuser_config, fingerprints, paths=inputs)
     if options.report:
-        found[options.report] = Manifest("fusion-report", studied, fingerprints, paths=inputs)
-        found[options.report.with_suffix(".json")] = Manifest("fusion-study", studied, fingerprints, paths=inputs)
+        outputs[options.report] = Manifest("fusion-report", studied, fingerprints, paths=inputs)
+        outputs[options.report.with_suffix(".json")] = Manifest("fusion-study", studied, fingerprints, paths=inputs)
     if options.output:
-        learned = {"study": studied} if how.study else {"learned_from": list(judged.ids), "seed": how.seed}
-        found[options.output] = list_manifest(options, {**options.how(), **learned}, inputs)
-    return found
+        learned = {"study": studied} if how.study else {"learned_from": topics, "seed": how.seed}
+        outputs[options.output] = list_manifest(options, {**options.how(), **learned}, inputs)
+    return outputs
+
+
+def _read(
+    options: FusionOptions,
+    how: LearningOptions,
+    plan: FusionPlan,
+    judgments: Qrels,
+    outputs: Mapping[Path, Manifest],
+    outdated: frozenset[Path],
+    reporter: Reporter,
+) -> FusionTask:
+    """The lists, with the checks that they and the judgments fit together."""
+    pools, own = read_pools(options, reporter, judged=judgments.ids)
+    judged = pools_of(pools, judgments.ids, what="judged topics")
+    _require_relevant_candidates(judged, judgments, reporter)
+    _require_unseen(options, judged)
+    new = _to_submit(options, how) or tuple(topic for topic in own if topic not in judged)
+    if options.output and not how.study and not new:
+        refuse_leak(judged, own)
+    sentences = _sentences(options)
+    learning = Learning(xinfap_objective(judgments), judgments, sentences, seed=how.seed, threads=how.threads)
+    learner = plan.learner(next(iter(pools.values())).lists, learning)
+    return FusionTask(options, how, plan, outputs, outdated, pools, judged, new, own, learning, learner)
+
+
+def _require_relevant_candidates(judged: Pools, judgments: Qrels, reporter: Reporter) -> None:
+    """Check that the lists and the judgments are about the same shots."""
+    without = [topic for topic, pool in judged.items() if judgments.topics[topic].relevant.isdisjoint(pool.shots)]
+    if len(without) == len(judged):
+        raise DataError(
+            "no list contains a relevant shot of any judged topic",
+            got=f"shots such as {next(iter(judged.values())).shots[0]}",
+            wanted=f"such as {judgments.topics[without[0]].shots[0]}",
+            next_step="give the judgments of the collection that was searched; both must number shots alike",
+        )
+    if without:
+        reporter.say(f"warning: no list contains a relevant shot of {len(without)} topics: {some(without)}")
+
+
+def _require_unseen(options: FusionOptions, judged: Pools) -> None:
+    """Check that no list was itself learned from the topics it is judged by here."""
+    problems = Problems("lists that were learned from the judged topics themselves")
+    files = [*options.lists, *(folder / file.name for folder in options.past for file in options.lists)]
+    for file, learned_from in fused_before(files).items():
+        both = [t for t in read_run(file, topics=judged).topics if t in learned_from and t in judged]
+        if both:
+            problems.add(file, f"topics {some(both)}: its scores for them are too good")
+    problems.raise_if_any(ConfigError, next_step="leave them out, or make them out of fold: --study")
 
 
 def _sentences(options: FusionOptions) -> dict[str, str]:
-    """Past topic -> its sentence, as far as topic files were given."""
+    """Past topic -> its sentence, for the topics of --past-topics."""
     topics = read_topics(list(options.past_topics)) if options.past_topics else ()
     return {topic.id: topic.text.casefold().strip() for topic in topics}
 
 
+def _fit(task: FusionTask, reporter: Reporter) -> Fuser:
+    """The fuser fitted on all judged topics; it is written to --fuser, or read from there if it is up to date."""
+    folder = task.options.fuser
+    if folder and not task.must_write(folder):
+        return read_fuser(folder)
+    with reporter.stage(f"fit {task.plan.name}", 1, "fit") as stage:
+        fuser = task.learner(task.judged)
+        stage.advance()
+    if folder:
+        manifest_path(folder).unlink(missing_ok=True)  # a folder without a manifest is not complete
+        write_fuser(fuser, folder)
+        write_manifest(folder, task.outputs[folder])
+        reporter.say(f"wrote {folder}: {task.plan.name} fitted on {len(task.judged)} topics")
+    return fuser
+
+
 def _study(
-    options: FusionOptions,
-    how: LearningOptions,
-    past: Pools,
-    learner: Learner,
-    learning: Learning,
-    final: Fuser | None,
-    outputs: Mapping[Path, Manifest],
-    reporter: Reporter,
+    task: FusionTask, final: Fuser | None, reporter: Reporter
 ) -> tuple[Mapping[str, np.ndarray], dict[str, Any]]:
-    """Topic -> scores of the fuser that was fitted without it, and what that is worth."""
-    plan = options.plan()
-    folds = make_folds(tuple(past), how.folds, seed=how.seed, same=learning.same)
-    if options.report is None:
-        with reporter.stage(f"{plan.name} out of fold", len(folds), "folds") as stage:
-            found = out_of_fold(learner, past, folds)
-            stage.advance(len(folds))
-        lists = {topic: scores for topic, (_, scores) in found.items()}
-        return lists, _worth(past, lists, options, learning, reporter)
-    from avs.pipeline.fuse.report import report_data, report_lines, write_report
+    """Topic -> (C,) scores of the fuser that was fitted without it; and how good they are."""
+    folds = make_folds(tuple(task.judged), task.how.folds, seed=task.how.seed, same=task.learning.same)
+    if task.options.report:
+        return _write_report(task, task.options.report, folds, final, reporter)
+    with reporter.stage(f"{task.plan.name} out of fold", len(folds), "folds") as stage:
+        by_topic = out_of_fold(task.learner, task.judged, folds)
+        stage.advance(len(folds))
+    scores_by_topic = {topic: scores for topic, (_, scores) in by_topic.items()}
+    return scores_by_topic, _worth(task, scores_by_topic, reporter)
+
+
+def _write_report(
+    task: FusionTask, page_file: Path, folds: Sequence[Fold], final: Fuser | None, reporter: Reporter
+) -> tuple[Mapping[str, np.ndarray], dict[str, Any]]:
+    from avs.pipeline.fuse.page import write_page
+    from avs.pipeline.fuse.report import report_data, report_lines
     from avs.pipeline.fuse.study import study_fusion
 
     study = study_fusion(
-        past, learner, method=plan.name, scale=plan.scale, objective=learning.objective, folds=folds,
-        reporter=reporter, seed=how.seed, final=final,
+        task.judged, task.learner, method=task.plan.name, scale=task.plan.scale, objective=task.learning.objective,
+        folds=folds, reporter=reporter, seed=task.how.seed, final=final,
     )  # fmt: skip
-    data, beside = report_data(study), options.report.with_suffix(".json")
+    data, json_file = report_data(study), page_file.with_suffix(".json")
 
     def write_data(path: Path) -> None:
         with atomic_write(path) as file:
             json.dump(data, file, indent=1)
             file.write("\n")
 
-    write_artefact(beside, outputs[beside], write_data)
-    write_artefact(options.report, outputs[options.report], lambda path: write_report(study, path))
+    write_artefact(json_file, task.outputs[json_file], write_data)
+    write_artefact(page_file, task.outputs[page_file], lambda path: write_page(study, path))
     for line in report_lines(study):
         reporter.say(line)
-    reporter.say(f"wrote {options.report}, and {beside}")
-    return study.lists, {"report": str(options.report), "study": data}
+    reporter.say(f"wrote {page_file}, and {json_file}")
+    return study.lists, {"report": str(page_file), "study": data}
 
 
-def _worth(
-    past: Pools, lists: Mapping[str, np.ndarray], options: FusionOptions, learning: Learning, reporter: Reporter
-) -> dict[str, Any]:
-    """Mean xinfAP of the average and of the learned method out of fold, with the p-value of their difference."""
-    plan = options.plan()
-    average = values(Average(plan.scale), past, learning.objective)
-    learned = {t: value(t, past[t].shots, scores, learning.objective) for t, scores in lists.items()}
+def _worth(task: FusionTask, scores_by_topic: Mapping[str, np.ndarray], reporter: Reporter) -> dict[str, Any]:
+    """Mean xinfAP of the average and of the learned method out of fold, and the p-value of their difference."""
+    name, objective = task.plan.name, task.learning.objective
+    average = values(unlearned(AVERAGE, task.plan.scale), task.judged, objective)
+    learned = {t: value(t, task.judged[t].shots, scores, objective) for t, scores in scores_by_topic.items()}
     rows = np.array([[average[topic] for topic in learned], list(learned.values())])
-    p_value = float(randomization_test(rows, seed=learning.seed).p_values[0, 1])
-    means = {"average": float(rows[0].mean()), plan.name: float(rows[1].mean())}
-    table = aligned([["", "xinfAP"], *([name, f"{mean:.4f}"] for name, mean in means.items())])
+    p_value = float(randomization_test(rows, seed=task.learning.seed).p_values[0, 1])
+    means = {AVERAGE: float(rows[0].mean()), name: float(rows[1].mean())}
+    table = aligned([["", "xinfAP"], *([method, f"{mean:.4f}"] for method, mean in means.items())])
     reporter.say(f"{len(learned)} topics, each fused by a fuser that did not see it (p = {p_value:.3f}):\n{table}")
-    return {"xinfAP": means, "p_value": p_value, "by_topic": {"average": average, plan.name: learned}}
+    return {"xinfAP": means, "p_value": p_value, "by_topic": {AVERAGE: average, name: learned}}
+
+
+def _fused(
+    task: FusionTask, tag: str, final: Fuser | None, scores_by_topic: Mapping[str, np.ndarray], reporter: Reporter
+) -> Run:
+    """The fused lists: of the judged topics in a study, otherwise of the new topics."""
+    if not task.how.study:
+        assert final is not None  # fitted whenever this is no study
+        pools = pools_of(task.pools, task.new, what="topics to fuse")
+        return fuse(final, pools, tag=tag, limit=task.options.k)
+    missing = [topic for topic in task.own if topic not in scores_by_topic]
+    if missing:
+        reporter.say(
+            f"warning: {len(missing)} topics of the lists are not in the study, and not in {task.options.output}"
+        )
+    limit = task.options.k
+    return Run({t: task.judged[t].ranking(scores, limit=limit) for t, scores in scores_by_topic.items()}, tag)

@@ -1,13 +1,15 @@
-"""The fusion report as one HTML page without scripts: everything stands in it, nothing is fetched."""
+"""The fusion report as one HTML page without scripts: everything is in it, and nothing is fetched."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from html import escape
+from pathlib import Path
 
-from avs.fusion.learned_parts import TREES, Part, learned_parts
+from avs.core.artifacts import atomic_write
+from avs.fusion.learned import LearnedTable, learned_tables
 from avs.pipeline.fuse import plots
-from avs.pipeline.fuse.findings import (
+from avs.pipeline.fuse.report import (
     HELD_OUT,
     HINDSIGHT,
     MEASURE,
@@ -41,17 +43,24 @@ th:first-child, td:first-child { position: sticky; left: 0; background: var(--pa
 thead th { border-bottom: 2px solid var(--muted) } tr.fused td { font-weight: 600 }
 summary { cursor: pointer; margin: .4rem 0 } li { margin: .3rem 0 }
 """
-# No source is allowed but the style in the page itself.
+# The page may load nothing; the only source allowed is its own style.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
+def write_page(study: FusionStudy, path: Path) -> None:
+    """Write the HTML page: one file that needs nothing else."""
+    text = page(study)
+    with atomic_write(path) as file:
+        file.write(text)
+
+
 def page(study: FusionStudy) -> str:
-    """The whole page."""
+    """The text of the whole page."""
     lists = [system for system in study.systems if system.kind == "list"]
     title = f"Fusion study: {study.method} over {len(lists)} lists"
     facts = (
         f"{len(study.topics)} judged topics in {len(study.folds)} folds · measure {MEASURE} · "
-        f"scores on scale {study.scale.normalization}, missing shots {study.scale.missing} · seed {study.seed}"
+        f"normalization {study.scale.normalization}, missing shots {study.scale.missing} · seed {study.seed}"
     )
     sections = [
         _cards(study),
@@ -85,7 +94,9 @@ def _cards(study: FusionStudy) -> str:
     ):
         mean = study.system(kind).mean  # type: ignore[arg-type]
         versus = (
-            f"{MEASURE}, {study.scale.normalization}" if kind == "average" else f"{mean - average:+.4f} to the average"
+            f"{MEASURE}, {study.scale.normalization}"
+            if kind == "average"
+            else f"{mean - average:+.4f} against the average"
         )
         cards.append(
             f'<div class="card" style="--tone: var(--{kind})">{escape(what)}<b>{mean:.4f}</b>{escape(versus)}</div>'
@@ -106,7 +117,7 @@ def _tests(study: FusionStudy) -> str:
         ]
         for test in study.comparisons
     ]
-    note = f"Paired randomization tests over {len(study.topics)} topics, two-sided, {how} swaps."
+    note = f"Paired randomization tests over {len(study.topics)} topics: two-sided, with {how} swaps."
     table = _table(["systems", "difference", "p-value", "topics better", "topics worse"], rows)
     return f'<h2>Tests</h2><p class="note">{note}</p>{table}'
 
@@ -118,10 +129,10 @@ def _systems(study: FusionStudy) -> str:
     marked = [system.kind != "list" for _, system in ranked]
     counts = {fold.name: len(fold.test) for fold in study.folds}
     header = ["system", "mean", *(f"{name} ({counts[name]})" for name in folds)]
-    by_fold = "by fold, with its number of held-out topics" if folds else "over all topics"
+    by_fold = "by fold, with the number of held-out topics" if folds else "over all topics"
     caption = f"Mean {MEASURE}. The dashed line is the average of all lists."
     return (
-        f"<h2>Every list and every fusion</h2>{_figure(plots.systems_plot(study), caption)}"
+        f"<h2>All lists and all fusions</h2>{_figure(plots.systems_plot(study), caption)}"
         f"{_details(f'Table: mean {MEASURE}, {by_fold}', _table(header, rows, marked=marked), opened=True)}"
     )
 
@@ -139,7 +150,7 @@ def _topics(study: FusionStudy) -> str:
         ]
         for row in topic_rows(study)
     ]
-    caption = f"Above 0 {study.method} is better on that topic, below 0 the average is."
+    caption = f"Above 0, {study.method} is better on that topic; below 0, the average is better."
     return (
         f"<h2>Topic by topic</h2>{_figure(plots.topics_plot(study), caption)}"
         f"{_details('Table: all topics, the largest differences first', _table(header, rows, text_columns=2))}"
@@ -147,27 +158,28 @@ def _topics(study: FusionStudy) -> str:
 
 
 def _learned(study: FusionStudy) -> str:
-    parts = learned_parts(study.fusers, study.final)
-    if not parts:
+    tables = learned_tables(study.fusers, study.final)
+    if not tables:
         return f'<h2>What was learned</h2><p class="note">{escape(study.method)} has no weights to show.</p>'
-    return "<h2>What was learned</h2>" + "".join(_part(part, len(study.fusers)) for part in parts)
+    return "<h2>What was learned</h2>" + "".join(_learned_table(table, len(study.fusers)) for table in tables)
 
 
-def _part(part: Part, folds: int) -> str:
-    header = ["", "mean", "least", "most", *(["all topics"] if part.final else []), *part.by_fold]
+def _learned_table(table: LearnedTable, folds: int) -> str:
+    header = ["", "mean", "least", "most", *(["all topics"] if table.final else []), *table.by_fold]
     rows = []
-    for row in part.rows():
-        last = [part.number(part.final.get(row.name, 0.0))] if part.final else []
-        spread = [part.number(value) for value in (row.mean, row.least, row.most)]
-        rows.append([row.name, *spread, *last, *map(part.number, row.values)])
-    title = f"<h3>{escape(part.title[:1].upper() + part.title[1:])}</h3>"
-    if part.what == TREES:
-        note = "Chosen within each fold on topics held out once more; 0 trees are the average itself."
-        return f'{title}<p class="note">{note}</p>{_table(header, rows)}'
-    caption = "A long bar: the folds disagree, and the number says little."
-    if len(part.by_fold) < folds:
-        caption += f" {folds - len(part.by_fold)} of {folds} folds kept no tree and are left out here."
-    return title + _figure(plots.part_plot(part), caption) + _details("Table: by fold", _table(header, rows))
+    for row in table.rows():
+        last = [table.number(table.final.get(row.name, 0.0))] if table.final else []
+        spread = [table.number(value) for value in (row.mean, row.least, row.most)]
+        rows.append([row.name, *spread, *last, *map(table.number, row.values)])
+    title = f"<h3>{escape(table.title[:1].upper() + table.title[1:])}</h3>"
+    if not table.like.axis:
+        return f'{title}<p class="note">{escape(table.like.note)}</p>{_table(header, rows)}'
+    caption = "A long bar means that the folds disagree, so that the number says little."
+    if len(table.by_fold) < folds:
+        caption += f" {folds - len(table.by_fold)} of {folds} folds have no such numbers."
+    if table.like.note:
+        caption += f" {table.like.note}"
+    return title + _figure(plots.learned_plot(table), caption) + _details("Table: by fold", _table(header, rows))
 
 
 def _subset(study: FusionStudy) -> str:
@@ -182,11 +194,11 @@ def _subset(study: FusionStudy) -> str:
     marked = [number <= best for number in range(1, len(rows) + 1)]
     by_fold = [[fold, ", ".join(s.lists), f"{len(s.lists)}"] for fold, s in subset.by_fold.items()]
     caption = (
-        "Greedy forward selection: the list that helps most is added next. Selected on the very topics (in sample) "
-        "any subset looks good; what it is worth shows out of fold."
+        "Greedy forward selection adds the list that helps most. Measured on the topics it was selected on (in "
+        "sample), any subset looks good; only the values out of fold tell how good it is."
     )
-    on_all = f"On all topics {best} of {len(rows)} lists are selected, bold in the table"
-    note = f"{on_all}; the folds select {sizes_text(study)}."
+    on_all = f"{best} of {len(rows)} lists are selected on all topics (bold in the table)"
+    note = f"{on_all}; the folds select {sizes_text(study)} lists."
     return (
         f'<h2>The best subset of lists to average</h2><p class="note">{escape(note)}</p>'
         f"{_figure(plots.subset_plot(study), caption)}"
@@ -201,7 +213,7 @@ def _curve(study: FusionStudy) -> str:
          f"{len(point.means)}"]
         for point in study.curve
     ]  # fmt: skip
-    caption = "The held-out topics are the same for every point; the last point learns from all other folds."
+    caption = "The held-out topics are the same for every point. The last point learns from all other folds."
     table = _table(["topics learned from", "mean", "least", "most", "draws"], rows)
     return (
         f"<h2>Learning curve</h2>{_figure(plots.curve_plot(study), caption)}"
@@ -224,7 +236,7 @@ def _items(lines: Iterable[str]) -> str:
 def _table(
     header: Sequence[str], rows: Sequence[Sequence[str]], *, text_columns: int = 1, marked: Sequence[bool] = ()
 ) -> str:
-    """The first `text_columns` aligned left, numbers right; marked rows stand out."""
+    """A table whose first `text_columns` are aligned left, the others right; marked rows are bold."""
     aligned = [' class="words"'] * text_columns + [""] * (len(header) - text_columns)
     head = "".join(f'<th scope="col"{how}>{escape(cell)}</th>' for how, cell in zip(aligned, header, strict=True))
     body = []

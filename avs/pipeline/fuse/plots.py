@@ -1,4 +1,4 @@
-"""The plots of the fusion report, as SVG to stand inside a page: text stays text, colours are those of the page."""
+"""The plots of the fusion report, as SVG inside a page: text is text, and the colours are those of the page."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ import re
 import warnings
 from collections.abc import Callable
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from avs.fusion.learned_parts import WEIGHT, Part
-from avs.pipeline.fuse.findings import MEASURE, topic_rows
+from avs.fusion.learned import LearnedTable
+from avs.pipeline.fuse.report import MEASURE, topic_rows
 from avs.pipeline.fuse.study import FusionStudy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# What matplotlib draws in these colours, the page draws in its own, for light and for dark: #010101 is var(--ink).
+# The page replaces these colours by its own, which differ for light and for dark: #010101 becomes var(--ink).
 INK, MUTED, GRID = "#010101", "#010102", "#010103"
 KINDS = {"list": "#010104", "rrf": "#010105", "average": "#010106", "subset": "#010107", "learned": "#010108"}
 VARIABLES = {INK: "ink", MUTED: "muted", GRID: "grid"} | {colour: kind for kind, colour in KINDS.items()}
 WIDTH_IN = 9.0
-ROW_IN = 0.21  # a name in 8 points, and some air
+ROW_IN = 0.21  # height of a name in 8 points, with space around it
 LONGEST = 34  # characters of a name beside a plot
-LEAST_SPAN = 0.02  # of the measure, on the axis of the learning curve
-SETTINGS = {
+LEAST_SPAN = 0.02  # smallest range of the measure on the axis of the learning curve
+SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
-    "text.parse_math": False,  # a list may be called a$b$c
+    "text.parse_math": False,  # the name of a list may be a$b$c
     "font.size": 8.0,
     "axes.titlesize": 9.0,
     "axes.edgecolor": GRID,
@@ -51,7 +51,7 @@ SETTINGS = {
 
 
 def systems_plot(study: FusionStudy) -> str:
-    """The mean of every system, the best on top, and the average as a line."""
+    """The mean of every system, the best on top, and a line at the average."""
     ranked = sorted(study.systems, key=lambda system: system.mean)
     average = study.system("average").mean
 
@@ -62,7 +62,7 @@ def systems_plot(study: FusionStudy) -> str:
             axes.text(1.01, row, f"{system.mean:.4f}", transform=axes.get_yaxis_transform(), va="center")
         axes.axvline(average, color=KINDS["average"], linestyle="--", linewidth=1)
         _names(axes, [system.name for system in ranked])
-        axes.set(xlabel=f"mean {MEASURE} over {len(study.topics)} topics (the axis does not begin at 0)")
+        axes.set(xlabel=f"mean {MEASURE} over {len(study.topics)} topics (the axis does not start at 0)")
         handles = [axes.plot([], [], "o", color=KINDS[kind])[0] for kind in KINDS]
         labels = ["single list", "rrf", "average", "best subset", study.method]
         axes.legend(handles, labels, loc="lower left", bbox_to_anchor=(0, 1), ncols=5, handletextpad=0.2)
@@ -74,7 +74,7 @@ def systems_plot(study: FusionStudy) -> str:
 
 
 def topics_plot(study: FusionStudy) -> str:
-    """What learning adds to the average on every topic, sorted."""
+    """Learned minus average for every topic, sorted."""
     rows = sorted(topic_rows(study), key=lambda row: -row.difference)
     differences = np.array([row.difference for row in rows])
     mean = float(differences.mean())
@@ -98,10 +98,10 @@ def topics_plot(study: FusionStudy) -> str:
     return _svg(label, draw, height_in=3.4)
 
 
-def part_plot(part: Part) -> str:
-    """Mean over the folds and range of every weight or importance."""
-    rows = part.rows()[::-1]
-    final = part.final or {}
+def learned_plot(table: LearnedTable) -> str:
+    """The mean over the folds and the range of every weight or importance."""
+    rows = table.rows()[::-1]
+    final = table.final or {}
 
     def draw(axes: Axes) -> None:
         for at, row in enumerate(rows):
@@ -111,20 +111,20 @@ def part_plot(part: Part) -> str:
         if final:
             values = [final.get(row.name, 0.0) for row in rows]
             axes.plot(values, np.arange(len(rows)), "D", color=INK, fillstyle="none", label="fitted on all topics")
-        if part.what == WEIGHT:
-            axes.axvline(1 / len(rows), color=KINDS["average"], linestyle="--", label="equal weights: the average")
+        if table.like.equal:
+            axes.axvline(1 / len(rows), color=KINDS["average"], linestyle="--", label=table.like.equal)
         _names(axes, [row.name for row in rows])
-        axes.set(xlabel="share of all weights" if part.what == WEIGHT else "share of the gain of all trees kept")
+        axes.set(xlabel=table.like.axis)
         axes.set_xlim(left=-0.01)
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
 
-    top = ", ".join(f"{row.name} {row.mean:.3f}" for row in part.rows()[:3])
-    label = f"{part.title}, mean over {len(part.by_fold)} folds with range; the largest: {top}."
+    top = ", ".join(f"{row.name} {row.mean:.3f}" for row in table.rows()[:3])
+    label = f"{table.title}, mean over {len(table.by_fold)} folds with range; the largest: {top}."
     return _svg(label, draw, height_in=0.9 + ROW_IN * len(rows))
 
 
 def subset_plot(study: FusionStudy) -> str:
-    """The average of the first 1, 2, ... lists that were selected."""
+    """The mean measure of the average of the first 1, 2, ... lists selected."""
     selection, means = study.subset.selection, study.subset.means
     sizes = np.arange(1, len(means) + 1)
     best = len(selection.lists)
@@ -136,7 +136,7 @@ def subset_plot(study: FusionStudy) -> str:
         axes.plot(*at, "o", color=INK, fillstyle="none", markersize=10, label=f"best in sample: {best} lists")
         axes.axhline(study.system("average").mean, color=KINDS["average"], linestyle="--", label="average of all")
         axes.set(xlabel="number of lists averaged", ylabel=f"mean {MEASURE}")
-        axes.xaxis.get_major_locator().set_params(integer=True)  # type: ignore[attr-defined]
+        axes.locator_params(axis="x", integer=True)
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, columnspacing=1)
 
     label = (
@@ -147,7 +147,7 @@ def subset_plot(study: FusionStudy) -> str:
 
 
 def curve_plot(study: FusionStudy) -> str:
-    """The learned method by the number of topics learned from."""
+    """The mean measure of the learned method by the number of topics it learned from."""
     points, average = study.curve, study.system("average").mean
 
     def draw(axes: Axes) -> None:
@@ -159,8 +159,8 @@ def curve_plot(study: FusionStudy) -> str:
         axes.axhline(average, color=KINDS["average"], linestyle="--", label="average, which learns nothing")
         axes.set(xlabel="number of topics learned from", ylabel=f"mean {MEASURE}, same held-out topics")
         low, high = axes.get_ylim()
-        air = max(0.0, LEAST_SPAN - (high - low)) / 2  # so that noise does not look like a trend
-        axes.set_ylim(low - air, high + air)
+        margin = max(0.0, LEAST_SPAN - (high - low)) / 2  # so that noise does not look like a trend
+        axes.set_ylim(low - margin, high + margin)
         axes.set_xticks(topics, [f"{number:g}" for number in np.round(topics, 1)])
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
 
@@ -180,14 +180,14 @@ def _short(name: str) -> str:
 
 
 def _svg(label: str, draw: Callable[[Axes], None], *, height_in: float) -> str:
-    """What `draw` draws, with `label` said in its place to those who do not see it."""
+    """The plot that `draw` draws; `label` describes it to readers who do not see it."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     buffer = io.StringIO()
     with matplotlib.rc_context(SETTINGS | {"svg.hashsalt": label}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # the browser has the fonts that draw it
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # the browser has fonts for them
         figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
         FigureCanvasSVG(figure)
         draw(figure.subplots())
@@ -196,12 +196,12 @@ def _svg(label: str, draw: Callable[[Axes], None], *, height_in: float) -> str:
 
 
 def _inline(svg: str, label: str) -> str:
-    """An SVG file as an element of a page: no header, no ids that two plots share, the page's colours."""
+    """An SVG file as an element of a page: without header, without ids that two plots share, in the page's colours."""
     body = svg[svg.index("<svg") :]
     view = re.search(r'viewBox="([^"]*)"', body)
     body = body[body.index(">") + 1 :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     body = re.sub(r"<!--.*?-->", "", body, flags=re.DOTALL)
     body = re.sub(r'<g id="[^"]*"', "<g", body).replace("xlink:href", "href")
-    body = re.sub("|".join(VARIABLES), lambda found: f"var(--{VARIABLES[found.group()]})", body)
+    body = re.sub("|".join(VARIABLES), lambda match: f"var(--{VARIABLES[match.group()]})", body)
     return f'<svg role="img" aria-label="{escape(label)}" viewBox="{view and view.group(1)}">{body}'

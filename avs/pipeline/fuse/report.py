@@ -1,24 +1,88 @@
-"""The report of a study of fusion: plain data for JSON, lines for a terminal, and one HTML page."""
+"""The report of a study of fusion: its findings in words, its data for JSON, and its lines for a terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-from avs.core.artifacts import atomic_write
-from avs.fusion.learned_parts import Part, learned_parts
-from avs.metrics.report import aligned
-from avs.pipeline.fuse.findings import HELD_OUT, HINDSIGHT, MEASURE, findings, fold_means, topic_rows
-from avs.pipeline.fuse.page import page
-from avs.pipeline.fuse.study import FusionStudy, System
+import numpy as np
 
-FOLD_COLUMNS = 8  # on a terminal; more stand in the page
-FEW = 10  # single lists, topics, names with a weight on a terminal
+from avs.fusion.learned import LearnedTable, learned_tables
+from avs.metrics.report import aligned
+from avs.metrics.significance import ROUNDING, largest_differences
+from avs.pipeline.fuse.study import Comparison, FusionStudy, System
+
+MEASURE = "xinfAP"
+SIGNIFICANT = 0.05
+HINDSIGHT = "The best single list is chosen in hindsight, on these topics; for new topics nobody knows which it is."
+HELD_OUT = "A learned method and the best subset are only measured on topics that they did not learn from."
+NOISE = "Differences below about .005 are within topic noise."
+FOLD_COLUMNS = 8  # on a terminal; the page shows all
+FEW = 10  # single lists, topics and learned numbers on a terminal
+
+
+@dataclass(frozen=True, slots=True)
+class TopicRow:
+    """The measure of one held-out topic."""
+
+    topic: str
+    fold: str
+    learned: float
+    average: float
+    best_single: float
+
+    @property
+    def difference(self) -> float:
+        """Learned minus average."""
+        return self.learned - self.average
+
+
+def findings(study: FusionStudy) -> list[str]:
+    """The sentences that a reader needs, the most important first."""
+    learned, learned_single, average_single, subset = study.comparisons
+    several = len(study.subset.selection.path) > 1
+    return [
+        _learned_against_average(study, learned),
+        _against_single(study, learned_single),
+        *([_against_single(study, average_single)] if several else []),
+        *([_subset(study, subset)] if several else []),
+        *([_curve(study)] if np.ptp([point.mean for point in study.curve]) > ROUNDING else []),
+    ]
+
+
+def fold_means(study: FusionStudy) -> dict[str, np.ndarray]:
+    """Fold -> (S,) mean of every system over its held-out topics; empty where every fold holds out one topic."""
+    folds = [fold for fold in study.folds if fold.test]
+    if all(len(fold.test) == 1 for fold in folds):
+        return {}
+    column = {topic: i for i, topic in enumerate(study.topics)}
+    measured = np.stack([system.values for system in study.systems])
+    return {fold.name: measured[:, [column[topic] for topic in fold.test]].mean(axis=1) for fold in folds}
+
+
+def topic_rows(study: FusionStudy) -> list[TopicRow]:
+    """All topics, by the absolute difference between the learned method and the average, the largest first."""
+    learned, average, best = (study.system(kind).values for kind in ("learned", "average", "list"))
+    folds = {topic: fold.name for fold in study.folds for topic in fold.test}
+    column = {topic: i for i, topic in enumerate(study.topics)}
+    order = [(topic, column[topic]) for topic, _ in largest_differences(learned, average, study.topics)]
+    return [TopicRow(t, folds[t], float(learned[i]), float(average[i]), float(best[i])) for t, i in order]
+
+
+def p_text(p_value: float) -> str:
+    """A p-value as text, such as "p = .310"."""
+    return "p < .001" if p_value < 0.001 else f"p = {p_value:.3f}".replace(" 0.", " .")
+
+
+def sizes_text(study: FusionStudy) -> str:
+    """The numbers of lists that the folds selected, such as "3 to 10"."""
+    sizes = sorted({len(selection.lists) for selection in study.subset.by_fold.values()})
+    return f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
 
 
 def report_data(study: FusionStudy) -> dict[str, Any]:
-    """Everything, as JSON takes it, unrounded."""
+    """All numbers of the study, unrounded, as JSON data."""
     folds = fold_means(study)
     return {
         "method": study.method,
@@ -53,7 +117,7 @@ def report_data(study: FusionStudy) -> dict[str, Any]:
             for test in study.comparisons
         ],
         "differences": {row.topic: row.difference for row in topic_rows(study)},
-        "learned": [_part_data(part) for part in learned_parts(study.fusers, study.final)],
+        "learned": [_learned_data(table) for table in learned_tables(study.fusers, study.final)],
         "best_subset": {
             "lists": list(study.subset.selection.lists),
             "path": list(study.subset.selection.path),
@@ -68,25 +132,21 @@ def report_data(study: FusionStudy) -> dict[str, Any]:
 
 
 def report_lines(study: FusionStudy) -> list[str]:
-    """What a terminal shows: the systems, the largest differences, what was learned, and the findings last."""
-    tables = [_system_rows(study), _topic_table(study), *_part_tables(study)]
+    """The report on a terminal: the systems, the largest differences, what was learned, and last the findings."""
+    tables = [_system_rows(study), _topic_table(study), *_learned_tables(study)]
     lines = []
     for table in tables:
         lines += [*aligned(table, text_columns=1).splitlines(), ""]
     if sum(system.kind == "list" for system in study.systems) > FEW:
-        lines += [f"Of lists, topics and weights the first {FEW} are shown; all are in the JSON and in the page.", ""]
+        lines += [
+            f"Only the first {FEW} lists, topics and weights are shown; the page and the JSON have all.",
+            "",
+        ]
     return [*lines, *findings(study), HELD_OUT, HINDSIGHT]
 
 
-def write_report(study: FusionStudy, path: Path) -> None:
-    """Write the HTML page: one file that needs nothing else."""
-    text = page(study)
-    with atomic_write(path) as file:
-        file.write(text)
-
-
 def _system_rows(study: FusionStudy) -> list[list[str]]:
-    """Fusions and the best single lists, the best first, by fold where there are few."""
+    """The fusions and the best single lists, the best first; by fold where there are few folds."""
     folds = fold_means(study)
     shown = folds if len(folds) <= FOLD_COLUMNS else {}
     ranked = sorted(enumerate(study.systems), key=lambda entry: -entry[1].mean)
@@ -117,20 +177,68 @@ def _topic_table(study: FusionStudy) -> list[list[str]]:
     ]
 
 
-def _part_tables(study: FusionStudy) -> Iterator[list[list[str]]]:
-    for part in learned_parts(study.fusers, study.final):
-        header = [part.title, "mean", "least", "most", *(["all topics"] if part.final else [])]
+def _learned_tables(study: FusionStudy) -> Iterator[list[list[str]]]:
+    for table in learned_tables(study.fusers, study.final):
+        header = [table.title, "mean", "least", "most", *(["all topics"] if table.final else [])]
         rows = []
-        for row in part.rows()[:FEW]:
-            last = [part.number(part.final.get(row.name, 0.0))] if part.final else []
-            rows.append([row.name, *(part.number(value) for value in (row.mean, row.least, row.most)), *last])
+        for row in table.rows()[:FEW]:
+            last = [table.number(table.final.get(row.name, 0.0))] if table.final else []
+            rows.append([row.name, *(table.number(value) for value in (row.mean, row.least, row.most)), *last])
         yield [header, *rows]
 
 
-def _part_data(part: Part) -> dict[str, Any]:
+def _learned_data(table: LearnedTable) -> dict[str, Any]:
     return {
-        "step": part.step,
-        "what": part.what,
-        "folds": {fold: dict(values) for fold, values in part.by_fold.items()},
-        "all_topics": dict(part.final) if part.final else None,
+        "step": table.step,
+        "what": table.like.what,
+        "folds": {fold: dict(values) for fold, values in table.by_fold.items()},
+        "all_topics": dict(table.final) if table.final else None,
     }
+
+
+def _learned_against_average(study: FusionStudy, test: Comparison) -> str:
+    name, p = study.method, p_text(test.p_value)
+    if test.wins == test.losses == 0:
+        return f"{name} scores the same as the average on every topic: learning changed nothing."
+    if test.p_value <= SIGNIFICANT:
+        verdict = "beats the average" if test.difference > 0 else "is worse than the average, so use the average"
+        return f"{name} {verdict} ({p}). {_figures(study, test)}"
+    verdict = f"The difference between {name} and the average is not significant ({p})"
+    if test.difference > 0:
+        advice = "these topics do not show that learning helps"
+    else:
+        advice = "use the average, which needs no learning"
+    return f"{verdict}: {advice}. {_figures(study, test)} {NOISE}"
+
+
+def _against_single(study: FusionStudy, test: Comparison) -> str:
+    first = study.method if test.first == study.method else f"the {test.first}"
+    return f"{_verdict(test, first, f'the best single list, {test.second},')} {_figures(study, test)}"
+
+
+def _subset(study: FusionStudy, test: Comparison) -> str:
+    lists = len(study.subset.selection.path)
+    verdict = _verdict(test, "the average of the best subset", "the average of all lists")
+    return f"{verdict} Each fold chose {sizes_text(study)} of {lists} lists. {_figures(study, test)}"
+
+
+def _verdict(test: Comparison, first: str, second: str) -> str:
+    """A sentence on who is better, or that nobody is."""
+    p = p_text(test.p_value)
+    if test.p_value > SIGNIFICANT:
+        return f"The difference between {first} and {second} is not significant ({p})."
+    verb = "beats" if test.difference > 0 else "is worse than"
+    return f"{first[0].upper()}{first[1:]} {verb} {second.rstrip(',')} ({p})."
+
+
+def _curve(study: FusionStudy) -> str:
+    points = ", ".join(f"{point.mean:.4f} from {point.topics:g}" for point in study.curve)
+    average = study.system("average").mean
+    return f"{study.method} by the number of topics it learned from: {points}; the average has {average:.4f}."
+
+
+def _figures(study: FusionStudy, test: Comparison) -> str:
+    return (
+        f"Mean {MEASURE}: {test.means[0]:.4f} against {test.means[1]:.4f} ({test.difference:+.4f}); "
+        f"better on {test.wins} and worse on {test.losses} of {len(study.topics)} topics."
+    )

@@ -1,4 +1,4 @@
-"""What fusion is worth on judged topics: every list, the average, and a learned method on topics it has not seen."""
+"""A study of fusion on judged topics: every list, the average, and a learned method on topics it has not seen."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ import numpy as np
 from avs.core.objective import Objective
 from avs.core.progress import Reporter
 from avs.core.ranking import MAX_RESULTS
-from avs.fusion.comb import Average
 from avs.fusion.cross_validation import out_of_fold, value, values
 from avs.fusion.folds import Fold
 from avs.fusion.fuser import Fuser, Learner, Pools
 from avs.fusion.learning_curve import CurvePoint, curve_draws, curve_sizes, learning_curve
+from avs.fusion.methods import AVERAGE, unlearned
 from avs.fusion.normalize import Scale
 from avs.fusion.pool import CandidatePool
-from avs.fusion.rrf import ReciprocalRank
 from avs.fusion.subset import Selection, forward_selection, prefix_values
 from avs.metrics.significance import randomization_test, wins
 
@@ -31,8 +30,9 @@ class System:
     """One row of the comparison.
 
     Attributes:
-        kind: a single list, a fusion that learns nothing, or one whose every value is of a topic it did not learn from.
-        values: (T,) float64 of the measure, in the order of the study's topics.
+        kind: a single list ("list"); a fusion that learns nothing ("average", "rrf"); or one that is only measured on
+            topics it did not learn from ("subset", "learned").
+        values: (T,) float64 measure, in the order of the study's topics.
     """
 
     name: str
@@ -49,10 +49,10 @@ class Comparison:
     """A paired randomization test of two systems.
 
     Attributes:
-        first, second: names.
-        means: of the first and of the second.
-        p_value: two-sided.
-        wins, losses: topics on which the first is better, and worse.
+        first, second: names of the systems.
+        means: means of the first and of the second.
+        p_value: two-sided p-value.
+        wins, losses: numbers of topics on which the first is better, and worse.
         swaps, exact: see `significance.Randomization`.
     """
 
@@ -67,7 +67,7 @@ class Comparison:
 
     @property
     def difference(self) -> float:
-        """Of the means, first minus second."""
+        """Mean of the first minus mean of the second."""
         return self.means[0] - self.means[1]
 
 
@@ -76,9 +76,9 @@ class SubsetStudy:
     """Greedy forward selection of the lists to average.
 
     Attributes:
-        selection: made on all topics; its means are in sample.
-        by_fold: fold -> the selection made on its topics to learn from.
-        means: (M,) float64, out of fold: of the first 1, 2, ... M lists that each fold's own selection added.
+        selection: the selection on all topics; its means are in sample.
+        by_fold: fold -> the selection on its topics to learn from.
+        means: (M,) float64 means out of fold: of the first 1, 2, ... M lists that each fold's own selection added.
     """
 
     selection: Selection
@@ -88,18 +88,19 @@ class SubsetStudy:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FusionStudy:
-    """All that the report says.
+    """All results that the report shows.
 
     Attributes:
         method: name of the learned method.
-        scale: of the average and of the subset.
+        scale: scale of the average and of the subset.
         topics: the T held-out topics.
         systems: single lists in the order of the pools, then the fusions, the learned one last.
-        comparisons: learned to average, learned to best single, average to best single, subset to average.
-        lists: topic -> (C,) scores of the learned method, which was fitted without it.
+        comparisons: learned against average, learned against best single list, average against best single list, and
+            subset against average.
+        lists: topic -> (C,) scores of the learned method, fitted without the topic.
         fusers: fold -> the fuser fitted without its topics.
-        final: fitted on all topics, where there is one.
-        curve: of the learned method, the last point from the folds themselves.
+        final: the fuser fitted on all topics, if there is one.
+        curve: learning curve of the learned method; the last point comes from the folds themselves.
     """
 
     method: str
@@ -116,7 +117,7 @@ class FusionStudy:
     curve: tuple[CurvePoint, ...]
 
     def system(self, kind: Kind) -> System:
-        """The only one of its kind; of single lists the best, which only hindsight knows."""
+        """The only system of its kind; of the single lists the best one, which is known only in hindsight."""
         return _best(self.systems, kind)
 
 
@@ -132,28 +133,32 @@ def study_fusion(
     seed: int = 0,
     final: Fuser | None = None,
 ) -> FusionStudy:
-    """Everything on the same held-out topics.
+    """Measure everything on the same held-out topics.
 
     Args:
-        pools: of the judged topics, all over the same lists.
-        learner: what is studied, as it would be fitted for a submission.
+        pools: candidates of the judged topics, all over the same lists.
+        learner: the learner to study, as it would be fitted for a submission.
         method: its name, for display.
-        folds: each topic held out at most once.
-        seed: of the draws of the learning curve and of the randomization tests.
+        scale: scale of the average and of the subset.
+        objective: the measure.
+        folds: folds that hold out each topic at most once.
+        seed: random seed for the draws of the learning curve and for the randomization tests.
         final: the fuser fitted on all topics, to show beside those of the folds.
 
     Raises:
-        As the learner and the objective.
+        AvsError: see the learner and the objective.
     """
     with reporter.stage(f"{method} out of fold", len(folds), "folds") as stage:
-        found = out_of_fold(_advancing(learner, stage.advance), pools, folds)
-    held_out = {topic: pools[topic] for topic in found}
-    learned = [value(topic, pools[topic].shots, scores, objective) for topic, (_, scores) in found.items()]
-    subset, subset_values = _study_subset(pools, tuple(found), objective, scale=scale, folds=folds, reporter=reporter)
+        by_topic = out_of_fold(_advancing(learner, stage.advance), pools, folds)
+    held_out = {topic: pools[topic] for topic in by_topic}
+    learned = [value(topic, pools[topic].shots, scores, objective) for topic, (_, scores) in by_topic.items()]
+    subset, subset_values = _study_subset(
+        pools, tuple(by_topic), objective, scale=scale, folds=folds, reporter=reporter
+    )
     systems = (
         *_single_lists(held_out, objective),
-        System("rrf", "rrf", _over_topics(ReciprocalRank(), held_out, objective)),
-        System("average", "average", _over_topics(Average(scale), held_out, objective)),
+        System("rrf", "rrf", _over_topics(unlearned("rrf", scale), held_out, objective)),
+        System(AVERAGE, "average", _over_topics(unlearned(AVERAGE, scale), held_out, objective)),
         System(SUBSET, "subset", subset_values),
         System(method, "learned", np.array(learned)),
     )
@@ -162,12 +167,12 @@ def study_fusion(
         method=method,
         scale=scale,
         seed=seed,
-        topics=tuple(found),
+        topics=tuple(by_topic),
         folds=tuple(folds),
         systems=systems,
         comparisons=_compare(systems, seed),
-        lists={topic: scores for topic, (_, scores) in found.items()},
-        fusers={fold.name: found[fold.test[0]][0] for fold in folds if fold.test},
+        lists={topic: scores for topic, (_, scores) in by_topic.items()},
+        fusers={fold.name: by_topic[fold.test[0]][0] for fold in folds if fold.test},
         final=final,
         subset=subset,
         curve=(*_curve(learner, pools, objective, method=method, folds=folds, seed=seed, reporter=reporter), whole),
@@ -183,7 +188,7 @@ def _study_subset(
     folds: Sequence[Fold],
     reporter: Reporter,
 ) -> tuple[SubsetStudy, np.ndarray]:
-    """The selections, and (T,) the measure of topics that the selection of their fold has not seen."""
+    """The selections, and the (T,) measure of topics that the selection of their fold has not seen."""
     by_fold: dict[str, Selection] = {}
     by_size: dict[str, np.ndarray] = {}  # topic -> (M,) of the first 1, 2, ... M lists
     chosen: dict[str, float] = {}
@@ -211,7 +216,7 @@ def _curve(
     seed: int,
     reporter: Reporter,
 ) -> list[CurvePoint]:
-    """The points below the whole."""
+    """The points of the curve that learn from fewer topics than the folds have."""
     sizes, draws = curve_sizes(folds), curve_draws(folds)
     with reporter.stage(f"{method} learning curve", len(sizes) * draws * len(folds), "fits") as stage:
         counted = _advancing(learner, stage.advance)
@@ -219,7 +224,7 @@ def _curve(
 
 
 def _advancing(learner: Learner, advance: Callable[[], None]) -> Learner:
-    """The learner, which says when a fit is done."""
+    """The learner, which calls `advance` after each fit."""
 
     def fit(pools: Pools) -> Fuser:
         fuser = learner(pools)
@@ -240,18 +245,18 @@ def _single_lists(pools: Pools, objective: Objective) -> list[System]:
 
 
 def _list_values(pool: CandidatePool, objective: Objective) -> list[float]:
-    """The measure of each list by itself: of the shots it holds, not of those that others brought."""
+    """The measure of each single list: of the shots it contains, not of those that only other lists contain."""
     measure = objective(pool.topic, pool.shots)
-    found = []
+    list_values = []
     for column in range(len(pool.lists)):
         held = np.flatnonzero(pool.held[:, column])
         order = held[np.argsort(-pool.scores[held, column], kind="stable")][:MAX_RESULTS]
-        found.append(float(measure(order)) if len(order) else 0.0)
-    return found
+        list_values.append(float(measure(order)) if len(order) else 0.0)
+    return list_values
 
 
 def _best(systems: Sequence[System], kind: Kind) -> System:
-    """Of a kind; of equal ones the first."""
+    """The best system of a kind; of equal ones the first."""
     return max((system for system in systems if system.kind == kind), key=lambda system: system.mean)
 
 

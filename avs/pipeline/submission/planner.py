@@ -19,7 +19,7 @@ from avs.trecvid.editions import Edition, get_edition
 SECTIONS = ("lists", "searches", "fusions", "reranks")
 RUN_ATTRIBUTES = {"trtype": "trType", "class": "class", "task": "task", "novelty": "novelty", "algo": "algo"}
 SET_BY_RECIPE = ("edition", "shots", "pid", "dropped", "priority")  # options of make-run that a run cannot have itself
-LEARNED_OPTION = {"fuse": "model", "rerank": "model"}
+LEARNED_OPTION = {"fuse": "fuser", "rerank": "reranker"}
 """Verb -> the option with the folder of what the verb has learned; the YAML uses the same word."""
 CHECK = "check-run"
 

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from tiny_study import FOLDS, LISTS, NASTY, POOLS, SCALE, Counting, counted_study, make_runs, study, two_steps, weighted
 
-from avs.fusion.comb import Average
 from avs.fusion.folds import leave_one_out, topic_folds
 from avs.fusion.fuser import Learner
+from avs.fusion.methods.comb import Average
 from avs.fusion.pool import pool_runs
 from avs.metrics.xinfap_objective import xinfap_objective
-from avs.pipeline.fuse.findings import NOISE, findings, fold_means, topic_rows
-from avs.pipeline.fuse.report import report_data, report_lines, write_report
+from avs.pipeline.fuse.page import write_page
+from avs.pipeline.fuse.report import NOISE, findings, fold_means, report_data, report_lines, topic_rows
 from avs.pipeline.fuse.study import FusionStudy
 
 
@@ -29,10 +29,25 @@ def counted() -> tuple[FusionStudy, Counting]:
 @pytest.mark.parametrize(
     ("difference", "p_value", "says", "hint"),
     [
-        (0.02, 0.01, "coordinate-ascent beats the average. 0.5200 against 0.5000 (+0.0200, p = 0.010;", False),
-        (0.02, 0.2, "coordinate-ascent does not beat the average beyond chance: these topics do not show", True),
-        (-0.02, 0.2, "coordinate-ascent does not beat the average: use the average, which has nothing to fit.", True),
-        (-0.02, 0.0001, "coordinate-ascent is worse than the average: use the average. 0.4800 against 0.5000", False),
+        (
+            0.02,
+            0.01,
+            "coordinate-ascent beats the average (p = .010). Mean xinfAP: 0.5200 against 0.5000 (+0.02",
+            False,
+        ),
+        (
+            0.02,
+            0.2,
+            "The difference between coordinate-ascent and the average is not significant (p = .200): these",
+            True,
+        ),
+        (
+            -0.02,
+            0.2,
+            "The difference between coordinate-ascent and the average is not significant (p = .200): use",
+            True,
+        ),
+        (-0.02, 0.0001, "coordinate-ascent is worse than the average, so use the average (p < .001). Mean", False),
     ],
 )
 def test_the_first_finding_says_plainly_whether_learning_helps(
@@ -47,7 +62,7 @@ def test_the_first_finding_says_plainly_whether_learning_helps(
 
 def test_what_learns_nothing_is_said_to_change_nothing() -> None:
     first, *rest = findings(study(lambda _: Average(SCALE), method="average"))
-    assert first == "average gives what the average gives, on every topic: learning changed nothing."
+    assert first == "average scores the same as the average on every topic: learning changed nothing."
     assert not any("number of topics" in sentence for sentence in rest)  # of a flat curve there is nothing to say
 
 
@@ -123,7 +138,7 @@ class Page(HTMLParser):
 @pytest.mark.parametrize("learn", [weighted, two_steps], ids=["one step", "two steps"])
 def test_the_page_stands_by_itself(tmp_path: Path, learn: Learner) -> None:
     path = tmp_path / "deep" / "report.html"
-    write_report(study(learn, final=learn(POOLS)), path)
+    write_page(study(learn, final=learn(POOLS)), path)
     text = path.read_text(encoding="utf-8")
     page = Page(text)
     assert "://" not in text and "url(http" not in text
@@ -137,7 +152,7 @@ def test_the_page_stands_by_itself(tmp_path: Path, learn: Learner) -> None:
 
 
 def test_ids_of_the_page_are_unique_and_lead_somewhere(tmp_path: Path) -> None:
-    write_report(study(weighted), tmp_path / "report.html")
+    write_page(study(weighted), tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     ids = re.findall(r'\bid="([^"]+)"', text)
     assert ids and len(ids) == len(set(ids))
@@ -145,7 +160,7 @@ def test_ids_of_the_page_are_unique_and_lead_somewhere(tmp_path: Path) -> None:
 
 
 def test_every_colour_is_one_of_the_page(tmp_path: Path) -> None:
-    write_report(study(weighted), tmp_path / "report.html")
+    write_page(study(weighted), tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     light, dark = (re.findall(r"--(\w+): #", half) for half in text.split("prefers-color-scheme: dark", 1))
     assert sorted(light) == sorted(dark)
@@ -156,7 +171,7 @@ def test_every_colour_is_one_of_the_page(tmp_path: Path) -> None:
 
 def test_the_same_study_gives_the_same_page(tmp_path: Path) -> None:
     for name in ("one", "two"):
-        write_report(study(weighted), tmp_path / name)
+        write_page(study(weighted), tmp_path / name)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
@@ -165,7 +180,7 @@ def test_a_topic_a_fold_is_not_shown_twice(tmp_path: Path) -> None:
     assert fold_means(found) == {}
     assert [len(point.means) for point in found.curve] == [1, 1, 1, 1]
     assert report_lines(found)[0].split() == ["xinfAP,", "9", "topics", "mean"]
-    write_report(found, tmp_path / "report.html")
+    write_page(found, tmp_path / "report.html")
 
 
 def test_the_least_there_can_be(tmp_path: Path) -> None:
@@ -175,10 +190,10 @@ def test_the_least_there_can_be(tmp_path: Path) -> None:
     folds = topic_folds(tuple(pools), 2, seed=0)
     found = study(lambda _: Average(SCALE), pools=pools, folds=folds, objective=xinfap_objective(qrels), method="x")
     assert len(found.curve) == 1 and found.subset.selection.lists == ("only",)
-    assert findings(found)[0] == "x gives what the average gives, on every topic: learning changed nothing."
+    assert findings(found)[0] == "x scores the same as the average on every topic: learning changed nothing."
     json.dumps(report_data(found), allow_nan=False)
     report_lines(found)
-    write_report(found, tmp_path / "report.html")
+    write_page(found, tmp_path / "report.html")
 
 
 def test_names_that_no_font_of_the_plots_has_are_drawn_by_the_browser(tmp_path: Path) -> None:
@@ -186,6 +201,6 @@ def test_names_that_no_font_of_the_plots_has_are_drawn_by_the_browser(tmp_path: 
     pools = pool_runs(runs)
     folds = topic_folds(tuple(pools), 2, seed=0)
     found = study(weighted, pools=pools, folds=folds, objective=xinfap_objective(qrels))
-    write_report(found, tmp_path / "report.html")
+    write_page(found, tmp_path / "report.html")
     plots = "".join(re.findall(r"<svg.*?</svg>", (tmp_path / "report.html").read_text("utf-8"), re.DOTALL))
     assert ">雪</text>" in plots and ">aaaaaaaaaaaaaaaaa…aaaaaaaaaaaaaaaa</text>" in plots

@@ -81,6 +81,6 @@ def test_what_did_not_make_the_lists_is_refused(work: Path, tmp_path: Path, caps
         "  wanted: for every list the --store or --checkpoint that `avs search` made it from\n"
     )
     assert failure([*lists(work, 8), *out], capsys) == (
-        "avs fuse: --missing recomputed takes the topics' sentences, and neither --past nor --partial\n"
-        "  next:   give the topic files of the lists: --topics, and --past-topics for those learned from\n"
+        "avs fuse: --missing recomputed needs the sentences of the topics, and takes neither --past nor --partial\n"
+        "  next:   give the topic files of the lists: --topics, and --past-topics for the topics learned from\n"
     )

@@ -19,9 +19,9 @@ from tiny_study import (
 
 from avs.core.progress import Reporter
 from avs.core.ranking import Run
-from avs.fusion.comb import Average
 from avs.fusion.cross_validation import out_of_fold, value, values
 from avs.fusion.folds import topic_folds
+from avs.fusion.methods.comb import Average
 from avs.fusion.pool import CandidatePool, pool_runs
 from avs.fusion.subset import forward_selection
 from avs.metrics.significance import randomization_test

@@ -95,7 +95,7 @@ FUSED = """\
 lists: {team: other.trec}
 fusions:
   all: {lists: [now, team], past: before, ltr: true, qrels: qrels, fit-on: tv19, family: {encoders: "*-shot"}}
-  again: {lists: [now/clip-shot, team], ltr: true, model: all}
+  again: {lists: [now/clip-shot, team], ltr: true, fuser: all}
 searches:
   now: {store: features/*/shot}
   before: {store: old/*/shot, topics: past.txt}
@@ -112,11 +112,11 @@ def test_a_fusion_stands_behind_the_searches_it_needs_and_a_fuser_behind_the_one
     assert steps["all"].needs == ("now", "before")
     assert " ".join(steps["all"].argv) == (
         "fuse out/lists/now/blip-shot.trec out/lists/now/clip-shot.trec other.trec --topics topics.txt --ltr "
-        "--qrels qrels --fit-on tv19 --family encoders=*-shot --model out/fusions/all --past out/lists/before "
+        "--qrels qrels --fit-on tv19 --family encoders=*-shot --fuser out/fusions/all --past out/lists/before "
         "-o out/lists/all.trec"
     )
     assert steps["again"].needs == ("now", "all")
-    assert "--model out/fusions/all" in " ".join(steps["again"].argv)
+    assert "--fuser out/fusions/all" in " ".join(steps["again"].argv)
 
 
 def test_only_one_step_takes_what_it_needs_along() -> None:

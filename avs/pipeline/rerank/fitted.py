@@ -1,0 +1,116 @@
+"""A fitted reranker, read from its folder and checked against what it is applied to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from avs.core.artifacts import read_manifest, require_path
+from avs.core.errors import ConfigError, FormatError, SpecMismatchError
+from avs.core.features import open_features
+from avs.core.spec import EmbedderSpec
+from avs.pipeline.rerank.options import RerankOptions, option_name
+from avs.trecvid.past_topics import refuse_leak
+from avs.trecvid.topics import read_topics
+from avs.trecvid.trec import read_trec
+
+RERANKER_TYPE, FILE = "reranker", "reranker.json"
+
+
+def with_fitted(options: RerankOptions, folder: Path) -> RerankOptions:
+    """The options with the method, parameters, depth and query mode of a fitted reranker; checked.
+
+    Raises:
+        FormatError: the folder holds no reranker.
+        ConfigError: an option was decided when it was fitted, or it was fitted on the topics of the list.
+        SpecMismatchError: it was fitted with another encoder or judge.
+    """
+    manifest = read_manifest(require_path(folder, what="reranker"))
+    if manifest["type"] != RERANKER_TYPE:
+        raise FormatError("not a reranker", where=folder, got=manifest["type"])
+    method, parameters, depth = _read_fitted(folder)
+    decided = [option_name(name) for name in options.given] + (["--depth"] if options.depth is not None else [])
+    decided += [f"--method {options.method}"] if options.method not in ("", method) else []
+    if decided:
+        raise ConfigError(
+            f"{', '.join(decided)}: decided when the reranker was fitted",
+            where=folder,
+            got=f"a reranker of method {method}",
+            next_step="leave it out, or fit another reranker: --qrels",
+        )
+    topics = read_topics(list(options.topics)).ids if options.topics else read_trec(options.ranked).topics
+    refuse_leak(set(manifest["config"]["topics"]), topics)
+    options = replace(options, method=method, given=parameters, depth=depth).checked()
+    _require_same(options, manifest, folder)
+    return replace(options, query_mode=manifest["config"]["query_mode"]) if options.needs("topics") else options
+
+
+def level_of(options: RerankOptions) -> str | None:
+    """Whether the store has a vector for each shot or for each frame; None without a store."""
+    if options.store is None:
+        return None
+    return "shot" if open_features(options.store).offsets is None else "frame"
+
+
+def spec_of(store: Path) -> EmbedderSpec:
+    """The encoder of a store."""
+    return open_features(store).spec
+
+
+def _read_fitted(folder: Path) -> tuple[str, dict[str, Any], int]:
+    """Method, parameters and depth.
+
+    Raises:
+        FormatError: the file is damaged.
+    """
+    try:
+        fitted = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        return str(fitted["method"]), dict(fitted["parameters"]), int(fitted["depth"])
+    except (ValueError, KeyError, TypeError) as error:
+        where = folder / FILE
+        raise FormatError("not a reranker of avs", where=where, got=f"{type(error).__name__}: {error}") from error
+
+
+def _require_same(options: RerankOptions, manifest: Mapping[str, Any], folder: Path) -> None:
+    """Check that query mode, judge, encoder and level are those that the reranker was fitted with."""
+    config = manifest["config"]
+    if options.query_mode not in (None, config["query_mode"]):
+        raise ConfigError(
+            f"--query-mode {options.query_mode}: the reranker was fitted with another one",
+            where=folder,
+            wanted=config["query_mode"],
+            next_step="leave it out, or fit another reranker: --qrels",
+        )
+    if options.judging and config["judge"] != options.judging.identity():
+        raise SpecMismatchError(
+            "the reranker was fitted with another judge",
+            where=folder,
+            got=options.judging.identity(),
+            wanted=config["judge"],
+            next_step="give the model, prompt, dtype and frames that it was fitted with, or fit another one: --qrels",
+        )
+    if options.store:
+        _require_encoder(EmbedderSpec.from_json(manifest["spec"]), spec_of(options.store), folder, options.store)
+        if config.get("level") != level_of(options):
+            raise ConfigError(
+                "the reranker was fitted on a store of another level",
+                where=options.store,
+                got=level_of(options),
+                wanted=config.get("level"),
+            )
+
+
+def _require_encoder(fitted: EmbedderSpec, given: EmbedderSpec, folder: Path, store: Path) -> None:
+    try:
+        fitted.require_same(given, where=str(store))
+    except SpecMismatchError as error:
+        raise SpecMismatchError(
+            "the reranker was fitted on vectors of another encoder",
+            where=store,
+            got=error.got,
+            wanted=error.wanted,
+            next_step=f"give a store of the encoder that {folder} was fitted with, or fit another one: --qrels",
+        ) from error

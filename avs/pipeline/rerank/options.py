@@ -1,0 +1,163 @@
+"""The options of `avs rerank`, and the checks that they fit the method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from avs.core.artifacts import Manifest, fingerprint_input
+from avs.core.errors import ConfigError
+from avs.core.progress import Reporter
+from avs.pipeline.rerank.judge import JUDGE_OPTIONS, Judging, open_judging
+from avs.rerank.blend import top
+from avs.rerank.methods import RERANKERS, Need, Reranker, needing, takers
+from avs.trecvid.trec import read_trec
+
+OPTIONS_OF_NEED: Mapping[Need, tuple[str, ...]] = {
+    "store": ("store",),
+    "topics": ("query_mode", "narratives"),
+    "encoder": ("weights",),
+    "other topics": ("other_topics",),
+    "judge": tuple(JUDGE_OPTIONS),
+}
+"""What a method needs -> the options that only such methods take."""
+
+
+@dataclass(frozen=True, slots=True)
+class RerankOptions:
+    """The list to rerank, how, and what to write; None and empty values were not given.
+
+    Attributes:
+        ranked: file of the list.
+        method: name of the reranker.
+        given: name -> value of the parameters that the user gave: alpha, and the method's own.
+        parameters: name -> value of all parameters, once checked.
+        depth: number of shots to rerank; None: the method's default.
+        topics: files of the list's topics.
+        store: feature store of the shots.
+        other_topics: files of topics of other years.
+        narratives, query_mode: what of a topic is encoded or judged.
+        weights: current location of the weights of the store's encoder.
+        device: where to compute.
+        k: number of shots per topic.
+        judge: option -> value of the options of a judge.
+        judging: the judge that they describe, once checked.
+        output: file of the reranked list.
+        reranker: folder of the fitted reranker; it is written with judgments and read without.
+        qrels, fit_on, study: what to fit on; see `past_qrels`.
+        force: whether outputs made from other inputs are replaced.
+    """
+
+    ranked: Path
+    method: str
+    given: Mapping[str, Any]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    depth: int | None = None
+    topics: Sequence[Path] = ()
+    store: Path | None = None
+    other_topics: Sequence[Path] = ()
+    narratives: Path | None = None
+    query_mode: str | None = None
+    weights: str | None = None
+    device: str = "cpu"
+    k: int = 1000
+    judge: Mapping[str, Any] = field(default_factory=dict)
+    judging: Judging | None = None
+    output: Path | None = None
+    reranker: Path | None = None
+    qrels: Sequence[Path] = ()
+    fit_on: Sequence[str] | None = None
+    study: bool = False
+    force: bool = False
+
+    @property
+    def how(self) -> Reranker:
+        """The method.
+
+        Raises:
+            ConfigError: there is no method of this name.
+        """
+        return RERANKERS.get(self.method)
+
+    def needs(self, need: Need) -> bool:
+        """Whether the method needs something."""
+        return need in self.how.needs
+
+    def checked(self) -> RerankOptions:
+        """These options with all parameters, the depth, and the opened judge.
+
+        Raises:
+            ConfigError: the method is unknown, takes other options, or lacks one that it needs.
+            AvsError: see open_judging.
+        """
+        how = self.how
+        if self.depth is not None and self.depth < 1:
+            raise ConfigError("--depth must be at least 1", got=self.depth)
+        if self.narratives and self.query_mode in (None, "query"):
+            raise ConfigError("--narratives needs --query-mode narrative or both", next_step="add it")
+        self._refuse_options_of_others()
+        for need, value, option, wanted in (
+            ("topics", self.topics, "--topics", "topic files of the list's topics"),
+            ("other topics", self.other_topics, "--other-topics", "topic files of other years"),
+            ("store", self.store, "--store", "a feature store (or BigFile) of the list's shots"),
+        ):
+            if need in how.needs and not value:
+                raise ConfigError(f"--method {self.method} needs {option}", wanted=wanted)
+        return replace(
+            self,
+            parameters={**how.defaults, **self.given},
+            depth=self.depth or how.depth,
+            judging=open_judging(self.judge, device=self.device) if self.needs("judge") else None,
+        )
+
+    def inputs(self) -> dict[str, Path]:
+        """Name of an input, for manifests -> its path."""
+        inputs = {"list": self.ranked} | ({"store": self.store} if self.store else {})
+        inputs |= {f"topics {i}": file for i, file in enumerate(self.topics, start=1)}
+        inputs |= {f"other topics {i}": file for i, file in enumerate(self.other_topics, start=1)}
+        return inputs | ({"narratives": self.narratives} if self.narratives else {})
+
+    def manifest(self, kind: str, config: Mapping[str, Any], reporter: Reporter, more: Mapping[str, Path]) -> Manifest:
+        """What decides the content of an artefact made with these options, once checked.
+
+        Args:
+            kind: type of the artefact.
+            config: further settings.
+            more: further inputs.
+        """
+        paths = self.inputs() | dict(more)
+        how: dict[str, Any] = {"method": self.method, "parameters": dict(self.parameters), "depth": self.depth}
+        how |= {"query_mode": self.query_mode or "query", "k": self.k}
+        inputs = {name: fingerprint_input(path) for name, path in paths.items()}
+        if self.judging:
+            shots = {shot for one in read_trec(self.ranked).lists.values() for shot in top(one, self.depth or 0)[0]}
+            how |= {"judge": self.judging.identity()}
+            inputs |= {"pictures": self.judging.pictures_fingerprint(sorted(shots), reporter)}
+        return Manifest(kind, how | dict(config), inputs, paths=paths)
+
+    def _refuse_options_of_others(self) -> None:
+        values = {
+            "store": self.store, "query_mode": self.query_mode, "narratives": self.narratives,
+            "weights": self.weights, "other_topics": self.other_topics or None, **self.judge,
+        }  # fmt: skip
+        refused: dict[str, list[str]] = {}  # methods -> the options that only they take
+        for name in self.given:
+            if name not in self.how.defaults:
+                refused.setdefault(", ".join(takers(name)), []).append(option_name(name))
+        for need, options in OPTIONS_OF_NEED.items():
+            given = [option_name(option) for option in options if values.get(option) is not None]
+            if given and not self.needs(need):
+                refused.setdefault(", ".join(needing(need)), []).extend(given)
+        if refused:
+            parts = [
+                f"{', '.join(options)} {'is' if len(options) == 1 else 'are'} for {methods}"
+                for methods, options in refused.items()
+            ]
+            raise ConfigError("; ".join(parts), got=f"--method {self.method}", next_step="leave it out")
+
+
+def option_name(name: str) -> str:
+    """The option of a parameter, as it is typed."""
+    return f"--{name.replace('_', '-')}"
