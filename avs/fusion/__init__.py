@@ -1,5 +1,5 @@
-"""Ranked lists to one ranked list: classic combinations, learned weights, learning to rank.
+"""Fuse ranked lists into one: classic combinations, learned weights, learning to rank.
 
-Everything works on a `CandidatePool`, the union of the lists of one topic, and gives each candidate a score. What is to
-be optimised comes in as a callable (`core.objective`).
+Every fuser gives a score to each candidate of a `CandidatePool`, the union of the lists of one topic. The measure to
+optimise is passed in as a callable (`core.objective`).
 """

@@ -1,7 +1,7 @@
-"""Which topics to learn from and which to hold out.
+"""Folds of topics: the topics to learn from, and the topics to hold out.
 
-Topics that are the same in different years (the progress sets, and sentences that return) always stand in one fold:
-what was learned from one would be tested on the other.
+Topics that are the same in different years (the progress sets, and repeated sentences) are kept in the same fold.
+Otherwise a method would be tested on what it has learned from.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from avs.core.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """Topics to learn from, and topics held out."""
+    """Ids of the topics to learn from, and of the held-out topics."""
 
     name: str
     train: tuple[str, ...]
@@ -24,35 +24,37 @@ class Fold:
 
 
 def leave_one_out(groups: Mapping[str, str], *, same: Mapping[str, str] | None = None) -> list[Fold]:
-    """A fold for every group: its topics are held out, all others learned from.
+    """One fold per group: its topics are held out, and all others are learned from.
 
     Args:
-        groups: topic -> group, such as its edition; for leave-one-topic-out the topic itself.
-        same: topic -> what it shares with topics of other groups, such as its sentence: those are left out of the
-            topics to learn from when it is held out.
+        groups: topic -> its group, such as its edition; for leave-one-topic-out the topic itself.
+        same: topic -> a key, such as its sentence; topics with the key of a held-out topic are not learned from.
 
     Raises:
         ConfigError: there is only one group.
     """
     names = list(dict.fromkeys(groups.values()))
     if len(names) < 2:
-        raise ConfigError("leaving one out needs two groups of topics", got=", ".join(names) or "no topic")
+        raise ConfigError("leave-one-out needs two groups of topics", got=", ".join(names) or "no topic")
     return [_without_same(_fold(name, groups, {name}), same or {}) for name in names]
 
 
 def topic_folds(topics: Sequence[str], count: int, *, seed: int, same: Mapping[str, str] | None = None) -> list[Fold]:
-    """`count` folds of nearly equal size, at random.
+    """`count` random folds of nearly equal size.
 
     Args:
-        same: topic -> what it shares with topics that must stand in its fold, such as its sentence.
+        topics: topic ids.
+        count: number of folds.
+        seed: random seed.
+        same: topic -> a key, such as its sentence; topics of the same key are kept in the same fold.
 
     Raises:
-        ConfigError: fewer than 2 folds, or more than there are different topics.
+        ConfigError: there are fewer than 2 folds, or more than different topics.
     """
     groups = {topic: (same or {}).get(topic, topic) for topic in topics}
     names = sorted(set(groups.values()))
     if not 2 <= count <= len(names):
-        raise ConfigError("the number of folds", got=count, wanted=f"2..{len(names)}, as many as different topics")
+        raise ConfigError("wrong number of folds", got=count, wanted=f"2..{len(names)}, the number of different topics")
     shuffled = [names[i] for i in np.random.default_rng(seed).permutation(len(names))]
     return [_fold(f"fold {i + 1}", groups, set(shuffled[i::count])) for i in range(count)]
 

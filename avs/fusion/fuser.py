@@ -1,4 +1,4 @@
-"""What fuses, and what learns to."""
+"""The interfaces of fusers, and of learners that fit them."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from avs.fusion.pool import CandidatePool
 
 
 class Fuser(Protocol):
-    """Gives every candidate of a topic a score, the larger the better.
+    """Gives a score to every candidate of a topic; the larger the better.
 
     Attributes:
-        lists: names of the lists it needs, in any order; None: takes whichever there are.
+        lists: names of the lists that it needs, in any order; None: it fuses any lists.
     """
 
     @property
     def lists(self) -> tuple[str, ...] | None: ...
 
     def fuse(self, pool: CandidatePool) -> np.ndarray:
-        """(C,) float64.
+        """(C,) float64 scores.
 
         Raises:
             ConfigError: the pool lacks a list.
@@ -32,7 +32,7 @@ class Fuser(Protocol):
 
 Pools = Mapping[str, CandidatePool]
 Learner = Callable[[Pools], Fuser]
-"""Pools of judged topics -> a fuser fitted to them. What it optimises, and its seed, are bound beforehand."""
+"""Pools of judged topics -> a fuser fitted to them. The measure and the seed are bound beforehand."""
 
 
 def fuse(fuser: Fuser, pools: Pools, *, tag: str, limit: int = MAX_RESULTS) -> Run:

@@ -1,15 +1,16 @@
-"""Scores of different models on one scale, topic by topic, before any weight is applied to them.
+"""Normalization: the scores of different models on a common scale, per topic, before any weight is applied.
 
-A cosine of one model says nothing about that of another: ranges differ by model and by topic.
+Cosines of different models cannot be compared: their ranges differ by model and by topic.
 
     minmax           (s - min) / (max - min)          zscore           (s - mean) / std (population)
     rank             1 - (r - 1) / D                  reciprocal-rank  1 / (60 + r)
 
-over the D shots that a list holds, r being the rank from 1. A list without variance says nothing: 0 for all it holds.
+Statistics are over the D shots that a list contains, and r is the rank from 1. A list of equal scores gives 0 to all
+its shots.
 
-What a list says of a shot that it does not hold is a policy of its own: `minimum`, the least it says of any less 1e-9
-(the shot is no better than the last one held, and stands behind it), or `absent`, nothing at all. The third, the true
-score, is not a matter of scale: see `CandidatePool.recomputed`.
+You choose how a list scores a shot that it does not contain: `minimum`, its lowest score minus 1e-9, so that the shot
+is ranked behind its last one; or `absent`, no score. The third way, the true score, does not depend on the scale: see
+`CandidatePool.recomputed`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from avs.fusion.pool import CandidatePool
 
 Normalization = Literal["minmax", "zscore", "rank", "reciprocal-rank"]
 Missing = Literal["minimum", "absent"]
-BEHIND = 1e-9  # so that a list alone ranks its last shot before what it does not hold
+BEHIND = 1e-9  # so that a single list ranks its last shot before shots it does not contain
 RRF_K = 60  # Cormack, Clarke, Buettcher: Reciprocal Rank Fusion, SIGIR 2009
 
 
@@ -37,7 +38,7 @@ def minmax(pool: CandidatePool) -> np.ndarray:
 
 
 def zscore(pool: CandidatePool) -> np.ndarray:
-    """(C, M) of mean 0 and population standard deviation 1 over what each list holds; NaN where there is no score."""
+    """(C, M) of mean 0 and population standard deviation 1 over the shots of each list; NaN where there is no score."""
     return _scaled(pool, _over_lists(np.nanmean, pool), _over_lists(np.nanstd, pool))
 
 
@@ -64,10 +65,14 @@ NORMALIZATIONS: dict[str, Callable[[CandidatePool], np.ndarray]] = {
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """A normalization and what it says of shots that a list does not hold.
+    """A normalization, and the policy for shots that a list does not contain.
+
+    Attributes:
+        normalization: a name of NORMALIZATIONS.
+        missing: "minimum" or "absent".
 
     Raises:
-        ConfigError: unknown names.
+        ConfigError: a name is unknown.
     """
 
     normalization: str = "minmax"
@@ -76,13 +81,13 @@ class Scale:
     def __post_init__(self) -> None:
         for what, name, known in (
             ("normalization", self.normalization, tuple(NORMALIZATIONS)),
-            ("policy for shots that a list does not hold", self.missing, get_args(Missing)),
+            ("policy for shots that a list does not contain", self.missing, get_args(Missing)),
         ):
             if name not in known:
                 raise ConfigError(f'unknown {what} "{name}"{did_you_mean(name, known)}', wanted=", ".join(known))
 
     def __call__(self, pool: CandidatePool) -> np.ndarray:
-        """(C, M) float64 on the common scale; NaN only where the policy is `absent` (or the list has no shots)."""
+        """(C, M) float64 on the common scale; NaN only if the policy is `absent` or the list has no shots."""
         values = NORMALIZATIONS[self.normalization](pool)
         if self.missing == "minimum":
             low = _over_columns(np.nanmin, values)
@@ -95,7 +100,7 @@ def _ranks(pool: CandidatePool) -> np.ndarray:
 
 
 def _scaled(pool: CandidatePool, origin: np.ndarray, width: np.ndarray) -> np.ndarray:
-    """(scores - origin) / width; 0 for a list of equal scores, whose mean and deviation are off by rounding."""
+    """(scores - origin) / width; 0 for a list of equal scores, whose mean and deviation have rounding errors."""
     flat = _over_lists(np.nanmin, pool) == _over_lists(np.nanmax, pool)
     scaled = (pool.scores - origin) / np.where(flat, 1.0, width)
     return np.where(flat & ~np.isnan(scaled), 0.0, scaled)
@@ -106,7 +111,7 @@ def _over_lists(statistic: Callable[..., np.ndarray], pool: CandidatePool) -> np
 
 
 def _over_columns(statistic: Callable[..., np.ndarray], values: np.ndarray) -> np.ndarray:
-    """(M,) a NaN-ignoring statistic of each column; NaN of one without values."""
-    with warnings.catch_warnings():  # a list that lacks the topic has no values, and stays NaN
+    """(M,) a statistic of each column that ignores NaN; NaN for a column without values."""
+    with warnings.catch_warnings():  # a list that lacks the topic has no values: NaN
         warnings.filterwarnings("ignore", "All-NaN|Mean of empty|Degrees of freedom", RuntimeWarning)
         return statistic(values, axis=0)

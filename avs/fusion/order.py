@@ -1,4 +1,4 @@
-"""The best of many score vectors at once, ties in candidate order: the inner loop of everything that is fitted."""
+"""Top-k of many score vectors, ties in candidate order: the inner loop of all fitting."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import numpy as np
 
 
 def best_first(scores: np.ndarray, limit: int) -> np.ndarray:
-    """(W, min(limit, C)) int64 positions of the best, best first; ties by position, as a stable sort has them.
+    """(W, min(limit, C)) int64 positions of the best, best first; ties by position, as in a stable sort.
 
-    Neither the rows are sorted in full, nor, but for the first, partitioned: the worst of any `limit` candidates bounds
-    the limit-th best score of a row from below, and the best of the row before, when rows differ by one weight, bound
-    it so well that hardly more than `limit` scores are left to sort.
+    No row is sorted completely, and only the first is partitioned. The lowest score of any `limit` candidates is a
+    lower bound of the limit-th best score. The best candidates of the previous row give a good bound when two rows
+    differ by one weight, so that few more than `limit` scores are left to sort.
 
     Args:
-        scores: (W, C), without NaN; rows in an order in which neighbours are alike are fastest.
+        scores: (W, C) without NaN; it is fastest when neighbouring rows are similar.
+        limit: number of positions per row.
     """
     count = scores.shape[1]
     best = np.empty((len(scores), min(limit, count)), dtype=np.int64)
@@ -30,7 +31,7 @@ def best_first(scores: np.ndarray, limit: int) -> np.ndarray:
 def _descending(values: np.ndarray) -> np.ndarray:
     """(K,) positions in descending order of values, ties by position.
 
-    Sorts that may swap ties are faster; where neighbours tie (seldom, with real scores) it is sorted again.
+    An unstable sort is faster. It is repeated with a stable one if there are ties, which real scores rarely have.
     """
     order = np.argsort(-values)
     ordered = values[order]

@@ -1,4 +1,4 @@
-"""The lists of one topic side by side: every shot that a list holds, with what each list says of it."""
+"""The candidates of one topic: every shot that a list contains, with its score and rank in each list."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from avs.core.errors import ConfigError, DataError, Problems
+from avs.core.ids import some
 from avs.core.ranking import RankedList, Run
 
-DEFAULT_DEPTH = 2000  # best shots taken from each list; RUCMM keeps as many in its score files
+DEFAULT_DEPTH = 2000  # number of top shots used of each list; RUCMM's score files have as many
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,11 +20,11 @@ class CandidatePool:
 
     Attributes:
         topic: topic id.
-        lists: the M names, one a column; `pool_runs` sorts them.
-        shots: C ids, the larger string first, so that a stable sort by score breaks ties as a ranked list does.
-        scores: (C, M) float64 as the lists give them; NaN where a list does not hold the shot.
-        ranks: (C, M) int64 from 1; 0 where a list does not hold the shot.
-        held: (C, M) bool, which list brought which candidate; other places of `scores` may be recomputed.
+        lists: the M names, one per column; `pool_runs` sorts them.
+        shots: C ids in descending string order, so that a stable sort by score breaks ties as a ranked list does.
+        scores: (C, M) float64 scores in the lists; NaN where a list does not contain the shot.
+        ranks: (C, M) int64 ranks from 1; 0 where a list does not contain the shot.
+        held: (C, M) bool, whether a list contains a shot; where it does not, the score may be recomputed.
     """
 
     topic: str
@@ -37,7 +38,7 @@ class CandidatePool:
         return len(self.shots)
 
     def columns(self, lists: Sequence[str]) -> CandidatePool:
-        """The same candidates as these lists see them, in this order.
+        """The same candidates with the columns of these lists, in this order.
 
         Raises:
             ConfigError: a list is missing.
@@ -45,22 +46,25 @@ class CandidatePool:
         if tuple(lists) == self.lists:
             return self
         require_lists(self.lists, lists)
-        at = [self.lists.index(name) for name in lists]
-        # take, not [:, at]: the same layout in memory, so that sums over lists are the same to the last bit
-        scores, ranks, held = (values.take(at, axis=1) for values in (self.scores, self.ranks, self.held))
+        columns = [self.lists.index(name) for name in lists]
+        # take, not [:, columns]: it keeps the memory layout, so that sums over lists are the same to the last bit
+        scores, ranks, held = (values.take(columns, axis=1) for values in (self.scores, self.ranks, self.held))
         return replace(self, lists=tuple(lists), scores=scores, ranks=ranks, held=held)
 
     def recomputed(self, scores: np.ndarray) -> CandidatePool:
-        """The candidates with the true scores (C, M) of shots that a list does not hold, and ranks by all scores.
+        """The candidates with the true scores of shots that a list does not contain, and ranks by all scores.
 
-        NaN stays where a list cannot score a shot. What a list holds keeps the score it has there.
+        A shot that a list contains keeps its score.
+
+        Args:
+            scores: (C, M) true scores; NaN where a list cannot score a shot.
 
         Raises:
-            DataError: scores of another shape, or infinite.
+            DataError: the scores have another shape, or are infinite.
         """
         if scores.shape != self.scores.shape or np.isinf(scores).any():
             raise DataError(
-                "recomputed scores must be finite, one for each candidate and list",
+                "recomputed scores must be finite, and one for each candidate and list",
                 where=f"topic {self.topic}",
                 got=f"{scores.shape}, {int(np.isinf(scores).sum())} infinite",
                 wanted=self.scores.shape,
@@ -70,29 +74,29 @@ class CandidatePool:
         return replace(self, scores=scores, ranks=np.where(known, ranks_of(np.where(known, scores, -np.inf)), 0))
 
     def rows(self, kept: np.ndarray) -> CandidatePool:
-        """The candidates where (C,) `kept` is true."""
+        """The candidates for which (C,) `kept` is true."""
         shots = tuple(shot for shot, keep in zip(self.shots, kept.tolist(), strict=True) if keep)
         return replace(self, shots=shots, scores=self.scores[kept], ranks=self.ranks[kept], held=self.held[kept])
 
     def ranking(self, scores: np.ndarray, *, limit: int) -> RankedList:
-        """The candidates by fused scores (C,), the best `limit`; ties by shot id, the larger string first."""
+        """The `limit` best candidates by (C,) fused scores; ties by shot id in descending string order."""
         order = np.argsort(-scores, kind="stable")[:limit]
         return RankedList(self.topic, tuple(self.shots[i] for i in order), scores[order])
 
 
-def require_lists(found: Sequence[str], wanted: Sequence[str]) -> None:
-    """Check that every wanted list is there.
+def require_lists(given: Sequence[str], wanted: Sequence[str]) -> None:
+    """Check that every wanted list is given.
 
     Raises:
-        ConfigError: naming all that are missing.
+        ConfigError: lists are missing; names all of them.
     """
-    missing = [name for name in wanted if name not in found]
+    missing = [name for name in wanted if name not in given]
     if missing:
         raise ConfigError(
-            f"the fuser needs {len(missing)} list{'s' if len(missing) > 1 else ''} that {_is_are(missing)} missing",
-            got=f"lists {', '.join(found)}",
+            "the fuser needs lists that are missing",
+            got=f"lists {', '.join(given)}",
             wanted=", ".join(missing),
-            next_step="give the lists under the names they had when it was fitted (X.trec is called X)",
+            next_step="give the lists under the names they had when it was fitted; lists/clip.trec is called clip",
         )
 
 
@@ -102,16 +106,17 @@ def pool_runs(
     """Topic -> the union of the best `depth` shots of every list.
 
     Args:
-        runs: name -> its lists, whose scores are comparable within a topic and grow with relevance.
-        partial: a list may lack a topic, and says nothing there.
+        runs: name -> its lists, whose scores grow with relevance.
+        depth: number of top shots of each list.
+        partial: whether a list may lack a topic; then it has no scores there.
 
     Raises:
-        ConfigError: fewer than one list; depth below 1.
-        DataError: lists over different topics; a list of equal scores, which orders nothing; all of them at once.
+        ConfigError: there is no list, or the depth is below 1.
+        DataError: lists are over different topics, or all scores of a list are equal; names all of them.
     """
     if not runs or depth < 1:
-        raise ConfigError("nothing to fuse", got=f"{len(runs)} lists, depth {depth}", wanted="a list, depth 1 or more")
-    runs = {name: runs[name] for name in sorted(runs)}  # so that sums do not depend on the order they are given in
+        raise ConfigError("nothing to fuse", got=f"{len(runs)} lists, depth {depth}", wanted="1 list, depth 1, or more")
+    runs = {name: runs[name] for name in sorted(runs)}  # sums do not depend on the order of the lists
     topics = list(dict.fromkeys(topic for run in runs.values() for topic in run.topics))
     _check(runs, topics, partial=partial)
     return {topic: _pool(topic, {name: run.lists.get(topic) for name, run in runs.items()}, depth) for topic in topics}
@@ -145,20 +150,14 @@ def _check(runs: Mapping[str, Run], topics: Sequence[str], *, partial: bool) -> 
     for name, run in runs.items():
         missing = [topic for topic in topics if not len(run.lists.get(topic, ()))]
         if missing and not partial:
-            problems.add(name, f"has no shots for {_some(missing)}, which other lists have")
+            problems.add(name, f"has no shots for {_topics(missing)}, which other lists have")
         equal = [t for t, ranked in run.lists.items() if len(ranked) > 1 and ranked.scores[0] == ranked.scores[-1]]
         if equal:
-            problems.add(name, f"all scores are equal for {_some(equal)}: it orders nothing there")
+            problems.add(name, f"all scores are equal for {_topics(equal)}, so that there is no order")
     problems.raise_if_any(
-        DataError, next_step="leave these lists out, or make them again; --partial lets a list lack a topic"
+        DataError, next_step="leave these lists out, or make them again; --partial accepts lists that lack topics"
     )
 
 
-def _some(topics: Collection[str]) -> str:
-    first = list(topics)[:5]
-    more = f" and {len(topics) - 5} more" if len(topics) > 5 else ""
-    return f"topic{'s' if len(topics) > 1 else ''} {', '.join(first)}{more}"
-
-
-def _is_are(words: Sequence[str]) -> str:
-    return "are" if len(words) > 1 else "is"
+def _topics(topics: Collection[str]) -> str:
+    return f"topic{'s' if len(topics) > 1 else ''} {some(topics)}"

@@ -1,8 +1,9 @@
-"""Which lists to average: greedy forward selection on the measure itself.
+"""The best subset of lists to average: greedy forward selection on the measure itself.
 
-From no list, add the one whose addition makes the average of the chosen best, until all are in. The best of the subsets
-passed on the way is the selection; of equal ones the smallest. On the topics it was made for it is never worse than the
-average of all lists, which is the end of the way; what it is worth shows on other topics only (`prefix_values`).
+It starts with no list, and adds the list that makes the average of the chosen lists best, until all are chosen. The
+selection is the best subset on this path; of equal ones the smallest. On the topics it was selected on, it is never
+worse than the average of all lists, which is the end of the path. Only other topics tell how good it is
+(`prefix_values`).
 
 This is ensemble selection (Caruana et al.: Ensemble Selection from Libraries of Models, ICML 2004) without repeats.
 """
@@ -27,8 +28,8 @@ class Selection:
 
     Attributes:
         path: names of the lists.
-        means: of the measure over the topics selected on, of the average of the first 1, 2, ... lists.
-        scale: that they are averaged on.
+        means: means of the measure over the topics selected on, for the average of the first 1, 2, ... lists.
+        scale: scale of the scores that are averaged.
     """
 
     path: tuple[str, ...]
@@ -50,10 +51,12 @@ def forward_selection(pools: Pools, objective: Objective, *, scale: Scale | None
     """The path through all lists, chosen by the mean of the measure over these topics.
 
     Args:
-        pools: of judged topics, all over the same lists.
+        pools: candidates of judged topics, all over the same lists.
+        objective: the measure.
+        scale: scale of the scores that are averaged.
 
     Raises:
-        ConfigError: no topic.
+        ConfigError: there is no topic.
     """
     if not pools:
         raise ConfigError("nothing to select lists by", got="no topic")
@@ -74,7 +77,7 @@ def forward_selection(pools: Pools, objective: Objective, *, scale: Scale | None
 
 
 def prefix_values(selection: Selection, pools: Pools, objective: Objective) -> np.ndarray:
-    """(T, M) the measure of each topic, of the average of the first 1, 2, ... M lists of the path."""
+    """(T, M) measure of each topic, for the average of the first 1, 2, ... M lists of the path."""
     rows = [np.empty((0, len(selection.path)))]
     for pool in pools.values():
         topic = WeighedTopic.of(pool, selection.path, scale=selection.scale, objective=objective)

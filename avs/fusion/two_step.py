@@ -1,10 +1,11 @@
-"""Fusion in two steps, as on RUCMM's slides of TRECVID 2023: within families of lists, then across them.
+"""Fusion in two steps, as on RUCMM's slides of TRECVID 2023: within families of lists, and then across them.
 
-The slides name the steps and not what they are. Here step 1 makes one list of each family (the LAFFs, say) and step 2
-fuses these with the lists that belong to none (a TeachCLIP student, say); either step is any method.
+The slides name the steps, but do not describe them. Here step 1 makes one list of each family (such as the LAFFs), and
+step 2 fuses these with the lists that are in no family (such as a TeachCLIP student). Each step can be any method.
 
-When step 1 is learned, step 2 must not learn from step 1's answers for topics that step 1 has seen: they are too good.
-It learns from answers of step 1 fitted without them (stacking), and is applied to those of step 1 fitted on all.
+When step 1 is learned, step 2 must not learn from its scores for topics that step 1 has seen, which are too good. It
+learns from scores of a step 1 that was fitted without these topics (stacking). It is applied to scores of a step 1 that
+was fitted on all topics.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ from avs.fusion.pool import CandidatePool, ranks_of
 
 @dataclass(frozen=True, slots=True)
 class TwoStep:
-    """Fusers of the families, and the one over what they give. A Fuser.
+    """A fuser for each family, and one for their fused lists. A Fuser.
 
     Attributes:
         families: name -> its lists.
-        alone: lists of no family.
+        alone: lists that are in no family.
         first: family -> its fuser.
-        second: over families and the lists alone.
+        second: fuser of the families' fused lists and the lists in `alone`.
     """
 
     families: Mapping[str, tuple[str, ...]]
@@ -47,7 +48,7 @@ class TwoStep:
 def step_1(
     pool: CandidatePool, families: Mapping[str, Sequence[str]], alone: Sequence[str], first: Mapping[str, Fuser]
 ) -> CandidatePool:
-    """The candidates as the families and the other lists see them; a family holds what any of its lists holds."""
+    """The candidates with a column for each family and each other list; a family contains all shots of its lists."""
     parts = [_family(pool.columns(lists), first[name]) for name, lists in families.items()]
     rest = pool.columns(alone)
     return CandidatePool(
@@ -63,15 +64,17 @@ def step_1(
 def learn_two_steps(
     pools: Pools, families: Mapping[str, Sequence[str]], *, first: Learner, second: Learner, folds: Sequence[Fold]
 ) -> TwoStep:
-    """Both steps, fitted.
+    """Fit both steps.
 
     Args:
-        folds: of the topics, by which step 2 gets answers of step 1 that have not seen them; none: step 1 learns
-            nothing, and its answers are taken as they are.
+        pools: candidates of the judged topics, all over the same lists.
+        families: name -> its lists.
+        first, second: learners of the steps.
+        folds: folds of the topics, which give step 2 out-of-fold scores of step 1; empty, if step 1 learns nothing.
 
     Raises:
-        ConfigError: a list in two families, a family named like a list that is in none.
-        As the learners.
+        ConfigError: a list is in two families, or a family has the name of a list outside it.
+        AvsError: see the learners.
     """
     lists = next(iter(pools.values())).lists
     named = check_families(families, lists)
@@ -99,12 +102,12 @@ def check_families(families: Mapping[str, Sequence[str]], lists: Sequence[str]) 
     """The families over known lists.
 
     Raises:
-        ConfigError: see learn_two_steps.
+        ConfigError: see learn_two_steps; or a family names an unknown list.
     """
     members = [name for names in families.values() for name in names]
     unknown = [name for name in members if name not in lists]
     if unknown:
-        raise ConfigError(f"a family names lists that are not there: {', '.join(unknown)}", got=", ".join(lists))
+        raise ConfigError(f"a family names unknown lists: {', '.join(unknown)}", got=", ".join(lists))
     twice = {name for name in members if members.count(name) > 1}
     if twice:
         raise ConfigError("a list is in two families", got=", ".join(sorted(twice)))
@@ -115,7 +118,7 @@ def check_families(families: Mapping[str, Sequence[str]], lists: Sequence[str]) 
 
 
 def _family(pool: CandidatePool, fuser: Fuser) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(C,) scores, ranks and held of a family's fused list."""
+    """(C,) scores, ranks and membership of a family's fused list."""
     held: np.ndarray = np.asarray(pool.held.any(axis=1))
     known = np.isfinite(pool.scores).any(axis=1)
     scores, ranks = np.full(len(pool), np.nan), np.zeros(len(pool), dtype=np.int64)

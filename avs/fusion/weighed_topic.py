@@ -1,4 +1,4 @@
-"""A judged topic, ready for any number of weighted sums of its lists: what coordinate ascent and selection try."""
+"""A judged topic, prepared for many weighted sums of its lists, as coordinate ascent and selection try them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from avs.fusion.pool import CandidatePool
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WeighedTopic:
-    """What the lists say of its candidates, and what an order of them is worth.
+    """The scores of a topic's candidates in all lists, and the measure of an order of them.
 
     Attributes:
-        values: (M, C) what each list says, on the common scale; 0 where it says nothing.
-        measure: of orders of the candidates.
+        values: (M, C) float64 scores in each list on the common scale; 0 where there is no score.
+        measure: the measure of orders of the candidates.
     """
 
     values: np.ndarray
@@ -28,10 +28,10 @@ class WeighedTopic:
 
     @classmethod
     def of(cls, pool: CandidatePool, lists: Sequence[str], *, scale: Scale, objective: Objective) -> WeighedTopic:
-        """The topic of a pool, as these lists see it, in this order."""
-        said = scale(pool.columns(lists))
-        return cls(np.ascontiguousarray(np.nan_to_num(said, nan=0.0).T), objective(pool.topic, pool.shots))
+        """The topic of a pool, with these lists in this order."""
+        scores = scale(pool.columns(lists))
+        return cls(np.ascontiguousarray(np.nan_to_num(scores, nan=0.0).T), objective(pool.topic, pool.shots))
 
     def score(self, sums: np.ndarray) -> np.ndarray:
-        """(W,) the measure of each row of (W, C) scores; a sum orders as an average does."""
+        """(W,) measure of each row of (W, C) scores; sums and averages give the same order."""
         return self.measure(best_first(sums, MAX_RESULTS))

@@ -1,7 +1,7 @@
-"""What all reranking ends in: the scores of the best candidates blended with evidence, and the list they make.
+"""The last step of reranking: blend the scores of the best candidates with evidence, and make the new list.
 
-score' = alpha * S + (1 - alpha) * E over the `depth` best, where S, the list's scores, and E, the evidence, are both
-brought to 0..1 by min-max over these candidates: they live on different scales. What lies below stays below, in order.
+score' = alpha * S + (1 - alpha) * E for the `depth` best shots. S are the list's scores and E is the evidence. Both are
+brought to 0..1 by min-max over these candidates, because their scales differ. All other shots keep their order, below.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from avs.core.ranking import RankedList
 
 
 def minmax(values: np.ndarray) -> np.ndarray:
-    """(N,) values brought to 0..1; all 0 where they are all equal."""
+    """(N,) values scaled to 0..1; all 0, if they are all equal."""
     values = np.asarray(values, dtype=np.float64)
     low, high = values.min(), values.max()
     return np.zeros_like(values) if high == low else (values - low) / (high - low)
 
 
 def blend(scores: np.ndarray, evidence: np.ndarray, alpha: np.ndarray | float) -> np.ndarray:
-    """(..., N): alpha * S + (1 - alpha) * E, both normalised.
+    """(..., N) alpha * S + (1 - alpha) * E, both normalised.
 
     Args:
-        scores, evidence: (N,) of the candidates.
+        scores, evidence: (N,) scores and evidence of the candidates.
         alpha: (...) weights of the scores, in [0, 1].
 
     Raises:
         ConfigError: alpha is not in [0, 1].
-        DataError: evidence of the wrong shape, or not finite.
+        DataError: the evidence has the wrong shape, or is not finite.
     """
     weights = np.asarray(alpha, dtype=np.float64)
     if not ((weights >= 0) & (weights <= 1)).all():
@@ -48,9 +48,9 @@ def top(ranked: RankedList, depth: int) -> tuple[tuple[str, ...], np.ndarray]:
 
 
 def with_top(ranked: RankedList, scores: np.ndarray, *, limit: int | None = None) -> RankedList:
-    """The list with its N best in the order of new (N,) scores; what lies below follows in its order, from -1 down.
+    """The list with its N best shots in the order of new (N,) scores; the others follow in their order, from -1 down.
 
-    Ties keep the order of the list, and are told apart in the last bit: whoever reads the list would order them by id.
+    Ties keep the order of the list. Their scores are made different in the last bit, because readers order ties by id.
     """
     n = len(scores)
     order = np.argsort(-scores, kind="stable")
@@ -64,7 +64,7 @@ def with_top(ranked: RankedList, scores: np.ndarray, *, limit: int | None = None
 
 
 def reranked(ranked: RankedList, evidence: np.ndarray, alpha: float, *, limit: int | None = None) -> RankedList:
-    """The list with its best reordered by the blend of their scores and (N,) evidence for them; of alpha 1 as it is."""
+    """The list with its N best shots reordered by the blend of scores and (N,) evidence; unchanged, if alpha is 1."""
     _, scores = top(ranked, len(evidence))
     if alpha == 1:
         blended = 1 - np.arange(len(scores)) / max(len(scores), 1)

@@ -1,4 +1,4 @@
-"""How much evidence counts, and which, fitted on past topics: a grid, evidence computed once, validated out of fold."""
+"""Fit alpha and the setting of the evidence on past topics: grid search, validated out of fold."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ ROUNDING = 1e-12
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fit:
-    """What was found.
+    """The result of fitting.
 
     Attributes:
-        alpha, setting: the best on all topics; of several as good the largest alpha, nearest to the list as it is.
+        alpha, setting: the best on all topics; of equal ones the largest alpha, which changes the list least.
         topics: T judged topics.
-        alphas, settings: (T,) the best of the folds that a topic is not in.
-        baseline, in_sample, out_of_fold: (T,) values of the list as it is, of the best on all topics, and of those of
-            the other folds.
+        alphas, settings: (T,) the best on the folds that the topic is not in.
+        baseline: (T,) measure of the list as it is.
+        in_sample: (T,) measure with the alpha and setting that are best on all topics.
+        out_of_fold: (T,) measure with the alpha and setting that are best on the other folds.
     """
 
     alpha: float
@@ -44,12 +45,13 @@ def fit_grid(
     """The alpha of ALPHAS and the setting of the evidence with the best mean over topics.
 
     Args:
-        lists: of T judged topics.
-        evidence: (G, N) by G settings for the N best of each list.
-        folds: T names; topics of one name are held out together.
+        lists: lists of T judged topics.
+        evidence: (G, N) evidence for the N best shots of each list, with each of G settings.
+        objective: the measure.
+        folds: T names; topics of the same name are held out together.
 
     Raises:
-        DataError: fewer than two folds.
+        DataError: there are fewer than two folds.
     """
     names = np.array(folds)
     if len(set(folds)) < 2:
@@ -70,7 +72,7 @@ def fit_grid(
 
 
 def _values(ranked: RankedList, evidence: np.ndarray, objective: Objective) -> np.ndarray:
-    """(A * G,) value of the list at each alpha with each evidence."""
+    """(A * G,) measure of the list for each alpha and each setting."""
     shots, scores = top(ranked, evidence.shape[1])
     blended = np.stack([blend(scores, some, np.array(ALPHAS)) for some in evidence], axis=1)  # (A, G, N)
     below = np.arange(len(shots), len(ranked))

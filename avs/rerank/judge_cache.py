@@ -1,13 +1,13 @@
-"""Answers of a yes/no judge, kept in one readable file that grows as they come.
+"""The cache of a judge: one readable file of its answers, which grows as they come.
 
 judge   topic   shot        pictures   yes          (tab-separated, one answer a line, below this header)
 
 judge, topic and pictures are the first 16 digits of SHA-256 hashes: of the judge's fingerprint, of the topic's text,
-and of what tells which pictures of the shot were looked at. So an answer is found again only for the same question, and
-one file may serve several judges, collections and years.
+and of a text that identifies the pictures of the shot. Therefore an answer is only used for the same question, and one
+file can serve several judges, collections and years.
 
-A batch is appended at once, under a lock, so that processes may share the file; what a kill leaves of a line is cut off
-before the next batch is written, and ignored until then.
+A batch is appended at once under a lock, so that processes can share the file. An incomplete line that a killed process
+has left is ignored, and removed before the next batch is written.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ LINE = re.compile(r"([0-9a-f]{16})\t([0-9a-f]{16})\t(\S+)\t([0-9a-f]{16})\t(\d(?
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """What a judge is asked.
+    """A question to a judge: does the shot show the topic?
 
     Attributes:
-        topic: the topic's text.
+        topic: text of the topic.
         shot: id of the shot.
-        pictures: tells which pictures of the shot are looked at, such as a hash of the video with their times.
+        pictures: a text that identifies the pictures of the shot, such as a hash of the video and their times.
     """
 
     topic: str
@@ -42,33 +42,34 @@ class Candidate:
 
 
 class JudgeCache:
-    """The answers of one judge in the file at `path`, which need not exist yet.
+    """The answers of one judge.
 
     Args:
-        judge: the judge's fingerprint; answers of others in the file are left alone.
+        path: the file, which need not exist yet.
+        judge: the judge's fingerprint; answers of other judges in the file are ignored.
 
     Raises:
-        FormatError: not such a file, or a whole line in it is not an answer; all lines at once.
+        FormatError: the file is something else, or has lines that are no answers; names all of them.
     """
 
     def __init__(self, path: Path, judge: str) -> None:
         self.path, self._judge = Path(path), short_hash(judge)
-        self._found = _read(self.path, self._judge)
+        self._answers = _read(self.path, self._judge)
 
     def __len__(self) -> int:
-        return len(self._found)
+        return len(self._answers)
 
     def get(self, candidate: Candidate) -> float | None:
-        """The probability of "yes" that was kept, or None."""
-        return self._found.get(_key(candidate))
+        """The probability of "yes", or None if there is no answer."""
+        return self._answers.get(_key(candidate))
 
     def add(self, candidates: Sequence[Candidate], yes: Sequence[float]) -> None:
-        """Keep the answers to `candidates`; they are on the disk when this returns."""
+        """Write the answers to `candidates`; they are on disk when this returns."""
         lines = []
         for candidate, probability in zip(candidates, yes, strict=True):
             topic, shot, pictures = _key(candidate)
             written = f"{probability:.9g}"
-            self._found[topic, shot, pictures] = float(written)  # what a later run will read
+            self._answers[topic, shot, pictures] = float(written)  # the value that a later run reads
             lines.append(f"{self._judge}\t{topic}\t{shot}\t{pictures}\t{written}\n")
         self.path.parent.mkdir(parents=True, exist_ok=True)
         _append(self.path, "".join(lines).encode())
@@ -85,43 +86,43 @@ def _key(candidate: Candidate) -> tuple[str, str, str]:
 
 def _read(path: Path, judge: str) -> dict[tuple[str, str, str], float]:
     content = path.read_bytes() if path.exists() else b""
-    whole = content[: content.rfind(b"\n") + 1].decode("utf-8", errors="replace")  # what follows, a kill left
+    whole = content[: content.rfind(b"\n") + 1].decode("utf-8", errors="replace")  # an incomplete last line is ignored
     lines = whole.split("\n")[:-1]
     first = content.partition(b"\n")[0].decode("utf-8", errors="replace")
-    if first != HEADER and (lines or not HEADER.startswith(first)):  # a kill may leave the beginning of a header
+    if first != HEADER and (lines or not HEADER.startswith(first)):  # a killed process may leave half a header
         raise FormatError(
             "not a file of a judge's answers",
             where=f"{path}:1",
             got=repr(first[:80]),
             wanted=repr(HEADER),
-            next_step="give --cache another file; one that does not exist is made",
+            next_step="give another --cache; the file need not exist",
         )
     problems = Problems(f"answers in {path}")
-    found = {}
+    answers = {}
     for number, line in enumerate(lines[1:], start=2):
         match = LINE.fullmatch(line)
         if match is None or not float(match[5]) <= 1:
             problems.add(f"{path}:{number}", f"expected {HEADER!r}, got {line[:120]!r}")
         elif match[1] == judge:
-            found[match[2], match[3], match[4]] = float(match[5])
-    problems.raise_if_any(FormatError, next_step="delete these lines; their questions will be asked again")
-    return found
+            answers[match[2], match[3], match[4]] = float(match[5])
+    problems.raise_if_any(FormatError, next_step="delete these lines; their questions are then asked again")
+    return answers
 
 
 def _append(path: Path, lines: bytes) -> None:
-    """Write `lines` behind the last whole line of the file, as one process at a time."""
+    """Write `lines` after the last complete line of the file, under a lock."""
     with open(path, "a+b", buffering=0) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         end = _end_of_last_line(file.fileno())
         file.truncate(end)
         left = memoryview(lines if end else f"{HEADER}\n".encode() + lines)
-        while left:  # a write may take less than it was given
+        while left:  # a write may be partial
             left = left[file.write(left) :]
         os.fsync(file.fileno())
 
 
 def _end_of_last_line(file: int, *, block: int = 2**16) -> int:
-    """Offset behind the last line feed, 0 where there is none."""
+    """Offset after the last line feed; 0, if there is none."""
     end = os.fstat(file).st_size
     while end:
         start = max(0, end - block)

@@ -1,4 +1,4 @@
-"""The vectors of a list's candidates: their rows alone are read, never a whole store."""
+"""The vectors of a list's candidates; only their rows are read, never a whole store."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ class Vectors(Protocol):
     """A store of vectors, at shot or frame level, such as a FeatureStore.
 
     Attributes:
-        vectors: (rows, D).
+        folder: where it is.
+        spec: its encoder.
+        vectors: (rows, D) float.
         offsets: (N+1,) int64 at frame level, where the rows of shot i are offsets[i]:offsets[i+1]; None at shot level.
     """
 
@@ -30,10 +32,12 @@ class Vectors(Protocol):
 
 
 def candidate_cosines(store: Vectors, shots: Sequence[str], queries: np.ndarray) -> np.ndarray:
-    """(Q, N) float32: the cosine of each query with each of `shots`, the largest over its frames.
+    """(Q, N) float32 cosines of each query with each of `shots`; the largest over the frames of the shot.
 
     Args:
-        queries: (Q, D).
+        store: vectors of the shots.
+        shots: N ids.
+        queries: (Q, D) float.
 
     Raises:
         UnknownIdError: a shot has no vector in the store.
@@ -41,12 +45,12 @@ def candidate_cosines(store: Vectors, shots: Sequence[str], queries: np.ndarray)
     """
     rows, starts = _rows(store, shots)
     cosines = _unit(queries, "the queries") @ rows.T
-    found: np.ndarray = np.maximum.reduceat(cosines, starts, axis=1)
-    return found
+    best: np.ndarray = np.maximum.reduceat(cosines, starts, axis=1)
+    return best
 
 
 def shot_vectors(store: Vectors, shots: Sequence[str]) -> np.ndarray:
-    """(N, D) float32 vectors of length 1: of a shot its row, or the mean of its frames' directions.
+    """(N, D) float32 vectors of length 1; for a shot with frames, the mean of their directions.
 
     Raises:
         UnknownIdError: a shot has no vector in the store.
@@ -57,7 +61,7 @@ def shot_vectors(store: Vectors, shots: Sequence[str]) -> np.ndarray:
 
 
 def _rows(store: Vectors, shots: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """(R, D) float32 rows of length 1 of the shots, one shot behind the other, and (N,) where each begins."""
+    """(R, D) float32 rows of length 1, one shot after the other, and (N,) the first row of each shot."""
     positions = store.index(shots)
     if store.offsets is None:
         return _unit(store.vectors[positions], str(store.folder)), np.arange(len(positions))

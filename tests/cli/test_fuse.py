@@ -240,11 +240,11 @@ def test_lists_that_cannot_be_fused(work: Path, tmp_path: Path, capsys: pytest.C
     assert failure([*mixed, *out], capsys) == (
         "avs fuse: lists that cannot be fused: 1 problem\n"
         "  fair: has no shots for topics 611, 612, 613, 614, 615 and 7 more, which other lists have\n"
-        "  next:   leave these lists out, or make them again; --partial lets a list lack a topic\n"
+        "  next:   leave these lists out, or make them again; --partial accepts lists that lack topics\n"
     )
     flat = tmp_path / "flat.trec"
     flat.write_text("731 0 shot00001_1 1 0.5 flat\n731 0 shot00001_2 2 0.5 flat\n", encoding="utf-8")
-    assert "flat: all scores are equal for topic 731: it orders nothing there" in failure([str(flat), *out], capsys)
+    assert "flat: all scores are equal for topic 731, so that there is no order" in failure([str(flat), *out], capsys)
     nan = tmp_path / "nan.trec"
     nan.write_text("731 0 shot00001_1 1 nan x\n", encoding="utf-8")
     assert 'nan.trec:1: the score "nan" is not a finite number' in failure([str(nan), *out], capsys)
@@ -267,10 +267,10 @@ def test_a_fuser_says_which_list_is_missing(work: Path, tmp_path: Path, capsys: 
     assert main(["fuse", *lists(work), "--ltr", *qrels(work), "--fuser", str(model), "--threads", "1", "--quiet"]) == 0
     some = lists(work, "new", names=("good", "poor"))
     assert failure([*some, "--fuser", str(model), "-o", str(tmp_path / "x.trec")], capsys) == (
-        "avs fuse: the fuser needs 1 list that is missing\n"
+        "avs fuse: the fuser needs lists that are missing\n"
         "  got:    lists good, poor\n"
         "  wanted: fair\n"
-        "  next:   give the lists under the names they had when it was fitted (X.trec is called X)\n"
+        "  next:   give the lists under the names they had when it was fitted; lists/clip.trec is called clip\n"
     )
     words = [*lists(work, "new"), "--fuser", str(model), "--normalize", "rank", "-o", str(tmp_path / "x.trec")]
     assert "--normalize: decided when the fuser was fitted" in failure(words, capsys)

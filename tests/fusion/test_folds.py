@@ -46,11 +46,13 @@ def test_a_sentence_that_returns_in_another_edition_is_not_learned_from_when_it_
 def test_one_group_cannot_be_left_out(groups: dict[str, str], got: str) -> None:
     with pytest.raises(ConfigError) as error:
         leave_one_out(groups)
-    assert str(error.value) == f"leaving one out needs two groups of topics\n  got:    {got}"
+    assert str(error.value) == f"leave-one-out needs two groups of topics\n  got:    {got}"
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_the_number_of_folds(count: int) -> None:
     with pytest.raises(ConfigError) as error:
         topic_folds(["1", "2", "3"], count, seed=0, same={"1": "a", "2": "a"})
-    assert str(error.value) == (f"the number of folds\n  got:    {count}\n  wanted: 2..2, as many as different topics")
+    assert str(error.value) == (
+        f"wrong number of folds\n  got:    {count}\n  wanted: 2..2, the number of different topics"
+    )

@@ -92,4 +92,6 @@ def test_unknown_names() -> None:
     )
     with pytest.raises(ConfigError) as error:
         Scale("minmax", "zero")
-    assert str(error.value) == ('unknown policy for shots that a list does not hold "zero"\n  wanted: minimum, absent')
+    assert str(error.value) == (
+        'unknown policy for shots that a list does not contain "zero"\n  wanted: minimum, absent'
+    )

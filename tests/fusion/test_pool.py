@@ -67,12 +67,12 @@ def test_a_missing_list_is_named() -> None:
     with pytest.raises(ConfigError) as error:
         one_topic({"x": by_rank("a", "b"), "y": by_rank("b", "c")}).columns(("x", "z"))
     assert str(error.value) == (
-        "the fuser needs 1 list that is missing\n"
+        "the fuser needs lists that are missing\n"
         "  got:    lists x, y\n"
         "  wanted: z\n"
-        "  next:   give the lists under the names they had when it was fitted (X.trec is called X)"
+        "  next:   give the lists under the names they had when it was fitted; lists/clip.trec is called clip"
     )
-    with pytest.raises(ConfigError, match="^the fuser needs 2 lists that are missing\n"):
+    with pytest.raises(ConfigError, match="^the fuser needs lists that are missing\n"):
         require_lists(("x",), ("z", "x", "y"))
 
 
@@ -87,8 +87,8 @@ def test_lists_over_different_topics_and_lists_of_equal_scores_are_all_told_at_o
     assert str(error.value) == (
         "lists that cannot be fused: 2 problems\n"
         "  b: has no shots for topic 2, which other lists have\n"
-        "  c: all scores are equal for topic 1: it orders nothing there\n"
-        "  next:   leave these lists out, or make them again; --partial lets a list lack a topic"
+        "  c: all scores are equal for topic 1, so that there is no order\n"
+        "  next:   leave these lists out, or make them again; --partial accepts lists that lack topics"
     )
 
 
@@ -113,7 +113,7 @@ def test_nothing_to_fuse(runs: dict[str, Run], depth: int) -> None:
     with pytest.raises(ConfigError) as error:
         pool_runs(runs, depth=depth)
     assert str(error.value) == (
-        f"nothing to fuse\n  got:    {len(runs)} lists, depth {depth}\n  wanted: a list, depth 1 or more"
+        f"nothing to fuse\n  got:    {len(runs)} lists, depth {depth}\n  wanted: 1 list, depth 1, or more"
     )
 
 
@@ -134,7 +134,7 @@ def test_recomputed_scores_fill_what_a_list_does_not_hold_and_nothing_else() -> 
     np.testing.assert_array_equal(full.scores, [[0.7, 0.1], [0.5, 0.8], [0.9, np.nan]])
     assert full.ranks.tolist() == [[2, 2], [3, 1], [1, 0]]
     np.testing.assert_array_equal(full.held, pool.held)
-    with pytest.raises(DataError, match="recomputed scores must be finite, one for each candidate and list"):
+    with pytest.raises(DataError, match="recomputed scores must be finite, and one for each candidate and list"):
         pool.recomputed(np.full((3, 2), np.inf))
     with pytest.raises(DataError, match="one for each candidate and list"):
         pool.recomputed(np.zeros((2, 2)))

@@ -109,14 +109,14 @@ def test_any_order_of_lists_and_more_lists_than_needed() -> None:
         turned = pool.columns(("m4", "m3", "m2", "m1", "m0"))
         assert fitted.fuse(turned).tobytes() == fitted.fuse(pool).tobytes()
         assert fused_order(turned, fitted.fuse(turned)) == fused_order(pool, fitted.fuse(pool))
-    with pytest.raises(ConfigError, match="the fuser needs 1 list that is missing"):
+    with pytest.raises(ConfigError, match="the fuser needs lists that are missing"):
         fitted.fuse(pools["1"].columns(("m0", "m1", "m3", "m4")))
 
 
 @pytest.mark.parametrize(
     ("families", "text"),
     [
-        ({"f": ("m0", "x", "y")}, "a family names lists that are not there: x, y\n  got:    m0, m1, m2"),
+        ({"f": ("m0", "x", "y")}, "a family names unknown lists: x, y\n  got:    m0, m1, m2"),
         ({"f": ("m0", "m1"), "g": ("m1", "m2")}, "a list is in two families\n  got:    m1"),
         ({"m2": ("m0", "m1")}, "a family has the name of a list outside it\n  got:    m2"),
     ],

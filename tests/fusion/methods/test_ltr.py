@@ -137,7 +137,7 @@ def test_lists_in_another_order_give_the_same_bits() -> None:
     ltr, pools, _ = fitted(0)
     for pool in pools.values():
         assert ltr.fuse(pool.columns(pool.lists[::-1])).tobytes() == ltr.fuse(pool).tobytes()
-    with pytest.raises(ConfigError, match="the fuser needs 1 list that is missing"):
+    with pytest.raises(ConfigError, match="the fuser needs lists that are missing"):
         ltr.fuse(pools["1"].columns(("m0", "m1", "m2")))
 
 

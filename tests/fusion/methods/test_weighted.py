@@ -42,7 +42,7 @@ def test_it_is_what_loops_give_whatever_the_order_of_weights_and_of_further_list
 
 def test_a_missing_list() -> None:
     pools, _ = random_pools(0)
-    with pytest.raises(ConfigError, match="^the fuser needs 1 list that is missing\n.*\n  wanted: laff\n"):
+    with pytest.raises(ConfigError, match="^the fuser needs lists that are missing\n.*\n  wanted: laff\n"):
         Linear({"m0": 1.0, "laff": 1.0}).fuse(pools["1"])
 
 
