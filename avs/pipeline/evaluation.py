@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,10 @@ from avs.trecvid.trec import match_topic_ids
 RUN_ID = re.compile(r"[A-Z](?:_[A-Z])+_(?P<team>[A-Za-z0-9][A-Za-z0-9._-]*)\.\d\d_\d+")  # F_M_C_D_TEAM.24_1
 
 
-def read_runs(files: Sequence[Path], qrels: Qrels) -> Iterator[tuple[str, Columns]]:
+NamedColumns = tuple[str, Columns]  # of a run: its name, and topic -> shots and scores as the file has them
+
+
+def read_runs(files: Sequence[Path], qrels: Qrels) -> Iterator[NamedColumns]:
     """The name and the columns of every run in the files.
 
     The topic ids are those of the qrels: if a file has a "1" before them, it is taken off. A run with the name of an
@@ -53,25 +57,22 @@ def evaluate(run: Run, qrels: Qrels, measures: Sequence[str] | None = None) -> S
         DataError: no shot is judged; a measure needs full judgments and some pooled shots are not judged.
         FormatError: the run and the qrels have no topic in common.
     """
-    return _evaluate([run], qrels, DEFAULT_MEASURES if measures is None else parse_measures(measures))[0]
+    return evaluate_runs([run], qrels, DEFAULT_MEASURES if measures is None else parse_measures(measures))[0]
 
 
-def evaluate_files(files: Sequence[Path], qrels: Qrels, measures: Sequence[Measure]) -> list[Scores]:
-    """The scores of every run in the files, of which only one is in memory at a time.
+def evaluate_runs(runs: Iterable[Run | NamedColumns], qrels: Qrels, measures: Sequence[Measure]) -> list[Scores]:
+    """The scores of every run. If `runs` is an iterator, only one run is in memory at a time.
 
     Raises:
-        AvsError: as `read_runs` and `evaluate`.
+        DataError, FormatError: as `evaluate`.
     """
     evaluator = Evaluator(qrels, measures)
-    return [evaluator.evaluate(columns, name) for name, columns in read_runs(files, qrels)]
+    named = (_named_columns(run) if isinstance(run, Run) else run for run in runs)
+    return [evaluator.evaluate(columns, name) for name, columns in named]
 
 
-def _evaluate(runs: Iterable[Run], qrels: Qrels, measures: Sequence[Measure]) -> list[Scores]:
-    evaluator = Evaluator(qrels, measures)
-    return [
-        evaluator.evaluate({topic: (ranked.shots, ranked.scores) for topic, ranked in run.lists.items()}, run.tag)
-        for run in runs
-    ]
+def _named_columns(run: Run) -> NamedColumns:
+    return run.tag, {topic: (ranked.shots, ranked.scores) for topic, ranked in run.lists.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +128,16 @@ class RunComparison:
         """A pandas DataFrame with a row per pair; the differences per topic are left out."""
         import pandas as pd
 
-        fields = ("run", "against", "mean", "against_mean", "difference", "p", "wins", "losses")
-        return pd.DataFrame([{field: getattr(pair, field) for field in fields} for pair in self.pairs])
+        return pd.DataFrame(map(asdict, self.pairs)).drop(columns="topics")
 
 
 def compare(
-    runs: Sequence[Run], qrels: Qrels, measure: str = "infAP", *, iterations: int = ITERATIONS, seed: int = 0
+    runs: Iterable[Run | NamedColumns],
+    qrels: Qrels,
+    measure: str = "infAP",
+    *,
+    iterations: int = ITERATIONS,
+    seed: int = 0,
 ) -> RunComparison:
     """Test every run against every other by randomization over topics (Manly, 1997).
 
@@ -146,25 +151,13 @@ def compare(
         DataError: fewer than two runs; as `evaluate`.
         FormatError: as `evaluate`.
     """
-    return _compare(_evaluate(runs, qrels, [_mean_measure(measure)]), iterations, seed)
-
-
-def compare_files(files: Sequence[Path], qrels: Qrels, measure: str, *, iterations: int, seed: int) -> RunComparison:
-    """`compare` for the runs in the files."""
-    return _compare(evaluate_files(files, qrels, [_mean_measure(measure)]), iterations, seed)
-
-
-def _mean_measure(name: str) -> Measure:
-    (measure,) = parse_measures([name])
-    if measure.is_sum:
-        raise ConfigError("a count cannot be compared", got=name, next_step="compare infAP, iP@10 ...")
-    return measure
-
-
-def _compare(scores: Sequence[Scores], iterations: int, seed: int) -> RunComparison:
+    (chosen,) = parse_measures([measure])
+    if chosen.is_sum:
+        raise ConfigError("a count cannot be compared", got=measure, next_step="compare infAP, iP@10 ...")
+    scores = evaluate_runs(runs, qrels, [chosen])
     values = np.array([run.values[:, 0] for run in scores])  # (R, T)
     test, won, topics = randomization_test(values, iterations=iterations, seed=seed), wins(values), scores[0].topics
-    pairs = [
+    pairs = tuple(
         RunPair(
             run=scores[i].run,
             against=scores[j].run,
@@ -176,10 +169,9 @@ def _compare(scores: Sequence[Scores], iterations: int, seed: int) -> RunCompari
             losses=int(won[j, i]),
             topics=dict(largest_differences(values[i], values[j], topics)),
         )
-        for i in range(len(scores))
-        for j in range(i + 1, len(scores))
-    ]
-    return RunComparison(str(scores[0].measures[0]), tuple(run.run for run in scores), topics, test, won, tuple(pairs))
+        for i, j in combinations(range(len(scores)), 2)
+    )
+    return RunComparison(measure, tuple(run.run for run in scores), topics, test, won, pairs)
 
 
 def novelty_of_folder(folder: Path, qrels: Qrels) -> list[Novelty]:
