@@ -172,14 +172,14 @@ def rerank(
     from avs.pipeline.rerank.options import RerankOptions
 
     options = RerankOptions(
+        ranked=Path(),
         method=method,
-        parameters=parameters,
-        given=frozenset(parameters),
+        given=parameters,
         store=Path(store) if store else None,
         depth=depth,
         k=k,
         device=device,
-    )
+    ).checked(topics_in_memory=topics is not None)
     return rerank_run(options, run, topics, reporter=Reporter())
 
 

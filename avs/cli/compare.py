@@ -20,7 +20,7 @@ from avs.cli.options import INPUTS, Debug, Json, Qrels, Quiet, Seed
 
 if TYPE_CHECKING:
     from avs.metrics.novelty import Novelty
-    from avs.pipeline.evaluation import RunComparison
+    from avs.pipeline.comparison import RunComparison
 
 EXAMPLES = """
 avs compare old.trec new.trec --qrels avs.qrels.main.tv21
@@ -59,7 +59,8 @@ def command(
 ) -> None:
     from avs.core.errors import ConfigError
     from avs.core.progress import Reporter
-    from avs.pipeline.evaluation import compare_files, novelty_of_folder
+    from avs.pipeline.comparison import compare, novelty_of_folder
+    from avs.pipeline.evaluation import read_runs
     from avs.trecvid.qrels import read_qrels
 
     if (novelty is not None) == bool(runs) or (runs and len(runs) < 2):
@@ -68,7 +69,8 @@ def command(
     if novelty is not None:
         data, tables = _novelty(novelty_of_folder(novelty, judgments))
     else:
-        comparison = compare_files(runs or [], judgments, measure, iterations=iterations, seed=seed)
+        named = read_runs(runs or [], judgments)
+        comparison = compare(named, judgments, measure, iterations=iterations, seed=seed)
         topics, swaps = len(comparison.topics), comparison.test.swaps_used
         Reporter(quiet=quiet).say(f"two-sided paired randomization test over {topics} topics, {swaps}")
         data, tables = _tests(comparison)

@@ -77,13 +77,13 @@ def command(
 ) -> None:
     from avs.core.progress import Reporter
     from avs.metrics.report import warnings
-    from avs.pipeline.evaluation import evaluate_files
+    from avs.pipeline.evaluation import evaluate_runs, read_runs
     from avs.trecvid.qrels import read_qrels, topic_prefix
 
     layout = Format.json if json else format or (Format.table if sys.stdout.isatty() else Format.tsv)
     chosen = _measures(measures, cutoffs, layout)
     judgments = read_qrels(qrels)
-    scores = evaluate_files(runs, judgments, chosen)
+    scores = evaluate_runs(read_runs(runs, judgments), judgments, chosen)
 
     reporter = Reporter(quiet=quiet)
     for warning in warnings(scores, official_mean=official_mean):

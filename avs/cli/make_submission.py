@@ -63,22 +63,19 @@ def command(
     debug: Debug = False,
 ) -> None:
     from avs.core.progress import Reporter
-    from avs.pipeline.submission.make import make_submission, run_steps
+    from avs.pipeline.submission.make import make_submission
     from avs.pipeline.submission.planner import read_submission
 
     folder = output or Path("submissions") / config.stem
     plan = read_submission(config, folder, cache(describe))
-    steps = plan.only(only) if only else plan.steps
     if dry_run:
-        _print_commands(steps, json=json)
+        _print_commands(plan.only(only) if only else plan.steps, json=json)
         return
     reporter = Reporter(quiet=quiet)
     with redirect_stdout(sys.stderr) if json else nullcontext():
-        if only:
-            run_steps(steps, config, folder, _run_verb, force=force, reporter=reporter)
-            return
-        submission = make_submission(plan, config, folder, _run_verb, force=force, reporter=reporter)
-    _summarize(submission, plan.runs, reporter, json=json)
+        submission = make_submission(plan, config, folder, _run_verb, only=only, force=force, reporter=reporter)
+    if submission is not None:
+        _summarize(submission, plan.runs, reporter, json=json)
 
 
 def describe(verb: str) -> Verb:

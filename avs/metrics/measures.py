@@ -13,11 +13,7 @@ from avs.metrics import retrieval, xinfap
 from avs.metrics.xinfap import JudgedList
 
 FULL_JUDGMENT = ("AP", "P", "R", "nDCG")
-SUMMED = (
-    "inum_rel_ret",
-    "inum_rel",
-    "num_ret",
-)  # the row `all` has their sum over topics, and the mean of every other measure
+SUMMED = ("inum_rel_ret", "inum_rel", "num_ret")  # the row `all` has their sum over topics, of others the mean
 
 WITHOUT_CUTOFF: dict[str, Callable[[JudgedList], float]] = {
     "infAP": xinfap.infap,  # as sample_eval.pl calls it

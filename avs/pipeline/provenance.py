@@ -184,7 +184,6 @@ class Trail:
         return TracedArtefact(manifest, tuple(sources))
 
     def _fingerprints(self, path: Path) -> frozenset[str]:
-        """Every fingerprint by which a manifest may have recorded the input at a path."""
         if path not in self._current:
             self._current[path] = frozenset(_fingerprints(path))
         return self._current[path]
@@ -192,9 +191,7 @@ class Trail:
     def _videos_of(self, artefact: Path, recorded: str, folder: Path | None) -> Source:
         table = videos_table(artefact)
         files = read_videos(table) if table.is_file() else []
-        if (
-            listing_fingerprint(files) != recorded
-        ):  # the artefact is older than the hashing of videos, or the table is of other videos
+        if listing_fingerprint(files) != recorded:  # made before videos were hashed, or the table is of other videos
             return Source("videos", recorded, folder, "not checked" if folder else "no path recorded")
         if folder is None or not self.check_videos:
             return Source("videos", recorded, folder, "not checked", tuple((file, "not checked") for file in files))
@@ -220,6 +217,7 @@ def shown(path: Path) -> str:
 
 
 def _fingerprints(path: Path) -> Iterator[str]:
+    """Every fingerprint by which a manifest may have recorded the input at a path."""
     if manifest_path(path).is_file():
         yield str(read_manifest(path)["fingerprint"])
     if path.is_file():

@@ -47,9 +47,7 @@ class Rules:
     def shot_problem(self, shot: str) -> str | None:
         """What is wrong with a shot id, or None."""
         reason = self.shots.problem(shot)
-        return reason and (
-            self.edition.collection.problem(shot) or reason
-        )  # a wrong form of id explains more than a missing shot
+        return reason and (self.edition.collection.problem(shot) or reason)  # a wrong form explains more
 
 
 def check_content(run: _Element, number: int, rules: Rules) -> Iterator[Finding]:

@@ -4,8 +4,10 @@ import re
 from types import SimpleNamespace
 
 import pytest
+import typer
 
 from avs.cli import main as cli
+from avs.cli.options import FORMER
 from avs.core.errors import MissingDependencyError
 
 
@@ -38,6 +40,16 @@ def test_every_verb_has_help_with_three_examples_and_the_shared_options(
         assert option in out
     assert ("--force" in out) == (verb not in READ_ONLY)
     assert "Examples:" in out
+
+
+@pytest.mark.parametrize("verb", FORMER)
+def test_former_options_are_gone_and_refused_with_what_to_use(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    command = typer.main.get_command(cli.app_for(cli.module_of(verb)))
+    options = {word for parameter in command.params for word in parameter.opts}
+    for former, now in FORMER[verb].items():
+        assert former not in options
+        assert cli.main([verb, former]) == 2
+        assert capsys.readouterr().err.endswith(f"  next:   use {now}\n")
 
 
 def run_with(monkeypatch: pytest.MonkeyPatch, error: BaseException, *args: str) -> int:

@@ -43,10 +43,23 @@ def rerank_list(options: RerankOptions, *, reporter: Reporter) -> dict[str, Any]
     manifest = options.manifest("ranked-lists", {}, reporter, fitted)
     if is_up_to_date(options.output, manifest, force=options.force, reporter=reporter):
         return {"path": str(options.output), "up_to_date": True}
-    run, topics = read_inputs(options)
+    reranked_run = rerank_run(options, *read_inputs(options), reporter=reporter)
+    return write_lists(list(reranked_run.lists.values()), options.output, manifest, since=start, reporter=reporter)
+
+
+def rerank_run(options: RerankOptions, run: Run, topics: TopicSet | None, *, reporter: Reporter) -> Run:
+    """The lists of a run in a better order; nothing is read from `options.ranked`, and nothing is written.
+
+    Args:
+        options: checked.
+        topics: topics of the lists, for a method that needs them.
+
+    Raises:
+        ConfigError, DataError, UnknownIdError: see the methods.
+    """
     evidence = evidence_grid(options, run, topics, [options.parameters], reporter)
     lists = [rerank_one(options, one, rows[0]) for one, rows in zip(run.lists.values(), evidence, strict=True)]
-    return write_lists(lists, options.output, manifest, since=start, reporter=reporter)
+    return Run({one.topic: one for one in lists}, run.tag)
 
 
 def rerank_one(options: RerankOptions, ranked: RankedList, evidence: np.ndarray) -> RankedList:

@@ -30,7 +30,7 @@ class RerankOptions:
     """The list to rerank, how, and what to write; None and empty values were not given.
 
     Attributes:
-        ranked: file of the list.
+        ranked: file of the list; an empty path where the lists are in memory.
         method: name of the reranker.
         given: name -> value of the parameters that the user gave: alpha, and the method's own.
         parameters: name -> value of all parameters, once checked.
@@ -85,8 +85,11 @@ class RerankOptions:
         """Whether the method needs something."""
         return need in self.how.needs
 
-    def checked(self) -> RerankOptions:
+    def checked(self, *, topics_in_memory: bool = False) -> RerankOptions:
         """These options with all parameters, the depth, and the opened judge.
+
+        Args:
+            topics_in_memory: the caller has the topics, so no files are needed.
 
         Raises:
             ConfigError: the method is unknown, takes other options, or lacks one that it needs.
@@ -99,7 +102,7 @@ class RerankOptions:
             raise ConfigError("--narratives needs --query-mode narrative or both", next_step="add it")
         self._refuse_options_of_others()
         for need, value, option, wanted in (
-            ("topics", self.topics, "--topics", "topic files of the list's topics"),
+            ("topics", self.topics or topics_in_memory, "--topics", "topic files of the list's topics"),
             ("other topics", self.other_topics, "--other-topics", "topic files of other years"),
             ("store", self.store, "--store", "a feature store (or BigFile) of the list's shots"),
         ):

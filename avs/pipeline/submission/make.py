@@ -39,35 +39,39 @@ class Submission:
 
 
 def make_submission(
-    plan: SubmissionPlan, config: Path, folder: Path, run_verb: RunVerb, *, force: bool, reporter: Reporter
-) -> Submission:
-    """Run all steps of a plan.
+    plan: SubmissionPlan,
+    config: Path,
+    folder: Path,
+    run_verb: RunVerb,
+    *,
+    only: str | None = None,
+    force: bool = False,
+    reporter: Reporter,
+) -> Submission | None:
+    """Run the steps of a plan.
 
     Args:
         config: the YAML of the plan.
         folder: for everything that is made.
+        only: name of the one step to run, after the steps it needs.
         force: make every step again, also in a folder of another YAML.
+
+    Returns:
+        The submission; None if only some steps were run.
 
     Raises:
         ConfigError: the folder holds the submission of another YAML, and `force` is off.
         AvsError: as the verbs.
     """
-    run_steps(plan.steps, config, folder, run_verb, force=force, reporter=reporter)
-    files = [run.path for run in plan.runs]
-    stale = tuple(path for path in sorted((folder / "runs").glob("*.xml")) if path not in files)
-    return Submission(_write_provenance(files, config, folder), stale)
-
-
-def run_steps(
-    steps: Sequence[Step], config: Path, folder: Path, run_verb: RunVerb, *, force: bool, reporter: Reporter
-) -> None:
-    """Run some steps of a plan.
-
-    Args, Raises: as `make_submission`.
-    """
+    steps = plan.only(only) if only else plan.steps
     _claim(folder, config, force=force)
     for step in steps:
         _run(step, folder, run_verb, force=force, reporter=reporter)
+    if only:
+        return None
+    files = [run.path for run in plan.runs]
+    stale = tuple(path for path in sorted((folder / "runs").glob("*.xml")) if path not in files)
+    return Submission(_write_provenance(files, config, folder), stale)
 
 
 def _run(step: Step, folder: Path, run_verb: RunVerb, *, force: bool, reporter: Reporter) -> None:

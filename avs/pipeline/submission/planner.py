@@ -9,6 +9,7 @@ from typing import Any
 
 from avs.core.config import load_config
 from avs.core.errors import AvsError, did_you_mean
+from avs.core.ids import some
 from avs.core.list_files import model_name, store_name
 from avs.pipeline.submission.plan import Step, SubmissionPlan, SubmissionRun
 from avs.pipeline.submission.recipe import FusionRecipe, RunRecipe, SubmissionRecipe
@@ -192,8 +193,8 @@ class _Planner:
     def _one(self, reference: str, place: Location) -> tuple[Path, list[str]]:
         files, needs = self._lists(reference, place)
         if len(files) > 1:
-            names = ", ".join(f"{reference}/{path.stem}" for path in files[:3])
-            self.wrong(*place, what=f"means {len(files)} lists; name one of {names} ..., or fuse them")
+            names = some([f"{reference}/{path.stem}" for path in files], shown=3)
+            self.wrong(*place, what=f"means {len(files)} lists; fuse them, or name one of {names}")
         return (files or [Path(reference)])[0], needs
 
     def _past(self, reference: str, place: Location) -> tuple[Path, list[str]]:

@@ -9,7 +9,7 @@ import pytest
 from avs.core.artifacts import Manifest, write_artefact
 from avs.core.errors import ChangedInputsError, ConfigError
 from avs.core.progress import Reporter
-from avs.pipeline.submission.make import make_submission, run_steps
+from avs.pipeline.submission.make import make_submission
 from avs.pipeline.submission.plan import Step, SubmissionPlan, SubmissionRun
 
 FOLDER, CONFIG, LIST = Path("out"), Path("x.yaml"), Path("out/lists/a.trec")
@@ -19,6 +19,7 @@ STEPS = (
     Step("r1", "make-run", (str(LIST), "-o", "out/runs"), ("a",), (RUN.path,)),
     Step("check-run", "check-run", (str(RUN.path),), ("r1",), ()),
 )
+PLAN = SubmissionPlan(STEPS, (RUN,))
 
 
 class Verbs:
@@ -44,8 +45,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def make(verbs: Verbs, *, force: bool = False) -> list[Path]:
-    plan = SubmissionPlan(STEPS, (RUN,))
-    submission = make_submission(plan, CONFIG, FOLDER, verbs, force=force, reporter=Reporter())
+    submission = make_submission(PLAN, CONFIG, FOLDER, verbs, force=force, reporter=Reporter())
+    assert submission is not None
     assert json.loads(submission.provenance.read_text())["submission"]["config"] == "x.yaml"
     return list(submission.stale)
 
@@ -79,11 +80,17 @@ def test_run_files_that_the_plan_does_not_have_are_named() -> None:
     assert make(Verbs()) == [Path("out/runs/old.xml")]
 
 
+def test_only_one_step_makes_no_submission() -> None:
+    verbs = Verbs()
+    assert make_submission(PLAN, CONFIG, FOLDER, verbs, only="a", reporter=Reporter()) is None
+    assert verbs.lines == ["search -o out/lists/a.trec --quiet"] and not RUN.path.exists()
+
+
 def test_a_folder_belongs_to_one_yaml() -> None:
     make(Verbs())
     other = Path("other.yaml")
     other.touch()
     with pytest.raises(ConfigError, match="the folder holds the submission of another YAML"):
-        run_steps(STEPS, other, FOLDER, Verbs(), force=False, reporter=Reporter())
-    run_steps(STEPS, other, FOLDER, Verbs(), force=True, reporter=Reporter())
+        make_submission(PLAN, other, FOLDER, Verbs(), reporter=Reporter())
+    make_submission(PLAN, other, FOLDER, Verbs(), force=True, reporter=Reporter())
     assert (FOLDER / "submission.txt").read_text() == "../other.yaml\n"

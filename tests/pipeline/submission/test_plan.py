@@ -178,7 +178,7 @@ SEARCH = "searches: {a: {store: features/clip/shot}}\n"
             "searches: {a: {store: features/*/shot}}\nfusions: {f: {lists: [a/clap-*, a]}}\n" + RUN,
             [
                 'x.yaml:10: fusions.f.lists.0: no list of a is called "clap-*"; it has blip-shot, clip-shot',
-                "x.yaml:11: runs.0.list: means 2 lists; name one of a/blip-shot, a/clip-shot ..., or fuse them",
+                "x.yaml:11: runs.0.list: means 2 lists; fuse them, or name one of a/blip-shot, a/clip-shot",
             ],
         ),
         (
