@@ -96,19 +96,19 @@ class Demo:
             SystemExit: a command failed; with its exit code.
             AvsError: as raised by the command that failed.
         """
-        made = self._generate(self.folder, size, seed, "test")
-        assert made.topics and made.qrels  # every test split has them
-        table = self._import_shots(made, self.folder)
-        self._extract(made.videos, table, self.folder)
+        collection = self._generate(self.folder, size, seed, "test")
+        assert collection.topics and collection.qrels  # every test split has them
+        table = self._import_shots(collection, self.folder)
+        self._extract(collection.videos, table, self.folder)
         laff = self._train_laff(size, seed)
-        single = self._search([made.topics], laff)
-        fused = {"average": self._fuse("average", single), "ltr": self._fuse("ltr", single, made.qrels)}
-        lists = {**single, **fused, "random": self._shuffle(table, made.topics)}
-        runs = self._make_runs(lists, [made.topics], "mini", made.valid_shots)
-        self._avs("check-run", *runs.values(), "--edition", "mini", "--shots", made.valid_shots)
-        xinfap = self._score(runs, made.qrels)
+        single = self._search([collection.topics], laff)
+        fused = {"average": self._fuse("average", single), "ltr": self._fuse("ltr", single, collection.qrels)}
+        lists = {**single, **fused, "random": self._shuffle(table, collection.topics)}
+        runs = self._make_runs(lists, [collection.topics], "mini", collection.valid_shots)
+        self._avs("check-run", *runs.values(), "--edition", "mini", "--shots", collection.valid_shots)
+        xinfap = self._score(runs, collection.qrels)
         best = max(xinfap, key=lambda name: xinfap[name])
-        gallery = self._show(best, lists[best], [made.topics], table, made.videos, qrels=made.qrels)
+        gallery = self._show(best, lists[best], [collection.topics], table, collection.videos, qrels=collection.qrels)
         return DemoSummary(perf_counter() - self.start, runs, xinfap, gallery)
 
     def own_videos(self, videos: Path, topics: Sequence[Path]) -> DemoSummary:
@@ -161,10 +161,10 @@ class Demo:
             folder / "collection", shots=size, seed=seed, split=split, workers=self.workers, reporter=self.reporter
         )
 
-    def _import_shots(self, made: CollectionPaths, folder: Path) -> Path:
+    def _import_shots(self, collection: CollectionPaths, folder: Path) -> Path:
         """The shot table of a mini collection, from its master shots."""
         table = folder / "shots.tsv"
-        self._avs("shots", "--videos", made.videos, "--msb", made.msb, "-o", table, *self._workers)
+        self._avs("shots", "--videos", collection.videos, "--msb", collection.msb, "-o", table, *self._workers)
         return table
 
     def _extract(self, videos: Path, table: Path, folder: Path, *options: object) -> None:
@@ -179,11 +179,11 @@ class Demo:
         """LAFF over all encoders, trained on captioned shots that are not in the collection."""
         folder, shots = self.folder / "training", TRAINING_SHOTS * size
         self.reporter.say(f"\nrendering {shots} captioned shots to train on, in {folder / 'collection'}")
-        made = self._generate(folder, shots, seed, "train")
-        table, model = self._import_shots(made, folder), self.folder / "models" / LAFF
-        self._extract(made.videos, table, folder, "--policy", "uniform", "--frames", TRAINING_FRAMES)
+        collection = self._generate(folder, shots, seed, "train")
+        table, model = self._import_shots(collection, folder), self.folder / "models" / LAFF
+        self._extract(collection.videos, table, folder, "--policy", "uniform", "--frames", TRAINING_FRAMES)
         stores = _repeated("--store", [folder / "features" / name / "shot" for name in ENCODERS])
-        self._avs("train-laff", "--captions", made.captions, *stores, *LAFF_OPTIONS, "-o", model)
+        self._avs("train-laff", "--captions", collection.captions, *stores, *LAFF_OPTIONS, "-o", model)
         return model
 
     def _search(self, topics: Sequence[Path], laff: Path | None = None) -> dict[str, Path]:

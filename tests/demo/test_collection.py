@@ -24,7 +24,7 @@ SHOTS, SEED = 24, 5
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> CollectionPaths:
+def collection(tmp_path_factory: pytest.TempPathFactory) -> CollectionPaths:
     return generate_collection(tmp_path_factory.mktemp("mini") / "c", shots=SHOTS, seed=SEED, workers=0)
 
 
@@ -34,13 +34,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> CollectionPaths:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    found = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-    return {name: data for name, data in found.items() if name != "manifest.json"}
+    contents = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    return {name: data for name, data in contents.items() if name != "manifest.json"}
 
 
-def test_same_seed_same_bytes(made: CollectionPaths, tmp_path: Path) -> None:
+def test_same_seed_same_bytes(collection: CollectionPaths, tmp_path: Path) -> None:
     again = generate_collection(tmp_path / "again", shots=SHOTS, seed=SEED, workers=2)
-    assert files(again.folder) == files(made.folder)
+    assert files(again.folder) == files(collection.folder)
 
 
 def test_another_seed_another_collection() -> None:
@@ -66,29 +66,29 @@ def test_size_out_of_range_is_refused() -> None:
         sample_collection(shots=0)
 
 
-def test_layout_of_the_test_split(made: CollectionPaths) -> None:
+def test_layout_of_the_test_split(collection: CollectionPaths) -> None:
     videos = sample_collection(shots=SHOTS, seed=SEED)
-    assert sorted(p.stem for p in made.videos.iterdir()) == sorted(videos)
-    assert made.valid_shots.read_text().split("\n")[:-1] == [f"{v} {len(s)}" for v, s in videos.items()]
-    assert made.topics is not None and made.narratives is not None and made.topic_tags is not None
-    lines = made.topics.read_text().splitlines()
+    assert sorted(p.stem for p in collection.videos.iterdir()) == sorted(videos)
+    assert collection.valid_shots.read_text().split("\n")[:-1] == [f"{v} {len(s)}" for v, s in videos.items()]
+    assert collection.topics is not None and collection.narratives is not None and collection.topic_tags is not None
+    lines = collection.topics.read_text().splitlines()
     assert lines[0] == "901  a red car moving from left to right"
     assert [line.split("  ", 1)[0] for line in lines] == [str(n) for n in range(901, 931)]
-    assert [line[:3] for line in made.narratives.read_text().splitlines()] == [line[:3] for line in lines]
-    tags = json.loads(made.topic_tags.read_text())
-    assert {"motion", "count", "relation", "negation"} <= {tag for found in tags.values() for tag in found}
-    assert made.captions is None
+    assert [line[:3] for line in collection.narratives.read_text().splitlines()] == [line[:3] for line in lines]
+    tags = json.loads(collection.topic_tags.read_text())
+    assert {"motion", "count", "relation", "negation"} <= {tag for of_topic in tags.values() for tag in of_topic}
+    assert collection.captions is None
 
 
-def test_master_shots_cover_exactly_the_decoded_frames(made: CollectionPaths) -> None:
+def test_master_shots_cover_exactly_the_decoded_frames(collection: CollectionPaths) -> None:
     import av
 
-    video = sorted(made.videos.iterdir())[0]
+    video = sorted(collection.videos.iterdir())[0]
     with av.open(str(video)) as container:
         stream = container.streams.video[0]
         assert (stream.width, stream.height, stream.codec_context.name) == (WIDTH, HEIGHT, "h264")
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
-    rows = [line.split("\t") for line in (made.msb / f"{video.stem}.tsv").read_text().splitlines()]
+    rows = [line.split("\t") for line in (collection.msb / f"{video.stem}.tsv").read_text().splitlines()]
     assert rows[0] == ["startframe", "starttime", "endframe", "endtime"]
     spans = [(int(first), int(last)) for first, _, last, _ in rows[1:]]
     assert spans[0][0] == 0 and spans[-1][1] == len(frames) - 1

@@ -61,8 +61,8 @@ def encode_texts(name: str, model, tokenizer, texts: list[str]) -> torch.Tensor:
     if name == "blip":
         return normalize(model.text_proj(model.text_encoder(ids, attention_mask=mask).last_hidden_state[:, 0]), dim=-1)
     words = model.embeddings(input_ids=ids)
-    said = model.qformer(query_embeds=words, query_length=0, attention_mask=mask).last_hidden_state[:, 0]
-    return normalize(model.text_projection(said), dim=-1)
+    sentences = model.qformer(query_embeds=words, query_length=0, attention_mask=mask).last_hidden_state[:, 0]
+    return normalize(model.text_projection(sentences), dim=-1)
 
 
 def picture(kind: str, colour: str, background: str) -> np.ndarray:

@@ -44,9 +44,9 @@ def test_a_motion_is_its_opposite_backwards(motion: str, opposite: str) -> None:
     scene = moving(motion)
     thing = scene.things[0]
     for time_s in np.linspace(0, scene.duration_s, 7):
-        there = place(thing, time_s, scene.duration_s)
+        forth = place(thing, time_s, scene.duration_s)
         back = place(replace(thing, motion=opposite), scene.duration_s - time_s, scene.duration_s)
-        assert (there.x, there.y, there.side) == pytest.approx((back.x, back.y, back.side))
+        assert (forth.x, forth.y, forth.side) == pytest.approx((back.x, back.y, back.side))
 
 
 def test_things_stay_in_the_frame() -> None:

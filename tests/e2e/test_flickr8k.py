@@ -42,8 +42,8 @@ def test_folds_test_each_image_once_and_train_on_none_of_them(images):
 def test_queries_are_the_captions_the_features_came_with(images, shared):
     import json
 
-    given = json.loads(shared("flickr8k_clip/captions.json").read_text())
-    assert list(images.queries().texts) == [text.strip() for text in given]
+    texts = json.loads(shared("flickr8k_clip/captions.json").read_text())
+    assert list(images.queries().texts) == [text.strip() for text in texts]
 
 
 def test_ridge_reaches_what_the_page_says_of_its_first_fold(images):
@@ -51,8 +51,8 @@ def test_ridge_reaches_what_the_page_says_of_its_first_fold(images):
     from ridge import Ridge
 
     train, test = split(images)[0]
-    found = Ridge(train, (0.3,)).scores(0.3, test.queries(), test).measures
-    assert found["R@1"] == pytest.approx(38.5, abs=1) and found["R@10"] == pytest.approx(80.5, abs=1)
+    measures = Ridge(train, (0.3,)).scores(0.3, test.queries(), test).measures
+    assert measures["R@1"] == pytest.approx(38.5, abs=1) and measures["R@10"] == pytest.approx(80.5, abs=1)
 
 
 def test_a_small_laff_learns_to_search_images(images, tmp_path):
@@ -62,8 +62,8 @@ def test_a_small_laff_learns_to_search_images(images, tmp_path):
     train, test = split(images)[0]
     small = ("--heads", "2", "--head-dim", "128", "--epochs", "5", "--batch-size", "64", "--learning-rate", "1e-3")
     laff.write_store(images, tmp_path / "images")
-    found = laff.fold_scores(laff.System("small", "flickr8k_paper.yaml", small), 1, train, test, tmp_path).measures
-    assert found["R@5"] > 50  # by chance 2.5
+    measures = laff.fold_scores(laff.System("small", "flickr8k_paper.yaml", small), 1, train, test, tmp_path).measures
+    assert measures["R@5"] > 50  # by chance 2.5
 
 
 def test_class_names_are_found_by_clip_and_captions_name_them(images, shared):

@@ -127,8 +127,8 @@ class Pretraining:
             group["lr"] = self.rate(number)
         rows = self.rng.integers(HELD_OUT, len(self.frames.scenes), self.batch)
         texts, patterns = draw_captions(self.frames, rows, self.diet, self.rng)
-        said = codes_of_patterns(patterns)
-        true = (truth(self.frames, rows, said) | torch.eye(self.batch, dtype=torch.bool)).float()
+        caption_codes = codes_of_patterns(patterns)
+        true = (truth(self.frames, rows, caption_codes) | torch.eye(self.batch, dtype=torch.bool)).float()
         with torch.autocast("cpu", torch.bfloat16):
             encoded_images = self.encoder.images(self.images(rows, jitter=True))
             encoded_texts = self.encoder.texts(*self.tokens(texts, unknown=UNKNOWN_WORDS))
@@ -136,7 +136,9 @@ class Pretraining:
             image_readings = self.image_reader(encoded_images.states)
             text_readings = self.text_reader(encoded_texts.states)
         match = self.match_loss(encoded_images.vectors, encoded_texts.vectors, true)
-        read = reading_loss(image_readings, codes_of_frames(self.frames, rows)) + reading_loss(text_readings, said)
+        read = reading_loss(image_readings, codes_of_frames(self.frames, rows)) + reading_loss(
+            text_readings, caption_codes
+        )
         located = patch_loss(patches, self.frames.things[rows], self.frames.owners[rows])
         loss = match + READER_WEIGHT * read + located
         torch.autograd.backward(loss)

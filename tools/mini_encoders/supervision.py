@@ -50,19 +50,19 @@ def codes_of_frames(frames: Frames, rows: np.ndarray) -> Codes:
     return Codes(*(torch.from_numpy(array) for array in arrays))
 
 
-def truth(frames: Frames, rows: np.ndarray, said: Codes) -> torch.Tensor:
+def truth(frames: Frames, rows: np.ndarray, captions: Codes) -> torch.Tensor:
     """(I, T) bool: whether text t is true of frame i."""
     shown = torch.from_numpy(frames.things[rows])  # (I, 3, 6)
-    wanted = said.things[None, :, :, None]  # (1, T, 3, 1, 6)
+    wanted = captions.things[None, :, :, None]  # (1, T, 3, 1, 6)
     fits = ((wanted == -1) | (wanted == shown[:, None, None])).all(-1)  # (I, T, 3 wanted, 3 shown)
     fits &= shown[:, None, None, :, 0] >= 0
-    absent = said.things[None, :, :, 0] == -2
+    absent = captions.things[None, :, :, 0] == -2
     true = (fits.any(-1) | absent).all(-1)
-    relations = torch.from_numpy(frames.relations[rows])[:, None] == said.relations[None, :, None, None]
+    relations = torch.from_numpy(frames.relations[rows])[:, None] == captions.relations[None, :, None, None]
     pairs = fits[:, :, 0, :, None] & fits[:, :, 1, None, :] & relations  # (I, T, 3, 3)
-    true &= (said.relations == -1)[None] | pairs.flatten(2).any(-1)
-    same_place = torch.from_numpy(frames.backgrounds[rows])[:, None] == said.backgrounds[None]
-    return true & ((said.backgrounds == -1)[None] | same_place)
+    true &= (captions.relations == -1)[None] | pairs.flatten(2).any(-1)
+    same_place = torch.from_numpy(frames.backgrounds[rows])[:, None] == captions.backgrounds[None]
+    return true & ((captions.backgrounds == -1)[None] | same_place)
 
 
 def readings(codes: Codes) -> torch.Tensor:
