@@ -18,7 +18,8 @@ from avs.core.features import Features, open_features
 from avs.core.progress import Reporter
 from avs.core.ranking import MAX_RESULTS, Run
 from avs.core.topic import TopicSet
-from avs.pipeline.evaluation import compare, evaluate
+from avs.pipeline.comparison import compare
+from avs.pipeline.evaluation import evaluate
 from avs.trecvid import topics as topic_files
 from avs.trecvid.qrels import read_qrels
 from avs.trecvid.run_file import read_run

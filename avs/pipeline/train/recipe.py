@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from avs.features.text import TextOptions, text_feature_name
+from avs.features.text.concepts import ConceptOptions
 from avs.models.architectures import architectures
 from avs.train.settings import Settings
 
@@ -202,7 +203,7 @@ class TrainRecipe(_Strict):
             if twice:
                 raise ValueError(f"{label}: {', '.join(twice)} is named twice")
         for options in texts.values():
-            concepts = [text_feature_name(option) for option in options if option.kind == "concepts"]
+            concepts = [text_feature_name(option) for option in options if isinstance(option, ConceptOptions)]
             if any(name != self.model.get("concepts") for name in concepts):
                 raise ValueError("concepts are labels, not a text feature: name them in the model's `concepts`")
 
