@@ -241,10 +241,8 @@ def _over_topics(fuser: Fuser, pools: Pools, objective: Objective) -> np.ndarray
 def _single_lists(pools: Pools, objective: Objective) -> list[MeasuredSystem]:
     lists = next(iter(pools.values())).lists
     rows = [_list_values(pool.columns(lists), objective) for pool in pools.values()]
-    return [
-        MeasuredSystem(name, "list", np.array(column))
-        for name, column in zip(lists, zip(*rows, strict=True), strict=True)
-    ]
+    columns = zip(*rows, strict=True)
+    return [MeasuredSystem(name, "list", np.array(column)) for name, column in zip(lists, columns, strict=True)]
 
 
 def _list_values(pool: CandidatePool, objective: Objective) -> list[float]:

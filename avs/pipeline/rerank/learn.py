@@ -168,10 +168,5 @@ def _needed_words(options: RerankOptions) -> str:
 def _write_reranker(folder: Path, best: FittedGrid, options: RerankOptions, manifest: Manifest) -> None:
     manifest_path(folder).unlink(missing_ok=True)  # a folder without a manifest is not complete
     with atomic_write(folder / FILE) as file:
-        data = {
-            "method": options.method,
-            "parameters": dict(best.parameters),
-            "depth": options.depth or options.how.depth,
-        }
-        json.dump(data, file, indent=2)
+        json.dump(options.config(best.parameters), file, indent=2)
     write_manifest(folder, manifest)

@@ -135,12 +135,7 @@ class RerankOptions:
             more: further inputs.
         """
         paths = self.inputs() | dict(more)
-        how: dict[str, Any] = {
-            "method": self.method,
-            "parameters": dict(self.parameters),
-            "depth": self.depth or self.how.depth,
-        }
-        how |= {"query_mode": self.query_mode or "query", "k": self.k}
+        how = self.config(self.parameters) | {"query_mode": self.query_mode or "query", "k": self.k}
         inputs = {name: fingerprint_input(path) for name, path in paths.items()}
         if self.judging:
             shots = {shot for one in read_trec(self.ranked).lists.values() for shot in self.best(one)}
