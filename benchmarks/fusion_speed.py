@@ -1,10 +1,11 @@
-"""What fusing, coordinate ascent and learning to rank cost at the size of TRECVID, each beside its floor.
+"""The time of fusion, coordinate ascent and learning to rank at the size of TRECVID, each with a lower bound.
 
     OMP_NUM_THREADS=1 python benchmarks/fusion_speed.py
 
-Lists are drawn, of the sizes of RUCMM's submissions: 43 of 2,000 shots, 42 of one family and one apart, over topics
-with as many relevant shots, strata and judgments as TRECVID 2021. What is timed does not depend on what they show, but
-the number of passes of coordinate ascent does: seconds a pass are given beside it. Floors are timed in the same run.
+The lists are random and have the sizes of RUCMM's submissions: 43 lists of 2,000 shots, 42 of one family and one other.
+The topics have as many relevant shots, strata and judgments as TRECVID 2021. The times do not depend on the content of
+the lists, except for the number of passes of coordinate ascent; therefore the seconds per pass are reported too. The
+lower bounds ("floors") are timed in the same run.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ METHODS = ("average", "combmnz", "combmax", "rrf", "borda")
 
 
 def topic_scores(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """(U,) true relevance of the shots of a topic, and (LISTS, U) what the lists score them."""
+    """(U,) true relevance of the shots of a topic, and (LISTS, U) their scores in the lists."""
     truth = rng.standard_normal(UNIVERSE)
     family = truth + 0.5 * rng.standard_normal(UNIVERSE)
     scores = np.stack([family + 0.35 * rng.standard_normal(UNIVERSE) for _ in range(LISTS)])
@@ -56,7 +57,7 @@ def shot_names() -> tuple[str, ...]:
 
 
 def judgments(topic: str, names: tuple[str, ...], truth: np.ndarray, rng: np.random.Generator) -> TopicQrels:
-    """Pooled by the truth as other systems see it; strata, judged shares and relevant shots as in TRECVID 2021."""
+    """Judgments pooled from other systems; strata, judged shares and relevant shots are as in TRECVID 2021."""
     seen = np.argsort(-(truth + 0.5 * rng.standard_normal(UNIVERSE)))[: sum(pooled for _, pooled, _ in STRATA)]
     relevant = np.zeros(UNIVERSE, dtype=np.int64)
     relevant[np.argsort(-(truth + 0.3 * rng.standard_normal(UNIVERSE)))[:RELEVANT]] = 1
@@ -90,7 +91,7 @@ def seconds(what: Callable[[], object], repeats: int, clock: Callable[[], float]
 
 
 def fusing(runs: dict[str, Run], repeats: int) -> dict[str, object]:
-    """Pooling and fusing 30 topics; floors: a dictionary of the ids of every line, one pass over the scores."""
+    """Pool and fuse 30 topics. Floors: a dictionary of the ids of every line, and one pass over the scores."""
     topics = list(next(iter(runs.values())).topics)[:30]
     runs = {name: Run({t: run.lists[t] for t in topics}, name) for name, run in runs.items()}
     pools = pool_runs(runs)
@@ -132,7 +133,7 @@ def fusing(runs: dict[str, Run], repeats: int) -> dict[str, object]:
 
 
 def ascent(pools: dict[str, CandidatePool], qrels: Qrels, repeats: int) -> dict[str, object]:
-    """One climb over all weights. Floors, for as many tried orders: the sums alone, and them with bare sorts of the
+    """One climb over all weights. Floors for as many tried orders: only the sums, and the sums with a plain sort of the
     best 1,000."""
     objective = xinfap_objective(qrels)
     climbs = []
@@ -162,7 +163,7 @@ def ascent(pools: dict[str, CandidatePool], qrels: Qrels, repeats: int) -> dict[
 
 
 def boosting(repeats: int) -> dict[str, object]:
-    """LightGBM with the settings shipped. Floors: binning alone; trees of squared error, which need no pairs."""
+    """LightGBM with the default settings. Floors: only binning, and trees of squared error, which need no pairs."""
     settings, width = LtrSettings(), len(feature_names([""] * LISTS))
     rng = np.random.default_rng(0)
     rows = []
@@ -194,7 +195,7 @@ def boosting(repeats: int) -> dict[str, object]:
 
 
 def learning(pools: dict[str, CandidatePool], qrels: Qrels) -> dict[str, object]:
-    """All of learn_to_rank on the drawn lists: features, rows, five folds, the number of trees, and the last fit."""
+    """All of learn_to_rank on the random lists: features, rows, five folds, the number of trees, and the last fit."""
     objective, folds = xinfap_objective(qrels), topic_folds(tuple(pools), 5, seed=0)
     whole = seconds(lambda: learn_to_rank(pools, objective, qrels=qrels, folds=folds, threads=2), 1)
     return {"what": f"learn_to_rank, {LISTS} lists, {len(pools)} topics, 5 folds, 2 threads", "whole_s": whole}

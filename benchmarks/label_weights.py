@@ -1,11 +1,11 @@
-"""What judgments sampled by strata teach: taken for all they stand for, weighted otherwise, or as they come.
+"""Learning from judgments sampled by strata: with repeated rows, with row weights, or without either.
 
     OMP_NUM_THREADS=1 python benchmarks/label_weights.py --work FOLDER
 
-FOLDER holds mini collections s0, s1 ... with lists/*.trec and test/qrels. Five folds of topics; learned from the
-training topics by full judgments and by samples of them (the deepest stratum at a rate), and by three treatments of the
-samples; all are scored by full judgments of the topics held out. All trees are kept, since the choice of their number
-would hide what was learned. The same on generated topics made so that strata matter (tests/fusion/sampled_judgments).
+FOLDER holds mini collections s0, s1 ... with lists/*.trec and test/qrels. In five folds of topics, LambdaMART learns
+from full judgments and from samples of them (a share of the deepest stratum), with three treatments of the samples. All
+are scored by full judgments of the held-out topics. All trees are kept, because choosing their number would hide the
+differences. The same is done on generated topics for which strata matter (tests/sampled_judgments.py).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from avs.metrics.xinfap_objective import xinfap_objective
 from avs.trecvid.qrels import read_qrels
 from avs.trecvid.run_file import read_run
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "fusion"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import sampled_judgments as generated  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results" / "label_weights.json"
@@ -44,7 +44,7 @@ Learn = Callable[[Pools, Qrels, LtrSettings], Ltr]
 
 
 def copies(pools: Pools, qrels: Qrels, settings: LtrSettings) -> Ltr:
-    """As avs does it: each judged shot as often as it stands for shots."""
+    """As in avs: each judged shot is repeated for the shots that it represents."""
     return learn_to_rank(pools, xinfap_objective(qrels), qrels=qrels, folds=(), settings=settings)
 
 
@@ -53,7 +53,7 @@ def ignored(pools: Pools, qrels: Qrels, settings: LtrSettings) -> Ltr:
 
 
 def row_weights(pools: Pools, qrels: Qrels, settings: LtrSettings) -> Ltr:
-    """Each judged shot once, with LightGBM's weight of a row."""
+    """Each judged shot once, with LightGBM's row weight."""
     lists, parts = next(iter(pools.values())).lists, []
     for topic, pool in pools.items():
         one, at = qrels.topics[topic], {shot: i for i, shot in enumerate(pool.shots)}
@@ -74,7 +74,7 @@ TREATMENTS: dict[str, Learn] = {"copies": copies, "row weights": row_weights, "i
 
 
 def sample(full: Qrels, rate: float, seed: int) -> Qrels:
-    """Of the last stratum the share `rate` stays judged, one shot at least."""
+    """The judgments with only the share `rate` of the last stratum, but at least one shot."""
     rng, sampled = np.random.default_rng(seed), {}
     for topic, one in full.topics.items():
         deep = np.flatnonzero(one.strata == one.strata.max())

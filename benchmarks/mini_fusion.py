@@ -1,18 +1,18 @@
-"""What fusing and learning to fuse are worth on the mini collection: RUCMM's idea of many models, in small.
+"""Fusion and learned fusion of many models on the mini collection: RUCMM's approach at a small scale.
 
     python benchmarks/mini_fusion.py --work /tmp/mini -o benchmarks/results/mini_fusion.json
 
 Three test collections (600 shots, 30 topics each; seeds 0, 1, 2) and three training sets of 6,000 captioned shots. On
-each training set: LAFF, the same from another seed, LAFF without each of the three encoders, LAFF-ml, dual encoding.
-All 21 models and the three encoders search each test collection: 24 lists a topic, as RUCMM's 42 LAFFs come of six
-training sets and seven choices of features.
+each training set: LAFF, LAFF with another seed, LAFF without each of the three encoders, LAFF-ml, and dual encoding. All
+21 models and the three encoders search each test collection, which gives 24 lists per topic. RUCMM's 42 LAFFs come from
+six training sets and seven choices of features.
 
-Three sets of lists are fused: the encoders with one LAFF and one dual encoding a training set (9); LAFF-ml added (12);
-all 24. Learned methods are fitted and tested on the 90 topics in five folds of topics. A sentence has the same fold in
-all three collections, so that what is tested has never been learned from, in no collection. All settings are the
-shipped ones. Beside it, the 24 lists on each collection alone: 24 topics to learn from.
+Three sets of lists are fused: the encoders with one LAFF and one dual encoding per training set (9 lists); these and
+LAFF-ml (12); all 24. Learned methods are fitted and tested on the 90 topics in five folds. A sentence is in the same
+fold in all three collections, so that no tested sentence was learned from. All settings are the defaults. The 24 lists
+are also fused on each collection alone, with 24 topics to learn from.
 
-Uses what benchmarks/mini_models.py leaves in --work. Two hours of training on a core, and 30 minutes here.
+It uses the output of benchmarks/mini_models.py in --work. Training takes two hours on one core, and this 30 minutes.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def learners(names: Sequence[str], learning: Learning) -> dict[str, Learner]:
 
 
 def kept(fuser: Fuser) -> object:
-    """What cross-validation made of a learned fuser."""
+    """The number of trees, or the weights, that cross-validation has chosen."""
     if isinstance(fuser, Ltr):
         return fuser.trees
     if isinstance(fuser, Linear):
@@ -136,7 +136,7 @@ def kept(fuser: Fuser) -> object:
 
 
 def study(pools: Pools, qrels: Qrels, names: Sequence[str], folds: Sequence[Fold]) -> dict[str, object]:
-    """Means by collection, p-values, and what was kept."""
+    """Means by collection, p-values, and what cross-validation has chosen."""
     same = {topic: topic.split("-")[1] for topic in pools}
     objective = xinfap_objective(qrels)
     learning = Learning(objective, qrels, same)

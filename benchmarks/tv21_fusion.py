@@ -1,13 +1,13 @@
-"""Label weights on real judgments: the stratified qrels of TRECVID 2021, of which ever fewer are left judged.
+"""Label weights on real judgments: the stratified qrels of TRECVID 2021, with fewer and fewer judgments.
 
     OMP_NUM_THREADS=1 python benchmarks/tv21_fusion.py --data ../shared/data/tv21
 
-The judgments and the run RUCMM are real. One run cannot be fused, so five lists are made from it with drawn numbers, by
-no system: copies whose scores are blurred, one that loses half of the shots, one mixed with shots of the pool, and one
-with only those. Differences between methods on such lists mean nothing for other lists; what is shown is
-whether judgments left out change what is estimated and what is learned. Of strata 2 and 3 a share stays judged (all of
-stratum 1 does); the number of relevant shots is estimated, LambdaMART learns in five folds of topics, and all is
-compared with what the judgments as they are give. Every figure is a mean over topics and samples.
+The judgments and the run RUCMM are real. One run cannot be fused. Therefore five synthetic lists are made from it with
+random numbers: copies with noisy scores, one without half of the shots, one mixed with shots of the pool, and one with
+only those. Differences between methods on such lists say nothing about other lists. The benchmark shows whether missing
+judgments change the estimates and the learning. All of stratum 1 and a share of strata 2 and 3 stay judged. The number
+of relevant shots is estimated, LambdaMART learns in five folds of topics, and both are compared with the result of the
+original judgments. Every figure is a mean over topics and samples.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def variants(real: Run, qrels: Qrels) -> dict[str, Run]:
 
 
 def thinned(qrels: Qrels, rate: float, seed: int) -> Qrels:
-    """Of the judged shots of strata 2 and 3 the share `rate` stays judged."""
+    """The judgments with only the share `rate` of the judged shots of strata 2 and 3."""
     rng, kept = np.random.default_rng(seed), {}
     for topic, one in qrels.topics.items():
         judgments = one.judgments.copy()
@@ -76,7 +76,7 @@ def thinned(qrels: Qrels, rate: float, seed: int) -> Qrels:
 
 
 def without_strata(qrels: Qrels) -> Qrels:
-    """The judged shots alone, in one stratum."""
+    """Only the judged shots, in one stratum."""
     alone = {}
     for topic, one in qrels.topics.items():
         at = np.flatnonzero(one.judgments >= 0)
@@ -105,7 +105,7 @@ def out_of_fold(pools: Pools, qrels: Qrels, judged_by: Qrels) -> np.ndarray:
 
 
 def at_rate(pools: Pools, qrels: Qrels, rate: float, samples: int) -> dict[str, object]:
-    """What a share of the judgments estimates and teaches, with strata and without."""
+    """Estimates and learning with a share of the judgments, with strata and without."""
     drawn = [thinned(qrels, rate, seed) for seed in range(samples if rate < 1 else 1)]
     estimates = np.array([[PreparedTopic(one).estimated_relevant for one in q.topics.values()] for q in drawn])
     counts = np.array([[int((one.judgments > 0).sum()) for one in q.topics.values()] for q in drawn])

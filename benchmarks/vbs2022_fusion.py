@@ -1,11 +1,11 @@
-"""Fusing 16 real teams: the lists of the Video Browser Showdown 2022 on 8 AVS topics, left out one by one.
+"""Fusion of 16 real teams: their lists at the Video Browser Showdown 2022 for 8 AVS topics, leaving one topic out.
 
     OMP_NUM_THREADS=1 python benchmarks/vbs2022_fusion.py --data ../shared/data/vbs2022
 
-What the figures are worth: people searched for five minutes and submitted what they believed, so lists are short (1 to
-1,000 shots), most of what they hold is right, and only shots that some team submitted were judged, in one stratum.
-Scores in the files are 9999 - rank, so every normalization is one of ranks. Not every team answers every topic. With 8
-topics no two-sided p-value is below 2/256, and learning has 7 topics to learn from. Shot ids stay as they are.
+The figures have limits. People searched for five minutes and submitted shots that they believed to be relevant.
+Therefore the lists are short (1 to 1,000 shots) and mostly right, and only shots that some team submitted were judged,
+in one stratum. The scores in the files are 9999 - rank, so that every normalization is one of ranks. Not every team
+answered every topic. With 8 topics, no two-sided p-value is below 2/256, and there are 7 topics to learn from.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ RESULTS = Path(__file__).parent / "results" / "vbs2022_fusion.json"
 
 
 def teams(runs: Mapping[str, Run], qrels: Qrels, objective: Objective) -> dict[str, np.ndarray]:
-    """Team -> (topics,) xinfAP; 0 where it has no answer."""
+    """Team -> (topics,) xinfAP; 0 for a topic without an answer."""
     found = {}
     for name, run in runs.items():
         lists = [run.lists.get(topic) for topic in qrels.ids]
@@ -48,14 +48,14 @@ def teams(runs: Mapping[str, Run], qrels: Qrels, objective: Objective) -> dict[s
 
 
 def chosen_on_the_others(single: Mapping[str, np.ndarray]) -> np.ndarray:
-    """(topics,) of the team that is best on all other topics: what one could have known."""
+    """(topics,) xinfAP of the team that is best on all other topics, which can be known in advance."""
     values = np.stack(list(single.values()))
     rest = values.sum(axis=1, keepdims=True) - values
     return values[rest.argmax(axis=0), np.arange(values.shape[1])]
 
 
 def combinations(pools: Pools, objective: Objective) -> dict[str, np.ndarray]:
-    """The methods that learn nothing, with every normalization that makes a difference to them."""
+    """The methods that learn nothing, with every normalization that changes their result."""
     scales = {f"{n}, {m}": Scale(n, m) for n in NORMALIZATIONS for m in ("minimum", "absent")}
     fusers = {f"average ({name})": unlearned("average", scale) for name, scale in scales.items()}
     fusers |= {f"combmnz ({n})": unlearned("combmnz", Scale(n)) for n in NORMALIZATIONS}
@@ -68,7 +68,7 @@ def combinations(pools: Pools, objective: Objective) -> dict[str, np.ndarray]:
 
 
 def learned(pools: Pools, qrels: Qrels, objective: Objective) -> dict[str, np.ndarray]:
-    """Coordinate ascent and learning to rank, each topic by what the other seven taught."""
+    """Coordinate ascent and learning to rank; each topic is fused by a fuser learned from the other seven."""
     folds = leave_one_out({topic: topic for topic in pools})
     learning = Learning(objective, qrels, {})
     found = {}
