@@ -3,7 +3,7 @@
     python benchmarks/mini_fusion.py --work /tmp/mini -o benchmarks/results/mini_fusion.json
 
 Three test collections (600 shots, 30 topics each; seeds 0, 1, 2) and three training sets of 6,000 captioned shots. On
-each training set: LAFF, LAFF with another seed, LAFF without each of the three encoders, LAFF-ml, and dual encoding. All
+each training set: LAFF, LAFF with another seed, LAFF without each of the three encoders, LAFF-ml, dual encoding. All
 21 models and the three encoders search each test collection, which gives 24 lists per topic. RUCMM's 42 LAFFs come from
 six training sets and seven choices of features.
 
