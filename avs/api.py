@@ -175,7 +175,7 @@ def rerank(
     options = RerankOptions(
         ranked=Path(),
         method=method,
-        given=parameters,
+        fixed=parameters,
         store=Path(store) if store else None,
         depth=depth,
         k=k,

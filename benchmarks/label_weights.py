@@ -33,7 +33,7 @@ from avs.metrics.xinfap_objective import xinfap_objective
 from avs.trecvid.qrels import read_qrels
 from avs.trecvid.run_file import read_run
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "fusion"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import sampled_judgments as generated  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results" / "label_weights.json"
@@ -54,7 +54,7 @@ def ignored(pools: Pools, qrels: Qrels, settings: LtrSettings) -> Ltr:
 
 
 def row_weights(pools: Pools, qrels: Qrels, settings: LtrSettings) -> Ltr:
-    """Each judged shot once, with LightGBM's weight of a row."""
+    """Each judged shot once, with LightGBM's row weight."""
     lists, parts = next(iter(pools.values())).lists, []
     for topic, pool in pools.items():
         one, at = qrels.topics[topic], {shot: i for i, shot in enumerate(pool.shots)}

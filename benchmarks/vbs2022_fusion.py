@@ -2,10 +2,10 @@
 
     OMP_NUM_THREADS=1 python benchmarks/vbs2022_fusion.py --data ../shared/data/vbs2022
 
-What the figures are worth: people searched for five minutes and submitted what they believed, so lists are short (1 to
-1,000 shots), most of what they hold is right, and only shots that some team submitted were judged, in one stratum.
-Scores in the files are 9999 - rank, so every normalization is one of ranks. Not every team answers every topic. With 8
-topics no two-sided p-value is below 2/256, and learning has 7 topics to learn from. Shot ids stay as they are.
+The figures have limits. People searched for five minutes and submitted shots that they believed to be relevant.
+Therefore the lists are short (1 to 1,000 shots) and mostly right, and only shots that some team submitted were judged,
+in one stratum. The scores in the files are 9999 - rank, so that every normalization is one of ranks. Not every team
+answered every topic. With 8 topics, no two-sided p-value is below 2/256, and there are 7 topics to learn from.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""A case in which it matters how judgments were sampled, and what a judged shot of a sampled stratum is taken for.
+"""Topics for which it matters how judgments were sampled, and how many shots a judged shot represents.
 
-The pool comes from the systems of others, as at TRECVID: their best shots are stratum 1, judged in full; all others are
-stratum 2, of which a small share is judged. The others find relevant shots that our lists miss, and err where our list
-`usual` errs. Our list `odd` errs more often, in its own way, so that its errors are in stratum 2. Among judged shots as
-they come, those that `odd` alone has on top are mostly relevant; in truth hardly any of them is.
+The pool comes from other systems, as at TRECVID. Their best shots are stratum 1, which is judged completely; all others
+are stratum 2, of which a small share is judged. The other systems find relevant shots that our lists miss, and make the
+same errors as our list `usual`. Our list `odd` makes more errors, and different ones, so that they are in stratum 2.
+Most judged shots that only `odd` ranks high are relevant; of all shots that only `odd` ranks high, hardly any is.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def generate(topics: Sequence[str], *, seed: int) -> tuple[dict[str, CandidatePo
 
 
 def sample(full: Qrels, rate: float, *, seed: int) -> Qrels:
-    """Of stratum 2 the share `rate` stays judged, at random."""
+    """The judgments with only a random share `rate` of stratum 2."""
     rng = np.random.default_rng(seed)
     sampled = {}
     for topic, one in full.topics.items():
@@ -51,7 +51,7 @@ def sample(full: Qrels, rate: float, *, seed: int) -> Qrels:
 
 
 def without_strata(qrels: Qrels) -> Qrels:
-    """The same judged shots as if they were all there is: one stratum, nothing left unjudged."""
+    """Only the judged shots, in one stratum."""
     return Qrels({topic: _judged_alone(one) for topic, one in qrels.topics.items()})
 
 

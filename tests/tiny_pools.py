@@ -1,4 +1,4 @@
-"""Lists and judgments small enough to check by hand, or drawn at random."""
+"""Lists and judgments that are small enough to check by hand, or random."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def run(name: str, lists: Mapping[str, Mapping[str, float]]) -> Run:
 
 
 def one_topic(lists: Mapping[str, Mapping[str, float]]) -> CandidatePool:
-    """The pool of topic 1, to which every list gives shots and scores."""
+    """The pool of topic 1, from the shots and scores of every list."""
     return pool_runs({name: run(name, {"1": scores}) for name, scores in lists.items()})["1"]
 
 
 def by_rank(*shots: str) -> dict[str, float]:
-    """Shots, best first, with scores that fall by 1."""
+    """Shots, best first, with scores that decrease by 1."""
     return {shot: float(len(shots) - i) for i, shot in enumerate(shots)}
 
 
@@ -46,7 +46,7 @@ def random_runs(
     depth: int = 40,
     noise: Sequence[float] | float = 1.0,
 ) -> tuple[dict[str, Run], Qrels]:
-    """Lists that see the truth through noise, and what is true: one shot in five is relevant, all are judged."""
+    """Lists of noisy relevance scores, and judgments of all shots; one in five is relevant."""
     rng = np.random.default_rng(seed)
     names, levels = shot_ids(shots), np.broadcast_to(np.asarray(noise, dtype=float), (lists,))
     found: list[dict[str, dict[str, float]]] = [{} for _ in range(lists)]

@@ -1,4 +1,4 @@
-"""A study of fusion over lists drawn at random, small enough to be repeated in every test."""
+"""A study of fusion over random lists, small enough to be repeated in every test."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SHOTS = [f"shot{i // 7 + 1:05d}_{i % 7 + 1}" for i in range(60)]
 
 
 def make_runs(topics: int, *, seed: int = 0, names: Sequence[str] = NAMES) -> tuple[dict[str, Run], Qrels]:
-    """Lists of 40 of 60 shots that see the truth through more and more noise."""
+    """Lists of 40 of 60 shots, with more and more noise in their scores."""
     rng = np.random.default_rng(seed)
     found: dict[str, dict[str, RankedList]] = {name: {} for name in names}
     qrels = {}
@@ -39,7 +39,7 @@ def make_runs(topics: int, *, seed: int = 0, names: Sequence[str] = NAMES) -> tu
 
 
 class Counting:
-    """A learner that says how often it was fitted, and to what."""
+    """A learner that records the topics of every fit."""
 
     def __init__(self, learn: Learner) -> None:
         self.learn = learn
@@ -64,7 +64,7 @@ def study(learn: Learner, *, pools: Pools = POOLS, folds: Sequence[Fold] = FOLDS
 
 
 def weighted(pools: Pools) -> Fuser:
-    """Weights that depend on the topics it is given."""
+    """Weights that depend on the topics of the pools."""
     lists = next(iter(pools.values())).lists
     rng = np.random.default_rng([int(topic) for topic in pools])
     return Linear(dict(zip(lists, rng.dirichlet(np.ones(len(lists))).tolist(), strict=True)), SCALE)
@@ -78,7 +78,7 @@ def two_steps(pools: Pools) -> Fuser:
 
 
 def counted_study() -> tuple[FusionStudy, Counting]:
-    """Of coordinate ascent, with the learner that counted its fits."""
+    """A study of coordinate ascent, and the learner that recorded its fits."""
     learning = Learning(OBJECTIVE, QRELS, {}, settings={"coordinate-ascent": {"restarts": 1}})
     learn = Counting(learner("coordinate-ascent", SCALE, learning))
     return study(learn), learn

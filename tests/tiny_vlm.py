@@ -30,7 +30,7 @@ def make_tokenizer(words: Sequence[str] = WORDS, *, image_token: str | None = "<
 
 
 def make_vlm(folder: Path, *, chat: bool = True, seed: int = 0, words: Sequence[str] = WORDS) -> Path:
-    """The folder, with a checkpoint as `save_pretrained` writes it."""
+    """Write a checkpoint as `save_pretrained` does; returns the folder."""
     import torch
     import transformers
     from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration, LlavaProcessor
@@ -60,7 +60,7 @@ def make_vlm(folder: Path, *, chat: bool = True, seed: int = 0, words: Sequence[
 
 
 def make_single_picture_vlm(folder: Path) -> Path:
-    """BLIP-2, which takes one picture a text."""
+    """BLIP-2, which takes one picture per text."""
     import torch
     import transformers
     from transformers import Blip2Config, Blip2ForConditionalGeneration, Blip2Processor

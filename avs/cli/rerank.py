@@ -32,7 +32,7 @@ from avs.cli.options import (
     Study,
     output_file,
 )
-from avs.rerank.methods import all_parameters, depths_help, needing, rerankers_help
+from avs.rerank.methods.reranker import all_parameters, depths_help, needing, rerankers_help
 
 EXAMPLES = """
 avs rerank lists/fused.trec --topics tv23.xml --method clip --store features/clip/frame -o lists/reranked.trec
@@ -156,13 +156,13 @@ def command(
     from avs.pipeline.rerank.run import run_reranking
     from avs.trecvid.past_topics import edition_names
 
-    given = _given(alpha=alpha, **parameters)
-    judge = _given(
+    fixed = _not_none(alpha=alpha, **parameters)
+    judge = _not_none(
         vlm=vlm, videos=videos, shots=shots, cache=cache, revision=revision, frames=frames, batch_size=batch_size,
         prompt=prompt, dtype=dtype,
     )  # fmt: skip
     options = RerankOptions(
-        ranked, method or "", given, depth=depth, topics=topics or (), store=store, other_topics=other_topics or (),
+        ranked, method or "", fixed, depth=depth, topics=topics or (), store=store, other_topics=other_topics or (),
         narratives=narratives, query_mode=query_mode, weights=weights, device=device, k=k, judge=judge,
         output=output_file(output, "reranked.trec") if output else None, reranker=reranker, qrels=qrels or (),
         fit_on=edition_names(fit_on), study=study, force=force,
@@ -172,7 +172,7 @@ def command(
         print(json_.dumps(summary, indent=2))
 
 
-def _given(**values: Any) -> dict[str, Any]:
+def _not_none(**values: Any) -> dict[str, Any]:
     """Option -> value, of the options that were given."""
     return {name: value for name, value in values.items() if value is not None}
 

@@ -52,14 +52,9 @@ class Judging(Protocol):
         batch_size: number of questions that are answered together.
     """
 
-    @property
-    def judge(self) -> Judge: ...
-
-    @property
-    def cache(self) -> Path: ...
-
-    @property
-    def batch_size(self) -> int: ...
+    judge: Judge
+    cache: Path
+    batch_size: int
 
     def pictures(self, shots: Sequence[str], reporter: Reporter) -> Mapping[str, str]:
         """Shot -> a text that identifies the pictures of it."""

@@ -84,12 +84,12 @@ def read_fitted(options: FusionOptions, fuser: Path) -> Mapping[str, Any]:
         "--normalize": options.normalization, "--missing": options.missing, "--weight": options.weights,
         "--family": options.families, "--step1": options.step_1, "--depth": options.depth,
     }  # fmt: skip
-    given = [option for option, value in decided.items() if value]
+    conflicting = [option for option, value in decided.items() if value]
     if options.method not in (None, fitted["plan"]["method"]):
-        given.append(f"--method {options.method}")
-    if given:
+        conflicting.append(f"--method {options.method}")
+    if conflicting:
         raise ConfigError(
-            f"{', '.join(given)}: decided when the fuser was fitted",
+            f"{', '.join(conflicting)}: decided when the fuser was fitted",
             where=folder,
             got=f"a fuser of method {fitted['plan']['method']}",
             next_step="leave it out, or fit another fuser: --qrels",

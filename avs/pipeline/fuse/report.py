@@ -11,7 +11,7 @@ import numpy as np
 from avs.fusion.learned import LearnedTable, learned_tables
 from avs.metrics.report import aligned
 from avs.metrics.significance import ROUNDING, largest_differences
-from avs.pipeline.fuse.study import Comparison, FusionStudy, System
+from avs.pipeline.fuse.study import Comparison, FusionStudy, MeasuredSystem
 
 MEASURE = "xinfAP"
 SIGNIFICANT = 0.05
@@ -162,7 +162,7 @@ def _system_rows(study: FusionStudy) -> list[list[str]]:
     ]
 
 
-def _name(system: System) -> str:
+def _name(system: MeasuredSystem) -> str:
     return f"{system.name} (list)" if system.kind == "list" else system.name
 
 

@@ -26,7 +26,7 @@ SUBSET = "average of best subset"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class System:
+class MeasuredSystem:
     """One row of the comparison.
 
     Attributes:
@@ -108,7 +108,7 @@ class FusionStudy:
     seed: int
     topics: tuple[str, ...]
     folds: tuple[Fold, ...]
-    systems: tuple[System, ...]
+    systems: tuple[MeasuredSystem, ...]
     comparisons: tuple[Comparison, ...]
     lists: Mapping[str, np.ndarray]
     fusers: Mapping[str, Fuser]
@@ -116,7 +116,7 @@ class FusionStudy:
     subset: SubsetStudy
     curve: tuple[CurvePoint, ...]
 
-    def system(self, kind: Kind) -> System:
+    def system(self, kind: Kind) -> MeasuredSystem:
         """The only system of its kind; of the single lists the best one, which is known only in hindsight."""
         return _best(self.systems, kind)
 
@@ -157,10 +157,10 @@ def study_fusion(
     )
     systems = (
         *_single_lists(held_out, objective),
-        System("rrf", "rrf", _over_topics(unlearned("rrf", scale), held_out, objective)),
-        System(AVERAGE, "average", _over_topics(unlearned(AVERAGE, scale), held_out, objective)),
-        System(SUBSET, "subset", subset_values),
-        System(method, "learned", np.array(learned)),
+        MeasuredSystem("rrf", "rrf", _over_topics(unlearned("rrf", scale), held_out, objective)),
+        MeasuredSystem(AVERAGE, "average", _over_topics(unlearned(AVERAGE, scale), held_out, objective)),
+        MeasuredSystem(SUBSET, "subset", subset_values),
+        MeasuredSystem(method, "learned", np.array(learned)),
     )
     whole = CurvePoint(float(np.mean([len(fold.train) for fold in folds])), np.array([np.mean(learned)]))
     return FusionStudy(
@@ -238,10 +238,11 @@ def _over_topics(fuser: Fuser, pools: Pools, objective: Objective) -> np.ndarray
     return np.array(list(values(fuser, pools, objective).values()))
 
 
-def _single_lists(pools: Pools, objective: Objective) -> list[System]:
+def _single_lists(pools: Pools, objective: Objective) -> list[MeasuredSystem]:
     lists = next(iter(pools.values())).lists
     rows = [_list_values(pool.columns(lists), objective) for pool in pools.values()]
-    return [System(name, "list", np.array(column)) for name, column in zip(lists, zip(*rows, strict=True), strict=True)]
+    columns = zip(*rows, strict=True)
+    return [MeasuredSystem(name, "list", np.array(column)) for name, column in zip(lists, columns, strict=True)]
 
 
 def _list_values(pool: CandidatePool, objective: Objective) -> list[float]:
@@ -255,17 +256,17 @@ def _list_values(pool: CandidatePool, objective: Objective) -> list[float]:
     return list_values
 
 
-def _best(systems: Sequence[System], kind: Kind) -> System:
+def _best(systems: Sequence[MeasuredSystem], kind: Kind) -> MeasuredSystem:
     """The best system of a kind; of equal ones the first."""
     return max((system for system in systems if system.kind == kind), key=lambda system: system.mean)
 
 
-def _compare(systems: Sequence[System], seed: int) -> tuple[Comparison, ...]:
+def _compare(systems: Sequence[MeasuredSystem], seed: int) -> tuple[Comparison, ...]:
     learned, average, best, subset = compared = [_best(systems, k) for k in ("learned", "average", "list", "subset")]
     measured = np.stack([system.values for system in compared])
     test, better = randomization_test(measured, seed=seed), wins(measured)
 
-    def compare(first: System, second: System) -> Comparison:
+    def compare(first: MeasuredSystem, second: MeasuredSystem) -> Comparison:
         i, j = compared.index(first), compared.index(second)
         return Comparison(
             first.name,

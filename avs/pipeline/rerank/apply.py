@@ -21,7 +21,7 @@ from avs.core.topic import TopicSet
 from avs.features.embedder import load_embedder_for
 from avs.features.family import quiet_transformers
 from avs.pipeline.rerank.options import RerankOptions
-from avs.rerank.blend import reranked, top, with_top
+from avs.rerank.blend import reranked, with_top
 from avs.rerank.material import Material, TopicCandidates
 from avs.trecvid.topics import read_topics
 from avs.trecvid.trec import read_trec, write_trec
@@ -145,7 +145,7 @@ def _material(options: RerankOptions, run: Run, topics: TopicSet | None, reporte
             others = [
                 vectors[[other != text for other in other_texts]] for text in texts
             ]  # a repeated topic is left out
-    shots = [top(one, options.depth or 0)[0] for one in lists]
+    shots = [options.best(one) for one in lists]
     candidates = [
         TopicCandidates(one.topic, *of_topic)
         for one, *of_topic in zip(lists, shots, texts, [store] * len(lists), queries, others, strict=True)
@@ -162,7 +162,7 @@ def _open_store(options: RerankOptions, lists: Sequence[RankedList]) -> Features
     assert options.store is not None
     store = open_features(options.store)
     known = set(store.ids)
-    shots = dict.fromkeys(shot for one in lists for shot in top(one, options.depth or 0)[0])
+    shots = dict.fromkeys(shot for one in lists for shot in options.best(one))
     missing = [shot for shot in shots if shot not in known]
     problems = Problems(f"{len(missing)} of {len(shots)} candidates have no vector in {options.store}")
     for shot in missing:

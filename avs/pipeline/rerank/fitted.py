@@ -32,7 +32,7 @@ def with_fitted(options: RerankOptions, folder: Path) -> RerankOptions:
     if manifest["type"] != RERANKER_TYPE:
         raise FormatError("not a reranker", where=folder, got=manifest["type"])
     method, parameters, depth = _read_fitted(folder)
-    decided = [option_name(name) for name in options.given] + (["--depth"] if options.depth is not None else [])
+    decided = [option_name(name) for name in options.fixed] + (["--depth"] if options.depth is not None else [])
     decided += [f"--method {options.method}"] if options.method not in ("", method) else []
     if decided:
         raise ConfigError(
@@ -43,7 +43,7 @@ def with_fitted(options: RerankOptions, folder: Path) -> RerankOptions:
         )
     topics = read_topics(list(options.topics)).ids if options.topics else read_trec(options.ranked).topics
     refuse_leak(set(manifest["config"]["topics"]), topics)
-    options = replace(options, method=method, given=parameters, depth=depth).checked()
+    options = replace(options, method=method, fixed=parameters, depth=depth).checked()
     _require_same(options, manifest, folder)
     return replace(options, query_mode=manifest["config"]["query_mode"]) if options.needs("topics") else options
 
@@ -103,9 +103,9 @@ def _require_same(options: RerankOptions, manifest: Mapping[str, Any], folder: P
             )
 
 
-def _require_encoder(fitted: EmbedderSpec, given: EmbedderSpec, folder: Path, store: Path) -> None:
+def _require_encoder(fitted: EmbedderSpec, spec: EmbedderSpec, folder: Path, store: Path) -> None:
     try:
-        fitted.require_same(given, where=str(store))
+        fitted.require_same(spec, where=str(store))
     except SpecMismatchError as error:
         raise SpecMismatchError(
             "the reranker was fitted on vectors of another encoder",

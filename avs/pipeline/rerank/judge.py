@@ -31,7 +31,7 @@ JUDGE_OPTIONS = {
 
 
 @dataclass(slots=True)
-class Judging:
+class VideoJudging:
     """A judge, the pictures it looks at, and the file that keeps its answers. A `material.Judging`.
 
     Attributes:
@@ -93,28 +93,28 @@ class Judging:
             yield from self.source.read(video, [shot for shot in self.shots.of_video(video) if shot.id in wanted])
 
 
-def open_judging(given: Mapping[str, Any], *, device: str) -> Judging:
+def open_judging(values: Mapping[str, Any], *, device: str) -> VideoJudging:
     """The judge that the options describe, with the pictures it looks at.
 
     Args:
-        given: option -> value, of JUDGE_OPTIONS.
+        values: option -> value, of JUDGE_OPTIONS.
         device: where the model computes.
 
     Raises:
         ConfigError: an option is missing, or out of range.
         AvsError: there is no such model or file, or the weights are a pickle.
     """
-    missing = [f"--{name} {form}" for name, form in JUDGE_OPTIONS.items() if form and name not in given]
+    missing = [f"--{name} {form}" for name, form in JUDGE_OPTIONS.items() if form and name not in values]
     if missing:
         raise ConfigError(f"--method judge needs {', '.join(missing)}")
-    if given.get("batch_size", 1) < 1:
-        raise ConfigError("--batch-size must be at least 1", got=given["batch_size"])
-    table = read_shot_table(require_path(given["shots"], what="shot table"))
-    sampling = Sampling("uniform", frames=given.get("frames", FRAMES))
-    source = VideoFolder(find_videos(given["videos"]), sampling)
-    settings = {name: given[name] for name in ("prompt", "dtype") if name in given}
-    judge = load_judge(given["vlm"], revision=given.get("revision"), device=device, **settings)
-    return Judging(judge, given["videos"], source, table, given["cache"], given.get("batch_size", BATCH_SIZE))
+    if values.get("batch_size", 1) < 1:
+        raise ConfigError("--batch-size must be at least 1", got=values["batch_size"])
+    table = read_shot_table(require_path(values["shots"], what="shot table"))
+    sampling = Sampling("uniform", frames=values.get("frames", FRAMES))
+    source = VideoFolder(find_videos(values["videos"]), sampling)
+    settings = {name: values[name] for name in ("prompt", "dtype") if name in values}
+    judge = load_judge(values["vlm"], revision=values.get("revision"), device=device, **settings)
+    return VideoJudging(judge, values["videos"], source, table, values["cache"], values.get("batch_size", BATCH_SIZE))
 
 
 def load_judge(

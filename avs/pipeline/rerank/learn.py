@@ -68,7 +68,7 @@ def fit_reranker(options: RerankOptions, *, reporter: Reporter) -> dict[str, Any
     judgments = past_qrels(options.qrels, fit_on=options.fit_on, submitted=(), study=options.study)
     run, topics = read_inputs(options)
     judged = judged_topics(run, judgments, options.ranked)
-    settings = options.how.settings(options.parameters, options.given)
+    settings = options.how.settings(options.parameters, options.fixed)
     outputs = _outputs(options, judged, settings, reporter)
     outdated = [path for path, manifest in outputs.items() if not is_up_to_date(path, manifest, force=options.force)]
     if not outdated:
@@ -96,7 +96,7 @@ def fit_reranker(options: RerankOptions, *, reporter: Reporter) -> dict[str, Any
 def _require_sense(options: RerankOptions) -> None:
     if options.how.alpha is None:
         raise ConfigError(f"--method {options.method} has nothing to fit", next_step="leave out --qrels")
-    if "alpha" in options.given:
+    if "alpha" in options.fixed:
         raise ConfigError("--alpha is fitted with --qrels", next_step="leave it out, or leave out --qrels")
     if options.reranker is None and options.output is None:
         raise ConfigError("nothing to write", next_step="name the folder of the reranker: --reranker reranker/")
@@ -168,6 +168,5 @@ def _needed_words(options: RerankOptions) -> str:
 def _write_reranker(folder: Path, best: FittedGrid, options: RerankOptions, manifest: Manifest) -> None:
     manifest_path(folder).unlink(missing_ok=True)  # a folder without a manifest is not complete
     with atomic_write(folder / FILE) as file:
-        data = {"method": options.method, "parameters": dict(best.parameters), "depth": options.depth}
-        json.dump(data, file, indent=2)
+        json.dump(options.config(best.parameters), file, indent=2)
     write_manifest(folder, manifest)

@@ -10,9 +10,9 @@ from typing import Any
 from avs.core.artifacts import Manifest, fingerprint_input
 from avs.core.errors import ConfigError
 from avs.core.progress import Reporter
-from avs.pipeline.rerank.judge import JUDGE_OPTIONS, Judging, open_judging
-from avs.rerank.blend import top
-from avs.rerank.methods import RERANKERS, Need, Reranker, needing, takers
+from avs.core.ranking import RankedList
+from avs.pipeline.rerank.judge import JUDGE_OPTIONS, VideoJudging, open_judging
+from avs.rerank.methods.reranker import RERANKERS, Need, Reranker, needing, takers
 from avs.trecvid.trec import read_trec
 
 OPTIONS_OF_NEED: Mapping[Need, tuple[str, ...]] = {
@@ -32,7 +32,7 @@ class RerankOptions:
     Attributes:
         ranked: file of the list; an empty path where the lists are in memory.
         method: name of the reranker.
-        given: name -> value of the parameters that the user gave: alpha, and the method's own.
+        fixed: name -> value of the parameters that the user gave: alpha, and the method's own.
         parameters: name -> value of all parameters, once checked.
         depth: number of shots to rerank; None: the method's default.
         topics: files of the list's topics.
@@ -52,7 +52,7 @@ class RerankOptions:
 
     ranked: Path
     method: str
-    given: Mapping[str, Any]
+    fixed: Mapping[str, Any]
     parameters: Mapping[str, Any] = field(default_factory=dict)
     depth: int | None = None
     topics: Sequence[Path] = ()
@@ -64,7 +64,7 @@ class RerankOptions:
     device: str = "cpu"
     k: int = 1000
     judge: Mapping[str, Any] = field(default_factory=dict)
-    judging: Judging | None = None
+    judging: VideoJudging | None = None
     output: Path | None = None
     reranker: Path | None = None
     qrels: Sequence[Path] = ()
@@ -86,7 +86,7 @@ class RerankOptions:
         return need in self.how.needs
 
     def checked(self, *, topics_in_memory: bool = False) -> RerankOptions:
-        """These options with all parameters, the depth, and the opened judge.
+        """These options with all parameters, and with the opened judge.
 
         Args:
             topics_in_memory: the caller has the topics, so no files are needed.
@@ -110,10 +110,17 @@ class RerankOptions:
                 raise ConfigError(f"--method {self.method} needs {option}", wanted=wanted)
         return replace(
             self,
-            parameters={**how.defaults, **self.given},
-            depth=self.depth or how.depth,
+            parameters={**how.defaults, **self.fixed},
             judging=open_judging(self.judge, device=self.device) if self.needs("judge") else None,
         )
+
+    def best(self, ranked: RankedList) -> tuple[str, ...]:
+        """The best shots of a list, which are reranked."""
+        return ranked.shots[: self.depth or self.how.depth]
+
+    def config(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Method, parameters and depth, for manifests and for reranker.json."""
+        return {"method": self.method, "parameters": dict(parameters), "depth": self.depth or self.how.depth}
 
     def inputs(self) -> dict[str, Path]:
         """Name of an input, for manifests -> its path."""
@@ -131,11 +138,10 @@ class RerankOptions:
             more: further inputs.
         """
         paths = self.inputs() | dict(more)
-        how: dict[str, Any] = {"method": self.method, "parameters": dict(self.parameters), "depth": self.depth}
-        how |= {"query_mode": self.query_mode or "query", "k": self.k}
+        how = self.config(self.parameters) | {"query_mode": self.query_mode or "query", "k": self.k}
         inputs = {name: fingerprint_input(path) for name, path in paths.items()}
         if self.judging:
-            shots = {shot for one in read_trec(self.ranked).lists.values() for shot in top(one, self.depth or 0)[0]}
+            shots = {shot for one in read_trec(self.ranked).lists.values() for shot in self.best(one)}
             how |= {"judge": self.judging.identity()}
             inputs |= {"pictures": self.judging.pictures_fingerprint(sorted(shots), reporter)}
         return Manifest(kind, how | dict(config), inputs, paths=paths)
@@ -146,13 +152,13 @@ class RerankOptions:
             "weights": self.weights, "other_topics": self.other_topics or None, **self.judge,
         }  # fmt: skip
         refused: dict[str, list[str]] = {}  # methods -> the options that only they take
-        for name in self.given:
+        for name in self.fixed:
             if name not in self.how.defaults:
                 refused.setdefault(", ".join(takers(name)), []).append(option_name(name))
         for need, options in OPTIONS_OF_NEED.items():
-            given = [option_name(option) for option in options if values.get(option) is not None]
-            if given and not self.needs(need):
-                refused.setdefault(", ".join(needing(need)), []).extend(given)
+            names = [option_name(option) for option in options if values.get(option) is not None]
+            if names and not self.needs(need):
+                refused.setdefault(", ".join(needing(need)), []).extend(names)
         if refused:
             parts = [
                 f"{', '.join(options)} {'is' if len(options) == 1 else 'are'} for {methods}"

@@ -7,26 +7,6 @@ from avs.rerank.methods import dual_softmax
 from avs.rerank.methods import k_reciprocal
 from avs.rerank.methods import near_duplicates
 from avs.rerank.methods import judge
-from avs.rerank.methods.reranker import (
-    RERANKERS,
-    Need,
-    Parameter,
-    Reranker,
-    all_parameters,
-    depths_help,
-    needing,
-    rerankers_help,
-    takers,
-)
+from avs.rerank.methods.reranker import RERANKERS, Parameter, Reranker
 
-__all__ = [
-    "RERANKERS",
-    "Need",
-    "Parameter",
-    "Reranker",
-    "all_parameters",
-    "depths_help",
-    "needing",
-    "rerankers_help",
-    "takers",
-]
+__all__ = ["RERANKERS", "Parameter", "Reranker"]

@@ -25,7 +25,7 @@ class Parameter:
     """A parameter of a reranker, which is an option of `avs rerank`.
 
     Attributes:
-        default: its value unless it is given; it has the parameter's type.
+        default: its default value, which has the parameter's type.
         help: what it is, for the help of the command.
         grid: values to choose from when the reranker is fitted; empty: it is not fitted.
     """
@@ -63,15 +63,15 @@ class Reranker:
         alpha = {} if self.alpha is None else {"alpha": self.alpha}
         return alpha | {name: parameter.default for name, parameter in self.parameters.items()}
 
-    def settings(self, parameters: Mapping[str, Any], given: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def settings(self, parameters: Mapping[str, Any], fixed: Mapping[str, Any]) -> list[dict[str, Any]]:
         """All combinations of the parameters to choose from when the reranker is fitted.
 
         Args:
             parameters: values of all parameters.
-            given: values that the user gave, which are not fitted.
+            fixed: values that the user gave, which are not fitted.
         """
         grids = {
-            name: parameter.grid for name, parameter in self.parameters.items() if parameter.grid and name not in given
+            name: parameter.grid for name, parameter in self.parameters.items() if parameter.grid and name not in fixed
         }
         return [{**parameters, **dict(zip(grids, values, strict=True))} for values in product(*grids.values())]
 
