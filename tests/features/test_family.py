@@ -123,7 +123,7 @@ def test_a_model_is_trained_on_a_store_without_a_text_side_and_searched(tmp_path
     captions = tmp_path / "captions.txt"
     sentences = [f"{shot}#{n} a dog in the {thing}\n" for shot in store.ids for n, thing in enumerate(("sea", "snow"))]
     captions.write_text("".join(sentences), encoding="utf-8")
-    train = ["--captions", captions, "--features", store.folder, "--epochs", 1, "--heads", 2, "--head-dim", 8]
+    train = ["--captions", captions, "--store", store.folder, "--epochs", 1, "--heads", 2, "--head-dim", 8]
     assert main(["train-laff", *map(str, train), "--quiet", "-o", str(tmp_path / "laff")]) == 0
     (tmp_path / "topics.txt").write_text("731 a dog in the snow\n", encoding="utf-8")
     search = ["--topics", tmp_path / "topics.txt", "--store", store.folder, "--checkpoint", tmp_path / "laff/best"]
