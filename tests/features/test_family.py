@@ -131,13 +131,10 @@ def test_a_model_is_trained_on_a_store_without_a_text_side_and_searched(tmp_path
     assert len((tmp_path / "laff.trec").read_text(encoding="utf-8").splitlines()) == len(store) == 12
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("batch_size", [1, 7, 64])
+@pytest.mark.parametrize(("batch_size", "workers"), [(1, 0), (7, 0), (64, 0), (7, 2)])
 def test_the_frames_of_a_shot_stay_together_in_padded_clips(
     tmp_path: Path, weights: Path, batch_size: int, workers: int
 ) -> None:
-    if workers and batch_size != 7:
-        pytest.skip("one batch size is enough to try with processes")
     shots = table({"00001": 5, "00002": 2})
     source = FakeFrames(failed={"shot00001_2"}, partial={"shot00002_1"})
     embedder = load_embedder("toy-clips", weights=weights)
