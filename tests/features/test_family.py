@@ -21,6 +21,7 @@ from avs.core.store_writer import FeatureWriter
 from avs.features.embedder import has_text_side, load_embedder, load_embedder_for, require_text_side
 from avs.features.extract import Target, extract, store_manifest
 from avs.features.family import Facts, Family, families, load_module, read_config
+from avs.features.text import parse_text_options
 
 SIZE = 8
 
@@ -113,13 +114,27 @@ def test_toy_encoders_of_images_and_of_clips_are_extracted_by_the_verb_and_refus
     assert not list(tmp_path.rglob("*.trec"))
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("batch_size", [1, 7, 64])
+def test_a_model_is_trained_on_a_store_without_a_text_side_and_searched(tmp_path: Path, weights: Path) -> None:
+    write_collection(tmp_path, films=4)
+    words = ["--videos", tmp_path / "videos", "--shots", tmp_path / "shots.tsv", "-o", tmp_path, "--quiet"]
+    words += ["--model", "toy-images", "--weights", weights, "--workers", 0]
+    assert main(["extract-features", *map(str, words)]) == 0
+    store = FeatureStore(tmp_path / "toy-images/shot")
+    captions = tmp_path / "captions.txt"
+    sentences = [f"{shot}#{n} a dog in the {thing}\n" for shot in store.ids for n, thing in enumerate(("sea", "snow"))]
+    captions.write_text("".join(sentences), encoding="utf-8")
+    train = ["--captions", captions, "--store", store.folder, "--epochs", 1, "--heads", 2, "--head-dim", 8]
+    assert main(["train-laff", *map(str, train), "--quiet", "-o", str(tmp_path / "laff")]) == 0
+    (tmp_path / "topics.txt").write_text("731 a dog in the snow\n", encoding="utf-8")
+    search = ["--topics", tmp_path / "topics.txt", "--store", store.folder, "--checkpoint", tmp_path / "laff/best"]
+    assert main(["search", *map(str, search), "--quiet", "-o", str(tmp_path / "laff.trec")]) == 0
+    assert len((tmp_path / "laff.trec").read_text(encoding="utf-8").splitlines()) == len(store) == 12
+
+
+@pytest.mark.parametrize(("batch_size", "workers"), [(1, 0), (7, 0), (64, 0), (7, 2)])
 def test_the_frames_of_a_shot_stay_together_in_padded_clips(
     tmp_path: Path, weights: Path, batch_size: int, workers: int
 ) -> None:
-    if workers and batch_size != 7:
-        pytest.skip("one batch size is enough to try with processes")
     shots = table({"00001": 5, "00002": 2})
     source = FakeFrames(failed={"shot00001_2"}, partial={"shot00002_1"})
     embedder = load_embedder("toy-clips", weights=weights)
@@ -155,6 +170,8 @@ def test_an_encoder_without_a_text_tower_says_so_wherever_texts_are_wanted(weigh
         load_embedder_for(embedder.spec).encode_texts(["a dog"])
     with pytest.raises(ConfigError, match="the store has no text side"):
         require_text_side(embedder.spec, where="features/toy")
+    with pytest.raises(ConfigError, match="toy-images has no text tower, so it is no text feature"):
+        parse_text_options(["toy-images"])
     unknown = EmbedderSpec.from_json({**embedder.spec.to_json(), "name": "dinosaur"})
     with pytest.raises(ConfigError, match="made by a model that the catalog does not know"):
         require_text_side(unknown, where="features/dinosaur")
