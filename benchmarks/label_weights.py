@@ -33,7 +33,7 @@ from avs.metrics.xinfap_objective import xinfap_objective
 from avs.trecvid.qrels import read_qrels
 from avs.trecvid.run_file import read_run
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "fusion"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import sampled_judgments as generated  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results" / "label_weights.json"
