@@ -94,7 +94,7 @@ def search_all(work: Path, seed: int) -> Path:
         models = [work / "fusion" / "models" / name for name in of_sets(*MODELS)]
         words = [w for store in stores for w in ("--store", store)]
         words += [str(w) for model in models for w in ("--checkpoint", model)]
-        avs("search", "--topics", test.topics, *words, "--zero-shot", "-o", lists)
+        avs("search", "--topics", test.topics, *words, "--zero-shot", "-o", f"{lists}/")
     return lists
 
 

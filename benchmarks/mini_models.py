@@ -54,7 +54,7 @@ def collection(folder: Path, seed: int, split: str, shots: int) -> CollectionPat
         avs("shots", "--videos", made.videos, "--msb", made.msb, "-o", folder / "shots.tsv", "--workers", 1)
         models = [word for name in ENCODERS for word in ("--model", name)]
         levels = ["--level", "shot", "--level", "frame"]
-        where = ["--videos", made.videos, "--shots", folder / "shots.tsv", "-o", folder / "features", "--workers", 0]
+        where = ["--videos", made.videos, "--shots", folder / "shots.tsv", "-o", f"{folder}/features/", "--workers", 0]
         avs("extract-features", *where, *models, *levels, "--policy", "interval", "--interval", 0.5)
     return made
 
@@ -83,7 +83,7 @@ def score(work: Path, seed: int) -> dict[str, dict[str, float]]:
     stores = [word for store in features for word in ("--store", store)]
     trained = [word for model in models.values() for word in ("--checkpoint", model)]
     lists = work / "lists"
-    avs("search", "--topics", test.topics, *stores, *trained, "--zero-shot", "-o", lists)
+    avs("search", "--topics", test.topics, *stores, *trained, "--zero-shot", "-o", f"{lists}/")
     names = [*models, *(f"{name}-shot" for name in ENCODERS)]
     paths = [str(lists / f"{name}.trec") for name in names]
     command = [sys.executable, "-m", "avs", "eval", *paths, "--qrels", str(test.qrels), "--measures", "infAP", "--json"]

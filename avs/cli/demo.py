@@ -11,18 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avs.cli.options import (
-    INPUTS,
-    OUTPUT,
-    Debug,
-    Force,
-    Json,
-    OptionalTopics,
-    OptionalVideos,
-    Quiet,
-    Seed,
-    Workers,
-)
+from avs.cli.options import INPUTS, OUTPUT, Debug, Force, Json, Quiet, Seed, Workers
 
 if TYPE_CHECKING:
     from avs.pipeline.demo import DemoSummary
@@ -40,14 +29,27 @@ Size = Annotated[
     int,
     typer.Option("--size", min=120, help="Number of shots of the rendered collection.", rich_help_panel=INPUTS),
 ]
+OwnVideos = Annotated[
+    Path | None,
+    typer.Option(
+        "--videos", help="Folder of your own videos; default: the rendered collection.", rich_help_panel=INPUTS
+    ),
+]
+OwnTopics = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--topics", help="Topic file to search your videos for; repeatable; default: five topics of the demo.",
+        rich_help_panel=INPUTS,
+    ),
+]  # fmt: skip
 
 
 def command(
     output: Output = Path("avs-demo"),
     size: Size = 600,
     seed: Seed = 0,
-    videos: OptionalVideos = None,
-    topics: OptionalTopics = None,
+    videos: OwnVideos = None,
+    topics: OwnTopics = None,
     workers: Workers = None,
     quiet: Quiet = False,
     json: Json = False,

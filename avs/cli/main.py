@@ -34,7 +34,7 @@ VERBS = {
     "eval-retrieval": "Score text-to-video retrieval on captioned videos: R@k, MdR, MnR, mAP.",
     "compare": "Test runs against each other by randomization over topics; score novelty.",
     "info": "Say what an artefact is and what made it, or what this environment can do.",
-    "demo": "Do all of it on a small collection made on the spot, or on your own videos.",
+    "demo": "Run every step on a small collection that is rendered on the spot, or on your own videos.",
 }
 
 INTERRUPTED = 130

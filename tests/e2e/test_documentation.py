@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 import typer
 
-from avs.cli.main import VERBS, app_for, main, module_of
+from avs.cli.main import app_for, main, module_of, verbs
 from avs.cli.options import refuse_former_options
 from avs.core.errors import ConfigError, did_you_mean
 
@@ -63,7 +63,7 @@ def inline(path: Path) -> Iterator[Line]:
 
 def examples() -> Iterator[Line]:
     """The commands in the help of every verb."""
-    for verb in VERBS:
+    for verb in verbs():
         for text in module_of(verb).EXAMPLES.strip().splitlines():
             yield Line(f"avs {verb} --help", text)
 
@@ -87,8 +87,8 @@ def problem(text: str) -> str | None:
     if not words or words[0] in ("--help", "--version"):
         return None
     verb, *arguments = words
-    if verb not in VERBS:
-        return f'unknown verb "{verb}"{did_you_mean(verb, VERBS)}'
+    if verb not in verbs():
+        return f'unknown verb "{verb}"{did_you_mean(verb, verbs())}'
     usage_error: Any = typer.BadParameter.__mro__[1]
     try:
         refuse_former_options(verb, arguments)
@@ -102,7 +102,7 @@ def problem(text: str) -> str | None:
 def unknown_words(text: str) -> list[str]:
     """The verb and the options of a part of a command that avs does not have."""
     verb, *arguments = words_of(text)
-    if verb not in VERBS:
+    if verb not in verbs():
         return [verb]
     known = {option for parameter in click_command(verb).params for option in parameter.opts} | {"--help"}
     return [word for word in arguments if word.startswith("--") and word.partition("=")[0] not in known]
@@ -133,7 +133,7 @@ def test_a_command_on_the_reference_run_runs(line: Line, monkeypatch: pytest.Mon
 
 def test_the_pages_are_found() -> None:
     assert {line.where.partition(":")[0] for line in COMPLETE} >= {"README.md", "runs/README.md", "docs/submission.md"}
-    assert {words_of(line.text)[0] for line in COMPLETE} >= set(VERBS)
+    assert {words_of(line.text)[0] for line in COMPLETE} >= set(verbs())
     assert {words_of(line.text)[0] for line in RUNNABLE} >= {"eval", "check-run", "info"}
 
 
@@ -145,7 +145,7 @@ def test_the_pages_are_found() -> None:
         ("avs eval x.trec", "Missing option '--qrels'"),
         ("avs eval --qrels q", "Missing argument 'RUNS'"),
         ("avs compare a b --qrels q --iterations many", "Invalid value for '--iterations'"),
-        ("avs demo --workers 0", "Invalid value for '--workers'"),
+        ("avs demo --size 100", "Invalid value for '--size'"),
         ("avs make-run --ranked x.trec", "--ranked is no longer an option of avs make-run"),
     ],
 )
