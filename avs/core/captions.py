@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -53,7 +54,7 @@ class CaptionSet:
         for caption, video, text in zip(self.ids, self.video_of.tolist(), self.texts, strict=True):
             yield Caption(caption, self.videos[video], text)
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """sha256 of ids, videos and texts in order."""
         digest = hashlib.sha256()

@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -102,7 +103,7 @@ class ShotTable:
             raise UnknownIdError(f'no shot of video "{video}"{did_you_mean(video, self._video_rows)}')
         return [self._shot(row) for row in self._video_rows[video]]
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """sha256 of the ids in order: two stores fit together when it is the same."""
         return ids_fingerprint(self.ids)

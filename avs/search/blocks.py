@@ -7,6 +7,7 @@ import json
 import warnings
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -129,7 +130,7 @@ class BlockSource:
         """Names of the features of its blocks."""
         return tuple(self._readers)
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """sha256 of the shots, the stores (first and last MiB of their vectors) and how they are read."""
         parts: list[object] = [ids_fingerprint(self.ids), str(self.dtype), self.device.type, self.block_rows]
@@ -169,7 +170,7 @@ class _Reader:
         rows = -(-min(self.block_rows, len(self.vectors)) // TILE_ROWS) * TILE_ROWS
         self._make_buffers(rows, source.device, source.dtype)
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         values = self.vectors.numpy()
         edge = max(EDGE_BYTES // max(values[:1].nbytes, 1), 1)  # rows

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ CHECKPOINT_TYPE = "checkpoint"
 TRAINING_TYPE = "training"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Checkpoint:
     """A trained model, without its weights.
 
@@ -55,7 +56,7 @@ class Checkpoint:
     attention: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     folder: Path = field(default=Path(), compare=False)
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Fingerprint of everything that made the checkpoint."""
         fingerprint: str = read_manifest(self.folder)["fingerprint"]
