@@ -60,7 +60,8 @@ Config = Annotated[
 Policy = Annotated[
     str | None,
     typer.Option(
-        "--policy", help="Which frames of a shot: interval (default), uniform, head, tail or middle.",
+        "--policy",
+        help="Frames of a shot: interval (default), uniform, head, tail or middle; clip encoders have their own.",
         rich_help_panel=SAMPLING,
     ),
 ]  # fmt: skip
