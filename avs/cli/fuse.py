@@ -169,7 +169,7 @@ def command(
     debug: Debug = False,
 ) -> None:
     from avs.core.progress import Reporter
-    from avs.pipeline.fuse.options import FusionOptions, LearningOptions
+    from avs.pipeline.fuse.options import FusionOptions
     from avs.pipeline.fuse.run import run_fusion
     from avs.trecvid.past_topics import edition_names
 
@@ -178,10 +178,10 @@ def command(
         normalization=normalize, missing=missing, weights=weight or (), families=family or (), step_1=step1,
         depth=depth, partial=partial, topics=topics or (), past_topics=past_topics or (), stores=store or (),
         checkpoints=checkpoint or (), narratives=narratives, fuser=fuser, report=report, k=k, device=device,
-        force=force,
+        force=force, qrels=qrels or (), fit_on=edition_names(fit_on), study=study, folds=folds, seed=seed,
+        threads=threads,
     )  # fmt: skip
-    learning = LearningOptions(qrels or (), edition_names(fit_on), study, folds, seed, threads)
-    summary = run_fusion(options, learning, reporter=Reporter(quiet=quiet))
+    summary = run_fusion(options, reporter=Reporter(quiet=quiet))
     if json:
         print(json_.dumps(summary, indent=2))
 

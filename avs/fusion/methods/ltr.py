@@ -320,9 +320,9 @@ def _learned(fuser: Ltr) -> list[Learned]:
             source, kind = ACROSS_LISTS, f"{name} {ACROSS_LISTS}"
         lists[source] += share
         kinds[kind] = kinds.get(kind, 0.0) + share
-    axis, note = "share of the gain of all trees kept", "Folds that kept no tree are left out."
-    return [*tables, *(Learned(what=what, values=values, axis=axis, note=note)
-                       for what, values in ((BY_LISTS, lists), (BY_FEATURES, kinds)))]  # fmt: skip
+    axis = "share of the gain of all trees kept"
+    importances = {BY_LISTS: lists, BY_FEATURES: kinds}
+    return tables + [Learned(what=what, values=values, axis=axis) for what, values in importances.items()]
 
 
 METHODS.register("ltr")(

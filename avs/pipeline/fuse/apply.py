@@ -47,8 +47,8 @@ def apply_fusion(options: FusionOptions, *, reporter: Reporter) -> dict[str, Any
     if fitted:
         options = _as_fitted(options, fitted, reporter)
     inputs = options.inputs() | ({"fuser": options.fuser} if options.fuser else {})
-    how = {**fitted["plan"], "learned_from": fitted["topics"]} if fitted else options.how()
-    manifest = list_manifest(options, how, inputs)
+    fusion = {**fitted["plan"], "learned_from": fitted["topics"]} if fitted else options.config()
+    manifest = list_manifest(options, fusion, inputs)
     if is_up_to_date(output, manifest, force=options.force, reporter=reporter):
         return {"path": str(output), "up_to_date": True}
     learned_from = fitted["topics"] if fitted else ()
@@ -97,9 +97,9 @@ def read_fitted(options: FusionOptions, fuser: Path) -> Mapping[str, Any]:
     return fitted
 
 
-def list_manifest(options: FusionOptions, how: Mapping[str, Any], inputs: Mapping[str, Path]) -> Manifest:
+def list_manifest(options: FusionOptions, fusion: Mapping[str, Any], inputs: Mapping[str, Path]) -> Manifest:
     """What decides the content of a fused list."""
-    config = {"k": options.k, "partial": options.partial, "fusion": dict(how)}
+    config = {"k": options.k, "partial": options.partial, "fusion": dict(fusion)}
     fingerprints = {name: fingerprint_input(path) for name, path in inputs.items()}
     return Manifest("ranked-lists", config, fingerprints, paths=inputs)
 

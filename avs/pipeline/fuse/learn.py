@@ -37,7 +37,7 @@ from avs.metrics.report import aligned
 from avs.metrics.significance import randomization_test
 from avs.metrics.xinfap_objective import xinfap_objective
 from avs.pipeline.fuse.apply import FUSER_TYPE, list_manifest, write_fused
-from avs.pipeline.fuse.options import RECOMPUTED, FusionOptions, LearningOptions, name_lists
+from avs.pipeline.fuse.options import RECOMPUTED, FusionOptions, name_lists
 from avs.pipeline.fuse.pools import pools_of, read_pools, submitted_topics
 from avs.trecvid.past_topics import edition_of, past_qrels, refuse_leak
 from avs.trecvid.run_file import read_run
@@ -49,7 +49,7 @@ class FusionTask:
     """A call of `avs fuse --qrels`: what it reads, what it fits, and what it has to write.
 
     Attributes:
-        options, how: the options of the call.
+        options: the options of the call.
         plan: method and steps.
         outputs: path -> manifest, of everything the call was asked to write.
         outdated: those of the outputs that are not up to date.
@@ -62,7 +62,6 @@ class FusionTask:
     """
 
     options: FusionOptions
-    how: LearningOptions
     plan: FusionPlan
     outputs: Mapping[Path, Manifest]
     outdated: frozenset[Path]
@@ -77,7 +76,7 @@ class FusionTask:
         return path in self.outdated
 
 
-def learn_fusion(options: FusionOptions, how: LearningOptions, *, reporter: Reporter) -> dict[str, Any]:
+def learn_fusion(options: FusionOptions, *, reporter: Reporter) -> dict[str, Any]:
     """Fit a fuser, and write it, study it and fuse with it, as far as outputs are asked for; returns a summary.
 
     Raises:
@@ -87,9 +86,9 @@ def learn_fusion(options: FusionOptions, how: LearningOptions, *, reporter: Repo
     start = perf_counter()
     options = options.checked(reporter)
     plan = options.plan()
-    _require_sense(options, how, plan)
-    judgments = past_qrels(how.qrels, fit_on=how.fit_on, submitted=_to_submit(options, how), study=how.study)
-    outputs = _outputs(options, how, judgments)
+    _require_sense(options, plan)
+    judgments = past_qrels(options.qrels, fit_on=options.fit_on, submitted=_to_submit(options), study=options.study)
+    outputs = _outputs(options, judgments)
     outdated = {
         path
         for path, manifest in outputs.items()
@@ -97,15 +96,15 @@ def learn_fusion(options: FusionOptions, how: LearningOptions, *, reporter: Repo
     }
     if outputs and not outdated:
         return {"up_to_date": True, "outputs": [str(path) for path in outputs]}
-    task = _read(options, how, plan, judgments, outputs, frozenset(outdated), reporter)
+    task = _read(options, plan, judgments, outputs, frozenset(outdated), reporter)
     summary: dict[str, Any] = {"method": plan.name, "learned_from": len(task.judged)}
     final = None
-    if options.fuser or options.report or not how.study:
+    if options.fuser or options.report or not options.study:
         final = _fit(task, reporter)
     if options.fuser:
         summary["fuser"] = str(options.fuser)
     scores_by_topic: Mapping[str, np.ndarray] = {}
-    if how.study or task.must_write(options.report):
+    if options.study or task.must_write(options.report):
         scores_by_topic, worth = _study(task, final, reporter)
         summary |= worth
     if options.output and task.must_write(options.output):
@@ -130,31 +129,31 @@ def make_folds(topics: Sequence[str], count: int, *, seed: int, same: Mapping[st
     return topic_folds(topics, count, seed=seed, same=same)
 
 
-def _require_sense(options: FusionOptions, how: LearningOptions, plan: FusionPlan) -> None:
+def _require_sense(options: FusionOptions, plan: FusionPlan) -> None:
     if not plan.learned:
         raise ConfigError(f"{plan.name} learns nothing", next_step="leave --qrels out, or choose a method that learns")
     if options.partial and plan.stacked:
         raise ConfigError("a learned --step1 needs lists over the same topics", got="--partial")
-    if not (options.output or options.fuser or options.report or how.study):
+    if not (options.output or options.fuser or options.report or options.study):
         raise ConfigError("nothing to write", next_step="give --fuser DIR, -o LIST.trec, --report PAGE.html or --study")
-    if how.study and options.topics and options.missing != RECOMPUTED:
+    if options.study and options.topics and options.missing != RECOMPUTED:
         raise ConfigError("a study fuses the judged topics", got="--topics", next_step="choose them by --fit-on")
     if options.fuser:
         require_place(options.fuser, FUSER_TYPE, sign=FILE)
 
 
-def _to_submit(options: FusionOptions, how: LearningOptions) -> tuple[str, ...]:
+def _to_submit(options: FusionOptions) -> tuple[str, ...]:
     """The topics of --topics, which are to be fused; in a study --topics only gives sentences."""
-    return () if how.study else submitted_topics(options)
+    return () if options.study else submitted_topics(options)
 
 
-def _outputs(options: FusionOptions, how: LearningOptions, judgments: Qrels) -> dict[Path, Manifest]:
+def _outputs(options: FusionOptions, judgments: Qrels) -> dict[Path, Manifest]:
     """Path of every output -> what decides its content."""
-    inputs = options.inputs() | {f"qrels {i}": file for i, file in enumerate(how.qrels, start=1)}
+    inputs = options.inputs() | {f"qrels {i}": file for i, file in enumerate(options.qrels, start=1)}
     fingerprints = {name: fingerprint_input(path) for name, path in inputs.items()}
     names, topics = sorted(name_lists(options.lists)), list(judgments.ids)
-    fitted = {"plan": options.how(), "topics": topics, "lists": names, "seed": how.seed}
-    studied = {**fitted, "partial": options.partial, "folds": how.folds}
+    fitted = {"plan": options.config(), "topics": topics, "lists": names, "seed": options.seed}
+    studied = {**fitted, "partial": options.partial, "folds": options.folds}
     outputs: dict[Path, Manifest] = {}
     if options.fuser:
         fuser_config = {**fitted, "partial": options.partial}
@@ -163,14 +162,13 @@ def _outputs(options: FusionOptions, how: LearningOptions, judgments: Qrels) -> 
         outputs[options.report] = Manifest("fusion-report", studied, fingerprints, paths=inputs)
         outputs[options.report.with_suffix(".json")] = Manifest("fusion-study", studied, fingerprints, paths=inputs)
     if options.output:
-        learned = {"study": studied} if how.study else {"learned_from": topics, "seed": how.seed}
-        outputs[options.output] = list_manifest(options, {**options.how(), **learned}, inputs)
+        learned = {"study": studied} if options.study else {"learned_from": topics, "seed": options.seed}
+        outputs[options.output] = list_manifest(options, {**options.config(), **learned}, inputs)
     return outputs
 
 
 def _read(
     options: FusionOptions,
-    how: LearningOptions,
     plan: FusionPlan,
     judgments: Qrels,
     outputs: Mapping[Path, Manifest],
@@ -182,13 +180,13 @@ def _read(
     judged = pools_of(pools, judgments.ids, what="judged topics")
     _require_relevant_candidates(judged, judgments, reporter)
     _require_unseen(options, judged)
-    new = _to_submit(options, how) or tuple(topic for topic in own if topic not in judged)
-    if options.output and not how.study and not new:
+    new = _to_submit(options) or tuple(topic for topic in own if topic not in judged)
+    if options.output and not options.study and not new:
         refuse_leak(judged, own)
     sentences = _sentences(options)
-    learning = Learning(xinfap_objective(judgments), judgments, sentences, seed=how.seed, threads=how.threads)
+    learning = Learning(xinfap_objective(judgments), judgments, sentences, seed=options.seed, threads=options.threads)
     learner = plan.learner(next(iter(pools.values())).lists, learning)
-    return FusionTask(options, how, plan, outputs, outdated, pools, judged, new, own, learning, learner)
+    return FusionTask(options, plan, outputs, outdated, pools, judged, new, own, learning, learner)
 
 
 def _require_relevant_candidates(judged: Pools, judgments: Qrels, reporter: Reporter) -> None:
@@ -242,7 +240,7 @@ def _study(
     task: FusionTask, final: Fuser | None, reporter: Reporter
 ) -> tuple[Mapping[str, np.ndarray], dict[str, Any]]:
     """Topic -> (C,) scores of the fuser that was fitted without it; and how good they are."""
-    folds = make_folds(tuple(task.judged), task.how.folds, seed=task.how.seed, same=task.learning.same)
+    folds = make_folds(tuple(task.judged), task.options.folds, seed=task.options.seed, same=task.learning.same)
     if task.options.report:
         return _write_report(task, task.options.report, folds, final, reporter)
     with reporter.stage(f"{task.plan.name} out of fold", len(folds), "folds") as stage:
@@ -261,7 +259,7 @@ def _write_report(
 
     study = study_fusion(
         task.judged, task.learner, method=task.plan.name, scale=task.plan.scale, objective=task.learning.objective,
-        folds=folds, reporter=reporter, seed=task.how.seed, final=final,
+        folds=folds, reporter=reporter, seed=task.options.seed, final=final,
     )  # fmt: skip
     data, json_file = report_data(study), page_file.with_suffix(".json")
 
@@ -295,7 +293,7 @@ def _fused(
     task: FusionTask, tag: str, final: Fuser | None, scores_by_topic: Mapping[str, np.ndarray], reporter: Reporter
 ) -> Run:
     """The fused lists: of the judged topics in a study, otherwise of the new topics."""
-    if not task.how.study:
+    if not task.options.study:
         assert final is not None  # fitted whenever this is no study
         pools = pools_of(task.pools, task.new, what="topics to fuse")
         return fuse(final, pools, tag=tag, limit=task.options.k)

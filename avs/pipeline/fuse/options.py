@@ -38,6 +38,12 @@ class FusionOptions:
         report: HTML page to write.
         k: number of shots per topic.
         force: whether outputs made from other inputs are replaced.
+        qrels: files of judgments to learn from.
+        fit_on: editions to learn from; None: all judged topics.
+        study: whether the topics are judged, so that each one is fused by a fuser that was fitted without it.
+        folds: number of folds, when all topics are of one edition.
+        seed: random seed for folds, restarts and LightGBM.
+        threads: number of threads; the result of coordinate ascent does not depend on it.
     """
 
     lists: Sequence[Path]
@@ -61,6 +67,12 @@ class FusionOptions:
     k: int = 1000
     device: str = "cpu"
     force: bool = False
+    qrels: Sequence[Path] = ()
+    fit_on: Sequence[str] | None = None
+    study: bool = False
+    folds: int = 5
+    seed: int = 0
+    threads: int = 1
 
     def plan(self) -> FusionPlan:
         """The method and its steps.
@@ -115,7 +127,7 @@ class FusionOptions:
             reporter.say(f"{self.output} is the output: it is not fused")
         return replace(self, lists=lists)
 
-    def how(self) -> dict[str, Any]:
+    def config(self) -> dict[str, Any]:
         """The settings that decide a fuser, for manifests."""
         recomputed = {RECOMPUTED: True} if self.missing == RECOMPUTED else {}
         return {**self.plan().config, "depth": self.depth or DEFAULT_DEPTH, **recomputed}
@@ -132,27 +144,6 @@ class FusionOptions:
             inputs |= {"narratives": self.narratives} if self.narratives else {}
         inputs |= {f"topics {i}": file for i, file in enumerate(self.topics, start=1)}
         return inputs | {f"past topics {i}": file for i, file in enumerate(self.past_topics, start=1)}
-
-
-@dataclass(frozen=True, slots=True)
-class LearningOptions:
-    """What a fuser is learned from.
-
-    Attributes:
-        qrels: files of judgments.
-        fit_on: editions to learn from; None: all judged topics.
-        study: whether the topics are judged, so that each one is fused by a fuser that was fitted without it.
-        folds: number of folds, when all topics are of one edition.
-        seed: random seed for folds, restarts and LightGBM.
-        threads: number of threads; the result of coordinate ascent does not depend on it.
-    """
-
-    qrels: Sequence[Path]
-    fit_on: Sequence[str] | None
-    study: bool
-    folds: int
-    seed: int
-    threads: int
 
 
 def name_lists(files: Sequence[Path]) -> dict[str, Path]:

@@ -234,7 +234,8 @@ def _verdict(test: Comparison, first: str, second: str) -> str:
 def _curve(study: FusionStudy) -> str:
     points = ", ".join(f"{point.mean:.4f} from {point.topics:g}" for point in study.curve)
     average = study.system("average").mean
-    return f"{study.method} by the number of topics it learned from: {points}; the average has {average:.4f}."
+    what = f"Mean {MEASURE} of {study.method} by the number of topics it learned from"
+    return f"{what}: {points}; the average has {average:.4f}."
 
 
 def _figures(study: FusionStudy, test: Comparison) -> str:

@@ -64,7 +64,7 @@ def rerank_run(options: RerankOptions, run: Run, topics: TopicSet | None, *, rep
 
 def rerank_one(options: RerankOptions, ranked: RankedList, evidence: np.ndarray) -> RankedList:
     """A list reranked by (N,) evidence for its best shots."""
-    if options.how.alpha is None:
+    if options.entry.alpha is None:
         return with_top(ranked, evidence, limit=options.k)
     return reranked(ranked, evidence, options.parameters["alpha"], limit=options.k)
 
@@ -122,9 +122,9 @@ def evidence_grid(
         ConfigError, DataError, UnknownIdError, VideoError: see the methods.
     """
     material = _material(options, run, topics, reporter)
-    own = options.how.parameters
+    own = options.entry.parameters
     with quiet_transformers() if options.judging else nullcontext():
-        by_setting = [options.how.evidence(material, **{name: one[name] for name in own}) for one in settings]
+        by_setting = [options.entry.evidence(material, **{name: one[name] for name in own}) for one in settings]
     return [np.stack(rows) for rows in zip(*by_setting, strict=True)]
 
 

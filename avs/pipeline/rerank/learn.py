@@ -68,7 +68,7 @@ def fit_reranker(options: RerankOptions, *, reporter: Reporter) -> dict[str, Any
     judgments = past_qrels(options.qrels, fit_on=options.fit_on, submitted=(), study=options.study)
     run, topics = read_inputs(options)
     judged = judged_topics(run, judgments, options.ranked)
-    settings = options.how.settings(options.parameters, options.fixed)
+    settings = options.entry.settings(options.parameters, options.fixed)
     outputs = _outputs(options, judged, settings, reporter)
     outdated = [path for path, manifest in outputs.items() if not is_up_to_date(path, manifest, force=options.force)]
     if not outdated:
@@ -94,7 +94,7 @@ def fit_reranker(options: RerankOptions, *, reporter: Reporter) -> dict[str, Any
 
 
 def _require_sense(options: RerankOptions) -> None:
-    if options.how.alpha is None:
+    if options.entry.alpha is None:
         raise ConfigError(f"--method {options.method} has nothing to fit", next_step="leave out --qrels")
     if "alpha" in options.fixed:
         raise ConfigError("--alpha is fitted with --qrels", next_step="leave it out, or leave out --qrels")
@@ -145,7 +145,7 @@ def _report(best: FittedGrid, options: RerankOptions, reporter: Reporter) -> dic
     test = randomization_test(np.array([fit.out_of_fold, fit.baseline]))
     means = {name: float(getattr(fit, name).mean()) for name in ("baseline", "in_sample", "out_of_fold")}
     reporter.say(f"{options.method}, {len(fit.topics)} topics, mean xinfAP: list as it is {means['baseline']:.4f}")
-    fitted = [name for name, parameter in options.how.parameters.items() if parameter.grid]
+    fitted = [name for name, parameter in options.entry.parameters.items() if parameter.grid]
     chosen = ", ".join(f"{name} {best.parameters[name]:g}" for name in ("alpha", *fitted))
     reporter.say(f"  {chosen} in sample {means['in_sample']:.4f}, out of fold {means['out_of_fold']:.4f}")
     p = float(test.p_values[0, 1])
@@ -162,7 +162,7 @@ def _needed_words(options: RerankOptions) -> str:
         for need, names in OPTIONS_OF_NEED.items()
         if need in ("store", "other topics", "judge")
     }
-    return " ".join(values[need] for need in options.how.needs if need in values)
+    return " ".join(values[need] for need in options.entry.needs if need in values)
 
 
 def _write_reranker(folder: Path, best: FittedGrid, options: RerankOptions, manifest: Manifest) -> None:

@@ -73,8 +73,8 @@ class RerankOptions:
     force: bool = False
 
     @property
-    def how(self) -> Reranker:
-        """The method.
+    def entry(self) -> Reranker:
+        """The method's entry in the registry.
 
         Raises:
             ConfigError: there is no method of this name.
@@ -83,7 +83,7 @@ class RerankOptions:
 
     def needs(self, need: Need) -> bool:
         """Whether the method needs something."""
-        return need in self.how.needs
+        return need in self.entry.needs
 
     def checked(self, *, topics_in_memory: bool = False) -> RerankOptions:
         """These options with all parameters, and with the opened judge.
@@ -95,7 +95,7 @@ class RerankOptions:
             ConfigError: the method is unknown, takes other options, or lacks one that it needs.
             AvsError: see open_judging.
         """
-        how = self.how
+        entry = self.entry
         if self.depth is not None and self.depth < 1:
             raise ConfigError("--depth must be at least 1", got=self.depth)
         if self.narratives and self.query_mode in (None, "query"):
@@ -106,21 +106,21 @@ class RerankOptions:
             ("other topics", self.other_topics, "--other-topics", "topic files of other years"),
             ("store", self.store, "--store", "a feature store (or BigFile) of the list's shots"),
         ):
-            if need in how.needs and not value:
+            if need in entry.needs and not value:
                 raise ConfigError(f"--method {self.method} needs {option}", wanted=wanted)
         return replace(
             self,
-            parameters={**how.defaults, **self.fixed},
+            parameters={**entry.defaults, **self.fixed},
             judging=open_judging(self.judge, device=self.device) if self.needs("judge") else None,
         )
 
     def best(self, ranked: RankedList) -> tuple[str, ...]:
         """The best shots of a list, which are reranked."""
-        return ranked.shots[: self.depth or self.how.depth]
+        return ranked.shots[: self.depth or self.entry.depth]
 
     def config(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Method, parameters and depth, for manifests and for reranker.json."""
-        return {"method": self.method, "parameters": dict(parameters), "depth": self.depth or self.how.depth}
+        return {"method": self.method, "parameters": dict(parameters), "depth": self.depth or self.entry.depth}
 
     def inputs(self) -> dict[str, Path]:
         """Name of an input, for manifests -> its path."""
@@ -138,13 +138,13 @@ class RerankOptions:
             more: further inputs.
         """
         paths = self.inputs() | dict(more)
-        how = self.config(self.parameters) | {"query_mode": self.query_mode or "query", "k": self.k}
+        decisive = self.config(self.parameters) | {"query_mode": self.query_mode or "query", "k": self.k}
         inputs = {name: fingerprint_input(path) for name, path in paths.items()}
         if self.judging:
             shots = {shot for one in read_trec(self.ranked).lists.values() for shot in self.best(one)}
-            how |= {"judge": self.judging.identity()}
+            decisive |= {"judge": self.judging.identity()}
             inputs |= {"pictures": self.judging.pictures_fingerprint(sorted(shots), reporter)}
-        return Manifest(kind, how | dict(config), inputs, paths=paths)
+        return Manifest(kind, decisive | dict(config), inputs, paths=paths)
 
     def _refuse_options_of_others(self) -> None:
         values = {
@@ -153,7 +153,7 @@ class RerankOptions:
         }  # fmt: skip
         refused: dict[str, list[str]] = {}  # methods -> the options that only they take
         for name in self.fixed:
-            if name not in self.how.defaults:
+            if name not in self.entry.defaults:
                 refused.setdefault(", ".join(takers(name)), []).append(option_name(name))
         for need, options in OPTIONS_OF_NEED.items():
             names = [option_name(option) for option in options if values.get(option) is not None]

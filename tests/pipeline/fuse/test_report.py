@@ -70,7 +70,7 @@ def test_a_curve_that_is_not_flat_is_told(counted: tuple[FusionStudy, Counting])
     found, _ = counted
     last = found.curve[-1].mean
     wanted = f"{last:.4f} from 6; the average has {found.system('average').mean:.4f}."
-    assert findings(found)[-1].startswith("coordinate-ascent by the number of topics it learned from: ")
+    assert findings(found)[-1].startswith("Mean xinfAP of coordinate-ascent by the number of topics it learned from: ")
     assert findings(found)[-1].endswith(wanted)
 
 
