@@ -9,7 +9,7 @@ from avs.core.features import Features
 from avs.core.progress import Reporter
 from avs.pipeline.search.trained import Moved, load_trained
 from avs.pipeline.search.zero_shot import RetrievalSystem
-from avs.pipeline.train.collections import Collection, require_known_videos, video_table
+from avs.pipeline.train.collections import CaptionedCollection, require_known_videos, video_table
 from avs.train.checkpoint import Checkpoint
 from avs.train.embed import similarities
 
@@ -34,7 +34,7 @@ def trained_systems(
     """
     if not checkpoints:
         return
-    collection = Collection(captions.name, captions, stores)
+    collection = CaptionedCollection(captions.name, captions, stores)
     for checkpoint in checkpoints:
         found = {name: store.spec for name, store in stores.items()}
         checkpoint.require_specs(found, where=", ".join(str(store.folder) for store in stores.values()))
