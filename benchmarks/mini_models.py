@@ -1,12 +1,13 @@
-"""What training is worth on the mini collection: LAFF, LAFF-ml and dual encoding beside the encoders they stand on.
+"""What training adds on the mini collection: LAFF, LAFF-ml and dual encoding against the encoders they build on.
 
     python benchmarks/mini_models.py --seed 0 --seed 1 --seed 2 --work /tmp/mini -o benchmarks/results/mini_models.json
 
-For each seed: a test collection of 600 shots with 30 topics, 6,000 other shots with captions to train on, features of
-the three small encoders for both, and four models, all through the commands a user types. Mean xinfAP over all topics
-and over the ten about motion; paired randomization tests over the topics of all seeds. What stands in --work is used
-again. Two hours on a core, most of it spent on training; the seeds can be run beside each other, and put together by a
-last call with all of them.
+For each seed the script makes a test collection of 600 shots with 30 topics, 6,000 other shots with captions to train
+on, features of the three small encoders for both, and four models, all with the commands a user types. It reports mean
+xinfAP over all topics and over the ten about motion, and paired randomization tests over the topics of all seeds.
+
+Files in --work are used again. It takes two hours on one core, mostly for training. Seeds can run in parallel; a last
+call with all seeds puts them together.
 """
 
 from __future__ import annotations
@@ -48,15 +49,15 @@ def avs(*words: object) -> None:
 
 def collection(folder: Path, seed: int, split: str, shots: int) -> CollectionPaths:
     """A collection with the features of its shots."""
-    made = generate_collection(folder, shots=shots, seed=seed, split=split, workers=1)  # type: ignore[arg-type]
+    paths = generate_collection(folder, shots=shots, seed=seed, split=split, workers=1)  # type: ignore[arg-type]
     stores = [folder / "features" / name / level for name in ENCODERS for level in ("shot", "frame")]
     if not all((store / "manifest.json").is_file() for store in stores):
-        avs("shots", "--videos", made.videos, "--msb", made.msb, "-o", folder / "shots.tsv", "--workers", 1)
+        avs("shots", "--videos", paths.videos, "--msb", paths.msb, "-o", folder / "shots.tsv", "--workers", 1)
         models = [word for name in ENCODERS for word in ("--model", name)]
         levels = ["--level", "shot", "--level", "frame"]
-        where = ["--videos", made.videos, "--shots", folder / "shots.tsv", "-o", folder / "features", "--workers", 0]
+        where = ["--videos", paths.videos, "--shots", folder / "shots.tsv", "-o", folder / "features", "--workers", 0]
         avs("extract-features", *where, *models, *levels, "--policy", "interval", "--interval", 0.5)
-    return made
+    return paths
 
 
 def train(work: Path, captions: Path, features: Path) -> dict[str, Path]:
@@ -94,21 +95,21 @@ def score(work: Path, seed: int) -> dict[str, dict[str, float]]:
     }
 
 
-def summary(found: dict[int, dict[str, dict[str, float]]], tags: dict[str, list[str]]) -> dict[str, object]:
+def summary(scores: dict[int, dict[str, dict[str, float]]], tags: dict[str, list[str]]) -> dict[str, object]:
     """Means by seed and kind of topic, and p-values over the topics of all seeds."""
     motion = [topic for topic in tags if "motion" in tags[topic]]
     kinds = {"all": list(tags), "motion": motion}
     means = {
         kind: {
-            name: {seed: round(float(np.mean([by[name][t] for t in topics])), 4) for seed, by in found.items()}
-            for name in next(iter(found.values()))
+            name: {seed: round(float(np.mean([by[name][t] for t in topics])), 4) for seed, by in scores.items()}
+            for name in next(iter(scores.values()))
         }
         for kind, topics in kinds.items()
     }
     tests = {}
     for one, other, kind in COMPARISONS:
         rows: list[list[float]] = [[], []]
-        for seed, by in found.items():
+        for seed, by in scores.items():
             encoders = {f"{name}-shot" for name in ENCODERS}
             best = max(encoders, key=lambda name: means["all"][name][seed])
             rows[0] += [by[one][t] for t in kinds[kind]]
@@ -129,7 +130,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("-o", "--output", type=Path, default=Path("benchmarks/results/mini_models.json"))
     options = parser.parse_args()
-    found = {seed: score(options.work / f"s{seed}", seed) for seed in options.seed}
+    scores = {seed: score(options.work / f"s{seed}", seed) for seed in options.seed}
     tags = json.loads((options.work / f"s{options.seed[0]}" / "test/topics/mini.topics.json").read_text())
     result = {
         "versions": {name: version(name) for name in ("avs", "torch", "numpy")},
@@ -137,8 +138,8 @@ def main() -> None:
         "test_shots": TEST_SHOTS,
         "laff": " ".join(LAFF),
         "dual_encoding": DUAL.strip(),
-        **summary(found, tags),
-        "by_topic": found,
+        **summary(scores, tags),
+        "by_topic": scores,
     }
     with atomic_write(options.output) as file:
         json.dump(result, file, indent=1)
