@@ -1,11 +1,11 @@
-"""Seconds per training step of LAFF with the features of TRECVID 2023, compared with its matrix products alone.
+"""Seconds of a training step of LAFF on the TRECVID 2023 feature set, and of its matrix products alone.
 
     python benchmarks/laff_training_speed.py [-o benchmarks/results/laff_training_speed.json]
 
 7 video features (6,912 dimensions), 3 text features, 8 heads of 512, batch 128, RMSprop. `floor` is the time of the
-products of the linear maps alone, forward and for the gradients of the weights. `data` is the time to make a batch from
-memory-mapped float16 stores; the loop does this in a thread meanwhile. The parts are timed in turn, and the best
-of each counts.
+products of the linear maps: forward, and for the gradients of the weights. `data` is the time to make a batch from
+memory-mapped float16 stores, which the loop does in a thread during the step. Rounds are interleaved, and the best of
+each counts.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ BATCH, VIDEOS, ROUNDS = 128, 4000, 7
 
 
 def pairs(folder: Path) -> Pairs:
-    """Random features; those of the videos are in memory-mapped float16 files, like stores."""
+    """Random features; those of videos are in memory-mapped float16 files, like stores."""
     rng = np.random.default_rng(0)
     everyone = np.arange(VIDEOS)
     columns = {}
@@ -53,7 +53,7 @@ def pairs(folder: Path) -> Pairs:
 
 
 def floor(width: int) -> Callable[[], None]:
-    """The products of a step: (B, D) @ (D, W) forward, (W, B) @ (B, D) for the gradient of the weights."""
+    """Computes the products of a step: (B, D) @ (D, W) forward, (W, B) @ (B, D) for the gradients of the weights."""
     operands = [
         (torch.randn(BATCH, dim), torch.randn(width, dim), torch.randn(BATCH, width), torch.empty(BATCH, width),
          torch.empty(width, dim))
@@ -81,16 +81,16 @@ def measure(precision: str) -> dict[str, float]:
         folder = Path(name)
         data = pairs(folder)
         settings = Settings(batch_size=BATCH, precision=precision)  # type: ignore[arg-type]
-        trainer = TrainingLoop(model, data, lambda m: {}, measure="", settings=settings, folder=folder, fingerprint="")
+        loop = TrainingLoop(model, data, lambda m: {}, measure="", settings=settings, folder=folder, fingerprint="")
         rng = np.random.default_rng(1)
         batches = [data.batch(rng.integers(0, VIDEOS, BATCH)) for _ in range(ROUNDS + 1)]
         products = floor(model.config.heads * model.config.head_dim)
         model.train()
-        trainer.step(batches[-1], 0, 0)
+        loop.step(batches[-1], 0, 0)
         rounds = [
             {
                 "floor": seconds(products),
-                "step": seconds(lambda b=batch: trainer.step(b, 0, 0)),
+                "step": seconds(lambda b=batch: loop.step(b, 0, 0)),
                 "data": seconds(lambda: data.batch(rng.integers(0, VIDEOS, BATCH))),
             }
             for batch in batches[:-1]
@@ -107,7 +107,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, default=Path("benchmarks/results/laff_training_speed.json"))
     output = parser.parse_args().output
     flops = 2 * 2 * BATCH * (sum(VIDEO.values()) + sum(TEXT.values())) * 4096
-    found = {
+    result = {
         "machine": {"cpu": platform.processor() or platform.machine(), "threads": torch.get_num_threads()},
         "versions": {name: version(name) for name in ("torch", "numpy")},
         "batch": BATCH,
@@ -116,9 +116,9 @@ def main() -> None:
         "float32": measure("float32"),
     }
     with atomic_write(output) as file:
-        json.dump(found, file, indent=2)
+        json.dump(result, file, indent=2)
         file.write("\n")
-    print(json.dumps(found, indent=2))
+    print(json.dumps(result, indent=2))
 
 
 if __name__ == "__main__":

@@ -68,15 +68,15 @@ class Classes:
         }
 
     def mentioned(self, text: str) -> list[int]:
-        """The classes that a text mentions; at each position the longest phrase counts."""
-        words, found, place = tokenise(text), [], 0
+        """The classes that a text mentions, the longest phrase counting at each place."""
+        words, classes, place = tokenise(text), [], 0
         while place < len(words):
             phrases = [tuple(words[place : place + length]) for length in (4, 3, 2, 1)]
             known = next((phrase for phrase in phrases if phrase in self.class_of), None)
             if known:
-                found.append(self.class_of[known])
+                classes.append(self.class_of[known])
             place += len(known) if known else 1
-        return sorted(set(found))
+        return sorted(set(classes))
 
 
 def read_classes(folder: Path = DATA / "lvis_clip_text") -> Classes:
@@ -132,7 +132,7 @@ class Mixed:
         """Both features of texts."""
         words, known = self.words.columns(texts)
         mentioned = [self.classes.mentioned(text) for text in texts]
-        sums = np.stack([self.classes.vectors[found].sum(0) for found in mentioned])
+        sums = np.stack([self.classes.vectors[names].sum(0) for names in mentioned])
         lengths = np.linalg.norm(sums, axis=1)
         vectors = sums / np.maximum(lengths, 1e-12)[:, None]
         everyone = np.arange(len(texts))
@@ -156,11 +156,11 @@ def without(table: FeatureTable, name: str) -> FeatureTable:
 
 
 def shown(classes: Classes, images: Images) -> np.ndarray:
-    """(C, N) bool: whether a caption of image n mentions class c."""
-    found = np.zeros((len(classes.names), len(images.features)), dtype=bool)
+    """(C, N) bool: which images have a caption that mentions a class."""
+    labels = np.zeros((len(classes.names), len(images.features)), dtype=bool)
     for image, text in zip(images.captions.video_of.tolist(), images.captions.texts, strict=True):
-        found[classes.mentioned(text), image] = True
-    return found
+        labels[classes.mentioned(text), image] = True
+    return labels
 
 
 def average_precision(scores: np.ndarray, relevant: np.ndarray) -> float:
@@ -172,9 +172,9 @@ def average_precision(scores: np.ndarray, relevant: np.ndarray) -> float:
 def caption_recalls(mixed: Mixed, test: Images) -> list[float]:
     """R@1, R@5 and R@10 of the queries of the study."""
     queries = test.queries()
-    found = answers(mixed.model, mixed.texts(queries.texts), image_table(test))
-    scores = RetrievalScores.of(rank_videos(found, queries.video_of, ties="pessimistic"))
-    return [scores.recall_at_1, scores.recall_at_5, scores.recall_at_10]
+    scores = answers(mixed.model, mixed.texts(queries.texts), image_table(test))
+    recalls = RetrievalScores.of(rank_videos(scores, queries.video_of, ties="pessimistic"))
+    return [recalls.recall_at_1, recalls.recall_at_5, recalls.recall_at_10]
 
 
 def class_precision(mixed: Mixed, test: Images) -> dict[str, list[float]]:
@@ -210,7 +210,7 @@ def main() -> None:
         mixed = Mixed(classes, train, args.work / f"class-names-{number}")
         precisions.append(class_precision(mixed, test))
         recalls.append(caption_recalls(mixed, test))
-        print(f"fold {number}: " + ", ".join(f"{way} {np.mean(found):.3f}" for way, found in precisions[-1].items()))
+        print(f"fold {number}: " + ", ".join(f"{way} {np.mean(values):.3f}" for way, values in precisions[-1].items()))
     ways = {way: [float(np.mean(fold[way])) for fold in precisions] for way in precisions[0]}
     queries = [len(next(iter(fold.values()))) for fold in precisions]
     result = {
@@ -221,8 +221,8 @@ def main() -> None:
         "caption_recalls": dict(zip(("R@1", "R@5", "R@10"), zip(*recalls, strict=True), strict=True)),
     }
     RESULTS.write_text(json.dumps(result, indent=1) + "\n")
-    for name, found in {**ways, **result["caption_recalls"]}.items():
-        print(f"{name:<40} {np.mean(found):.3f} ± {np.std(found, ddof=1):.3f}")
+    for name, recalls in {**ways, **result["caption_recalls"]}.items():
+        print(f"{name:<40} {np.mean(recalls):.3f} ± {np.std(recalls, ddof=1):.3f}")
 
 
 if __name__ == "__main__":

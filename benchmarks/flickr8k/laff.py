@@ -1,7 +1,7 @@
 """LAFF on the folds, trained with `avs train-laff`: CLIP features of images, and bag of words of captions.
 
-A recipe of configs/train/ is trained on the 800 images of a fold; a share of them, held out by the recipe, chooses the
-epoch. The checkpoint then searches the 200 test images, which it has never seen.
+A recipe of configs/train/ is trained on the 800 images of a fold. It holds out a share of them to choose the epoch. The
+checkpoint then searches the 200 test images, which it has never seen.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ class System:
     """A way to train LAFF.
 
     Attributes:
-        name: its name in tables.
+        name: name in tables.
         config: file name of the recipe in configs/train/.
         options: options of `avs train-laff` that override the recipe.
-        weights: the checkpoint that searches, "best" or "average".
+        weights: checkpoint to search with, "best" or "average".
     """
 
     name: str
@@ -64,7 +64,7 @@ def write_store(images: Images, folder: Path) -> Path:
 
 
 def train(system: System, captions: Path, store: Path, out: Path) -> Path:
-    """Train, unless that is done; returns the checkpoint."""
+    """Train, unless that is done, and return the checkpoint."""
     recipe = ["--config", str(CONFIGS / system.config), "--captions", str(captions), "--store", str(store)]
     command = [sys.executable, "-m", "avs", "train-laff", *recipe, *system.options, "-o", str(out), "--quiet"]
     subprocess.run(command, check=True)
@@ -72,17 +72,17 @@ def train(system: System, captions: Path, store: Path, out: Path) -> Path:
 
 
 def evaluate(checkpoint: Path, store: Path, test: Images) -> RetrievalScores:
-    """Scores of a search with the first captions; for a caption without a known word, the image comes last."""
-    found = read_checkpoint(checkpoint)
+    """Scores of searching the test images with their first captions; without a known word, an image is ranked last."""
+    trained = read_checkpoint(checkpoint)
     queries = test.queries()
-    texts = text_table([text_feature_from_json(data) for data in found.text_features], queries.texts)
+    texts = text_table([text_feature_from_json(data) for data in trained.text_features], queries.texts)
     videos = store_table(open_stores([store]), queries.videos)
-    scores = answers(found.load_model(), texts, videos)
+    scores = answers(trained.load_model(), texts, videos)
     return RetrievalScores.of(rank_videos(scores, queries.video_of, ties="pessimistic"))
 
 
 def answers(model: RetrievalModel, texts: FeatureTable, videos: FeatureTable) -> np.ndarray:
-    """(T, V) scores; a text without any feature gives all images the same score."""
+    """(T, V) scores; a text without any feature gives every image the same score."""
     scores = np.zeros((len(texts), len(videos)), dtype=np.float32)
     known = np.flatnonzero(~texts.lacking)
     scores[known] = similarities(model, texts.select(known), videos)
@@ -90,7 +90,7 @@ def answers(model: RetrievalModel, texts: FeatureTable, videos: FeatureTable) ->
 
 
 def fold_scores(system: System, number: int, train_images: Images, test: Images, work: Path) -> RetrievalScores:
-    """Scores of a system on a fold; models and other files are written to `work`."""
+    """Scores of a system on a fold; its models and files are written to `work`."""
     store = work / "images"
     captions = work / f"fold{number}.txt"
     if not captions.is_file():

@@ -40,8 +40,8 @@ class Ridge:
         """Scores of a search of the images of `test` with `queries`, which are captions of them."""
         centred = test.features - self.mean
         centred /= np.linalg.norm(centred, axis=1, keepdims=True)
-        found = self._words(queries) @ self.maps[penalty] @ centred.T
-        return RetrievalScores.of(rank_videos(found, queries.video_of))
+        scores = self._words(queries) @ self.maps[penalty] @ centred.T
+        return RetrievalScores.of(rank_videos(scores, queries.video_of))
 
 
 def best_penalty(train: Images) -> float:
@@ -61,14 +61,13 @@ def fold_scores(train: Images, test: Images) -> tuple[float, RetrievalScores]:
 
 
 def main() -> None:
-    found = []
+    recalls = []
     for number, (train, test) in enumerate(split(read_images()), start=1):
         penalty, scores = fold_scores(train, test)
-        found.append(list(scores.measures.values())[:3])
-        print(
-            f"fold {number}: penalty {penalty}, R@1 {found[-1][0]:.1f}, R@5 {found[-1][1]:.1f}, R@10 {found[-1][2]:.1f}"
-        )
-    mean, deviation = np.mean(found, 0), np.std(found, 0, ddof=1)
+        recalls.append(list(scores.measures.values())[:3])
+        named = zip(("R@1", "R@5", "R@10"), recalls[-1], strict=True)
+        print(f"fold {number}: penalty {penalty}, " + ", ".join(f"{name} {value:.1f}" for name, value in named))
+    mean, deviation = np.mean(recalls, 0), np.std(recalls, 0, ddof=1)
     print(
         "ridge: " + ", ".join(f"R@{k} {m:.1f} ± {s:.1f}" for k, m, s in zip((1, 5, 10), mean, deviation, strict=True))
     )

@@ -50,10 +50,10 @@ def report(name: str, scores: FoldScores, folds: Sequence[tuple[Images, Images]]
     }
 
 
-def table(found: dict[str, dict]) -> str:
+def table(systems: dict[str, dict]) -> str:
     """Mean ± standard deviation, as markdown."""
     lines = ["| | " + " | ".join(MEASURES) + " |", "|---" + "|---:" * len(MEASURES) + "|"]
-    for name, row in found.items():
+    for name, row in systems.items():
         digits = {measure: 3 if measure == "MRR" else 1 for measure in MEASURES}
         cells = [f"{row['mean'][m]:.{digits[m]}f} ± {row['std'][m]:.{digits[m]}f}" for m in MEASURES]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
@@ -69,17 +69,17 @@ def main() -> None:
     args.work.mkdir(parents=True, exist_ok=True)
     laff.write_store(images, args.work / "images")
     folds = split(images)
-    found = {"ridge": report("ridge", ridge_scores, folds)}
+    systems = {"ridge": report("ridge", ridge_scores, folds)}
     for system in SYSTEMS:
         scores: FoldScores = partial(laff.fold_scores, system, work=args.work)
-        found[system.name] = report(system.name, scores, folds)
+        systems[system.name] = report(system.name, scores, folds)
     result = {
         "what": f"{len(images.features)} images, {FOLDS} folds (seed {SEED}), a query an image",
-        "systems": found,
+        "systems": systems,
         "machine": {"processor": platform.processor(), "versions": installed_versions()},
     }
     RESULTS.write_text(json.dumps(result, indent=1) + "\n")
-    print(table(found))
+    print(table(systems))
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from avs.metrics.text_to_video import (
 from avs.models.clip_straight import Aggregation, aggregate, score_matrices
 from avs.pipeline.search.searcher import Searcher
 from avs.pipeline.search.system import System, locations_of, model_system
-from avs.pipeline.train.collections import Collection, require_known_videos, video_table
+from avs.pipeline.train.collections import CaptionedCollection, require_known_videos, video_table
 from avs.train.checkpoint import Checkpoint, read_checkpoint
 from avs.train.embed import similarities
 
@@ -118,7 +118,7 @@ class CaptionRetrieval:
         self.captions, self.checkpoints, self.zero_shot, self.searcher = captions, checkpoints, zero_shot, searcher
         _require_videos(captions, [one.store for one in zero_shot])
         if checkpoints:
-            collection = Collection(captions.name, captions, searcher.stores)
+            collection = CaptionedCollection(captions.name, captions, searcher.stores)
             for checkpoint in checkpoints:
                 require_known_videos(collection, list(checkpoint.video_features), where=captions.name)
 
@@ -169,7 +169,7 @@ class CaptionRetrieval:
         for checkpoint in self.checkpoints:
             trained = searcher.model(checkpoint)
             texts = trained.read(captions.texts, captions.ids, noun="caption")
-            collection = Collection(captions.name, captions, searcher.stores)
+            collection = CaptionedCollection(captions.name, captions, searcher.stores)
             videos = video_table([collection], list(checkpoint.video_features))
             searcher.reporter.say(f"score {trained.name}")
             yield trained.name, iter([similarities(trained.model, texts, videos, device=searcher.device)])

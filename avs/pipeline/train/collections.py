@@ -19,19 +19,19 @@ from avs.train.data import FeatureTable
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Collection:
+class CaptionedCollection:
     """Captions, and feature name -> store of the videos they describe."""
 
     name: str
     captions: CaptionSet
     stores: Mapping[str, Features]
 
-    def with_captions(self, captions: CaptionSet) -> Collection:
+    def with_captions(self, captions: CaptionSet) -> CaptionedCollection:
         """The same collection with other captions."""
-        return Collection(self.name, captions, self.stores)
+        return CaptionedCollection(self.name, captions, self.stores)
 
 
-def open_collection(name: str, recipe: CollectionRecipe) -> Collection:
+def open_collection(name: str, recipe: CollectionRecipe) -> CaptionedCollection:
     """A collection of a recipe.
 
     Raises:
@@ -39,7 +39,7 @@ def open_collection(name: str, recipe: CollectionRecipe) -> Collection:
     """
     captions = read_captions(recipe.captions, format=recipe.format, split=recipe.split, name=name)
     stores = open_stores(recipe.features)
-    collection = Collection(name, with_ids_of(stores, captions), stores)
+    collection = CaptionedCollection(name, with_ids_of(stores, captions), stores)
     require_known_videos(collection, list(stores), where=recipe.captions)
     return collection
 
@@ -59,7 +59,7 @@ def with_ids_of(stores: Mapping[str, Features], captions: CaptionSet) -> Caption
     return CaptionSet(captions.name, (Caption(c.id, names[c.video], c.text) for c in captions))
 
 
-def require_known_videos(collection: Collection, features: Sequence[str], *, where: object) -> None:
+def require_known_videos(collection: CaptionedCollection, features: Sequence[str], *, where: object) -> None:
     """Check that every captioned video has at least one of `features`.
 
     Raises:
@@ -91,7 +91,7 @@ def positions(store: Features, videos: Sequence[str]) -> np.ndarray:
     return np.fromiter((place(video) for video in videos), np.int64, len(videos))
 
 
-def video_features(collections: Sequence[Collection], wanted: Sequence[str] | None) -> dict[str, EmbedderSpec]:
+def video_features(collections: Sequence[CaptionedCollection], wanted: Sequence[str] | None) -> dict[str, EmbedderSpec]:
     """Feature name -> spec of the features to train on, which every collection must have from the same encoder.
 
     Args:
@@ -115,7 +115,7 @@ def video_features(collections: Sequence[Collection], wanted: Sequence[str] | No
     return {name: first.stores[name].spec for name in names}
 
 
-def _require_same(name: str, one: Collection, other: Collection) -> None:
+def _require_same(name: str, one: CaptionedCollection, other: CaptionedCollection) -> None:
     try:
         one.stores[name].spec.require_same(other.stores[name].spec, where=str(other.stores[name].folder))
     except SpecMismatchError as error:
@@ -128,7 +128,7 @@ def _require_same(name: str, one: Collection, other: Collection) -> None:
         ) from error
 
 
-def video_table(collections: Sequence[Collection], names: Sequence[str]) -> FeatureTable:
+def video_table(collections: Sequence[CaptionedCollection], names: Sequence[str]) -> FeatureTable:
     """The features of the captioned videos of several collections, one collection after another."""
     columns: dict[str, Column] = {}
     rows: dict[str, np.ndarray] = {}

@@ -17,7 +17,7 @@ from avs.core.spec import EmbedderSpec
 from avs.features.text import TextFeature
 from avs.models.architectures import architectures
 from avs.pipeline.train.collections import (
-    Collection,
+    CaptionedCollection,
     open_collection,
     require_known_videos,
     store_table,
@@ -49,12 +49,12 @@ class TrainingData:
         specs: video feature -> its spec.
     """
 
-    train: list[Collection]
-    held_out: Collection | None
+    train: list[CaptionedCollection]
+    held_out: CaptionedCollection | None
     specs: dict[str, EmbedderSpec]
 
     @property
-    def all(self) -> list[Collection]:
+    def all(self) -> list[CaptionedCollection]:
         """The collections to train on, and the one to validate on."""
         return [*self.train, *([self.held_out] if self.held_out else [])]
 
@@ -82,7 +82,7 @@ class TrainingData:
         """The captions to train on, from which vocabularies are made."""
         return [text for collection in self.train for text in collection.captions.texts]
 
-    def _label(self, collection: Collection) -> str:
+    def _label(self, collection: CaptionedCollection) -> str:
         return f"validation {collection.name}" if collection is self.held_out else collection.name
 
 
@@ -130,7 +130,9 @@ def open_data(recipe: TrainRecipe, start: Checkpoint | None, *, without: frozens
     return replace(data, specs=specs)
 
 
-def _hold_out(recipe: TrainRecipe, train: list[Collection]) -> tuple[list[Collection], Collection | None]:
+def _hold_out(
+    recipe: TrainRecipe, train: list[CaptionedCollection]
+) -> tuple[list[CaptionedCollection], CaptionedCollection | None]:
     """The collections to train on, and the one to validate on."""
     chosen = recipe.validation
     if chosen.topics is not None:
@@ -151,7 +153,7 @@ def _hold_out(recipe: TrainRecipe, train: list[Collection]) -> tuple[list[Collec
     return train, collection
 
 
-def _leave_out(collections: list[Collection], videos: frozenset[str]) -> list[Collection]:
+def _leave_out(collections: list[CaptionedCollection], videos: frozenset[str]) -> list[CaptionedCollection]:
     """The collections without the captions of `videos`.
 
     Raises:
@@ -240,7 +242,11 @@ def _require_every_feature(architecture: str, data: TrainingData, videos: Featur
 
 
 def _captioned(
-    recipe: TrainRecipe, data: TrainingData, held_out: Collection, features: Sequence[TextFeature], cache: Path | None
+    recipe: TrainRecipe,
+    data: TrainingData,
+    held_out: CaptionedCollection,
+    features: Sequence[TextFeature],
+    cache: Path | None,
 ) -> tuple[ValidationSet, list[str]]:
     """Held-out captions to validate on, and the ids of those without a known word."""
     captions = held_out.captions
