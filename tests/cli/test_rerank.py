@@ -97,6 +97,7 @@ def test_fitted_on_past_topics_and_applied_to_new_ones(
     out, err = capsys.readouterr()
     found = json.loads(out)
     assert found["in_sample"] >= found["baseline"] and "out of fold against the list as it is" in err
+    assert f"next: avs rerank LIST --store STORE --topics TOPICS --reranker {model} -o OUT.trec\n" in err
     assert ("reranking does not beat the list as it is" in err) == (found["out_of_fold"] <= found["baseline"])
     assert main(["rerank", *fit]) == 0
     assert "up to date" in capsys.readouterr().err

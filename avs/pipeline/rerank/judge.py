@@ -24,7 +24,7 @@ from avs.video.sampling import Sampling
 
 FRAMES, BATCH_SIZE = 4, 8
 JUDGE_OPTIONS = {
-    "vlm": "NAME or FOLDER", "videos": "DIR", "shots": "TABLE", "cache": "FILE",
+    "vlm": "MODEL", "videos": "DIR", "shots": "TABLE", "cache": "FILE",
     "revision": "", "frames": "", "batch_size": "", "prompt": "", "dtype": "",
 }  # fmt: skip
 """Option of a judge -> the form of its value, if the option is required."""

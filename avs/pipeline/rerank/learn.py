@@ -27,7 +27,8 @@ from avs.metrics.significance import randomization_test
 from avs.metrics.xinfap_objective import xinfap_objective
 from avs.pipeline.rerank.apply import evidence_grid, read_inputs, write_lists
 from avs.pipeline.rerank.fitted import FILE, RERANKER_TYPE, level_of, spec_of
-from avs.pipeline.rerank.options import OPTIONS_OF_NEED, RerankOptions, option_name
+from avs.pipeline.rerank.judge import JUDGE_OPTIONS
+from avs.pipeline.rerank.options import RerankOptions
 from avs.rerank.blend import reranked
 from avs.rerank.fitting import Fit, fit_grid
 from avs.trecvid.judged_list import judged_topics
@@ -146,7 +147,7 @@ def _report(best: FittedGrid, options: RerankOptions, reporter: Reporter) -> dic
     means = {name: float(getattr(fit, name).mean()) for name in ("baseline", "in_sample", "out_of_fold")}
     reporter.say(f"{options.method}, {len(fit.topics)} topics, mean xinfAP: list as it is {means['baseline']:.4f}")
     fitted = [name for name, parameter in options.entry.parameters.items() if parameter.grid]
-    chosen = ", ".join(f"{name} {best.parameters[name]:g}" for name in ("alpha", *fitted))
+    chosen = ", ".join(f"{name} {best.parameters[name]}" for name in ("alpha", *fitted))
     reporter.say(f"  {chosen} in sample {means['in_sample']:.4f}, out of fold {means['out_of_fold']:.4f}")
     p = float(test.p_values[0, 1])
     reporter.say(f"  out of fold against the list as it is: {float(test.differences[0, 1]):+.4f}, p = {p:.4f}")
@@ -157,12 +158,13 @@ def _report(best: FittedGrid, options: RerankOptions, reporter: Reporter) -> dic
 
 def _needed_words(options: RerankOptions) -> str:
     """The options that the next command needs, as they are typed."""
-    values = {"topics": "--topics TOPICS"} | {
-        need: " ".join(f"{option_name(name)} {name.upper()}" for name in names[:4])
-        for need, names in OPTIONS_OF_NEED.items()
-        if need in ("store", "other topics", "judge")
+    words = {
+        "topics": "--topics TOPICS",
+        "store": "--store STORE",
+        "other topics": "--other-topics TOPICS",
+        "judge": " ".join(f"--{name} {form}" for name, form in JUDGE_OPTIONS.items() if form),
     }
-    return " ".join(values[need] for need in options.entry.needs if need in values)
+    return " ".join(words[need] for need in options.entry.needs if need in words)
 
 
 def _write_reranker(folder: Path, best: FittedGrid, options: RerankOptions, manifest: Manifest) -> None:
