@@ -33,8 +33,8 @@ from avs.core.ranking import RankedList
 from avs.models.architectures.laff import LaffConfig
 from avs.models.laff import LaffModel
 from avs.models.scorer import ModelScorer, PackedModel
-from avs.search.blocks import BlockSource
-from avs.search.score import search
+from avs.ranking.blocks import BlockSource
+from avs.ranking.score import search
 
 VIDEO = {"v1": 2048, "v2": 2048, "v3": 1024, "v4": 512, "v5": 256, "v6": 256, "v7": 768}
 TOPICS = [str(number) for number in range(701, 731)]

@@ -92,9 +92,9 @@ def product(store: FeatureStore, queries, *, in_blocks: bool) -> Callable[[], ob
 def search_once(store: FeatureStore, queries: np.ndarray, *, memory: bool) -> dict[str, float]:
     import torch
 
-    from avs.search.blocks import BlockSource
-    from avs.search.cosine import CosineScorer
-    from avs.search.score import search
+    from avs.ranking.blocks import BlockSource
+    from avs.ranking.cosine import CosineScorer
+    from avs.ranking.score import search
 
     torch.mm(torch.ones(64, 64), torch.ones(64, 64))  # the library's own start-up is no part of a search
     topics = [str(number) for number in range(len(queries))]

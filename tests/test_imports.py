@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "avs"
-STAGES = set("captions video features models train search fusion rerank trecvid metrics demo".split())
+STAGES = set("captions video features models train ranking fusion reranking trecvid metrics demo".split())
 ALLOWED = {
     "cli": STAGES | {"core", "pipeline"},
     "pipeline": STAGES | {"core"},

@@ -32,7 +32,7 @@ from avs.cli.options import (
     Study,
     output_file,
 )
-from avs.rerank.methods.reranker import all_parameters, depths_help, needing, rerankers_help
+from avs.reranking.methods.reranker import all_parameters, depths_help, needing, rerankers_help
 
 EXAMPLES = """
 avs rerank lists/fused.trec --topics tv23.xml --method clip --store features/clip/frame -o lists/reranked.trec

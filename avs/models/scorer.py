@@ -20,7 +20,7 @@ PADDED_ROWS = 4096  # of frames at once
 
 
 class FeatureRows(Protocol):
-    """One feature of the shots of a block: as search.blocks.BlockFeature."""
+    """One feature of the shots of a block: as ranking.blocks.BlockFeature."""
 
     @property
     def rows(self) -> Tensor: ...
@@ -31,7 +31,7 @@ class FeatureRows(Protocol):
 
 
 class Shots(Protocol):
-    """Shots with their features: as search.blocks.Block."""
+    """Shots with their features: as ranking.blocks.Block."""
 
     @property
     def count(self) -> int: ...
@@ -89,7 +89,7 @@ class PackedModel:
 
 
 class ModelScorer:
-    """The queries of one question for a packed model. A search.score.Scorer: it scores shots with at least one feature.
+    """The queries of one question for a packed model. A Scorer of avs.ranking, for shots with at least one feature.
 
     Args:
         name: name of its lists.

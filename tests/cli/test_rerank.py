@@ -16,10 +16,10 @@ from avs.cli.main import main
 from avs.core.ranking import RankedList, Run
 from avs.core.store import FeatureStore
 from avs.features.embedder import load_embedder, read_spec
-from avs.rerank.blend import reranked
-from avs.rerank.material import Material
-from avs.rerank.methods import RERANKERS, Parameter, Reranker
-from avs.rerank.methods.dual_softmax import TEMPERATURES
+from avs.reranking.blend import reranked
+from avs.reranking.material import Material
+from avs.reranking.methods import RERANKERS, Parameter, Reranker
+from avs.reranking.methods.dual_softmax import TEMPERATURES
 from avs.trecvid.trec import read_trec, write_trec
 
 TOPICS = {"661": "a red circle", "662": "two people dance", "663": "a red car", "664": "a dog"}

@@ -13,9 +13,9 @@ from tiny_vlm import make_vlm
 
 from avs.cli.main import main
 from avs.core.ranking import RankedList, Run
-from avs.rerank.judge_cache import short_hash
-from avs.rerank.material import Question
-from avs.rerank.vlm_judge import VlmJudge
+from avs.reranking.judge_cache import short_hash
+from avs.reranking.material import Question
+from avs.reranking.vlm_judge import VlmJudge
 from avs.trecvid.trec import read_trec, write_trec
 
 TOPICS = {"661": "a red circle", "662": "two people dance", "663": "a dog"}

@@ -21,8 +21,8 @@ from avs.core.topic import TopicSet
 from avs.features.embedder import load_embedder_for
 from avs.features.family import quiet_transformers
 from avs.pipeline.rerank.options import RerankOptions
-from avs.rerank.blend import reranked, with_top
-from avs.rerank.material import Material, TopicCandidates
+from avs.reranking.blend import reranked, with_top
+from avs.reranking.material import Material, TopicCandidates
 from avs.trecvid.topics import read_topics
 from avs.trecvid.trec import read_trec, write_trec
 

@@ -15,8 +15,8 @@ from avs.core.progress import Reporter
 from avs.core.shots import ShotTable, read_shot_table
 from avs.features.encoders import resolve_device
 from avs.features.weights import fingerprint_weights, locate, weight_files
-from avs.rerank.material import Judge
-from avs.rerank.vlm_judge import PROMPT, VlmJudge
+from avs.reranking.material import Judge
+from avs.reranking.vlm_judge import PROMPT, VlmJudge
 from avs.video.find import find_videos
 from avs.video.fingerprints import fingerprint_videos
 from avs.video.folder import VideoFolder

@@ -29,8 +29,8 @@ from avs.pipeline.rerank.apply import evidence_grid, read_inputs, write_lists
 from avs.pipeline.rerank.fitted import FILE, RERANKER_TYPE, level_of, spec_of
 from avs.pipeline.rerank.judge import JUDGE_OPTIONS
 from avs.pipeline.rerank.options import RerankOptions
-from avs.rerank.blend import reranked
-from avs.rerank.fitting import Fit, fit_grid
+from avs.reranking.blend import reranked
+from avs.reranking.fitting import Fit, fit_grid
 from avs.trecvid.judged_list import judged_topics
 from avs.trecvid.past_topics import edition_of, past_qrels
 

@@ -12,7 +12,7 @@ from avs.core.errors import ConfigError
 from avs.core.progress import Reporter
 from avs.core.ranking import RankedList
 from avs.pipeline.rerank.judge import JUDGE_OPTIONS, VideoJudging, open_judging
-from avs.rerank.methods.reranker import RERANKERS, Need, Reranker, needing, takers
+from avs.reranking.methods.reranker import RERANKERS, Need, Reranker, needing, takers
 from avs.trecvid.trec import read_trec
 
 OPTIONS_OF_NEED: Mapping[Need, tuple[str, ...]] = {

@@ -10,7 +10,7 @@ from avs.pipeline.rerank.apply import rerank_list
 from avs.pipeline.rerank.fitted import with_fitted
 from avs.pipeline.rerank.learn import fit_reranker
 from avs.pipeline.rerank.options import RerankOptions
-from avs.rerank.methods import RERANKERS
+from avs.reranking.methods import RERANKERS
 
 
 def run_reranking(options: RerankOptions, *, reporter: Reporter) -> dict[str, Any]:

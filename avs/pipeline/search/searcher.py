@@ -20,9 +20,9 @@ from avs.features.text import TextFeature
 from avs.models.scorer import ModelScorer, PackedModel
 from avs.pipeline.search.system import Locations, System, model_system, named_stores, open_source, store_system
 from avs.pipeline.search.trained import TrainedModel, load_trained
-from avs.search.blocks import DTYPES, BlockSource
-from avs.search.cosine import CosineScorer
-from avs.search.score import Scorer, search
+from avs.ranking.blocks import DTYPES, BlockSource
+from avs.ranking.cosine import CosineScorer
+from avs.ranking.score import Scorer, search
 from avs.train.checkpoint import Checkpoint
 
 SENTENCE = "query"  # id of the topic that a bare sentence becomes

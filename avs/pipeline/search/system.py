@@ -10,7 +10,7 @@ from avs.core.errors import ConfigError
 from avs.core.features import Features, by_feature_name, open_features
 from avs.core.list_files import model_name, store_name
 from avs.features.embedder import require_text_side
-from avs.search.cosine import FRAME_SCORES, FrameScore
+from avs.ranking.cosine import FRAME_SCORES, FrameScore
 from avs.train.checkpoint import Checkpoint, read_checkpoint
 
 

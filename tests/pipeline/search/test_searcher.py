@@ -19,7 +19,7 @@ from avs.core.topic import Topic, TopicSet
 from avs.features.embedder import read_spec
 from avs.pipeline.search.searcher import Searcher
 from avs.pipeline.search.system import System, model_system, store_system
-from avs.search.score import SearchCancelled
+from avs.ranking.score import SearchCancelled
 from avs.train.checkpoint import read_checkpoint
 
 TOPICS = TopicSet([Topic("901", "a dog in the forest"), Topic("902", "a house in the snow")])

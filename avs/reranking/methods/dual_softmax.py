@@ -11,8 +11,8 @@ import numpy as np
 from scipy.special import log_softmax
 
 from avs.core.errors import ConfigError, DataError
-from avs.rerank.material import Material
-from avs.rerank.methods.reranker import RERANKERS, Parameter, Reranker
+from avs.reranking.material import Material
+from avs.reranking.methods.reranker import RERANKERS, Parameter, Reranker
 
 TEMPERATURE = 0.05
 TEMPERATURES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # the values to choose from when it is fitted

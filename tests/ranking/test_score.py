@@ -13,9 +13,9 @@ from avs.core.progress import Reporter
 from avs.core.ranking import RankedList
 from avs.core.spec import EmbedderSpec
 from avs.core.store import FeatureStore
-from avs.search.blocks import Block, BlockSource
-from avs.search.cosine import CosineScorer
-from avs.search.score import search
+from avs.ranking.blocks import Block, BlockSource
+from avs.ranking.cosine import CosineScorer
+from avs.ranking.score import search
 
 
 def search_store(

@@ -10,7 +10,7 @@ import numpy as np
 from avs.core.errors import DataError
 from avs.core.objective import Objective
 from avs.core.ranking import MAX_RESULTS, RankedList
-from avs.rerank.blend import blend, top
+from avs.reranking.blend import blend, top
 
 ALPHAS = tuple(i / 20 for i in range(21))  # 1 is the list as it is
 ROUNDING = 1e-12

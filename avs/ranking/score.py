@@ -18,9 +18,9 @@ import numpy as np
 from avs.core.errors import AvsError, ConfigError
 from avs.core.progress import Reporter
 from avs.core.ranking import MAX_RESULTS, RankedList
-from avs.search.blocks import Block, BlockSource
-from avs.search.state import SearchState
-from avs.search.topk import TopK
+from avs.ranking.blocks import Block, BlockSource
+from avs.ranking.state import SearchState
+from avs.ranking.topk import TopK
 
 if TYPE_CHECKING:
     from torch import Tensor

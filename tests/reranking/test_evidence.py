@@ -11,13 +11,13 @@ from tiny_stores import make_store, shot_ids
 from avs.core.errors import ConfigError, DataError
 from avs.core.progress import Reporter
 from avs.core.ranking import RankedList
-from avs.rerank.blend import blend, reranked, with_top
-from avs.rerank.fitting import fit_grid
-from avs.rerank.material import Material, TopicCandidates
-from avs.rerank.methods.clip import clip_evidence
-from avs.rerank.methods.dual_softmax import dual_softmax_evidence
-from avs.rerank.methods.near_duplicates import near_duplicate_groups, near_duplicate_scores
-from avs.rerank.vectors import shot_vectors
+from avs.reranking.blend import blend, reranked, with_top
+from avs.reranking.fitting import fit_grid
+from avs.reranking.material import Material, TopicCandidates
+from avs.reranking.methods.clip import clip_evidence
+from avs.reranking.methods.dual_softmax import dual_softmax_evidence
+from avs.reranking.methods.near_duplicates import near_duplicate_groups, near_duplicate_scores
+from avs.reranking.vectors import shot_vectors
 
 
 def test_a_shot_counts_by_its_best_frame(tmp_path: Path) -> None:

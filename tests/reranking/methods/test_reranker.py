@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from avs.core.errors import ConfigError
-from avs.rerank.methods import RERANKERS, Parameter, Reranker
-from avs.rerank.methods.reranker import all_parameters, depths_help, needing, rerankers_help, takers
+from avs.reranking.methods import RERANKERS, Parameter, Reranker
+from avs.reranking.methods.reranker import all_parameters, depths_help, needing, rerankers_help, takers
 
 
 def test_defaults_begin_with_alpha_unless_nothing_is_blended() -> None:

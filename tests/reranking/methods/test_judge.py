@@ -10,9 +10,9 @@ import pytest
 
 from avs.core.errors import ConfigError, DataError, VideoError
 from avs.core.frames import ShotFrames
-from avs.rerank.judge_cache import Candidate, JudgeCache
-from avs.rerank.material import Question
-from avs.rerank.methods.judge import judge_candidates
+from avs.reranking.judge_cache import Candidate, JudgeCache
+from avs.reranking.material import Question
+from avs.reranking.methods.judge import judge_candidates
 
 SHOTS = [f"shot00001_{n}" for n in range(1, 6)]
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from avs.core.frames import ShotFrames
 from avs.core.progress import Reporter
-from avs.rerank.vectors import Vectors, candidate_cosines, shot_vectors
+from avs.reranking.vectors import Vectors, candidate_cosines, shot_vectors
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from avs.core.errors import ConfigError
-from avs.rerank.methods.k_reciprocal import jaccard_distances, k_reciprocal_evidence, squared_distances, with_query
+from avs.reranking.methods.k_reciprocal import jaccard_distances, k_reciprocal_evidence, squared_distances, with_query
 
 
 def unit(count: int, dim: int, seed: int) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 from avs.core.errors import ConfigError, DataError
 from avs.core.features import Features
 from avs.core.spec import EmbedderSpec
-from avs.search.blocks import Block
+from avs.ranking.blocks import Block
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -13,8 +13,8 @@ import numpy as np
 from scipy.sparse import coo_array, csr_array
 
 from avs.core.errors import ConfigError
-from avs.rerank.material import Material
-from avs.rerank.methods.reranker import RERANKERS, Parameter, Reranker
+from avs.reranking.material import Material
+from avs.reranking.methods.reranker import RERANKERS, Parameter, Reranker
 
 K1, K2 = 20, 6
 

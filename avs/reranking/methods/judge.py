@@ -12,9 +12,9 @@ import numpy as np
 from avs.core.errors import ConfigError, DataError, Problems, VideoError
 from avs.core.frames import ShotFrames
 from avs.core.progress import Reporter
-from avs.rerank.judge_cache import Candidate, JudgeCache
-from avs.rerank.material import Judge, Material, Question
-from avs.rerank.methods.reranker import RERANKERS, Reranker
+from avs.reranking.judge_cache import Candidate, JudgeCache
+from avs.reranking.material import Judge, Material, Question
+from avs.reranking.methods.reranker import RERANKERS, Reranker
 
 FramesOf = Callable[[Sequence[str]], Iterator[ShotFrames]]
 

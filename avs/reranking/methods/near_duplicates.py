@@ -7,8 +7,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from avs.core.errors import ConfigError, did_you_mean
-from avs.rerank.material import Material
-from avs.rerank.methods.reranker import RERANKERS, Parameter, Reranker
+from avs.reranking.material import Material
+from avs.reranking.methods.reranker import RERANKERS, Parameter, Reranker
 
 THRESHOLD = 0.95
 ROUNDING = 1e-6  # the cosine of a float32 vector with itself may fall short of 1 by as much

@@ -11,7 +11,7 @@ import numpy as np
 
 from avs.core.artifacts import atomic_write
 from avs.core.progress import Reporter
-from avs.search.topk import TopK
+from avs.ranking.topk import TopK
 
 
 class SearchState:

@@ -10,8 +10,8 @@ import pytest
 from tiny_vlm import WORDS, make_single_picture_vlm, make_tokenizer, make_vlm
 
 from avs.core.errors import AvsError, ConfigError
-from avs.rerank.material import Question
-from avs.rerank.vlm_judge import PROMPT, VlmJudge, answer_tokens
+from avs.reranking.material import Question
+from avs.reranking.vlm_judge import PROMPT, VlmJudge, answer_tokens
 
 
 @pytest.fixture(scope="module")

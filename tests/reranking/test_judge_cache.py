@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from avs.core.errors import FormatError
-from avs.rerank.judge_cache import HEADER, Candidate, JudgeCache, short_hash
+from avs.reranking.judge_cache import HEADER, Candidate, JudgeCache, short_hash
 
 DOG, CAT = Candidate("a dog", "shot00001_1", "hash 0.5"), Candidate("a cat", "shot00001_1", "hash 0.5")
 

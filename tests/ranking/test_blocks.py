@@ -9,7 +9,7 @@ import torch
 from tiny_stores import make_store, shot_ids
 
 from avs.core.errors import AvsError, ConfigError, DataError, MissingDependencyError, StoreError
-from avs.search.blocks import BlockSource
+from avs.ranking.blocks import BlockSource
 
 
 @dataclass

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from avs.core.errors import AvsError, ConfigError, MissingDependencyError
-from avs.rerank.material import Question
+from avs.reranking.material import Question
 
 PROMPT = 'These are frames of one video shot, in time order. Does the shot show "{topic}"? Answer yes or no.'
 PLACE = "{topic}"

@@ -7,7 +7,7 @@ import pytest
 
 from avs.core.errors import ConfigError, DataError
 from avs.core.ranking import RankedList
-from avs.search.topk import TopK
+from avs.ranking.topk import TopK
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
