@@ -179,10 +179,10 @@ def write_artefact(path: Path, manifest: Manifest, write: Callable[[Path], None]
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
-    made = path.with_name(f".{path.name}.made")
-    write(made)
-    write_manifest(path, replace(manifest, output=fingerprint_file(made)))
-    os.replace(made, path)
+    complete = path.with_name(f".{path.name}.made")
+    write(complete)
+    write_manifest(path, replace(manifest, output=fingerprint_file(complete)))
+    os.replace(complete, path)
 
 
 def read_manifest(artefact: Path) -> dict[str, Any]:

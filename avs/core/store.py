@@ -24,6 +24,7 @@ import numpy as np
 
 from avs.core.artifacts import read_manifest
 from avs.core.errors import StoreError, UnknownIdError
+from avs.core.ids import some
 from avs.core.shots import ids_fingerprint
 from avs.core.spec import EmbedderSpec
 
@@ -113,9 +114,9 @@ class FeatureStore:
         missing = [shot for shot in ids if shot not in self._row]
         if missing:
             failed = {p.shot: p.reason for p in self.problems if p.status == "failed"}
-            why = [f"{shot} (failed: {failed[shot]})" if shot in failed else shot for shot in missing[:5]]
+            reasons = [f"{shot} (failed: {failed[shot]})" if shot in failed else shot for shot in missing]
             raise UnknownIdError(
-                f"{len(missing)} of {len(ids)} shots have no vector in the store", where=self.folder, got=", ".join(why)
+                f"{len(missing)} of {len(ids)} shots have no vector in the store", where=self.folder, got=some(reasons)
             )
         return np.fromiter((self._row[shot] for shot in ids), dtype=np.int64, count=len(ids))
 

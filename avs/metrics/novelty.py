@@ -59,12 +59,12 @@ def novelty(runs: Sequence[TeamRun], qrels: Qrels) -> list[Novelty]:
     scores, unique = np.zeros(len(runs)), np.zeros(len(runs), dtype=np.int64)
     for topic, pool in qrels.topics.items():
         relevant = pool.relevant
-        found = [relevant & _retrieved(run, topic) for run in runs]
-        times = Counter(shot for shots in found for shot in shots)
+        relevant_by_run = [relevant & _retrieved(run, topic) for run in runs]
+        times = Counter(shot for shots in relevant_by_run for shot in shots)
         of_team: dict[str, Counter[str]] = {run.team: Counter() for run in runs}
-        for run, shots in zip(runs, found, strict=True):
+        for run, shots in zip(runs, relevant_by_run, strict=True):
             of_team[run.team].update(shots)
-        for i, (run, shots) in enumerate(zip(runs, found, strict=True)):
+        for i, (run, shots) in enumerate(zip(runs, relevant_by_run, strict=True)):
             only = [shot for shot in shots if times[shot] == of_team[run.team][shot]]
             scores[i] += sum(1 - times[shot] / len(runs) for shot in sorted(only))
             unique[i] += len(only)

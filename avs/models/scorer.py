@@ -133,8 +133,8 @@ def _most_frames(features: Mapping[str, FeatureRows], count: int) -> np.ndarray:
     most = np.ones(count, dtype=np.int64)
     for feature in features.values():
         if feature.starts is not None:
-            there = slice(None) if feature.present is None else feature.present
-            most[there] = np.maximum(most[there], np.diff(feature.starts, append=len(feature.rows)))
+            present = slice(None) if feature.present is None else feature.present
+            most[present] = np.maximum(most[present], np.diff(feature.starts, append=len(feature.rows)))
     return most
 
 
@@ -156,10 +156,10 @@ def _batch(features: Mapping[str, FeatureRows], count: int, shots: np.ndarray) -
     sequences: dict[str, Sequences] = {}
     present: dict[str, Tensor] = {}
     for name, feature in features.items():
-        there = np.ones(count, dtype=bool) if feature.present is None else feature.present
-        at = np.cumsum(there) - 1  # of each shot among those present
-        mask = there[shots]
-        held = at[shots[mask]]  # without gaps: every shot that has the feature is scored
+        in_block = np.ones(count, dtype=bool) if feature.present is None else feature.present
+        position = np.cumsum(in_block) - 1  # of each shot among those present
+        mask = in_block[shots]
+        held = position[shots[mask]]  # without gaps: every shot that has the feature is scored
         if feature.starts is None:
             vectors[name] = _spread(feature.rows[held[0] : held[-1] + 1] if len(held) else feature.rows[:0], mask)
         else:

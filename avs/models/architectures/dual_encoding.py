@@ -78,8 +78,8 @@ class DualEncodingConfig:
     def __post_init__(self) -> None:
         problems = Problems("options of dual-encoding that do not go together")
         if self.video or len(self.video_frames) != 1:
-            given = ", ".join([*self.video, *self.video_frames]) or "none"
-            problems.add("video features", f"got {given}; wanted one frame-level feature and no other")
+            features = ", ".join([*self.video, *self.video_frames]) or "none"
+            problems.add("video features", f"got {features}; wanted one frame-level feature and no other")
         if not self.text_vectors and not self.text_tokens:
             problems.add("text features", "none to encode a text with")
         if not self.levels or len(set(self.levels)) < len(self.levels):

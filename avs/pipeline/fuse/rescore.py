@@ -125,16 +125,18 @@ def _scores(by: Rescorers, shots: Sequence[str], reporter: Reporter) -> dict[str
 
 
 def _require_same(pools: Mapping[str, CandidatePool], scores: Mapping[str, np.ndarray]) -> None:
-    problems = Problems("lists that what was given does not make")
+    problems = Problems("the given stores and checkpoints do not make these lists")
     for column, name in enumerate(next(iter(pools.values())).lists):
         for topic, pool in pools.items():
             held = pool.held[:, column]
-            there, again = pool.scores[held, column], scores[topic][held, column]
-            apart = np.abs(there - again) > AGREE * (np.ptp(there) + np.abs(there).max())
+            listed, again = pool.scores[held, column], scores[topic][held, column]
+            apart = np.abs(listed - again) > AGREE * (np.ptp(listed) + np.abs(listed).max())
             if apart.any() or np.isnan(again).any():
                 row = int(np.flatnonzero(apart | np.isnan(again))[0])
                 shot = pool.shots[int(np.flatnonzero(held)[row])]
-                problems.add(name, f"topic {topic}: {shot} scores {there[row]:.6g} there and {again[row]:.6g} now")
+                problems.add(
+                    name, f"topic {topic}: {shot} scores {listed[row]:.6g} in the list and {again[row]:.6g} now"
+                )
                 break
     problems.raise_if_any(
         DataError, next_step="give the topics, stores and checkpoints the lists were made with, or --missing minimum"

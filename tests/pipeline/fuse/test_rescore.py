@@ -72,7 +72,7 @@ def test_what_did_not_make_the_lists_is_refused(work: Path, tmp_path: Path, caps
     (work / "other.txt").write_text("661  a blue square\n662  two people dance\n", encoding="utf-8")
     error = failure([*lists(work, 8), *inputs(work, topics="other.txt"), *out], capsys)
     assert error.startswith(
-        "avs fuse: lists that what was given does not make: 2 problems\n  tiny-frame: topic 661: shot"
+        "avs fuse: the given stores and checkpoints do not make these lists: 2 problems\n  tiny-frame: topic 661: shot"
     )
     assert "give the topics, stores and checkpoints the lists were made with, or --missing minimum" in error
     assert failure([*lists(work, 8), *inputs(work)[:4], *out], capsys) == (
