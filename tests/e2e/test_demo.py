@@ -16,6 +16,7 @@ import pytest
 
 from avs.core.store import FeatureStore
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 SHOTS = 150  # small, but large enough to tell a working encoder from chance
 
 
@@ -51,6 +52,20 @@ def test_the_runs_pass_the_check_and_a_wrong_one_does_not(demo: Path) -> None:
     done = avs("check-run", wrong, "--edition", "mini", "--shots", valid)
     assert done.returncode == 2
     assert "shot99999_" in done.stdout + done.stderr
+
+
+def test_the_python_of_the_pages_runs_on_what_the_demo_made(demo: Path, tmp_path: Path) -> None:
+    """The README's lines, and the worked example with its plot."""
+    block = (REPOSITORY / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    code = block.replace("avs-demo", str(demo))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("xinfAP") == 3 and "{'mini-clip-shot': Run(" in done.stdout
+    example = [sys.executable, REPOSITORY / "docs" / "python_example.py", demo, tmp_path / "plot.svg"]
+    done = subprocess.run(list(map(str, example)), capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Scores(") == 5 and "laff - average" in done.stdout
+    assert (tmp_path / "plot.svg").read_text().count("<svg") == 1
 
 
 def test_run_again_it_does_nothing_twice(demo: Path) -> None:
