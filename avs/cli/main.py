@@ -152,8 +152,10 @@ def app_for(module: ModuleType) -> typer.Typer:
     import typer
 
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
+    paragraphs = (module.__doc__ or "").strip().split("\n\n")
+    help_text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)  # the terminal wraps them
     examples = "\n\n".join(["Examples:", *module.EXAMPLES.strip().splitlines()])
-    app.command(help=module.__doc__, epilog=examples)(module.command)
+    app.command(help=help_text, epilog=examples)(module.command)
     return app
 
 

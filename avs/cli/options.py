@@ -116,9 +116,9 @@ Split = Annotated[
 # Lists, stores and models
 Lists = Annotated[
     list[Path],
-    typer.Argument(metavar="LISTS", help="Ranked lists (TREC or run XML); lists/clip.trec is called clip."),
+    typer.Argument(help="Ranked lists (TREC or run XML); lists/clip.trec is called clip."),
 ]
-Runs = Annotated[list[Path], typer.Argument(metavar="RUNS", help="Run files: NIST's XML, or TREC's six columns.")]
+Runs = Annotated[list[Path], typer.Argument(help="Run files: NIST's XML, or TREC's six columns.")]
 Stores = Annotated[
     list[Path], typer.Option("--store", help="Feature store or BigFile; repeatable.", rich_help_panel=INPUTS)
 ]

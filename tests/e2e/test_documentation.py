@@ -143,7 +143,7 @@ def test_the_pages_are_found() -> None:
         ("avs evil x.trec --qrels q", 'unknown verb "evil"; did you mean "eval"?'),
         ("avs eval x.trec --qrel q", "No such option: --qrel"),
         ("avs eval x.trec", "Missing option '--qrels'"),
-        ("avs eval --qrels q", "Missing argument 'RUNS'"),
+        ("avs eval --qrels q", "Missing argument 'runs'"),
         ("avs compare a b --qrels q --iterations many", "Invalid value for '--iterations'"),
         ("avs demo --size 100", "Invalid value for '--size'"),
         ("avs make-run --ranked x.trec", "--ranked is no longer an option of avs make-run"),
