@@ -53,6 +53,10 @@ class TextFeatureOptions(BaseModel):
     kind: str
     name: str | None = None
 
+    def inputs(self) -> dict[str, str]:
+        """Name -> fingerprint of the files that the feature is made from, for the manifest of a training."""
+        return {}
+
 
 class TextFeatureClass(Protocol):
     """What is registered: the class of a text feature.

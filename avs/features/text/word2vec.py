@@ -55,6 +55,9 @@ class Word2VecOptions(TextFeatureOptions):
     path: Path
     remove_stop_words: bool = True
 
+    def inputs(self) -> dict[str, str]:
+        return {f"words of {self.name or self.kind}": fingerprint_word_vectors(self.path)}
+
 
 @text_features.register("word2vec")
 class Word2Vec:

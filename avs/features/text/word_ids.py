@@ -13,7 +13,7 @@ from pydantic import Field
 from avs.core.columns import SequenceColumn
 from avs.core.errors import ConfigError
 from avs.features.text.registry import TextFeatureOptions, text_features
-from avs.features.word_vectors import WordVectors
+from avs.features.word_vectors import WordVectors, fingerprint_word_vectors
 from avs.features.words import MARKS, Vocabulary
 
 
@@ -32,6 +32,9 @@ class RecurrentOptions(TextFeatureOptions):
     embedding: int = Field(default=500, ge=1)
     hidden: int = Field(default=1024, ge=1)
     words: Path | None = None
+
+    def inputs(self) -> dict[str, str]:
+        return {f"words of {self.name or self.kind}": fingerprint_word_vectors(self.words)} if self.words else {}
 
 
 @text_features.register("gru")

@@ -15,12 +15,11 @@ from avs.core.artifacts import atomic_write
 from avs.core.columns import Column, VectorColumn
 from avs.core.spec import EmbedderSpec
 from avs.features.embedder import has_text_side, read_spec
-from avs.features.text import TextFeature, build_text_feature, parse_text_options, text_feature_name
+from avs.features.text import TextFeature, build_text_feature, parse_text_options
 from avs.features.text.concepts import Concepts
 from avs.features.text.encoder import EncoderOptions, EncoderText
-from avs.features.text.word2vec import Word2VecOptions
 from avs.features.text.word_ids import RecurrentOptions, WordIds
-from avs.features.word_vectors import fingerprint_word_vectors, open_word_vectors
+from avs.features.word_vectors import open_word_vectors
 from avs.models.architectures import Tokens
 from avs.models.retrieval import RetrievalModel
 from avs.train.data import FeatureTable
@@ -51,22 +50,14 @@ def build_text_features(
 def text_inputs(options: Sequence[Any], video: Mapping[str, EmbedderSpec]) -> dict[str, str]:
     """Fingerprints of the files that text features are made from, for a manifest."""
     known = {spec.name for spec in video.values()}
-    fingerprints = {}
+    fingerprints: dict[str, str] = {}
     for option in options:
-        vectors = _word_vectors(option)
-        if vectors is not None:
-            fingerprints[f"words of {text_feature_name(option)}"] = fingerprint_word_vectors(vectors)
-        if isinstance(option, EncoderOptions) and (option.weights is not None or option.model not in known):
+        if not isinstance(option, EncoderOptions):
+            fingerprints |= option.inputs()
+        elif option.weights is not None or option.model not in known:
             spec = read_spec(option.model, weights=option.weights, pooling=option.pooling)
             fingerprints[f"text tower {option.model}"] = spec.revision
     return fingerprints
-
-
-def _word_vectors(option: Any) -> Path | None:
-    """The file of word vectors that a text feature reads."""
-    if isinstance(option, Word2VecOptions):
-        return option.path
-    return option.words if isinstance(option, RecurrentOptions) else None
 
 
 def model_inputs(features: Sequence[TextFeature]) -> dict[str, dict[str, Any]]:

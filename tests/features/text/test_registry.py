@@ -13,6 +13,7 @@ import pytest
 from tiny_collection import tiny_collection
 
 from avs.cli.main import main
+from avs.core.artifacts import fingerprint_file
 from avs.core.columns import VectorColumn
 from avs.features.text import (
     TextFeatureOptions,
@@ -68,6 +69,31 @@ def test_a_toy_text_feature_is_trained_and_searched_by_the_verbs(tmp_path: Path)
     search += [word for store in tiny.stores for word in ("--store", store)]
     assert main([*map(str, search), "-o", str(tmp_path / "toy.trec")]) == 0
     assert len((tmp_path / "toy.trec").read_text(encoding="utf-8").splitlines()) == 12
+
+
+class FileOptions(TextFeatureOptions):
+    """Options of a feature that reads a file."""
+
+    path: Path = Path("letters.txt")
+
+    def inputs(self) -> dict[str, str]:
+        return {"letters": fingerprint_file(self.path)}
+
+
+def test_a_file_that_a_feature_reads_decides_what_is_up_to_date(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Letters, "options", FileOptions)
+    monkeypatch.chdir(tmp_path)
+    tiny = tiny_collection(tmp_path / "tiny", shots=12)
+    Path("letters.txt").write_text("abc")
+    sizes = ["--heads", "2", "--head-dim", "8", "--epochs", "1", "--batch-size", "8"]
+    words = ["train-laff", *tiny.options, "--text", "toy", *sizes, "-o", "model"]
+    assert main(words) == 0 and main(words) == 0
+    assert "up to date: model" in capsys.readouterr().err
+    Path("letters.txt").write_text("abd")
+    assert main(words) == 2
+    assert "got:    changed: inputs.letters" in capsys.readouterr().err
 
 
 def test_two_features_of_an_added_kind_have_names_of_their_own() -> None:
