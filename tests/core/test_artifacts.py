@@ -16,6 +16,7 @@ from avs.core.artifacts import (
     input_paths,
     is_up_to_date,
     read_manifest,
+    recording,
     require_path,
     write_artefact,
     write_manifest,
@@ -149,3 +150,13 @@ def test_a_file_changed_by_another_hand_is_not_up_to_date(tmp_path: Path) -> Non
     with pytest.raises(ChangedInputsError, match="was modified after avs wrote it"):
         is_up_to_date(path, manifest, force=False)
     assert not is_up_to_date(path, manifest, force=True)
+
+
+def test_a_manifest_records_the_command_that_its_caller_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["ipykernel_launcher.py", "-f", "kernel.json"])
+    assert Manifest("x").command == ""  # as in a notebook, where nobody typed a command
+    with recording("avs search --k 5"):
+        assert Manifest("x").command == "avs search --k 5"
+        with recording("avs eval run.xml"):
+            assert Manifest("x").command == "avs eval run.xml"
+        assert Manifest("x").command == "avs search --k 5"

@@ -180,3 +180,15 @@ def test_a_packed_model_does_not_change_its_dtype() -> None:
     PackedModel(model)
     with pytest.raises(ConfigError, match="prepared for another dtype"):
         PackedModel(model, dtype=torch.bfloat16)
+
+
+def test_a_model_that_names_no_video_side_is_copied() -> None:
+    """So it still embeds sentences in float32 after a pass in bfloat16."""
+    model, texts = laff(), Batch({"t": torch.randn(3, 4)})
+    model.video_side = lambda: []  # type: ignore[method-assign]
+    embedded = model.embed_texts(texts)
+    block = shots(np.random.default_rng(0), 20, share=1.0)
+    low = Shots(20, {name: Feature(feature.rows.bfloat16()) for name, feature in block.features.items()})
+    scores = ModelScorer("x", PackedModel(model, dtype=torch.bfloat16), embedded).score(low)[0]
+    assert scores.shape == (3, 20)
+    assert torch.equal(model.embed_texts(texts), embedded)
