@@ -17,6 +17,7 @@ from avs.core.features import Features, open_features
 from avs.core.ranking import Run
 from avs.core.topic import Topic, TopicSet
 from avs.features.embedder import read_spec
+from avs.pipeline.search import searcher as searcher_module
 from avs.pipeline.search.searcher import Searcher
 from avs.pipeline.search.system import System, model_system, store_system
 from avs.ranking.score import SearchCancelled
@@ -91,6 +92,28 @@ def test_scores_of_given_shots_in_the_order_asked_for(large: Features) -> None:
     scores = searcher.scores(TOPICS, shots)["clip-shot"]
     assert scores.shape == (2, 3) and np.isnan(scores[:, 1]).all()
     assert [scores[1, 0], scores[1, 2]] == [score_of[shots[0]], score_of[shots[2]]]
+
+
+def test_encoders_and_models_are_loaded_once(
+    large: Features, collection: TinyCollection, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[str] = []
+    load_encoder, load_model = searcher_module.load_embedder_for, searcher_module.load_trained
+    monkeypatch.setattr(
+        searcher_module,
+        "load_embedder_for",
+        lambda spec, **more: (loaded.append("encoder"), load_encoder(spec, **more))[1],
+    )
+    monkeypatch.setattr(
+        searcher_module, "load_trained", lambda one, **more: (loaded.append("model"), load_model(one, **more))[1]
+    )
+    zero_shot = Searcher([store_system(large)], [large])
+    trained = Searcher([model_system(read_checkpoint(model))], [open_features(folder) for folder in collection.stores])
+    assert loaded == []  # nothing before the first question
+    for _ in range(3):
+        zero_shot.search(TOPICS, k=1)
+        trained.search(TOPICS, k=1)
+    assert sorted(loaded) == ["encoder", "model"]
 
 
 def test_a_subset_of_the_systems_reads_only_its_stores(collection: TinyCollection, model: Path) -> None:
