@@ -98,22 +98,20 @@ def test_encoders_and_models_are_loaded_once(
     large: Features, collection: TinyCollection, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded: list[str] = []
-    load_encoder, load_model = searcher_module.load_embedder_for, searcher_module.load_trained
-    monkeypatch.setattr(
-        searcher_module,
-        "load_embedder_for",
-        lambda spec, **more: (loaded.append("encoder"), load_encoder(spec, **more))[1],
-    )
-    monkeypatch.setattr(
-        searcher_module, "load_trained", lambda one, **more: (loaded.append("model"), load_model(one, **more))[1]
-    )
+
+    def count(name: str) -> None:
+        load = getattr(searcher_module, name)
+        monkeypatch.setattr(searcher_module, name, lambda one, **more: (loaded.append(name), load(one, **more))[1])
+
+    count("load_embedder_for")
+    count("load_trained")
     zero_shot = Searcher([store_system(large)], [large])
     trained = Searcher([model_system(read_checkpoint(model))], [open_features(folder) for folder in collection.stores])
     assert loaded == []  # nothing before the first question
     for _ in range(3):
         zero_shot.search(TOPICS, k=1)
         trained.search(TOPICS, k=1)
-    assert sorted(loaded) == ["encoder", "model"]
+    assert sorted(loaded) == ["load_embedder_for", "load_trained"]
 
 
 def test_a_subset_of_the_systems_reads_only_its_stores(collection: TinyCollection, model: Path) -> None:
