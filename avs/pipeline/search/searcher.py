@@ -42,7 +42,7 @@ class Searcher:
         reporter: of progress, and of words that a model does not know.
 
     Raises:
-        ConfigError: two systems have the same name; two stores hold the feature that a trained model reads.
+        ConfigError: no system; two systems have the same name; two stores hold the feature that a trained model reads.
         SpecMismatchError: the stores are not from the encoders that a model was trained with.
     """
 
@@ -65,11 +65,15 @@ class Searcher:
                     next_step="give one of the folders another name, or use them one at a time",
                 )
             self.systems[system.name] = system
+        if not self.systems:
+            raise ConfigError("there is nothing to search with", wanted="a feature store or a trained model")
         self.stores = named_stores(stores, list(self.systems.values()))
         for system in self.systems.values():
             if isinstance(system.source, Checkpoint):
                 specs = {name: store.spec for name, store in self.stores.items()}
-                system.source.require_specs(specs, where=some([store.folder for store in stores], shown=8))
+                system.source.require_specs(
+                    specs, where=some([store.folder for store in stores], shown=8) or "no stores"
+                )
         if dtype not in DTYPES:
             raise ConfigError("unknown dtype of scores", got=dtype, wanted=", ".join(DTYPES))
         self.locations, self.device, self.dtype = locations or Locations({}), device, dtype

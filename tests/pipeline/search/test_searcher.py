@@ -148,6 +148,10 @@ def test_what_is_refused(large: Features, collection: TinyCollection, model: Pat
         searcher.search(TOPICS, k=0)
     with pytest.raises(ConfigError, match='two systems are called "clip-shot"'):
         Searcher([store_system(large), store_system(large)], [large])
+    with pytest.raises(ConfigError, match="there is nothing to search with"):
+        Searcher([], [large])
+    with pytest.raises(SpecMismatchError, match="where:  no stores"):
+        Searcher.open([model])
     with pytest.raises(SpecMismatchError, match="the stores do not fit the checkpoint"):
         Searcher([model_system(read_checkpoint(model))], [large])
     with pytest.raises(ConfigError, match="unknown dtype of scores"):
