@@ -43,7 +43,8 @@ NoveltyType = Annotated[
     str | None, typer.Option("--novelty", help="C common, N novelty run; from TV19 on.", rich_help_panel=RUN)
 ]
 Algo = Annotated[
-    str | None, typer.Option("--algo", help="From TV24 on; C and V are known to pass.", rich_help_panel=RUN)
+    str | None,
+    typer.Option("--algo", help="C or V, as in NIST's sample runs; from TV24 on. Ask NIST.", rich_help_panel=RUN),
 ]
 Elapsed = Annotated[
     str | None,
@@ -98,5 +99,7 @@ def command(
     year = get_edition(edition)
     if run.cut_topics:
         reporter.say(f"cut {len(run.cut_topics)} lists to their best {year.max_results}, as many as NIST takes")
+    for warning in run.report.warnings:
+        reporter.say(f"warning: {run.path}:{warning.line}: {warning.what}")
     reporter.say(f"wrote {run.path}: {run.report.summary}; it passes avs check-run")
     reporter.say(f"next: submit it, or avs eval {run.path} --qrels {next(iter(year.scored_with), 'QRELS')}")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from avs.core.artifacts import require_path
 from avs.core.errors import ConfigError
-from avs.trecvid.check_content import Rules, check_content
+from avs.trecvid.check_content import Rules, check_content, unusual
 from avs.trecvid.check_structure import check_dtd, check_structure
 from avs.trecvid.check_trec import check_trec
 from avs.trecvid.editions import Edition
@@ -82,9 +82,10 @@ def _check_xml(data: bytes, name: str, rules: Rules) -> CheckReport:
         Finding(second.sourceline or 1, "a second run: a file is named by the id of its one run; write a file for each")
         for second in runs[1:]
     ]
+    warnings: list[Finding] = []
     for number, element in enumerate(runs, start=1):
         findings += check_content(element, number, rules)
+        warnings += unusual(element, rules.edition)
     topics = [topic for element in runs for topic in element.iterfind(TOPIC)]
-    counts = [sum(1 for _ in topic.iterfind(ITEM)) for topic in topics]
-    empty = tuple(topic.get("tNum", "") for topic, count in zip(topics, counts, strict=True) if not count)
-    return CheckReport(name, tuple(sorted(findings)), len(runs), len(topics), sum(counts), empty)
+    items = sum(1 for topic in topics for _ in topic.iterfind(ITEM))
+    return CheckReport(name, tuple(sorted(findings)), len(runs), len(topics), items, tuple(sorted(warnings)))

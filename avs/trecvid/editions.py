@@ -12,16 +12,25 @@ from typing import Any
 from avs.core.errors import ConfigError, did_you_mean
 
 OWN = ("mini", "custom")  # not NIST's: their run ids have the name instead of the year
+PID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+RUN_ID = re.compile(rf"(?:[A-Z]_){{2}}(?:[A-Z]_[A-Z]_)?(?P<team>{PID.pattern})\.(?:\d\d|{'|'.join(OWN)})_\d+")
 TASK_NAMES = {"M": "main", "P": "progress"}
 
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """An attribute of a run: its possible values (None: any text) and whether it is required."""
+    """An attribute of a run.
+
+    Attributes:
+        values: the possible ones; None: any text.
+        required: whether a run without it is refused.
+        seen: the values of NIST's sample runs, where the possible ones are unknown.
+    """
 
     name: str
     values: tuple[str, ...] | None
     required: bool
+    seen: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +142,16 @@ class Edition:
         return self.run_id_form.format(**attributes, yy=suffix)
 
 
+def team_of(run_id: str) -> str | None:
+    """The team of NIST's run id, which the name of a run file begins with; None if it is not one.
+
+    >>> team_of("F_M_C_D_TEAM.24_1.xml")
+    'TEAM'
+    """
+    match = RUN_ID.match(run_id)
+    return match["team"] if match else None
+
+
 def get_edition(name: str) -> Edition:
     """The edition called `name`, such as "tv23", "mini" or "custom".
 
@@ -189,4 +208,4 @@ def _attribute(name: str, form: Any) -> Attribute:
         values = tuple(str(value) for value in form["values"])
     elif "up_to" in form:
         values = tuple(str(number) for number in range(1, form["up_to"] + 1))
-    return Attribute(name, values, not form.get("optional", False))
+    return Attribute(name, values, not form.get("optional", False), tuple(form.get("seen", ())))

@@ -38,7 +38,7 @@ def faults(text: str, **kwargs: object) -> list[str]:
 
 
 def test_a_good_run_passes_and_is_counted() -> None:
-    report = check_run(xml().encode(), TV24, SHOTS, name="r")
+    report = check_run(xml(algo="C").encode(), TV24, SHOTS, name="r")
     assert report == CheckReport("r", (), 1, 20, 40) and report.ok
     assert report.summary == "1 run, 20 topics, 40 shots"
     assert faults(xml().replace("\n", "\r\n")) == [] and faults("\ufeff" + xml()) == []
@@ -364,6 +364,19 @@ def test_all_faults_of_a_file_come_at_once_in_line_order() -> None:
     assert [line.split(":")[0] for line in faults(text)] == ["4", "5", "7"]
 
 
+@pytest.mark.parametrize(
+    ("algo", "warnings"),
+    [
+        ({}, ["no algo: each sample run of NIST has it, C or V; its DTD may require it"]),
+        ({"algo": "BANANA"}, ['algo is "BANANA": the sample runs of NIST have C or V, and no other value']),
+        ({"algo": "V"}, []),
+    ],
+)
+def test_an_algo_unlike_that_of_nists_samples_is_a_warning(algo: dict[str, str], warnings: list[str]) -> None:
+    report = check_run(xml(**algo).encode(), TV24, SHOTS)
+    assert report.ok and report.warnings == tuple(Finding(4, what) for what in warnings)
+
+
 def test_every_run_of_a_file_is_checked() -> None:
     text = xml()
     start, end = text.index("<videoAdhocSearchRunResult"), text.index("</videoAdhocSearchResults>")
@@ -385,7 +398,7 @@ def test_teams_tasks_and_topics_as_asked_for() -> None:
 def test_a_topic_without_items_is_taken_but_told() -> None:
     lines = xml().split("\n")
     report = check_run("\n".join([*lines[:5], *lines[7:]]).encode(), TV24, SHOTS)
-    assert report.ok and report.empty_topics == ("751",)
+    assert report.ok and Finding(5, "query 751 has no shot") in report.warnings
 
 
 def test_xml_that_cannot_be_read() -> None:
