@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avs.cli.options import INPUTS, Debug, DroppedShots, Json, Quiet, RunEdition, Runs, ValidShots
+from avs.cli.options import INPUTS, Debug, DroppedShots, EditionFile, Json, Quiet, RunEdition, Runs, ValidShots
 
 if TYPE_CHECKING:
     from avs.trecvid.findings import CheckReport
@@ -45,6 +45,7 @@ def command(
     edition: RunEdition,
     shots: ValidShots,
     dropped: DroppedShots = None,
+    edition_file: EditionFile = None,
     topics: ExpectedTopics = None,
     pids: Pids = None,
     task: ExpectedTask = None,
@@ -59,7 +60,7 @@ def command(
     from avs.trecvid.topics import read_topics
     from avs.trecvid.valid_shots import read_valid_shots
 
-    year = get_edition(edition)
+    year = get_edition(edition, edition_file)
     if task is not None and task not in TASK_NAMES:
         raise ConfigError("--task is M (main) or P (progress)", got=task)
     valid = read_valid_shots(shots, dropped=dropped)
