@@ -18,9 +18,9 @@ from avs.trecvid.check_structure import check_dtd, check_structure
 from avs.trecvid.check_trec import check_trec
 from avs.trecvid.editions import Edition
 from avs.trecvid.findings import CheckReport, Finding
-from avs.trecvid.plain_form import check_plain_form, is_utf16
+from avs.trecvid.plain_form import check_plain_form
 from avs.trecvid.run_xml import ITEM, RUN, TOPIC
-from avs.trecvid.secure_xml import looks_like_xml, try_parse_xml
+from avs.trecvid.secure_xml import is_utf16, looks_like_xml, try_parse_xml
 from avs.trecvid.valid_shots import ValidShots
 
 

@@ -7,7 +7,6 @@ or CDATA between elements. A file in the plain form means the same to every pars
 
 from __future__ import annotations
 
-import codecs
 import re
 from collections.abc import Iterator
 
@@ -28,11 +27,6 @@ TOKEN = re.compile(  # whatever is not plain text
 DOCTYPE = re.compile(rf"<!DOCTYPE\s+{CONTAINER}\s+SYSTEM\s+([\"'])(?P<url>[^\"']*)\1\s*>")
 NAMESPACE = re.compile(rf"(?:{QUOTED})|\s(xmlns(?::[^\s=]+)?)\s*=")
 WHITE_SPACE = " \t\r\n"  # of XML; str.strip() knows more characters
-
-
-def is_utf16(data: bytes) -> bool:
-    """Whether a file begins as text in UTF-16 does."""
-    return data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, b"<\0", b"\0<"))
 
 
 def check_plain_form(data: bytes, edition: Edition) -> Iterator[Finding]:

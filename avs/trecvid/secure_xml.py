@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import codecs
 from typing import TYPE_CHECKING
 
 from avs.core.errors import FormatError, Problems
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
+
+
+def is_utf16(data: bytes) -> bool:
+    """Whether a file begins as text in UTF-16 does."""
+    return data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, b"<\0", b"\0<"))
 
 
 def looks_like_xml(data: bytes) -> bool:
