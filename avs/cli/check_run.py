@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json as json_
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avs.cli.options import INPUTS, Debug, DroppedShots, Json, Quiet, RunEdition, Runs, ValidShots
+from avs.cli.options import INPUTS, Debug, DroppedShots, EditionFile, Json, Quiet, RunEdition, Runs, ValidShots
 
 if TYPE_CHECKING:
     from avs.trecvid.findings import CheckReport
@@ -44,6 +45,7 @@ def command(
     edition: RunEdition,
     shots: ValidShots,
     dropped: DroppedShots = None,
+    edition_file: EditionFile = None,
     topics: ExpectedTopics = None,
     pids: Pids = None,
     task: ExpectedTask = None,
@@ -58,7 +60,7 @@ def command(
     from avs.trecvid.topics import read_topics
     from avs.trecvid.valid_shots import read_valid_shots
 
-    year = get_edition(edition)
+    year = get_edition(edition, edition_file)
     if task is not None and task not in TASK_NAMES:
         raise ConfigError("--task is M (main) or P (progress)", got=task)
     valid = read_valid_shots(shots, dropped=dropped)
@@ -79,10 +81,13 @@ def command(
 
 
 def _json(reports: list[CheckReport]) -> str:
-    findings = {r.name: [{"line": f.line, "what": f.what} for f in r.findings] for r in reports}
+    findings, warnings = (
+        {report.name: [asdict(found) for found in getattr(report, kind)] for report in reports}
+        for kind in ("findings", "warnings")
+    )
     counts = {r.name: {"runs": r.runs, "topics": r.topics, "shots": r.items} for r in reports}
     ok = all(report.ok for report in reports)
-    return json_.dumps({"ok": ok, "findings": findings, "counts": counts}, indent=2)
+    return json_.dumps({"ok": ok, "findings": findings, "warnings": warnings, "counts": counts}, indent=2)
 
 
 def _print(report: CheckReport, checked: str, *, quiet: bool) -> None:
@@ -94,5 +99,5 @@ def _print(report: CheckReport, checked: str, *, quiet: bool) -> None:
         print(f"{report.name}: ... and {len(report.findings) - MAX_LISTED_PROBLEMS} more (--json lists all)")
     if report.ok and not quiet:
         print(f"OK {report.name}: {report.summary}, {checked}")
-    if report.empty_topics and not quiet:
-        print(f"note: {report.name}: topics without a shot: {', '.join(report.empty_topics)}")
+    for warning in () if quiet else report.warnings:
+        print(f"warning: {report.name}:{warning.line}: {warning.what}")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from avs.cli.options import OUTPUT, Debug, DroppedShots, Force, Json, Quiet, RunEdition, Topics, ValidShots
+from avs.cli.options import OUTPUT, Debug, DroppedShots, EditionFile, Force, Json, Quiet, RunEdition, Topics, ValidShots
 
 EXAMPLES = """
 avs make-run lists/x.trec --topics tv23.xml --edition tv23 --shots V3C2.validShotTable --pid TEAM --priority 1 --class F --task M --novelty C --trtype D --desc "CLIP, zero-shot"
@@ -43,7 +43,8 @@ NoveltyType = Annotated[
     str | None, typer.Option("--novelty", help="C common, N novelty run; from TV19 on.", rich_help_panel=RUN)
 ]
 Algo = Annotated[
-    str | None, typer.Option("--algo", help="From TV24 on; C and V are known to pass.", rich_help_panel=RUN)
+    str | None,
+    typer.Option("--algo", help="C or V, as in NIST's sample runs; from TV24 on. Ask NIST.", rich_help_panel=RUN),
 ]
 Elapsed = Annotated[
     str | None,
@@ -72,6 +73,7 @@ def command(
     algo: Algo = None,
     elapsed: Elapsed = None,
     dropped: DroppedShots = None,
+    edition_file: EditionFile = None,
     output: Output = Path("runs"),
     quiet: Quiet = False,
     json: Json = False,
@@ -86,8 +88,9 @@ def command(
     options = {"trType": trtype, "class": class_, "task": task, "novelty": novelty, "algo": algo, "pid": pid}
     attributes = {name: value for name, value in options.items() if value is not None}
     attributes |= {"priority": str(priority), "desc": desc}
+    year = get_edition(edition, edition_file)
     run = write_run(
-        ranked, output, edition=edition, topics=topics, shots=shots, attributes=attributes, dropped=dropped,
+        ranked, output, edition=year, topics=topics, shots=shots, attributes=attributes, dropped=dropped,
         elapsed=elapsed, force=force, reporter=reporter,
     )  # fmt: skip
     summary = {"seconds": round(run.seconds, 3), **run.counts} if run.report else {"up_to_date": True}
@@ -95,8 +98,9 @@ def command(
         print(json_.dumps({"path": str(run.path), **summary}))
     if not run.report:
         return
-    year = get_edition(edition)
     if run.cut_topics:
         reporter.say(f"cut {len(run.cut_topics)} lists to their best {year.max_results}, as many as NIST takes")
+    for warning in run.report.warnings:
+        reporter.say(f"warning: {run.path}:{warning.line}: {warning.what}")
     reporter.say(f"wrote {run.path}: {run.report.summary}; it passes avs check-run")
     reporter.say(f"next: submit it, or avs eval {run.path} --qrels {next(iter(year.scored_with), 'QRELS')}")

@@ -70,6 +70,14 @@ Edition = Annotated[
     str | None,
     typer.Option("--edition", help="Edition the topics must belong to: tv16 to tv25, or mini.", rich_help_panel=INPUTS),
 ]
+EditionFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--edition-file",
+        help="YAML that describes the edition, if avs does not know it (topics/README.md).",
+        rich_help_panel=INPUTS,
+    ),
+]
 RunEdition = Annotated[
     str, typer.Option("--edition", help="Edition of the runs: tv16 to tv25, mini or custom.", rich_help_panel=INPUTS)
 ]

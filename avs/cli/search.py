@@ -21,6 +21,7 @@ from avs.cli.options import (
     Debug,
     Device,
     Edition,
+    EditionFile,
     Force,
     Json,
     K,
@@ -72,6 +73,7 @@ def command(
     narratives: Narratives = None,
     query_mode: QueryMode = "query",
     edition: Edition = None,
+    edition_file: EditionFile = None,
     weights: Weights = None,
     word2vec: Word2Vec = None,
     frame_score: FrameScore = None,
@@ -85,10 +87,12 @@ def command(
 ) -> None:
     from avs.core.progress import Reporter
     from avs.pipeline.search.lists import SearchInputs, SearchSettings, search_into_lists
+    from avs.trecvid.editions import get_edition
 
     reporter = Reporter(quiet=quiet)
+    year = get_edition(edition, edition_file) if edition is not None else None
     summaries = search_into_lists(
-        SearchInputs(topics, store, checkpoint or (), zero_shot, narratives, edition),
+        SearchInputs(topics, store, checkpoint or (), zero_shot, narratives, year),
         output,
         SearchSettings(k, query_mode, score_dtype, frame_score, device),
         weights=weights or (),

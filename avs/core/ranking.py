@@ -78,7 +78,11 @@ class RankedList:
 
 
 def rank_order(shots: Sequence[str], scores: np.ndarray) -> np.ndarray:
-    """(N,) int64 positions, best first: score descending, then shot id descending as a string."""
+    """(N,) int64 positions, best first: score descending, then shot id descending as a string.
+
+    Args:
+        scores: (N,) float64, or Python integers that float64 could not tell apart.
+    """
     order = np.argsort(-scores, kind="stable")
     ordered = scores[order]
     if len(ordered) > 1 and (ordered[1:] == ordered[:-1]).any():  # strings are sorted only where scores tie

@@ -82,4 +82,4 @@ def _retrieved(run: TeamRun, topic: str) -> set[str]:
         return set(shots)
     last = dict(zip(shots, scores.tolist(), strict=True))
     names = list(last)
-    return {names[i] for i in rank_order(names, np.array(list(last.values())))[:MAX_RESULTS]}
+    return {names[i] for i in rank_order(names, np.array(list(last.values()), dtype=scores.dtype))[:MAX_RESULTS]}

@@ -111,7 +111,7 @@ class PreparedTopic:
         lines = len(shots)
         if len(set(shots)) < lines:
             last = dict(zip(shots, scores.tolist(), strict=True))
-            shots, scores = list(last), np.fromiter(last.values(), dtype=np.float64, count=len(last))
+            shots, scores = list(last), np.array(list(last.values()), dtype=scores.dtype)
         codes = self.codes(shots)[rank_order(shots, scores)[:MAX_RESULTS]]
         return JudgedList(self, codes, self.relevant_curve(codes), lines)
 

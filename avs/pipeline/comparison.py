@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from itertools import combinations
@@ -19,8 +18,7 @@ from avs.metrics.measures import parse_measures
 from avs.metrics.novelty import Novelty, TeamRun, novelty
 from avs.metrics.significance import ITERATIONS, Randomization, largest_differences, randomization_test, wins
 from avs.pipeline.evaluation import NamedColumns, evaluate_runs, read_runs
-
-RUN_ID = re.compile(r"[A-Z](?:_[A-Z])+_(?P<team>[A-Za-z0-9][A-Za-z0-9._-]*)\.\d\d_\d+")  # F_M_C_D_TEAM.24_1
+from avs.trecvid.editions import team_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,5 +155,4 @@ def _teams(file: Path, runs: int) -> list[str | None]:
         from avs.trecvid.run_xml import read_run_xml
 
         return [run.attributes.get("pid") for run in read_run_xml(file)]
-    match = RUN_ID.match(file.name)
-    return [match["team"] if match else None] * runs
+    return [team_of(file.name)] * runs

@@ -21,7 +21,7 @@ from avs.core.list_files import seconds_of_search
 from avs.core.progress import Reporter
 from avs.core.ranking import Run
 from avs.trecvid.checked_run import checked_run, read_elapsed, run_file_name
-from avs.trecvid.editions import get_edition
+from avs.trecvid.editions import Edition, get_edition
 from avs.trecvid.findings import CheckReport
 from avs.trecvid.run_file import read_run
 from avs.trecvid.topics import read_topics
@@ -56,7 +56,7 @@ def write_run(
     ranked: Path | Run,
     folder: Path,
     *,
-    edition: str,
+    edition: Edition | str,
     topics: Sequence[Path],
     shots: Path,
     attributes: Mapping[str, str],
@@ -70,7 +70,7 @@ def write_run(
     Args:
         ranked: a file of ranked lists, TREC columns or run XML, or the lists themselves; one list per topic.
         folder: for the file, which is named by NIST's run id.
-        edition: such as "tv23", "mini" or "custom".
+        edition: such as "tv23", "mini" or "custom"; or one read from a file.
         topics: topic files of the run; each of their topics must have a list, and no other.
         shots: NIST's validShotTable, a shot table, or a list of shot ids.
         attributes: of the run, by the DTD's names: trType, class, task, novelty, algo, pid, priority, desc.
@@ -85,13 +85,14 @@ def write_run(
         ChangedInputsError: a file made from other inputs is there, and `force` is off.
     """
     start = perf_counter()
-    year = get_edition(edition)
+    year = get_edition(edition) if isinstance(edition, str) else edition
     path = folder / run_file_name(year, attributes)
     ids = read_topics(topics, edition=year).ids
     seconds = _seconds_per_topic(ranked, len(ids)) if elapsed in (None, "") else elapsed
     elapsed_s = read_elapsed(str(seconds), ids)
     files = {"ranked": ranked} if isinstance(ranked, Path) else {}
     files |= {"shots": shots, **({"dropped": dropped} if dropped else {})}
+    files |= {"edition": year.file} if year.file else {}
     files |= {f"topics {number}": file for number, file in enumerate(topics, start=1)}
     inputs = {} if isinstance(ranked, Path) else {"ranked": _fingerprint(ranked)}
     inputs |= {name: fingerprint_input(file) for name, file in files.items()}

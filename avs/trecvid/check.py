@@ -2,7 +2,8 @@
 
 Source: NIST's CheckAdhocSubmissions and the DTDs of the runs. It differs from NIST's checker in three ways: it reports
 all faults of a file at once, with lines; it never fetches the DTD; and it reads times, boxes and shot ids strictly (a
-fraction in elapsedTime makes NIST's checker crash).
+fraction in elapsedTime makes NIST's checker crash). As in NIST's pipeline the form comes first: the plain form of the
+XML (`plain_form`) and the DTD (`check_structure`: our words, and lxml's where ours find nothing).
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ from pathlib import Path
 
 from avs.core.artifacts import require_path
 from avs.core.errors import ConfigError
-from avs.trecvid.check_content import Rules, check_content
-from avs.trecvid.check_structure import check_structure
+from avs.trecvid.check_content import Rules, check_content, unusual
+from avs.trecvid.check_structure import check_dtd, check_structure
 from avs.trecvid.check_trec import check_trec
 from avs.trecvid.editions import Edition
 from avs.trecvid.findings import CheckReport, Finding
+from avs.trecvid.plain_form import check_plain_form
 from avs.trecvid.run_xml import ITEM, RUN, TOPIC
-from avs.trecvid.secure_xml import looks_like_xml, try_parse_xml
+from avs.trecvid.secure_xml import is_utf16, looks_like_xml, try_parse_xml
 from avs.trecvid.valid_shots import ValidShots
 
 
@@ -54,6 +56,8 @@ def check_run(
     data = run if isinstance(run, bytes) else require_path(Path(run), what="run file").read_bytes()
     title = name or (str(run) if not isinstance(run, bytes) else "run")
     rules = Rules(edition, shots, task, tuple(topics) if topics is not None else None, pids)
+    if is_utf16(data):
+        return CheckReport(title, (Finding(1, "the file is in UTF-16: save it in UTF-8"),))
     return _check_xml(data, title, rules) if looks_like_xml(data) else check_trec(data, title, rules)
 
 
@@ -71,11 +75,17 @@ def _check_xml(data: bytes, name: str, rules: Rules) -> CheckReport:
     root, errors = try_parse_xml(data)
     if root is None:
         return CheckReport(name, tuple(Finding(line, f"not readable as XML: {what}") for line, what in errors))
-    findings = list(check_structure(root, rules.edition))
+    findings = [*check_plain_form(data, rules.edition), *check_structure(root, rules.edition)]
+    findings = findings or list(check_dtd(root, rules.edition))
     runs = [root] if root.tag == RUN else root.findall(RUN)
+    findings += [
+        Finding(second.sourceline or 1, "a second run: a file is named by the id of its one run; write a file for each")
+        for second in runs[1:]
+    ]
+    warnings: list[Finding] = []
     for number, element in enumerate(runs, start=1):
         findings += check_content(element, number, rules)
+        warnings += unusual(element, rules.edition)
     topics = [topic for element in runs for topic in element.iterfind(TOPIC)]
-    counts = [sum(1 for _ in topic.iterfind(ITEM)) for topic in topics]
-    empty = tuple(topic.get("tNum", "") for topic, count in zip(topics, counts, strict=True) if not count)
-    return CheckReport(name, tuple(sorted(findings)), len(runs), len(topics), sum(counts), empty)
+    items = sum(1 for topic in topics for _ in topic.iterfind(ITEM))
+    return CheckReport(name, tuple(sorted(findings)), len(runs), len(topics), items, tuple(sorted(warnings)))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from avs.core.errors import did_you_mean
-from avs.trecvid.editions import TASK_NAMES, Edition
+from avs.trecvid.editions import OWN, TASK_NAMES, Edition
 from avs.trecvid.findings import Finding
 from avs.trecvid.run_xml import ITEM, TOPIC
 from avs.trecvid.valid_shots import ValidShots
@@ -70,6 +70,22 @@ def check_content(run: _Element, number: int, rules: Rules) -> Iterator[Finding]
     yield from check_topics(topics, line, label, task, rules)
     for element in run.iterfind(TOPIC):
         yield from _check_topic(element, label, rules)
+
+
+def unusual(run: _Element, edition: Edition) -> Iterator[Finding]:
+    """What NIST may accept but is rarely intended: attributes unlike those of its samples, topics without a shot."""
+    line = run.sourceline or 1
+    for attribute in edition.attributes if edition.id not in OWN else ():
+        value, seen = run.get(attribute.name), " or ".join(attribute.seen)
+        if seen and value is None:
+            yield Finding(line, f"no {attribute.name}: each sample run of NIST has it, {seen}; its DTD may require it")
+        elif seen and value not in attribute.seen:
+            yield Finding(
+                line, f'{attribute.name} is "{value}": the sample runs of NIST have {seen}, and no other value'
+            )
+    for topic in run.iterfind(TOPIC):
+        if topic.find(ITEM) is None:
+            yield Finding(topic.sourceline or 1, f"query {topic.get('tNum', '')} has no shot")
 
 
 def check_topics(

@@ -12,7 +12,7 @@ from avs.core.artifacts import require_path
 from avs.core.errors import ConfigError, FormatError, Problems
 from avs.core.ranking import RankedList, Run
 from avs.trecvid.check import check_run
-from avs.trecvid.editions import Edition
+from avs.trecvid.editions import PID, Edition, team_of
 from avs.trecvid.findings import CheckReport, raise_findings
 from avs.trecvid.run_xml import Explanation, render_run_xml
 from avs.trecvid.valid_shots import ValidShots
@@ -41,7 +41,8 @@ def run_file_name(edition: Edition, attributes: Mapping[str, str]) -> str:
     """The file name of a run: NIST's run id and `.xml`, such as `F_M_C_D_TEAM.24_1.xml`.
 
     Raises:
-        ConfigError: a required attribute is missing, or an attribute in the name is not a plain word.
+        ConfigError: a required attribute is missing, an attribute is not a plain word, or the team cannot be read back
+            from the name.
     """
     problems = Problems(f"a run of {edition.id}")
     for attribute in edition.attributes:
@@ -49,13 +50,21 @@ def run_file_name(edition: Edition, attributes: Mapping[str, str]) -> str:
         if attribute.required and name not in attributes:
             values = f", one of {' '.join(attribute.values)}" if attribute.values else ""
             problems.add(f"--{name.lower()}", f"required{values}")
-        elif name in attributes and name != "desc" and WORD.fullmatch(attributes[name]) is None:
+        elif name == "pid" and PID.fullmatch(attributes[name]) is None:
+            what = f'must be letters, digits, "_" and "-", the first a letter or digit; got "{attributes[name]}"'
+            problems.add("--pid", what)
+        elif name in attributes and name not in ("desc", "pid") and WORD.fullmatch(attributes[name]) is None:
             problems.add(f"--{name.lower()}", f'must be a plain word, got "{attributes[name]}"')
     known = {attribute.name for attribute in edition.attributes}
     for name in sorted(set(attributes) - known):
         problems.add(f"--{name.lower()}", f"runs of {edition.id} have no such attribute: leave it out")
     problems.raise_if_any(ConfigError)
-    return f"{edition.run_id(attributes)}.xml"
+    run_id = edition.run_id(attributes)
+    if team_of(run_id) != attributes["pid"]:
+        raise ConfigError(
+            "the team cannot be told from the run id", where="--pid", got=run_id, wanted="another team id"
+        )
+    return f"{run_id}.xml"
 
 
 def checked_run(

@@ -12,16 +12,25 @@ from typing import Any
 from avs.core.errors import ConfigError, did_you_mean
 
 OWN = ("mini", "custom")  # not NIST's: their run ids have the name instead of the year
+PID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+RUN_ID = re.compile(rf"(?:[A-Z]_){{2}}(?:[A-Z]_[A-Z]_)?(?P<team>{PID.pattern})\.(?:\d\d|{'|'.join(OWN)})_\d+")
 TASK_NAMES = {"M": "main", "P": "progress"}
 
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """An attribute of a run: its possible values (None: any text) and whether it is required."""
+    """An attribute of a run.
+
+    Attributes:
+        values: the possible ones; None: any text.
+        required: whether a run without it is refused.
+        seen: the values of NIST's sample runs, where the possible ones are unknown.
+    """
 
     name: str
     values: tuple[str, ...] | None
     required: bool
+    seen: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +79,7 @@ class Edition:
     """One year of the task.
 
     Attributes:
-        id: "tv16" .. "tv25", "mini" (the project's own collection), "custom" (any topics, any shots).
+        id: "tv16" .. "tv25", "mini" (the project's own collection), "custom" (any topics, any shots), or a user's own.
         year: the year whose DTD a run file names.
         collection: the collection that is searched.
         topics: task ("M" main, "P" progress) -> (first id, last id); empty for "custom".
@@ -79,6 +88,7 @@ class Edition:
         run_id_form: format string of NIST's run id.
         scored_with: usual names of the qrels files.
         max_results: number of shots per topic that NIST takes.
+        file: the user's YAML that describes it; None for the editions that avs knows.
     """
 
     id: str
@@ -90,6 +100,7 @@ class Edition:
     run_id_form: str
     scored_with: tuple[str, ...]
     max_results: int
+    file: Path | None = None
 
     @property
     def dtd_url(self) -> str:
@@ -133,16 +144,47 @@ class Edition:
         return self.run_id_form.format(**attributes, yy=suffix)
 
 
-def get_edition(name: str) -> Edition:
+def team_of(run_id: str) -> str | None:
+    """The team of NIST's run id, which the name of a run file begins with; None if it is not one.
+
+    >>> team_of("F_M_C_D_TEAM.24_1.xml")
+    'TEAM'
+    """
+    match = RUN_ID.match(run_id)
+    return match["team"] if match else None
+
+
+def get_edition(name: str, file: Path | None = None) -> Edition:
     """The edition called `name`, such as "tv23", "mini" or "custom".
 
+    Args:
+        file: a YAML that describes an edition of another name (`avs.trecvid.edition_file`).
+
     Raises:
-        ConfigError: there is none; the error names the closest and all known editions.
+        ConfigError: there is none, or the file is not one of `name`; the error names all known editions.
     """
+    if file is not None:
+        from avs.trecvid.edition_file import read_edition
+
+        described = read_edition(file)
+        if described.id != name.lower():
+            raise ConfigError(f'the file describes "{described.id}"', where=file, wanted=f"id: {name}")
+        return described
     editions = _editions()
     if name.lower() not in editions:
-        raise ConfigError(f'unknown edition "{name}"{did_you_mean(name.lower(), editions)}', wanted=", ".join(editions))
+        hint = _same_year(name.lower(), editions)
+        describe = f"describe {name} in a YAML (topics/README.md), and give it beside --edition: --edition-file my.yaml"
+        raise ConfigError(
+            f'unknown edition "{name}"{hint}', wanted=", ".join(editions), next_step=None if hint else describe
+        )
     return editions[name.lower()]
+
+
+def _same_year(name: str, known: Iterable[str]) -> str:
+    """A hint that never leads to another year: tv2024 may be tv24, but tv26 is not tv25."""
+    year = re.search(r"[0-9]+$", name)
+    near = {f"tv{year[0][-2:]}"} if year else OWN
+    return did_you_mean(name, [edition for edition in near if edition in known])
 
 
 def edition_names() -> tuple[str, ...]:
@@ -189,4 +231,4 @@ def _attribute(name: str, form: Any) -> Attribute:
         values = tuple(str(value) for value in form["values"])
     elif "up_to" in form:
         values = tuple(str(number) for number in range(1, form["up_to"] + 1))
-    return Attribute(name, values, not form.get("optional", False))
+    return Attribute(name, values, not form.get("optional", False), tuple(form.get("seen", ())))

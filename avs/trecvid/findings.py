@@ -24,7 +24,7 @@ class CheckReport:
         name: the file.
         findings: the faults by line; empty if NIST accepts the file.
         runs, topics, items: the numbers of runs, topics and shots that were checked.
-        empty_topics: topics without a result, which NIST accepts but are rarely intended.
+        warnings: what NIST may accept but is rarely intended, by line.
     """
 
     name: str
@@ -32,7 +32,7 @@ class CheckReport:
     runs: int = 0
     topics: int = 0
     items: int = 0
-    empty_topics: tuple[str, ...] = ()
+    warnings: tuple[Finding, ...] = ()
 
     @property
     def ok(self) -> bool:

@@ -17,7 +17,7 @@ Columns = dict[str, tuple[list[str], np.ndarray]]
 
 
 def read_run_columns(path: Path) -> dict[str, Columns]:
-    """Every run of a file as written: name -> topic id -> shots and (N,) float64 scores, in the order of lines.
+    """Every run of a file as written: name -> topic id -> shots and (N,) scores, in the order of lines.
 
     A TREC file has one run, which gets the name of the file; an XML file may have several. The score of a shot in XML
     is 9999 - seqNum.

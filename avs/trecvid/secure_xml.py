@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import codecs
 from typing import TYPE_CHECKING
 
 from avs.core.errors import FormatError, Problems
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
+
+
+def is_utf16(data: bytes) -> bool:
+    """Whether a file begins as text in UTF-16 does."""
+    return data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, b"<\0", b"\0<"))
 
 
 def looks_like_xml(data: bytes) -> bool:
@@ -34,12 +40,17 @@ def try_parse_xml(data: bytes) -> tuple[_Element | None, list[tuple[int, str]]]:
     """The root of a document, or the faults: (line, text) for every error of the parser.
 
     Besides malformed XML, these are refused: entities and elements declared inside the document, which entity bombs
-    and reads of local files use, and undefined entities.
+    and reads of local files use, and undefined entities. CDATA sections stay apart from text, as a DTD sees them.
     """
     from lxml import etree
 
     parser = etree.XMLParser(
-        resolve_entities=False, no_network=True, load_dtd=False, dtd_validation=False, huge_tree=False
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        dtd_validation=False,
+        huge_tree=False,
+        strip_cdata=False,
     )
     try:
         root = etree.fromstring(data, parser)
@@ -51,5 +62,9 @@ def try_parse_xml(data: bytes) -> tuple[_Element | None, list[tuple[int, str]]]:
         any(True for _ in declared.iterentities()) or any(True for _ in declared.iterelements())
     ):
         return None, [(1, "its DOCTYPE declares entities or elements between [ and ]; refused for safety")]
-    undefined = [(entity.sourceline or 1, f"undefined entity {entity.text}") for entity in root.iter(etree.Entity)]
+    undefined = [  # the tree shows those of elements; the parser drops those of attributes
+        (entry.line, f"undefined entity &{entry.message.split(chr(39))[1]};: write the character itself")
+        for entry in parser.error_log
+        if entry.type == etree.ErrorTypes.WAR_UNDECLARED_ENTITY
+    ]
     return (None if undefined else root), undefined

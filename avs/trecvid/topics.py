@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +14,14 @@ from avs.core.errors import DataError, FormatError, Problems
 from avs.core.ids import some
 from avs.core.topic import Topic, TopicSet
 from avs.trecvid.editions import Edition, editions_with_topics, get_edition
-from avs.trecvid.secure_xml import looks_like_xml, parse_xml
+from avs.trecvid.secure_xml import is_utf16, looks_like_xml, parse_xml
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
 ID = re.compile(r"(?=\S*\d)[A-Za-z0-9._-]{1,64}")
 PREFIX = re.compile(r"find shots of\s+", re.IGNORECASE)
+MAX_TEXT = 10_000  # characters: a longer text is not a topic, and encoders read some dozens of words
 NEXT_STEP = "a line is an id, two spaces, and the text: 661  a hang glider floating in the sky"
 
 
@@ -46,7 +48,8 @@ def read_topics(
         edition: the edition of the topics, which they then record with their task.
 
     Raises:
-        FormatError: no topics; lines without id or text; a repeated id (both places named); ids outside the edition;
+        FormatError: no topics; lines without id or text; a text with control characters or of more than MAX_TEXT
+            characters; a repeated id (both places named); ids outside the edition;
             narratives that are missing or for other topics; all at once.
     """
     files = [paths] if isinstance(paths, (str, Path)) else list(paths)
@@ -94,8 +97,25 @@ def _one_line(text: str) -> str:
 
 def _read(path: Path, problems: Problems) -> list[_Entry]:
     data = require_path(path, what="topic file").read_bytes()
-    if looks_like_xml(data):
-        return _read_xml(data, path, problems)
+    if is_utf16(data):
+        raise FormatError("a topic file in UTF-16", where=path, next_step="save it in UTF-8")
+    entries = _read_xml(data, path, problems) if looks_like_xml(data) else _read_text(data, path, problems)
+    for entry in entries:
+        for text in (entry.text, entry.narrative or ""):
+            if reason := _no_sentence(text):
+                problems.add(entry.where, f"topic {entry.id} {reason}")
+    return entries
+
+
+def _no_sentence(text: str) -> str | None:
+    """Why a text cannot be searched for, or None."""
+    if len(text) > MAX_TEXT:
+        return f"has {len(text):,} characters, at most {MAX_TEXT:,} are a topic"
+    control = next((character for character in text if unicodedata.category(character) == "Cc"), None)
+    return control and f"contains the control character U+{ord(control):04X}: is the file damaged?"
+
+
+def _read_text(data: bytes, path: Path, problems: Problems) -> list[_Entry]:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -107,7 +127,7 @@ def _read(path: Path, problems: Problems) -> list[_Entry]:
         words = line.split(None, 1)
         where = f"{path}:{number}"
         if ID.fullmatch(words[0]) is None:
-            problems.add(where, f'no topic id before "{line.strip()}"')
+            problems.add(where, f"no topic id before {_shown(line.strip())}")
         elif len(words) == 1:
             problems.add(where, f"topic {words[0]} has no text")
         else:
@@ -115,6 +135,11 @@ def _read(path: Path, problems: Problems) -> list[_Entry]:
     if not text.strip():
         problems.add(path, "has no topics")
     return entries
+
+
+def _shown(text: str) -> str:
+    short = f"{text[:60]}..." if len(text) > 60 else text
+    return f'"{short}"' if short.isprintable() else ascii(short)
 
 
 def _has_no_ids(problems: Problems) -> bool:

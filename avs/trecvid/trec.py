@@ -21,6 +21,8 @@ from avs.core.ranking import RankedList, Run
 
 FIELDS = 6
 RANK = re.compile(r"[0-9]{1,18}")
+INTEGER = re.compile(r"[+-]?[0-9]+")
+MAX_EXACT = 2**53  # every integer below it is a float64
 NEXT_STEP = "a line is: topic 0 shot rank score tag"
 
 
@@ -33,11 +35,26 @@ class _Lines:
     shots: list[str]
     ranks: list[str]
     scores: np.ndarray  # (lines,) float64
+    written: list[str]  # the scores as written
     tags: list[str]
+
+    def exact_scores(self, rows: np.ndarray) -> np.ndarray:
+        """The scores of a topic: float64, or Python integers where float64 could not tell them apart.
+
+        Perl, and so sample_eval.pl, compares integers of 64 bits as integers.
+        """
+        scores: np.ndarray = self.scores[rows]
+        if np.abs(scores).max() < MAX_EXACT or not all(INTEGER.fullmatch(self.written[i]) for i in rows):
+            return scores
+        integers = [int(self.written[i]) for i in rows]
+        in_64_bits = -(2**63) <= min(integers) and max(integers) < 2**64
+        return np.array(integers, dtype=object) if in_64_bits else scores
 
 
 def read_trec_columns(path: Path) -> dict[str, tuple[list[str], np.ndarray]]:
-    """A run file as written: topic id -> its shots and their (N,) float64 scores, in the order of lines.
+    """A run file as written: topic id -> its shots and their (N,) scores, in the order of lines.
+
+    Scores are float64; those of a topic whose integers float64 could not tell apart are Python integers.
 
     Nothing is sorted, merged or renamed: duplicate shots, and a "1" before topic ids, stay. Measures that agree with
     sample_eval.pl need this, because the tool uses the last of two lines of a shot.
@@ -47,7 +64,8 @@ def read_trec_columns(path: Path) -> dict[str, tuple[list[str], np.ndarray]]:
     """
     lines = _parse(Path(path))
     return {
-        topic: ([lines.shots[i] for i in rows], lines.scores[rows]) for topic, rows in _rows_of(lines.topics).items()
+        topic: ([lines.shots[i] for i in rows], lines.exact_scores(rows))
+        for topic, rows in _rows_of(lines.topics).items()
     }
 
 
@@ -60,7 +78,8 @@ def read_trec(path: Path, *, topics: Iterable[str] | None = None) -> Run:
 
     Raises:
         FormatError: what `read_trec_columns` refuses; a shot twice in a topic; ranks that contradict the scores (a
-            better rank with a lower score, as with distances or a file in reverse order); several tags.
+            better rank with a lower score, as with distances or a file in reverse order); integer scores that
+            are one number in float64; several tags.
     """
     path = Path(path)
     lines = _parse(path)
@@ -69,6 +88,7 @@ def read_trec(path: Path, *, topics: Iterable[str] | None = None) -> Run:
     for topic, rows in rows_of.items():
         _check_duplicates(path, topic, rows, lines, problems)
         _check_ranks(path, topic, rows, lines, problems)
+        _check_precision(path, topic, rows, lines, problems)
     for tag in sorted(set(lines.tags) - {lines.tags[0]}):
         number = _numbers(lines.text)[lines.tags.index(tag)]
         problems.add(f"{path}:{number}", f'a second tag "{tag}"; the file begins with "{lines.tags[0]}"')
@@ -151,7 +171,7 @@ def _parse(path: Path) -> _Lines:
         good = False
     if not good:
         _refuse_scores(path, text, scores)
-    return _Lines(text, fields[0::FIELDS], fields[2::FIELDS], fields[3::FIELDS], values, fields[5::FIELDS])
+    return _Lines(text, fields[0::FIELDS], fields[2::FIELDS], fields[3::FIELDS], values, scores, fields[5::FIELDS])
 
 
 def _split_lines(path: Path, text: str) -> list[str]:
@@ -227,3 +247,10 @@ def _check_ranks(path: Path, topic: str, rows: np.ndarray, lines: _Lines, proble
             f"rank {lines.ranks[below]} of topic {topic} scores {lines.scores[below]:g}, more than rank "
             f"{lines.ranks[above]} with {lines.scores[above]:g}; a larger score must mean a better shot",
         )
+
+
+def _check_precision(path: Path, topic: str, rows: np.ndarray, lines: _Lines, problems: Problems) -> None:
+    exact = lines.exact_scores(rows)
+    if exact.dtype == object and len(set(exact)) > len(set(lines.scores[rows].tolist())):
+        what = f"scores of topic {topic} differ by less than float64 can hold: write smaller numbers"
+        problems.add(f"{path}:{_numbers(lines.text)[rows[0]]}", what)

@@ -67,6 +67,17 @@ def test_again_is_up_to_date_and_a_change_needs_force(folder: Path, capsys: pyte
     assert 'desc="another"' in Path("runs/F_M_C_D_TEAM.23_1.xml").read_text()
 
 
+def test_it_asks_for_algo_from_tv24_on(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in (Path("topics.txt"), Path("x.trec")):
+        text = path.read_text()
+        path.write_text("".join(f"{int(line[:3]) + 20}{line[3:]}\n" for line in text.splitlines()))
+    assert make(edition="tv24") == 0
+    warning = "warning: runs/F_M_C_D_TEAM.24_1.xml:4: no algo: each sample run of NIST has it, C or V; its DTD may"
+    assert warning in capsys.readouterr().err
+    assert make("--force", edition="tv24", algo="C") == 0
+    assert "warning" not in capsys.readouterr().err
+
+
 def test_json_and_another_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert make("--json", "-o", "mine") == 0
     out, err = capsys.readouterr()
@@ -101,7 +112,7 @@ def test_deep_lists_are_cut_and_it_is_said(folder: Path, capsys: pytest.CaptureF
         ({"priority": "16"}, 'attribute "priority" is "16", must be one of 1 2 3'),
         ({"algo": "C"}, "--algo: runs of tv23 have no such attribute: leave it out"),
         ({"task": "P"}, "invalid query [731] in run# 1 of TEAM: it is of the main task, the run is for the progress"),
-        ({"pid": "a/b"}, '--pid: must be a plain word, got "a/b"'),
+        ({"pid": "a/b"}, '--pid: must be letters, digits, "_" and "-", the first a letter or digit; got "a/b"'),
         ({"elapsed": "soon"}, "no such file of elapsed seconds (nor is it a number)"),
         ({"elapsed": ""}, "how long the search took is not known\n  where:  x.trec"),
         ({"ranked": "y.trec"}, "no such file of ranked lists"),

@@ -9,6 +9,7 @@ import pytest
 from avs.cli.main import main
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+OWN_CASES = sorted((Path(__file__).resolve().parents[1] / "golden" / "sample_eval").glob("*.expected"))
 CASES = sorted((DATA / "infap_golden").glob("*.expected"))
 
 
@@ -16,6 +17,15 @@ def printed(capsys: pytest.CaptureFixture[str], run: Path, qrels: Path, *options
     words = ["eval", str(run), "--qrels", str(qrels), "--format", "sample_eval", "--per-topic", "--official-mean"]
     assert main([*words, *options]) == 0
     return capsys.readouterr().out
+
+
+def test_the_cases_of_the_repository_are_here() -> None:
+    assert len(OWN_CASES) == 12
+
+
+@pytest.mark.parametrize("case", OWN_CASES, ids=lambda path: path.stem)
+def test_every_case_of_the_repository_is_reproduced(case: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert printed(capsys, case.with_suffix(".run"), case.with_suffix(".qrels")) == case.read_text()
 
 
 @pytest.mark.skipif(not CASES, reason="the golden outputs of sample_eval.pl are not here (../shared/data/infap_golden)")

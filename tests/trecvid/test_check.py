@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from avs.core.errors import ConfigError, FormatError
 from avs.core.ranking import RankedList, Run
 from avs.trecvid.check import check_run
+from avs.trecvid.check_structure import dtd_text
 from avs.trecvid.editions import edition_names, get_edition
 from avs.trecvid.findings import CheckReport, Finding, raise_findings
 from avs.trecvid.run_xml import render_run_xml
@@ -36,7 +38,7 @@ def faults(text: str, **kwargs: object) -> list[str]:
 
 
 def test_a_good_run_passes_and_is_counted() -> None:
-    report = check_run(xml().encode(), TV24, SHOTS, name="r")
+    report = check_run(xml(algo="C").encode(), TV24, SHOTS, name="r")
     assert report == CheckReport("r", (), 1, 20, 40) and report.ok
     assert report.summary == "1 run, 20 topics, 40 shots"
     assert faults(xml().replace("\n", "\r\n")) == [] and faults("\ufeff" + xml()) == []
@@ -87,7 +89,7 @@ def test_a_run_of_every_edition_passes_its_own_check(name: str) -> None:
             "tv2024",
             "tv2023",
             [
-                "1: the DOCTYPE names https://www-nlpir.nist.gov/projects/tv2023/dtds/videoAdhocSearchResults.dtd, "
+                "2: the DOCTYPE names https://www-nlpir.nist.gov/projects/tv2023/dtds/videoAdhocSearchResults.dtd, "
                 "must be https://www-nlpir.nist.gov/projects/tv2024/dtds/videoAdhocSearchResults.dtd"
             ],
         ),
@@ -95,7 +97,7 @@ def test_a_run_of_every_edition_passes_its_own_check(name: str) -> None:
         (
             "<videoAdhocSearchResults>",
             "<videoAdhocSearchResults>words",
-            ['3: text inside <videoAdhocSearchResults>: "words"'],
+            ['3: text "words" between elements: remove it; only spaces and line ends may be there'],
         ),
         (
             '<item seqNum="1" shotId="shot07476_1"/>',
@@ -233,6 +235,108 @@ def test_each_rule(before: str, after: str, expected: list[str] | None) -> None:
     assert faults(broken) == expected
 
 
+BETWEEN = "6: {} between elements: remove it; only spaces and line ends may be there"
+EMPTY = "6: <item> must be empty, without even a space or a comment: write <item .../>"
+NAMESPACE = "{} declares a namespace: remove it, the DTD has none"
+ITEM, DECLARATION = '<item seqNum="1" shotId="shot07476_1"/>', '<?xml version="1.0" encoding="UTF-8"?>'
+DOCTYPE = f'<!DOCTYPE videoAdhocSearchResults SYSTEM "{TV24.dtd_url}">'
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        *((ITEM, f"{ITEM[:-2]}>{inside}</item>", EMPTY) for inside in (" ", "\n", "<!-- why -->", "<?p q?>")),
+        *((ITEM, ITEM + text, BETWEEN.format(f"text {text!a}")) for text in "\u00a0\u0085\u2028\u2003"),
+        *((ITEM, ITEM + text, BETWEEN.format(text)) for text in ("&#32;", "&#10;", "<![CDATA[ ]]>", "<![CDATA[]]>")),
+        *(
+            (f"<{tag}", f'<{tag} {name}="http://x"', f"{line}: {NAMESPACE.format(name)}")
+            for tag, name, line in (
+                ("videoAdhocSearchResults", "xmlns", 3),
+                ("videoAdhocSearchResults", "xmlns:xsi", 3),
+                ("videoAdhocSearchRunResult", "xmlns:a", 4),
+                ("item", "xmlns:xsi", 6),
+            )
+        ),
+        ("<item", '<item xmlns=""', f"6: {NAMESPACE.format('xmlns')}"),
+        *(
+            ("UTF-8", name, f'1: the XML declaration is <?xml version="1.0" encoding="{name}"?>: write {DECLARATION}')
+            for name in ("utf8", "UTF8", "cp1252", "ISO8859-1")
+        ),
+        (
+            '"?>',
+            '" standalone="yes"?>',
+            f'1: the XML declaration is {DECLARATION[:-2]} standalone="yes"?>: write {DECLARATION}',
+        ),
+        *(
+            (DOCTYPE, doctype, f"2: the DOCTYPE is {doctype}, must be {DOCTYPE}")
+            for doctype in (
+                DOCTYPE.replace("SearchResults SYS", "SearchRunResult SYS"),
+                DOCTYPE.replace("AdhocSearchResults SYS", "adhocsearchresults SYS"),
+                DOCTYPE[:-1] + " []>",
+                DOCTYPE[:-1] + " [<!ATTLIST item q CDATA #IMPLIED>]>",
+            )
+        ),
+        *(
+            (TV24.dtd_url, url, f"2: the DOCTYPE names {url}, must be {TV24.dtd_url}")
+            for url in (
+                TV24.dtd_url.replace("dtds", "dtd"),
+                TV24.dtd_url.replace("www-nlpir.nist.gov", "example.org"),
+                "/home/me/tv2024/videoAdhocSearchResults.dtd",
+                " " + TV24.dtd_url,
+            )
+        ),
+        ("a run", "a&nbsp;run", "4: not readable as XML: undefined entity &nbsp;: write the character itself"),
+    ],
+)  # fmt: skip
+def test_what_nists_first_stage_refuses_before_it_looks_at_the_content(before: str, after: str, expected: str) -> None:
+    """Each was run through NIST's checker with Xerces in front, which refused it."""
+    assert before in xml()
+    assert faults(xml().replace(before, after, 1)) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (DECLARATION + "\n", ""),
+        (DECLARATION, "<?xml version='1.0' encoding='utf-8' standalone='no' ?>"),
+        ("UTF-8", "ISO-8859-1"),
+        (DOCTYPE, f'<!-- <!DOCTYPE a SYSTEM "b"> -->{DOCTYPE}'),
+        (DOCTYPE, DOCTYPE.replace('"', "'").replace("https:", "http:").replace(" SYSTEM", "\n SYSTEM")),
+        (ITEM, f"{ITEM}<!-- &#32; <![CDATA[ ]]> <a xmlns='b'> --><?p &#32; xmlns='b'?>"),
+        (ITEM, f"{ITEM[:-2]}></item>"),
+        ("a run", "a &lt; &#233; > b xmlns:a='b'"),
+    ],
+)
+def test_what_nists_first_stage_takes(before: str, after: str) -> None:
+    assert before in xml()
+    assert faults(xml().replace(before, after, 1)) == []
+
+
+def test_what_only_the_dtd_refuses_is_said_in_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("avs.trecvid.check.check_structure", lambda root, edition: ())
+    assert faults(xml().replace('desc="a run"', "")) == [
+        "4: the DTD refuses this: Element videoAdhocSearchRunResult does not carry attribute desc"
+    ]
+
+
+def test_the_dtd_written_here_is_nists(shared: Callable[[str], Path]) -> None:
+    from lxml import etree
+
+    def content(dtd: etree.DTD) -> dict[str, object]:
+        return {
+            element.name: (
+                str(element.content and (element.content.left or element.content).name),
+                {a.name: (a.default, tuple(a.itervalues())) for a in element.iterattributes()},
+            )
+            for element in dtd.iterelements()
+        }
+
+    ours = content(etree.DTD(io.StringIO(dtd_text(get_edition("tv20")))))
+    assert ours.pop("videoAdhocSearchResults") == ("videoAdhocSearchRunResult", {})  # inferred
+    with open(shared("nist/videoAdhocSearchRunResult.dtd"), "rb") as file:
+        assert ours == content(etree.DTD(file))
+
+
 def test_document_level_faults() -> None:
     lines = xml().split("\n")
     assert faults("\n".join([lines[0], "", *lines[2:]])) == [
@@ -260,11 +364,25 @@ def test_all_faults_of_a_file_come_at_once_in_line_order() -> None:
     assert [line.split(":")[0] for line in faults(text)] == ["4", "5", "7"]
 
 
+@pytest.mark.parametrize(
+    ("algo", "warnings"),
+    [
+        ({}, ["no algo: each sample run of NIST has it, C or V; its DTD may require it"]),
+        ({"algo": "BANANA"}, ['algo is "BANANA": the sample runs of NIST have C or V, and no other value']),
+        ({"algo": "V"}, []),
+    ],
+)
+def test_an_algo_unlike_that_of_nists_samples_is_a_warning(algo: dict[str, str], warnings: list[str]) -> None:
+    report = check_run(xml(**algo).encode(), TV24, SHOTS)
+    assert report.ok and report.warnings == tuple(Finding(4, what) for what in warnings)
+
+
 def test_every_run_of_a_file_is_checked() -> None:
     text = xml()
     start, end = text.index("<videoAdhocSearchRunResult"), text.index("</videoAdhocSearchResults>")
     assert faults(text[:end] + text[start:end].replace("shot07476_1", "shot07476_9", 1) + text[end:]) == [
-        "88: invalid shot ID [shot07476_9] for query 751 in run# 2 of TEAM: video 07476 has shots 1..5"
+        "86: a second run: a file is named by the id of its one run; write a file for each",
+        "88: invalid shot ID [shot07476_9] for query 751 in run# 2 of TEAM: video 07476 has shots 1..5",
     ]
 
 
@@ -280,7 +398,7 @@ def test_teams_tasks_and_topics_as_asked_for() -> None:
 def test_a_topic_without_items_is_taken_but_told() -> None:
     lines = xml().split("\n")
     report = check_run("\n".join([*lines[:5], *lines[7:]]).encode(), TV24, SHOTS)
-    assert report.ok and report.empty_topics == ("751",)
+    assert report.ok and Finding(5, "query 751 has no shot") in report.warnings
 
 
 def test_xml_that_cannot_be_read() -> None:
@@ -290,8 +408,9 @@ def test_xml_that_cannot_be_read() -> None:
         "1: not readable as XML: its DOCTYPE declares entities or elements between [ and ]; refused for safety"
     ]
     assert faults("\x00\x01")[0].startswith("1: expected 6 fields, got 1")
-    report = check_run(b"\xff\xfe<\x00", TV24, SHOTS)
-    assert report.findings[0].what.startswith("neither XML nor UTF-8 text")
+    for data in (xml().encode("utf-16"), xml().encode("utf-16-be"), trec().encode("utf-16")):
+        assert check_run(data, TV24, SHOTS).findings == (Finding(1, "the file is in UTF-16: save it in UTF-8"),)
+    assert check_run(b"751\xe9", TV24, SHOTS).findings[0].what.startswith("neither XML nor UTF-8 text")
 
 
 def test_a_table_of_another_collection_is_one_error() -> None:

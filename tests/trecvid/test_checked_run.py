@@ -9,7 +9,7 @@ from avs.core.errors import ConfigError, FormatError
 from avs.core.ranking import RankedList, Run
 from avs.trecvid.check import check_run
 from avs.trecvid.checked_run import checked_run, read_elapsed, run_file_name
-from avs.trecvid.editions import get_edition
+from avs.trecvid.editions import get_edition, team_of
 from avs.trecvid.run_xml import Explanation
 from avs.trecvid.valid_shots import ValidShots
 
@@ -79,13 +79,41 @@ def test_names_need_what_the_edition_needs() -> None:
         run_file_name(TV24, {"class": "F", "pid": "../x", "priority": "1", "desc": "a b", "trType": "D", "lab": "x"})
     assert str(caught.value) == (
         "a run of tv24: 4 problems\n"
-        '  --pid: must be a plain word, got "../x"\n'
+        '  --pid: must be letters, digits, "_" and "-", the first a letter or digit; got "../x"\n'
         "  --task: required, one of M P\n"
         "  --novelty: required, one of N C\n"
         "  --lab: runs of tv24 have no such attribute: leave it out"
     )
     with pytest.raises(ConfigError, match="--algo: runs of tv23 have no such attribute"):
         run_file_name(get_edition("tv23"), {**VALUES, "algo": "C"})
+
+
+@pytest.mark.parametrize("edition", ["tv16", "tv24", "mini"])
+@pytest.mark.parametrize("pid", ["TEAM", "DMT_CUC_01", "Poly-Smart", "9lab", "A_X"])
+def test_the_team_can_be_read_back_from_a_run_id(edition: str, pid: str) -> None:
+    year = get_edition(edition)
+    values = {name: value for name, value in VALUES.items() if year.attribute(name)} | {"pid": pid}
+    assert team_of(run_file_name(year, values)) == pid
+
+
+@pytest.mark.parametrize(
+    ("edition", "pid", "error"),
+    [
+        (
+            "tv24",
+            "TEAM_A.1",
+            '--pid: must be letters, digits, "_" and "-", the first a letter or digit; got "TEAM_A.1"',
+        ),
+        ("tv24", "_A", "--pid: must be letters"),
+        ("tv16", "A_B_X", "the team cannot be told from the run id\n  where:  --pid\n  got:    F_D_A_B_X.16_1"),
+    ],
+)
+def test_a_team_that_cannot_be_read_back_is_refused(edition: str, pid: str, error: str) -> None:
+    year = get_edition(edition)
+    values = {name: value for name, value in VALUES.items() if year.attribute(name)} | {"pid": pid}
+    with pytest.raises(ConfigError) as caught:
+        run_file_name(year, values)
+    assert error in str(caught.value)
 
 
 def test_elapsed_seconds(tmp_path: Path) -> None:

@@ -76,6 +76,16 @@ def test_unknown_editions_get_a_hint() -> None:
     assert str(caught.value).startswith('unknown edition "tv2024"; did you mean "tv24"?\n  wanted: tv16, tv17, ')
 
 
+@pytest.mark.parametrize("name", ["tv26", "TV26", "tv15", "tv2", "2026", "tv2026", "trecvid"])
+def test_no_hint_leads_to_another_year(name: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        get_edition(name)
+    assert str(caught.value).startswith(f'unknown edition "{name}"\n  wanted: tv16, ')
+    assert caught.value.next_step == (
+        f"describe {name} in a YAML (topics/README.md), and give it beside --edition: --edition-file my.yaml"
+    )
+
+
 def test_tasks_and_hints() -> None:
     edition = get_edition("tv24")
     assert [edition.task_of(topic) for topic in ("751", "681", "608", "x", "0751")] == ["M", "P", None, None, "M"]

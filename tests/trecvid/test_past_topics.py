@@ -56,9 +56,8 @@ def test_progress_topics_leak_from_one_year_into_the_next(two_years: list[Path])
 def test_an_unknown_edition(two_years: list[Path]) -> None:
     with pytest.raises(ConfigError) as error:
         past_qrels(two_years, fit_on=("tv19", "tv26x"), submitted=(), study=False)
-    assert str(error.value) == (
-        'unknown edition "tv26x"; did you mean "tv25"?\n'
-        "  wanted: tv16, tv17, tv18, tv19, tv20, tv21, tv22, tv23, tv24, tv25, mini, custom"
+    assert str(error.value).startswith(
+        'unknown edition "tv26x"\n  wanted: tv16, tv17, tv18, tv19, tv20, tv21, tv22, tv23, tv24, tv25, mini, custom\n'
     )
 
 

@@ -139,6 +139,24 @@ def test_what_is_written_reads_back(tmp_path: Path) -> None:
 
 def test_empty_missing_and_binary_files(tmp_path: Path) -> None:
     assert "t.txt: has no topics" in refusal(tmp_path, written(tmp_path, " \n"))
-    assert "must be UTF-8 text or XML" in refusal(tmp_path, written(tmp_path, b"\xff\xfe6\x00"))
+    assert "must be UTF-8 text or XML" in refusal(tmp_path, written(tmp_path, b"661  caf\xe9"))
+    for encoding in ("utf-16", "utf-16-be"):
+        text = "\ufeff661  a dog".removeprefix("\ufeff" if encoding == "utf-16" else "")
+        assert "a topic file in UTF-16" in refusal(tmp_path, written(tmp_path, text.encode(encoding)))
     with pytest.raises(AvsError, match="no such topic file"):
         read_topics(tmp_path / "tv23.xml")
+
+
+def test_a_text_that_no_one_searches_for_is_refused_in_few_words(tmp_path: Path) -> None:
+    message = refusal(tmp_path, written(tmp_path, "661  a d\x00g\n662  " + "dog " * 2_500_000 + "\n"))
+    assert message == (
+        "topics t.txt: 2 problems\n"
+        "  t.txt:1: topic 661 contains the control character U+0000: is the file damaged?\n"
+        "  t.txt:2: topic 662 has 9,999,999 characters, at most 10,000 are a topic"
+    )
+    message = refusal(tmp_path, written(tmp_path, "\0" * 1_000_000))
+    assert "no topic id before '" in message and len(message) < 1000
+    assert len(read_topics(written(tmp_path, f"661  {'x' * 10_000}\n"))) == 1
+    (tmp_path / "n.txt").write_text("661  a\x07b\n")
+    with pytest.raises(FormatError, match="n.txt:1: topic 661 contains the control character U\\+0007"):
+        read_topics(written(tmp_path, "661  a dog\n"), narratives=tmp_path / "n.txt")

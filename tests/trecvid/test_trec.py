@@ -162,6 +162,25 @@ def test_written_lines(tmp_path: Path) -> None:
     assert not (tmp_path / "y.trec").exists()
 
 
+def test_integers_that_float64_cannot_tell_apart_stay_integers_as_in_perl(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+
+    def scores(*texts: str) -> list[object]:
+        path.write_text("".join(f"1 0 shot1_{n} {n} {text} T\n" for n, text in enumerate(texts, start=1)))
+        values: list[object] = read_trec_columns(path)["1"][1].tolist()
+        return values
+
+    assert scores("9007199254740993", "+9007199254740992", "-1") == [2**53 + 1, 2**53, -1]
+    assert scores("18446744073709551615", "18446744073709551614") == [2**64 - 1, 2**64 - 2]
+    for texts in (("9007199254740993", "0.5"), ("18446744073709551617", "1"), ("9007199254740991", "3")):
+        assert all(type(score) is float for score in scores(*texts))
+    scores("9007199254740993", "9007199254740992")
+    with pytest.raises(FormatError, match="x:1: scores of topic 1 differ by less than float64 can hold"):
+        read_trec(path)
+    scores("9007199254740994", "9007199254740992")
+    assert read_trec(path).lists["1"].shots == ("shot1_1", "shot1_2")
+
+
 def test_real_runs(shared: Callable[[str], Path]) -> None:
     run = read_trec(shared("tv21/RUCMM.run"), topics=[str(n) for n in range(661, 681)])
     assert run.tag == "RUCMM" and run.topics == tuple(str(n) for n in range(661, 681))

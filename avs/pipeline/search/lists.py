@@ -16,6 +16,7 @@ from avs.core.ranking import Run
 from avs.pipeline.search.searcher import Searcher
 from avs.pipeline.search.system import System, locations_of, model_system, store_system
 from avs.train.checkpoint import Checkpoint, read_checkpoint
+from avs.trecvid.editions import Edition
 from avs.trecvid.topics import read_topics
 from avs.trecvid.trec import write_trec
 
@@ -68,7 +69,7 @@ class SearchInputs:
     checkpoints: Sequence[Path] = ()
     zero_shot: bool = False
     narratives: Path | None = None
-    edition: str | None = None
+    edition: Edition | str | None = None
 
     @property
     def files(self) -> dict[str, Path]:

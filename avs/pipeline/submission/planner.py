@@ -19,7 +19,8 @@ from avs.trecvid.editions import Edition, get_edition
 
 SECTIONS = ("lists", "searches", "fusions", "reranks")
 RUN_ATTRIBUTES = {"trtype": "trType", "class": "class", "task": "task", "novelty": "novelty", "algo": "algo"}
-SET_BY_RECIPE = ("edition", "shots", "pid", "dropped", "priority")  # options of make-run that a run cannot have itself
+SET_BY_RECIPE = ("edition", "edition-file", "shots", "pid", "dropped", "priority")
+"""Options of make-run that a run cannot have itself."""
 LEARNED_OPTION = {"fuse": "fuser", "rerank": "reranker"}
 """Verb -> the option with the folder of what the verb has learned; the YAML uses the same word."""
 CHECK = "check-run"
@@ -98,9 +99,9 @@ class _Planner:
 
     def _edition(self) -> Edition | None:
         try:
-            return get_edition(self.recipe.edition)
+            return get_edition(self.recipe.edition, self.recipe.edition_file)
         except AvsError as error:
-            self.wrong("edition", what=error.what)
+            self.wrong("edition", what="; ".join(filter(None, (error.what, error.next_step))))
             return None
 
     # Lists, and the steps that make them
@@ -238,7 +239,7 @@ class _Planner:
         path = self.folder / "runs" / name
         if path.stem in self.sections:
             self.wrong(self.sections[path.stem], path.stem, what=f"the name is the id of runs.{number}")
-        shared = {"topics": [*map(str, self.recipe.topics)], "edition": edition.id, "shots": self.recipe.shots}
+        shared = {"topics": [*map(str, self.recipe.topics)], **self._of_edition, "shots": self.recipe.shots}
         words, _ = verb.words(shared | options | {"pid": self.recipe.pid, "priority": run.priority})
         words = [str(file), *words, "-o", str(path.parent)]
         self._step(place, "make-run", words, needs=needs, makes=(path,), name=path.stem)
@@ -263,7 +264,8 @@ class _Planner:
                 if first != number:
                     self.wrong("runs", number, key, what=f"{what} is used by runs.{first} already")
         if runs and edition:
-            words = [*(str(run.path) for run in runs), "--edition", edition.id, "--shots", str(self.recipe.shots)]
+            words = [*(str(run.path) for run in runs), *self.verb(CHECK).words(self._of_edition)[0]]
+            words += ["--shots", str(self.recipe.shots)]
             extra = self.recipe.model_extra or {}
             words += ["--dropped", str(extra["dropped"])] if extra.get("dropped") else []
             words += [w for t in self.recipe.topics for w in ("--topics", str(t))] if not edition.topics else []
@@ -276,7 +278,12 @@ class _Planner:
         if "topics" in options or "topics" not in self.verb(verb).options:
             return {}
         topics = {"topics": [str(path) for path in self.recipe.topics]}
-        return topics | ({"edition": self.recipe.edition} if "edition" in self.verb(verb).options else {})
+        return topics | (self._of_edition if "edition" in self.verb(verb).options else {})
+
+    @property
+    def _of_edition(self) -> dict[str, str | None]:
+        file = self.recipe.edition_file
+        return {"edition": self.recipe.edition, "edition_file": str(file) if file else None}
 
     def _words(self, place: Location, verb: str, options: Mapping[str, Any], *, taken: Sequence[str] = ()) -> list[str]:
         words, problems = self.verb(verb).words(options, taken=taken)

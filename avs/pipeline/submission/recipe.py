@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
 Options = dict[str, Any]
 """Options of a verb by their long names, with "-" or "_"; a list repeats an option, a mapping gives NAME=VALUE."""
@@ -65,7 +65,7 @@ class SubmissionRecipe(BaseModel):
     """All settings of a submission. Paths are relative to the working directory.
 
     Attributes:
-        edition, topics, shots, pid: of all runs, as `avs make-run` takes them.
+        edition, edition_file, topics, shots, pid: of all runs, as `avs make-run` takes them.
         lists: name -> ranked lists that exist already.
         searches: name -> options of `avs search`.
         fusions, reranks: name -> what is made from other lists.
@@ -76,6 +76,7 @@ class SubmissionRecipe(BaseModel):
 
     model_config = ConfigDict(extra="allow")
     edition: str
+    edition_file: Path | None = Field(None, validation_alias=AliasChoices("edition_file", "edition-file"))
     topics: Paths
     shots: Path
     pid: Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]

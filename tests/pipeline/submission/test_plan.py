@@ -91,6 +91,17 @@ def test_a_run_has_the_options_of_the_top_and_its_own_over_them() -> None:
     )
 
 
+@pytest.mark.parametrize("key", ["edition_file", "edition-file"])
+def test_every_step_gets_the_description_of_the_edition(key: str) -> None:
+    Path("my.yaml").write_text("id: tv26\nyear: 2026\ntopics: {M: [771, 790]}\n")
+    Path("x.yaml").write_text(
+        TOP.replace("tv23", f"tv26\n{key}: my.yaml") + "searches: {a: {store: features/clip/shot}}\n" + RUN
+    )
+    steps = {step.name: " ".join(step.argv) for step in read_submission(Path("x.yaml"), Path("out"), describe).steps}
+    assert list(steps) == ["a", "F_M_C_D_TEAM.26_1", "check-run"]
+    assert all(" --edition tv26 --edition-file my.yaml " in words for words in steps.values())
+
+
 FUSED = """\
 lists: {team: other.trec}
 fusions:
