@@ -33,8 +33,7 @@ class LaffConfig:
         margin, direction, reduction: options of the loss.
         loss_per_head: add up the losses of the heads; otherwise there is one loss of the mean similarity.
         legacy: do as the authors' code does, where it differs from what it means to do: other captions of the same
-            video are negatives; the frames of a batch are cut to the length of its first video; a feature that is
-            zero in a whole training batch is replaced by noise.
+            video are negatives; a feature that is zero in a whole training batch is replaced by noise.
 
     Raises:
         ConfigError: an option out of its range; a feature of `no_transform` that does not exist or does not have
