@@ -272,8 +272,12 @@ def zeros_in_training(config: DualEncodingConfig) -> dict[str, float]:
     video, text = seen["video"], seen["text"]
     mean = config.video_frames[FRAMES]
     parts = {
-        "video gru": video[:, :gru], "video conv": video[:, gru:-mean], "video mean": video[:, -mean:],
-        "text bow": text[:, :bow], "text gru": text[:, bow : bow + 8], "text conv": text[:, bow + 8 :],
+        "video gru": video[:, :gru],
+        "video conv": video[:, gru:-mean],
+        "video mean": video[:, -mean:],
+        "text bow": text[:, :bow],
+        "text gru": text[:, bow : bow + 8],
+        "text conv": text[:, bow + 8 :],
     }
     return {name: (part == 0).double().mean().item() for name, part in parts.items()}
 
