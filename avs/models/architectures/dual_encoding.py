@@ -118,7 +118,14 @@ avs train-dual-encoding --config configs/train/dual_encoding_tpami21.yaml -o mod
 avs train-dual-encoding --captions c.txt --store features/clip/frame --text bow --text bigru -o models/de
 """,
         recipe={
-            "training": {"optimiser": "adam", "cut_patience": 0, "cut_rest": 3, "epochs": 50},
+            "training": {
+                "optimiser": "adam",
+                "cut_patience": 0,
+                "cut_rest": 3,
+                "cut_threshold": 0.0,
+                "epochs": 50,
+                "patience": 11,
+            },
             "validation": {"measure": "SumR"},
         },
         bag_of_words=False,
