@@ -25,8 +25,9 @@ from avs.core.qrels import Qrels, TopicQrels
 from avs.fusion.cross_validation import values
 from avs.fusion.folds import topic_folds
 from avs.fusion.fuser import Pools
-from avs.fusion.methods.ltr import Ltr, LtrSettings, learn_to_rank, standardised_average
+from avs.fusion.methods.ltr import Ltr, LtrSettings, learn_to_rank
 from avs.fusion.methods.ltr_features import features
+from avs.fusion.methods.start import standardised_average
 from avs.fusion.pool import pool_runs
 from avs.metrics.significance import randomization_test
 from avs.metrics.xinfap_objective import xinfap_objective

@@ -26,7 +26,8 @@ from avs.core.ranking import RankedList, Run
 from avs.fusion.cross_validation import values
 from avs.fusion.folds import topic_folds
 from avs.fusion.fuser import Pools
-from avs.fusion.methods.ltr import Ltr, LtrSettings, learn_to_rank, standardised_average, training_rows
+from avs.fusion.methods.ltr import Ltr, LtrSettings, learn_to_rank, training_rows
+from avs.fusion.methods.start import standardised_average
 from avs.fusion.normalize import Scale
 from avs.fusion.order import best_first
 from avs.fusion.pool import pool_runs

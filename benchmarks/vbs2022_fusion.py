@@ -101,7 +101,7 @@ def main() -> None:
     names = list(rows)
     reference = {"best team": 0, "average": names.index("average (minmax, minimum)"), "rrf": names.index("rrf")}
     result = {
-        "what": " ".join((__doc__ or "").split("What the figures are worth:")[1].split()),
+        "what": " ".join((__doc__ or "").split("The figures have limits.")[1].split()),
         "topics": list(pools),
         "candidates": [len(pool) for pool in pools.values()],
         "teams": {name: round(float(values.mean()), 4) for name, values in single.items()},

@@ -17,7 +17,7 @@ from avs.fusion.normalize import Scale
 from avs.fusion.pool import pool_runs
 from avs.fusion.two_step import TwoStep
 from avs.metrics.xinfap_objective import xinfap_objective
-from avs.pipeline.fuse.study import FusionStudy, study_fusion
+from avs.pipeline.fuse.study import FusionStudy, study_fusion, with_curve
 
 NASTY = "<b>&$x$_{1"
 NAMES = ("laff", "laff-ml", "clip", NASTY)
@@ -60,7 +60,8 @@ SCALE = Scale("zscore")
 
 def study(learn: Learner, *, pools: Pools = POOLS, folds: Sequence[Fold] = FOLDS, **how: object) -> FusionStudy:
     settings = {"method": "coordinate-ascent", "scale": SCALE, "objective": OBJECTIVE, "reporter": Reporter()} | how
-    return study_fusion(pools, learn, folds=folds, **settings)  # type: ignore[arg-type]
+    found = study_fusion(pools, learn, folds=folds, **settings)  # type: ignore[arg-type]
+    return with_curve(found, pools, learn, objective=settings["objective"], reporter=settings["reporter"])  # type: ignore[arg-type]
 
 
 def weighted(pools: Pools) -> Fuser:

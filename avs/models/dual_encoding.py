@@ -2,8 +2,9 @@
 
 Frames are read at three levels: their mean f1, a biGRU f2, and convolutions over the biGRU f3 (sequence_levels.py).
 
-    DMT_CUC_01, fusion "separate":       e_l = l2(BatchNorm(W_l dropout(f_l) + b_l)),    s = mean_l cos(e_l(v), e_l(q))
-    Dual Encoding, fusion "concatenated":  e = l2(dropout(BatchNorm(W [f2 f3 f1] + b))), s = cos(e(v), e(q))
+    DMT_CUC_01, fusion "separate":       e_l = l2(BatchNorm(W_l dropout(f_l) + b_l)),    s = mean_l cos(e_l(v), e(q))
+    Dual Encoding, fusion "concatenated":  e = l2(dropout(BatchNorm(W [dropout(f2) dropout(f3) f1] + b))),
+                                           s = cos(e(v), e(q))
 
 DMT_CUC_01 reads CLIP frames and the CLIP text embedding. Its paper gives no sizes; ours are from Dual Encoding 2021.
 """
@@ -77,6 +78,7 @@ class DualEncodingModel(RetrievalModel):
             MaxConvolutions(encoder.dim, c.text_kernels, c.text_filters, legacy=c.legacy)
             for encoder in self.tokens.encoders().values()
         )
+        self.level_dropout = nn.Dropout(c.dropout if c.fusion == "concatenated" else 0.0)
         video_dims = self.levels.dims if c.fusion == "separate" else (sum(self.levels.dims),)
         convolved = c.text_filters * len(c.text_kernels)
         text_dim = sum(c.text[name] for name in c.text_vectors)
@@ -115,6 +117,10 @@ class DualEncodingModel(RetrievalModel):
                 next_step="extract their frames, or leave these videos out",
             )
         levels = self.levels(videos.sequences[name])
+        levels = [
+            level if kind == "mean" else self.level_dropout(level)
+            for kind, level in zip(self.config.levels, levels, strict=True)
+        ]
         if self.config.fusion == "concatenated":
             levels = [torch.cat(levels, dim=1)]
         embedded = [head(level) for head, level in zip(self.video_heads, levels, strict=True)]
@@ -210,7 +216,8 @@ class DualEncodingModel(RetrievalModel):
         for (name, encoder), conv in zip(self.tokens.encoders().items(), self.token_convolutions, strict=True):
             words = texts.sequences[name]
             states = Sequences(encoder.outputs(words), words.lengths)
-            levels += [states.values.sum(dim=1) / words.lengths[:, None], conv(states)]
+            mean = states.values.sum(dim=1) / words.lengths[:, None]
+            levels += [self.level_dropout(mean), self.level_dropout(conv(states))]
         return levels
 
 

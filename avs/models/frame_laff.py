@@ -16,20 +16,17 @@ class FrameLaff(nn.Module):
     Args:
         dim: dimension of a frame's vector.
         max_frames: number of first frames to read; None: all.
-        legacy: cut every video to the length of the first video of the batch, as the authors' code does.
     """
 
-    def __init__(self, dim: int, *, max_frames: int | None = None, legacy: bool = False) -> None:
+    def __init__(self, dim: int, *, max_frames: int | None = None) -> None:
         super().__init__()
-        self.attention, self.max_frames, self.legacy = nn.Linear(dim, 1), max_frames, legacy
+        self.attention, self.max_frames = nn.Linear(dim, 1), max_frames
 
     def forward(self, frames: Sequences) -> Tensor:
         """(B, D) unit vectors of (B, L, D) frames, each over its own length."""
         if self.max_frames is not None:
             frames = first_steps(frames, self.max_frames)
         mask = frames.mask
-        if self.legacy:
-            mask = mask[:1].expand_as(mask)
         logits = self.attention(frames.values).squeeze(-1).masked_fill(~mask, float("-inf"))
         pooled = torch.einsum("bl,bld->bd", logits.softmax(dim=1), frames.values.masked_fill(~mask[..., None], 0.0))
         return F.normalize(pooled, dim=-1)

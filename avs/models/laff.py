@@ -151,7 +151,7 @@ class LaffModel(RetrievalModel):
         self.text_features = (*config.text, *config.text_tokens)
         self.frame_names = tuple(config.video_frames)
         self.frames = nn.ModuleList(
-            FrameLaff(dim, max_frames=config.max_frames, legacy=config.legacy) for dim in config.video_frames.values()
+            FrameLaff(dim, max_frames=config.max_frames) for dim in config.video_frames.values()
         )
         self.tokens = TokenEncoders(config.text_tokens)
         token_dims = {name: encoder.dim for name, encoder in self.tokens.encoders().items()}

@@ -16,8 +16,8 @@ from avs.models.batch import Batch, Sequences
 class GruEncoder(nn.Module):
     """The mean of a GRU's outputs over the words of a text.
 
-    Sentences are packed, so padding changes nothing. In the authors' code the backward direction starts in the padding.
-    Word embeddings start uniform in [-0.1, 0.1], or from word2vec with `set_words`.
+    Sentences are packed, as in the authors' code, so padding changes nothing. Word embeddings start uniform in
+    [-0.1, 0.1], or from word2vec with `set_words`.
     """
 
     def __init__(self, config: Tokens) -> None:

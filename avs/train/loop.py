@@ -120,7 +120,7 @@ class TrainingLoop:
             done = f"{progress.epoch} epochs and {progress.step} steps"
             self.reporter.say(f"resuming {self.folder} after {done}")
         self.record.keep_epochs(progress.epoch)
-        while progress.epoch < settings.epochs and progress.since_best <= settings.patience:
+        while progress.epoch < settings.epochs and progress.since_best < settings.patience:
             self._epoch(progress)
             self._judge(progress)
             if self.workers.first:

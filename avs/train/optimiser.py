@@ -61,18 +61,20 @@ def _blocks(*tensors: Tensor) -> list[Sequence[Tensor]]:
 class Schedule:
     """The learning rate from epoch to epoch: a decay every epoch, and a cut when validation stops improving.
 
-    LAFF: x0.99 per epoch, and x0.5 after more than 2 epochs in a row without a new best (`patience` 2, `rest` 0).
+    LAFF: x0.99 per epoch, and torch's ReduceLROnPlateau, x0.5 after more than 2 epochs in a row without a rise by
+    1e-4 of the best (`patience` 2, `rest` 0, `threshold` 1e-4).
     Dual Encoding: x0.99 per epoch, and x0.5 after any epoch without a new best, but at least 3 epochs after the last
-    cut (`patience` 0, `rest` 3).
+    cut (`patience` 0, `rest` 3, `threshold` 0).
 
     Attributes:
         rate: of the coming epoch.
         decay: factor after every epoch.
         cut: factor on a plateau.
-        patience: number of epochs in a row without a new best before a cut.
+        patience: a cut comes after more than this number of epochs in a row without a rise.
         rest: smallest number of epochs between two cuts.
-        best: validation measure so far.
-        bad, since_cut: epochs without a new best, and since the last cut.
+        threshold: smallest rise that counts, relative to `best`.
+        best: validation measure after the last rise that counted.
+        bad, since_cut: epochs without such a rise, and since the last cut.
     """
 
     rate: float
@@ -80,6 +82,7 @@ class Schedule:
     cut: float = 0.5
     patience: int = 2
     rest: int = 0
+    threshold: float = 1e-4
     best: float = float("-inf")
     bad: int = 0
     since_cut: int = 0
@@ -93,12 +96,15 @@ class Schedule:
             cut=settings.cut,
             patience=settings.cut_patience,
             rest=settings.cut_rest,
+            threshold=settings.cut_threshold,
         )
 
     def step(self, measure: float) -> None:
         """An epoch ended with this validation measure; larger is better."""
-        self.bad = 0 if measure > self.best else self.bad + 1
-        self.best = max(self.best, measure)
+        if measure > self.best * (1 + self.threshold):
+            self.best, self.bad = measure, 0
+        else:
+            self.bad += 1
         self.since_cut += 1
         self.rate *= self.decay
         if self.bad > self.patience and self.since_cut >= self.rest:

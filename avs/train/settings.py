@@ -17,12 +17,15 @@ class Settings:
         learning_rate: learning rate of the first epoch.
         decay: factor on the learning rate after every epoch.
         cut: further factor when validation has stopped improving.
-        cut_patience: number of epochs in a row without a new best before a cut.
+        cut_patience: the learning rate is cut after more than this number of epochs in a row without a rise.
+        cut_threshold: smallest rise of the validation measure that counts for `cut_patience`, relative to the best;
+            torch's 1e-4 in LAFF, 0 in Dual Encoding.
         cut_rest: smallest number of epochs between two cuts.
         clip_norm: largest norm of all gradients together.
         batch_size: number of pairs per step, over all workers.
         epochs: largest number of epochs.
-        patience: training stops after more than this number of epochs in a row without a new best.
+        patience: training stops after this number of epochs in a row without a new best; 10 in LAFF, whose counter
+            counts the best epoch too, and 11 in Dual Encoding, which stops after more than 10.
         average_last: number of last epochs whose weights are averaged into a second checkpoint; 0: none.
         precision: "float32", "bfloat16" (autocast), or on CUDA "float16" (autocast and scaled gradients).
         seed: random seed for weights, order and dropout.
@@ -36,11 +39,12 @@ class Settings:
     decay: Annotated[float, Field(gt=0, le=1)] = 0.99
     cut: Annotated[float, Field(gt=0, le=1)] = 0.5
     cut_patience: Annotated[int, Field(ge=0)] = 2
+    cut_threshold: Annotated[float, Field(ge=0)] = 1e-4
     cut_rest: Annotated[int, Field(ge=0)] = 0
     clip_norm: Annotated[float, Field(gt=0)] = 2.0
     batch_size: Annotated[int, Field(ge=2)] = 128
     epochs: Annotated[int, Field(ge=1)] = 80
-    patience: Annotated[int, Field(ge=0)] = 10
+    patience: Annotated[int, Field(ge=1)] = 10
     average_last: Annotated[int, Field(ge=0)] = 10
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     seed: Annotated[int, Field(ge=0)] = 2

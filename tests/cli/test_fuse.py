@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,6 +146,20 @@ def test_a_study_holds_editions_out_and_reports(work: Path, tmp_path: Path, caps
     assert json.loads(page.with_suffix(".json").read_text()) == summary["study"]
 
 
+def test_the_list_and_the_table_of_a_study_come_before_its_learning_curve(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("avs.pipeline.fuse.learn.with_curve", stopped)
+    page, out = tmp_path / "report.html", tmp_path / "oof.trec"
+    words = ["--method", "coordinate-ascent", "--qrels", str(work / "qrels.tv19"), "--study", "--folds", "3"]
+    assert main(["fuse", *lists(work), *words, "--report", str(page), "-o", str(out)]) != 0
+    assert set(read_trec(out).topics) == set(TV19) and not page.exists()
+    assert re.search(r"^coordinate-ascent +0\.\d{4}", capsys.readouterr().err, re.MULTILINE)
+
+
 def test_a_study_without_a_report_prints_what_it_is_worth(
     work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -152,7 +167,7 @@ def test_a_study_without_a_report_prints_what_it_is_worth(
     assert main(["fuse", *lists(work), *words]) == 0
     out, err = capsys.readouterr()
     found = json.loads(out)
-    assert set(found["xinfAP"]) == {"average", "ltr"} and 0 <= found["p_value"] <= 1
+    assert set(found["xinfAP"]) == {"average", "rrf", "combmnz", "borda", "ltr"} and 0 <= found["p_value"] <= 1
     assert found["xinfAP"]["ltr"] == pytest.approx(np.mean(list(found["by_topic"]["ltr"].values())))
     assert "6 topics, each fused by a fuser that did not see it (p = " in err
 

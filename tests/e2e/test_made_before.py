@@ -55,8 +55,9 @@ def test_fusers(folder: Path, capsys: pytest.CaptureFixture[str], method: str) -
     learning = [] if method == "rrf" else ["--qrels", "qrels", "--study", "--fuser", f"fusers/{method}"]
     run("fuse", *LISTS, "--method", method, *learning, "-o", f"fused/{method}.trec")
     assert f"up to date: fused/{method}.trec" in capsys.readouterr().err
-    run("fuse", *LISTS, "--method", method, *learning[:3], "-o", "again.trec", "--quiet")
-    assert_same(Path(f"fused/{method}.trec"), Path("again.trec"))
+    if method != "ltr":  # which now starts from the best unlearned combination, not always from the average
+        run("fuse", *LISTS, "--method", method, *learning[:3], "-o", "again.trec", "--quiet")
+        assert_same(Path(f"fused/{method}.trec"), Path("again.trec"))
 
 
 def test_a_fuser_is_applied_to_new_topics(folder: Path) -> None:

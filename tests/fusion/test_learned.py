@@ -4,7 +4,7 @@ import pytest
 from tiny_study import NAMES, NASTY, OBJECTIVE, POOLS, QRELS, two_steps
 
 from avs.fusion.learned import learned_tables
-from avs.fusion.methods.ltr import ACROSS_LISTS, BY_FEATURES, BY_LISTS, TREES, Ltr, LtrSettings, learn_to_rank
+from avs.fusion.methods.ltr import ACROSS_LISTS, BY_FEATURES, BY_LISTS, START, TREES, Ltr, LtrSettings, learn_to_rank
 from avs.fusion.methods.weighted import Linear
 
 
@@ -27,8 +27,9 @@ def test_importances_are_shares_by_list_and_by_feature() -> None:
     settings = LtrSettings(trees=(0, 5), rows_in_leaf=5, learning_rate=0.1)
     fitted = learn_to_rank(POOLS, OBJECTIVE, qrels=QRELS, folds=[], settings=settings)
     none = Ltr(fitted.lists, 0, fitted.model)
-    trees, lists, kinds = learned_tables({"a": fitted, "b": none}, None)
+    start, trees, lists, kinds = learned_tables({"a": fitted, "b": none}, None)
     assert (trees.title, trees.by_fold) == (TREES, {"a": {TREES: 5.0}, "b": {TREES: 0.0}})
+    assert (start.title, start.by_fold) == (START, {"a": {"average": 1.0}, "b": {"average": 1.0}})
     assert (lists.title, kinds.title) == (BY_LISTS, BY_FEATURES)
     assert list(lists.by_fold) == list(kinds.by_fold) == ["a"]  # without trees there is nothing to share out
     assert set(lists.by_fold["a"]) == {*NAMES, ACROSS_LISTS}

@@ -28,7 +28,7 @@ PARENT = replace(DMT, text={"bow": 9}, text_tokens={"bigru": WORDS}, fusion="con
 HYBRID = replace(PARENT, text={"bow": 9, "labels": 8}, concepts="labels")
 VARIANTS = {
     "DMT": DMT,
-    "one space": replace(DMT, shared_text=True),
+    "three text heads": replace(DMT, shared_text=False),
     "parent": PARENT,
     "reduced": replace(PARENT, levels=("gru", "conv"), text={}),
     "hybrid": HYBRID,
@@ -259,6 +259,36 @@ def test_parent_is_one_space_of_all_levels() -> None:
     assert torch.allclose(model.embed_texts(captions), wanted, atol=1e-12)
 
 
+def zeros_in_training(config: DualEncodingConfig) -> dict[str, float]:
+    """Share of zeros in the levels that the linear maps read in training."""
+    model = make(config).train()
+    seen: dict[str, Tensor] = {}
+    for side, heads in (("video", model.video_heads), ("text", model.text_heads)):
+        heads[0].linear.register_forward_pre_hook(lambda _, read, side=side: seen.update({side: read[0]}))
+    count = 40
+    model.embed_videos(videos(clips(*range(1, count + 1))))
+    model.embed_texts(texts(count, config))
+    gru, bow = model.levels.dims[0], config.text["bow"]
+    video, text = seen["video"], seen["text"]
+    mean = config.video_frames[FRAMES]
+    parts = {
+        "video gru": video[:, :gru],
+        "video conv": video[:, gru:-mean],
+        "video mean": video[:, -mean:],
+        "text bow": text[:, :bow],
+        "text gru": text[:, bow : bow + 8],
+        "text conv": text[:, bow + 8 :],
+    }
+    return {name: (part == 0).double().mean().item() for name, part in parts.items()}
+
+
+def test_the_learned_levels_of_both_sides_are_dropped_out_before_the_linear_map() -> None:  # T5
+    without, dropped = (zeros_in_training(replace(PARENT, dropout=dropout)) for dropout in (0.0, 0.5))
+    for name, share in without.items():  # the convolutions have zeros of their own
+        wanted = share if name in ("video mean", "text bow") else share + 0.5 * (1 - share)
+        assert dropped[name] == pytest.approx(wanted, abs=0.1), name
+
+
 def test_order_of_dropout() -> None:
     for config, zeros in ((DMT, False), (PARENT, True)):
         model = make(replace(config, dropout=0.5)).train()
@@ -385,7 +415,7 @@ def test_default_sizes_are_those_of_the_method_card() -> None:
     assert levels.dims == (512, 1024, 2048)
     model = DualEncodingModel(DualEncodingConfig({FRAMES: 512}, {"clip": 512}))
     assert [head.linear.weight.shape for head in model.video_heads] == [(1536, 1024), (1536, 2048), (1536, 512)]
-    assert [head.linear.weight.shape for head in model.text_heads] == [(1536, 512)] * 3
+    assert [head.linear.weight.shape for head in model.text_heads] == [(1536, 512)]
 
 
 @pytest.mark.parametrize("config", VARIANTS.values(), ids=VARIANTS.keys())

@@ -244,14 +244,12 @@ def test_frames_are_pooled_over_their_own_lengths() -> None:
         assert torch.allclose(found[row], alone[0], atol=1e-12)
 
 
-def test_legacy_cuts_every_video_to_the_first_ones_length() -> None:
-    torch.manual_seed(0)
-    pool, frames = FrameLaff(6, legacy=True).double(), clips(3, 7, 1)
-    cut = Sequences(frames.values[:, :3], torch.tensor([3, 3, 3]))
-    assert torch.allclose(pool(frames), FrameLaff.forward(pool, cut), atol=1e-12)
-    pool.legacy = False
-    assert torch.allclose(pool(cut), FrameLaff.forward(pool, cut), atol=1e-12)
-    assert (pool(frames) - pool(cut))[1:].abs().max() > 1e-3  # the longer is truncated, the shorter keeps zeros
+def test_zero_frames_after_a_video_only_scale_its_vector() -> None:
+    """The authors attend to the padded frames of the batch as well; a zero frame takes a share and adds nothing."""
+    pool, frames = FrameLaff(6).double(), clips(3, 7, 1)
+    logits = pool.attention(frames.values).squeeze(-1)
+    theirs = torch.einsum("bl,bld->bd", logits.softmax(1), frames.values)
+    assert torch.allclose(pool(frames), F.normalize(theirs, dim=-1), atol=1e-12)
 
 
 def ml_texts(count: int = 5) -> Batch:

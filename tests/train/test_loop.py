@@ -15,6 +15,7 @@ from tiny_pairs import tiny_model, tiny_pairs
 
 from avs.core.columns import VectorColumn
 from avs.core.errors import ChangedInputsError, DataError
+from avs.models.architectures import architectures
 from avs.train.data import FeatureTable, Pairs
 from avs.train.embed import similarities
 from avs.train.loop import Trained, TrainingLoop
@@ -65,7 +66,17 @@ def test_training_stops_when_validation_does(tmp_path: Path) -> None:
     found = trainer(
         tmp_path, replace(SETTINGS, epochs=20, patience=3), validate=lambda model: {"MRR": next(values)}
     ).run()
-    assert (found.best_epoch, found.epochs) == (2, 6)  # 4 epochs without a new best: more than 3
+    assert (found.best_epoch, found.epochs) == (2, 5)  # 3 epochs without a new best
+
+
+@pytest.mark.parametrize(("architecture", "epochs"), [("laff", 11), ("dual-encoding", 12)])
+def test_the_authors_stop_11_and_12_epochs_after_a_best_in_the_first(
+    tmp_path: Path, architecture: str, epochs: int
+) -> None:
+    values = iter([0.5, *[0.4] * 20])
+    patience = Settings(**architectures.get(architecture).recipe.get("training", {})).patience
+    settings = replace(SETTINGS, epochs=20, patience=patience)
+    assert trainer(tmp_path, settings, validate=lambda model: {"MRR": next(values)}).run().epochs == epochs
 
 
 class Killed(Exception):

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from avs.models.architectures import architectures
 from avs.train import optimiser
 from avs.train.optimiser import RMSprop, Schedule
-
-VALUES = [0.10, 0.20, 0.19, 0.18, 0.17, 0.30, 0.29, 0.28, 0.27, 0.26, 0.25, 0.24, 0.5]
+from avs.train.settings import Settings
 
 
 def test_it_is_torchs_rmsprop(monkeypatch) -> None:
@@ -38,24 +38,28 @@ def test_a_parameter_that_is_not_contiguous_is_updated_too() -> None:
     assert (parameter < before).all()
 
 
-def test_laff_cuts_as_torchs_reduce_on_plateau_does() -> None:
+@pytest.mark.parametrize("move", [1e-1, 1e-3, 1e-4, 3e-5])
+@pytest.mark.parametrize("seed", range(10))
+def test_laff_cuts_as_torchs_reduce_on_plateau_does(move: float, seed: int) -> None:
+    values = (0.3 + move * torch.randn(40, generator=torch.Generator().manual_seed(seed)).cumsum(0)).tolist()
     weight = torch.nn.Parameter(torch.zeros(1))
     sgd = torch.optim.SGD([weight], lr=1.0)
     plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(sgd, mode="max", factor=0.5, patience=2)
-    schedule = Schedule(1.0, decay=1.0)
-    for value in VALUES:
+    schedule = Schedule.of(Settings(learning_rate=1.0, decay=1.0))
+    for value in values:
         plateau.step(value)
         schedule.step(value)
         assert schedule.rate == sgd.param_groups[0]["lr"]
 
 
 def test_dual_encoding_uses_a_rate_three_epochs_before_it_cuts_again() -> None:
-    schedule = Schedule(1.0, decay=1.0, patience=0, rest=3)
+    authors = architectures.get("dual-encoding").recipe["training"]
+    schedule = Schedule.of(Settings(**authors, learning_rate=1.0, decay=1.0))
     rates = []
-    for value in (0.2, 0.1, 0.1, 0.1, 0.1, 0.1, 0.3, 0.2):
+    for value in (0.2, 0.1, 0.1, 0.1, 0.1, 0.1, 0.20001, 0.1, 0.200011):
         schedule.step(value)
         rates.append(schedule.rate)
-    assert rates == [1.0, 1.0, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25]
+    assert rates == [1.0, 1.0, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.25]
 
 
 def test_every_epoch_decays() -> None:

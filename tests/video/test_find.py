@@ -2,9 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from avs.core.errors import AvsError, FormatError, VideoError
+from avs.video.decode import Video
 from avs.video.find import VIDEO_SUFFIXES, find_videos
 
 
@@ -66,3 +69,13 @@ def test_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").touch()
     with pytest.raises(VideoError, match="not a folder of videos"):
         find_videos(tmp_path / "a.mp4")
+
+
+def test_the_gifs_of_tgif_are_videos_with_every_frame(tmp_path: Path) -> None:
+    frames = [Image.fromarray(np.full((8, 8, 3), value, np.uint8)) for value in (0, 80, 160, 240)]
+    path = tmp_path / "tumblr_x_500.gif"
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=250, loop=0)
+    assert find_videos(tmp_path) == {"tumblr_x_500": path}
+    with Video(path) as video:
+        found = [(round(frame.time_s, 2), round(float(frame.rgb().mean()))) for frame in video.frames()]
+    assert found == [(0.0, 0), (0.25, 80), (0.5, 160), (0.75, 240)]

@@ -1,8 +1,9 @@
-"""Learning to rank by LambdaMART (Burges, 2010; LightGBM's lambdarank), boosted from the average.
+"""Learning to rank by LambdaMART (Burges, 2010; LightGBM's lambdarank), boosted from a combination without learning.
 
-The trees correct the average of the lists and do not replace it: their scores are added to the average, standardised
-within the topic. Therefore candidates with the same tree scores keep the order of the average. The measure itself, on
-held-out topics, decides how many trees are kept; no tree means the average (see `cross_validation`).
+The trees correct a combination of the lists, the start, and do not replace it: their scores are added to it,
+standardised within the topic. Therefore candidates with the same tree scores keep its order. The measure itself, on
+held-out topics, decides which combination that is (see `start`), and how many trees are kept; no tree means the start
+(see `cross_validation`).
 
 The rows to learn from are judged shots. Unjudged shots are left out, because not judged does not mean not relevant.
 When one in r shots of a stratum was judged, a judged shot represents r shots and is repeated r times (fractions are
@@ -11,7 +12,7 @@ of two sampled strata represents r1 x r2 pairs. LightGBM's weights scale the gra
 the two factors.
 
 LightGBM refuses more than 10,000 rows per query. Beyond that, all relevant rows are kept, and of the others those with
-the best average.
+the best scores of the start.
 """
 
 from __future__ import annotations
@@ -30,8 +31,9 @@ from avs.core.ranking import MAX_RESULTS
 from avs.fusion.cross_validation import first_within_one_error
 from avs.fusion.folds import Fold
 from avs.fusion.fuser import Pools
-from avs.fusion.methods.ltr_features import BY_LIST, feature_names, features, monotone_constraints, without_silent
-from avs.fusion.methods.method import METHODS, Learned, Learning, Method
+from avs.fusion.methods.ltr_features import BY_LIST, feature_names, features, monotone_constraints
+from avs.fusion.methods.method import AVERAGE, METHODS, Learned, Learning, Method
+from avs.fusion.methods.start import STARTS, choose_start
 from avs.fusion.normalize import Scale
 from avs.fusion.order import best_first
 from avs.fusion.pool import CandidatePool
@@ -39,7 +41,7 @@ from avs.fusion.pool import CandidatePool
 if TYPE_CHECKING:
     from lightgbm import Booster
 
-TREES, BY_LISTS, BY_FEATURES = "trees kept", "importance of lists", "importance of features"
+START, TREES, BY_LISTS, BY_FEATURES = "starts from", "trees kept", "importance of lists", "importance of features"
 ACROSS_LISTS = "(across lists)"
 MAX_ROWS = 10_000  # per query; LightGBM's own limit in lambdarank
 
@@ -91,13 +93,15 @@ class Ltr:
 
     Attributes:
         lists: names of the lists that it was fitted on.
-        trees: number of the model's trees that are used; 0: no tree helped, and this is the average.
+        trees: number of the model's trees that are used; 0: no tree helped, and this is the start.
         model: LightGBM's text of the model.
+        start: a name of STARTS, the combination that the trees correct.
     """
 
     lists: tuple[str, ...]
     trees: int
     model: str = field(repr=False)
+    start: str = AVERAGE
 
     def fuse(self, pool: CandidatePool) -> np.ndarray:
         fused: np.ndarray = self.stages(pool, [self.trees])[0]
@@ -106,7 +110,7 @@ class Ltr:
     def stages(self, pool: CandidatePool, trees: Sequence[int]) -> np.ndarray:
         """(len(trees), C) fused scores, with as many of the first trees as each number says."""
         pool = pool.columns(self.lists)
-        stages: np.ndarray = np.tile(standardised_average(pool), (len(trees), 1))
+        stages: np.ndarray = np.tile(STARTS[self.start](pool), (len(trees), 1))
         inputs = features(pool) if any(trees) else None
         for row, count in enumerate(trees):
             if count:
@@ -156,12 +160,13 @@ def learn_to_rank(
     seed: int = 0,
     threads: int = 1,
 ) -> Ltr:
-    """A model with the number of trees that does best on held-out topics.
+    """A model with the start and the number of trees that do best on held-out topics.
 
     Args:
         pools: candidates of the topics to learn from, all over the same lists.
         qrels: their judgments.
-        folds: folds of these topics, which choose the number of trees; without folds all trees are kept.
+        folds: folds of these topics, which choose the number of trees; without folds the start is the average, and all
+            trees are kept.
 
     Raises:
         ConfigError: there is no topic.
@@ -171,12 +176,13 @@ def learn_to_rank(
         raise ConfigError("nothing to learn from", got="no topic")
     settings = settings or LtrSettings()
     lists = next(iter(pools.values())).lists
-    rows = {name: _rows(pool.columns(lists), qrels.topics[name], seed) for name, pool in pools.items()}
+    start = choose_start(pools, objective) if folds else AVERAGE
+    rows = {name: _rows(pool.columns(lists), qrels.topics[name], start, seed) for name, pool in pools.items()}
     parameters = settings.parameters(lists, seed=seed, threads=threads)
 
     def fit(names: Sequence[str]) -> Ltr:
         booster = fit_booster([rows[name] for name in names], parameters, settings.trees[-1])
-        return Ltr(lists, booster.num_trees(), booster.model_to_string())  # fewer trees, where no split is left
+        return Ltr(lists, booster.num_trees(), booster.model_to_string(), start)  # fewer trees, where no split is left
 
     values = []
     for fold in folds:
@@ -184,7 +190,7 @@ def learn_to_rank(
         values += [_staged(fitted, pools[name], objective, settings.trees) for name in fold.test]
     trees = settings.trees[first_within_one_error(np.array(values))] if values else settings.trees[-1]
     whole = fit(tuple(pools))
-    return Ltr(lists, min(trees, whole.trees), whole.model)
+    return Ltr(lists, min(trees, whole.trees), whole.model, start)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -195,7 +201,7 @@ class TrainingRows:
         topic: topic id.
         features: (R, F) float32.
         labels: (R,) int64, 0 or 1.
-        start: (R,) float64 score of the average, which boosting starts from.
+        start: (R,) float64 scores that boosting starts from.
     """
 
     topic: str
@@ -234,23 +240,20 @@ def fit_booster(rows: Sequence[TrainingRows], parameters: Mapping[str, Any], tre
     return lightgbm.train(dict(parameters), data, num_boost_round=trees)
 
 
-def standardised_average(pool: CandidatePool) -> np.ndarray:
-    """(C,) mean of the lists' z-scores, scaled to mean 0 and standard deviation 1 over the candidates."""
-    mean = without_silent(Scale("zscore")(pool)).mean(axis=1)
-    standardised: np.ndarray = (mean - mean.mean()) / (mean.std() or 1.0)
-    return standardised
-
-
-def _rows(pool: CandidatePool, qrels: TopicQrels, seed: int) -> TrainingRows:
-    average = standardised_average(pool)
-    positions, labels = training_rows(pool, qrels, average, rng=np.random.default_rng(seed))
-    return TrainingRows(pool.topic, features(pool)[positions], labels, average[positions])
+def _rows(pool: CandidatePool, qrels: TopicQrels, start: str, seed: int) -> TrainingRows:
+    scores = STARTS[start](pool)
+    positions, labels = training_rows(pool, qrels, scores, rng=np.random.default_rng(seed))
+    return TrainingRows(pool.topic, features(pool)[positions], labels, scores[positions])
 
 
 def training_rows(
-    pool: CandidatePool, qrels: TopicQrels, average: np.ndarray, *, rng: np.random.Generator
+    pool: CandidatePool, qrels: TopicQrels, scores: np.ndarray, *, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(R,) positions of judged candidates, each repeated for the shots that it represents, and (R,) labels 0 or 1."""
+    """(R,) positions of judged candidates, each repeated for the shots that it represents, and (R,) labels 0 or 1.
+
+    Args:
+        scores: (C,) of the start, by which rows beyond the limit are left out.
+    """
     position = {shot: row for row, shot in enumerate(pool.shots)}
     judged = qrels.judgments >= 0
     pooled = {int(s): int(np.count_nonzero(qrels.strata == s)) for s in np.unique(qrels.strata)}
@@ -264,7 +267,7 @@ def training_rows(
         stratum_labels.append(np.repeat((qrels.judgments[inside] > 0)[kept].astype(np.int64), copies[kept]))
     positions, labels = np.concatenate(stratum_positions), np.concatenate(stratum_labels)
     if len(positions) > MAX_ROWS:
-        best = np.lexsort((-average[positions], -labels))[:MAX_ROWS]  # the relevant rows, then the best by average
+        best = np.lexsort((-scores[positions], -labels))[:MAX_ROWS]  # the relevant rows, then the best of the start
         kept = np.sort(np.union1d(best, np.flatnonzero(labels)))
         positions, labels = positions[kept], labels[kept]
     return positions, labels
@@ -298,18 +301,23 @@ def _fit(pools: Pools, scale: Scale, learning: Learning, *, settings: LtrSetting
 
 
 def _from_json(data: Mapping[str, Any]) -> Ltr:
-    ltr = Ltr(tuple(data["lists"]), int(data["trees"]), data["model"])
+    ltr = Ltr(tuple(data["lists"]), int(data["trees"]), data["model"], data.get("start", AVERAGE))
+    if ltr.start not in STARTS:
+        raise FormatError("an unknown start of learning to rank", got=ltr.start, wanted=", ".join(STARTS))
     ltr.require_model()
     return ltr
 
 
 def _learned(fuser: Ltr) -> list[Learned]:
-    """The number of trees, and the shares of their gain by list and by kind of feature.
+    """The start, the number of trees, and the shares of their gain by list and by kind of feature.
 
     The feature `laff zscore` belongs to the list laff and is of the kind zscore.
     """
-    note = "Chosen within each fold on topics held out once more; 0 trees are the average itself."
-    tables = [Learned(what=TREES, values={TREES: float(fuser.trees)}, note=note)]
+    note = "Chosen within each fold on topics held out once more; 0 trees are the start itself."
+    tables = [
+        Learned(what=START, values={fuser.start: 1.0}, note="1 where the trees correct this combination."),
+        Learned(what=TREES, values={TREES: float(fuser.trees)}, note=note),
+    ]
     if not fuser.trees:
         return tables
     lists = dict.fromkeys((*fuser.lists, ACROSS_LISTS), 0.0)
@@ -327,10 +335,15 @@ def _learned(fuser: Ltr) -> list[Learned]:
 
 METHODS.register("ltr")(
     Method(
-        help="LambdaMART, boosted from the average",
+        help="LambdaMART, boosted from an unlearned combination",
         fuser=Ltr,
         kind="ltr",
-        to_json=lambda fuser: {"lists": list(fuser.lists), "trees": fuser.trees, "model": fuser.model},
+        to_json=lambda fuser: {
+            "lists": list(fuser.lists),
+            "start": fuser.start,
+            "trees": fuser.trees,
+            "model": fuser.model,
+        },  # fmt: skip
         from_json=_from_json,
         fit=_fit,
         uses_scale=False,

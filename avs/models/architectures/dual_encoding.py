@@ -29,13 +29,14 @@ class DualEncodingConfig:
         fusion: "separate": one common space per level, similarities averaged (DMT_CUC_01); "concatenated": one space
             for all levels (Dual Encoding).
         levels: levels of the frames; ("gru", "conv") is the authors' "reduced".
-        shared_text: with "separate", use one text embedding for the videos of all levels instead of one per level.
-            The paper can be read either way.
+        shared_text: with "separate", use one text embedding for all levels ("the same public space ... with one text
+            encoding respectively"); otherwise each level has its own, and a space of its own.
         space: dimension of a common space; 2048 in Dual Encoding of 2019.
         hidden: dimension of the state of the biGRU over frames, in each direction; 1024 in Dual Encoding of 2019.
         kernels, filters: widths and number of the convolutions over frames.
         text_kernels, text_filters: widths and number of the convolutions over words.
-        dropout: dropout before the linear map with "separate", after batch normalisation with "concatenated".
+        dropout: with "separate", dropout before the linear map; with "concatenated", dropout of the biGRU and
+            convolution levels of both sides before it, and again after batch normalisation.
         max_frames: number of first frames to read; None: all.
         concepts: name of the text feature whose vector is the (C,) labels of the text's video. It turns on the hybrid
             space. The text encoder does not read it, and only training needs it. Labels above 1, such as counts,
@@ -58,7 +59,7 @@ class DualEncodingConfig:
     video: Mapping[str, int] = field(default_factory=dict)
     fusion: Fusion = "separate"
     levels: tuple[Level, ...] = ("gru", "conv", "mean")
-    shared_text: bool = False
+    shared_text: bool = True
     space: int = option(1536, "Dimensions of a common space")
     hidden: int = option(512, "Dimensions of the biGRU's state, in each direction")
     kernels: tuple[int, ...] = (2, 3, 4, 5)
@@ -117,7 +118,14 @@ avs train-dual-encoding --config configs/train/dual_encoding_tpami21.yaml -o mod
 avs train-dual-encoding --captions c.txt --store features/clip/frame --text bow --text bigru -o models/de
 """,
         recipe={
-            "training": {"optimiser": "adam", "cut_patience": 0, "cut_rest": 3, "epochs": 50},
+            "training": {
+                "optimiser": "adam",
+                "cut_patience": 0,
+                "cut_rest": 3,
+                "cut_threshold": 0.0,
+                "epochs": 50,
+                "patience": 11,
+            },
             "validation": {"measure": "SumR"},
         },
         bag_of_words=False,

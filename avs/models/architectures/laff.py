@@ -28,13 +28,13 @@ class LaffConfig:
         batch_norm: whether batch normalisation follows the dropout; off in the authors' LAFF, on in their LAFF-ml.
         no_transform: features of dimension `head_dim` that every head reads after batch normalisation and no
             transform (the authors do so with fine-tuned CLIP, on both sides).
-        with_ave: add r times the plain mean of the g_i. r starts at 0.8 and falls by 0.2 per epoch to 0.
+        with_ave: add r to the weight of every feature: sum_i (a_i + r) g_i. r starts at 0.8 and falls by 0.2 per epoch
+            to 0.
         max_frames: number of first frames of a video to read, 50 in the authors' LAFF-ml; None: all.
         margin, direction, reduction: options of the loss.
         loss_per_head: add up the losses of the heads; otherwise there is one loss of the mean similarity.
         legacy: do as the authors' code does, where it differs from what it means to do: other captions of the same
-            video are negatives; the frames of a batch are cut to the length of its first video; a feature that is
-            zero in a whole training batch is replaced by noise.
+            video are negatives; a feature that is zero in a whole training batch is replaced by noise.
 
     Raises:
         ConfigError: an option out of its range; a feature of `no_transform` that does not exist or does not have

@@ -32,6 +32,7 @@ from avs.fusion.cross_validation import out_of_fold, value, values
 from avs.fusion.folds import Fold, leave_one_out, topic_folds
 from avs.fusion.fuser import Fuser, Learner, Pools, fuse
 from avs.fusion.methods import AVERAGE, Learning, unlearned
+from avs.fusion.methods.start import STARTS
 from avs.fusion.plan import FusionPlan
 from avs.metrics.report import aligned
 from avs.metrics.significance import randomization_test
@@ -39,6 +40,7 @@ from avs.metrics.xinfap_objective import xinfap_objective
 from avs.pipeline.fuse.apply import FUSER_TYPE, list_manifest, write_fused
 from avs.pipeline.fuse.options import RECOMPUTED, FusionOptions, name_lists
 from avs.pipeline.fuse.pools import pools_of, read_pools, submitted_topics
+from avs.pipeline.fuse.study import FusionStudy, study_fusion, with_curve
 from avs.trecvid.past_topics import edition_of, past_qrels, refuse_leak
 from avs.trecvid.run_file import read_run
 from avs.trecvid.topics import read_topics
@@ -104,14 +106,19 @@ def learn_fusion(options: FusionOptions, *, reporter: Reporter) -> dict[str, Any
     if options.fuser:
         summary["fuser"] = str(options.fuser)
     scores_by_topic: Mapping[str, np.ndarray] = {}
-    if options.study or task.must_write(options.report):
-        scores_by_topic, worth = _study(task, final, reporter)
+    study = _study(task, final, reporter) if task.must_write(options.report) else None
+    if study:
+        scores_by_topic = study.lists
+    elif options.study:
+        scores_by_topic, worth = _worth(task, reporter)
         summary |= worth
     if options.output and task.must_write(options.output):
         run = _fused(task, options.output.stem, final, scores_by_topic, reporter)
         summary |= write_fused(run, options.output, options, outputs[options.output], since=start, reporter=reporter)
     elif options.fuser:
         reporter.say(f"next: avs fuse LISTS --fuser {options.fuser} -o lists/fused.trec")
+    if study and options.report:
+        summary |= _write_report(task, options.report, study, reporter)
     return summary
 
 
@@ -236,32 +243,30 @@ def _fit(task: FusionTask, reporter: Reporter) -> Fuser:
     return fuser
 
 
-def _study(
-    task: FusionTask, final: Fuser | None, reporter: Reporter
-) -> tuple[Mapping[str, np.ndarray], dict[str, Any]]:
-    """Topic -> (C,) scores of the fuser that was fitted without it; and how good they are."""
-    folds = make_folds(tuple(task.judged), task.options.folds, seed=task.options.seed, same=task.learning.same)
-    if task.options.report:
-        return _write_report(task, task.options.report, folds, final, reporter)
-    with reporter.stage(f"{task.plan.name} out of fold", len(folds), "folds") as stage:
-        by_topic = out_of_fold(task.learner, task.judged, folds)
-        stage.advance(len(folds))
-    scores_by_topic = {topic: scores for topic, (_, scores) in by_topic.items()}
-    return scores_by_topic, _worth(task, scores_by_topic, reporter)
+def _folds(task: FusionTask) -> list[Fold]:
+    return make_folds(tuple(task.judged), task.options.folds, seed=task.options.seed, same=task.learning.same)
 
 
-def _write_report(
-    task: FusionTask, page_file: Path, folds: Sequence[Fold], final: Fuser | None, reporter: Reporter
-) -> tuple[Mapping[str, np.ndarray], dict[str, Any]]:
-    from avs.pipeline.fuse.page import write_page
-    from avs.pipeline.fuse.report import report_data, report_lines
-    from avs.pipeline.fuse.study import study_fusion
+def _study(task: FusionTask, final: Fuser | None, reporter: Reporter) -> FusionStudy:
+    """The study of the report, still without its learning curve; its tables are said."""
+    from avs.pipeline.fuse.report import report_lines
 
     study = study_fusion(
         task.judged, task.learner, method=task.plan.name, scale=task.plan.scale, objective=task.learning.objective,
-        folds=folds, reporter=reporter, seed=task.options.seed, final=final,
+        folds=_folds(task), reporter=reporter, seed=task.options.seed, final=final,
     )  # fmt: skip
-    data, json_file = report_data(study), page_file.with_suffix(".json")
+    for line in report_lines(study):
+        reporter.say(line)
+    return study
+
+
+def _write_report(task: FusionTask, page_file: Path, study: FusionStudy, reporter: Reporter) -> dict[str, Any]:
+    """Draw the learning curve, which takes most of the time of a study, and write the page and its data."""
+    from avs.pipeline.fuse.page import write_page
+    from avs.pipeline.fuse.report import curve_lines, report_data
+
+    whole = with_curve(study, task.judged, task.learner, objective=task.learning.objective, reporter=reporter)
+    data, json_file = report_data(whole), page_file.with_suffix(".json")
 
     def write_data(path: Path) -> None:
         with atomic_write(path) as file:
@@ -269,24 +274,35 @@ def _write_report(
             file.write("\n")
 
     write_artefact(json_file, task.outputs[json_file], write_data)
-    write_artefact(page_file, task.outputs[page_file], lambda path: write_page(study, path))
-    for line in report_lines(study):
+    write_artefact(page_file, task.outputs[page_file], lambda path: write_page(whole, path))
+    for line in curve_lines(whole):
         reporter.say(line)
     reporter.say(f"wrote {page_file}, and {json_file}")
-    return study.lists, {"report": str(page_file), "study": data}
+    return {"report": str(page_file), "study": data}
 
 
-def _worth(task: FusionTask, scores_by_topic: Mapping[str, np.ndarray], reporter: Reporter) -> dict[str, Any]:
-    """Mean xinfAP of the average and of the learned method out of fold, and the p-value of their difference."""
-    name, objective = task.plan.name, task.learning.objective
-    average = values(unlearned(AVERAGE, task.plan.scale), task.judged, objective)
-    learned = {t: value(t, task.judged[t].shots, scores, objective) for t, scores in scores_by_topic.items()}
-    rows = np.array([[average[topic] for topic in learned], list(learned.values())])
-    p_value = float(randomization_test(rows, seed=task.learning.seed).p_values[0, 1])
-    means = {AVERAGE: float(rows[0].mean()), name: float(rows[1].mean())}
+def _worth(task: FusionTask, reporter: Reporter) -> tuple[Mapping[str, np.ndarray], dict[str, Any]]:
+    """Topic -> (C,) scores of the fuser that was fitted without it; and xinfAP of these and of what learns nothing.
+
+    The p-value is that of the difference between the learned method and the average.
+    """
+    name, objective, folds = task.plan.name, task.learning.objective, _folds(task)
+    with reporter.stage(f"{name} out of fold", len(folds), "folds") as stage:
+        by_fuser = out_of_fold(task.learner, task.judged, folds)
+        stage.advance(len(folds))
+    lists = {topic: scores for topic, (_, scores) in by_fuser.items()}
+    by_topic = {other: values(unlearned(other, task.plan.scale), task.judged, objective) for other in STARTS}
+    by_topic[name] = {t: value(t, task.judged[t].shots, scores, objective) for t, scores in lists.items()}
+    rows = np.array([[measured[topic] for topic in lists] for measured in by_topic.values()])
+    p_values = randomization_test(rows, seed=task.learning.seed).p_values[-1]
+    means = dict(zip(by_topic, rows.mean(axis=1).tolist(), strict=True))
+    p_of = dict(zip(by_topic, p_values.tolist(), strict=True))
     table = aligned([["", "xinfAP"], *([method, f"{mean:.4f}"] for method, mean in means.items())])
-    reporter.say(f"{len(learned)} topics, each fused by a fuser that did not see it (p = {p_value:.3f}):\n{table}")
-    return {"xinfAP": means, "p_value": p_value, "by_topic": {AVERAGE: average, name: learned}}
+    reporter.say(f"{len(lists)} topics, each fused by a fuser that did not see it (p = {p_of[AVERAGE]:.3f}):\n{table}")
+    best = max(STARTS, key=lambda other: means[other])
+    if means[best] > means[name]:
+        reporter.say(f"{best}, which learns nothing, is above {name} (p = {p_of[best]:.3f})")
+    return lists, {"xinfAP": means, "p_value": p_of[AVERAGE], "by_topic": by_topic}
 
 
 def _fused(

@@ -23,9 +23,9 @@ from avs.pipeline.fuse.study import FusionStudy
 
 STYLE = """
 :root { color-scheme: light dark; --paper: #fff; --card: #f5f6f8; --ink: #1c1d20; --muted: #667080; --grid: #dde1e6;
-  --list: #98a2b0; --rrf: #009e73; --average: #0072b2; --subset: #8e5bb5; --learned: #d55e00 }
+  --list: #98a2b0; --unlearned: #009e73; --average: #0072b2; --subset: #8e5bb5; --learned: #d55e00 }
 @media (prefers-color-scheme: dark) { :root { --paper: #15171a; --card: #1f2226; --ink: #e9eaec; --muted: #9aa3b0;
-  --grid: #363b42; --list: #76808d; --rrf: #2fc79a; --average: #56b4e9; --subset: #c79bec; --learned: #ff8a3d } }
+  --grid: #363b42; --list: #76808d; --unlearned: #2fc79a; --average: #56b4e9; --subset: #c79bec; --learned: #ff8a3d } }
 body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem;
   background: var(--paper); color: var(--ink) }
 h1 { font-size: 1.6rem; margin: 0 } h2 { font-size: 1.2rem; margin: 2.6rem 0 .4rem } h3 { font-size: 1rem }

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # The page replaces these colours by its own, which differ for light and for dark: #010101 becomes var(--ink).
 INK, MUTED, GRID = "#010101", "#010102", "#010103"
-KINDS = {"list": "#010104", "rrf": "#010105", "average": "#010106", "subset": "#010107", "learned": "#010108"}
+KINDS = {"list": "#010104", "unlearned": "#010105", "average": "#010106", "subset": "#010107", "learned": "#010108"}
 VARIABLES = {INK: "ink", MUTED: "muted", GRID: "grid"} | {colour: kind for kind, colour in KINDS.items()}
 WIDTH_IN = 9.0
 ROW_IN = 0.21  # height of a name in 8 points, with space around it
@@ -64,7 +64,7 @@ def systems_plot(study: FusionStudy) -> str:
         _names(axes, [system.name for system in ranked])
         axes.set(xlabel=f"mean {MEASURE} over {len(study.topics)} topics (the axis does not start at 0)")
         handles = [axes.plot([], [], "o", color=KINDS[kind])[0] for kind in KINDS]
-        labels = ["single list", "rrf", "average", "best subset", study.method]
+        labels = ["single list", "unlearned", "average", "best subset", study.method]
         axes.legend(handles, labels, loc="lower left", bbox_to_anchor=(0, 1), ncols=5, handletextpad=0.2)
 
     label = f"Mean {MEASURE} of {len(ranked)} systems, from {ranked[-1].name} {ranked[-1].mean:.4f} down to " + (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,14 +40,15 @@ class TopicRow:
 
 def findings(study: FusionStudy) -> list[str]:
     """The sentences that a reader needs, the most important first."""
-    learned, learned_single, average_single, subset = study.comparisons
+    learned, learned_single, average_single, subset, unlearned = study.comparisons
     several = len(study.subset.selection.path) > 1
     return [
         _learned_against_average(study, learned),
+        *([_unlearned_is_higher(study, unlearned)] if unlearned.difference < 0 else []),
         _against_single(study, learned_single),
         *([_against_single(study, average_single)] if several else []),
         *([_subset(study, subset)] if several else []),
-        *([_curve(study)] if np.ptp([point.mean for point in study.curve]) > ROUNDING else []),
+        *curve_lines(study),
     ]
 
 
@@ -132,7 +133,10 @@ def report_data(study: FusionStudy) -> dict[str, Any]:
 
 
 def report_lines(study: FusionStudy) -> list[str]:
-    """The report on a terminal: the systems, the largest differences, what was learned, and last the findings."""
+    """The report on a terminal: the systems, the largest differences, what was learned, and last the findings.
+
+    The sentence on the learning curve, the last finding, is left out: the curve is drawn after these lines are said.
+    """
     tables = [_system_rows(study), _topic_table(study), *_learned_tables(study)]
     lines = []
     for table in tables:
@@ -142,7 +146,12 @@ def report_lines(study: FusionStudy) -> list[str]:
             f"Only the first {FEW} lists, topics and weights are shown; the page and the JSON have all.",
             "",
         ]
-    return [*lines, *findings(study), HELD_OUT, HINDSIGHT]
+    return [*lines, *findings(replace(study, curve=study.curve[-1:])), HELD_OUT, HINDSIGHT]
+
+
+def curve_lines(study: FusionStudy) -> list[str]:
+    """The sentence on the learning curve, unless it is flat."""
+    return [_curve(study)] if np.ptp([point.mean for point in study.curve]) > ROUNDING else []
 
 
 def _system_rows(study: FusionStudy) -> list[list[str]]:
@@ -209,6 +218,11 @@ def _learned_against_average(study: FusionStudy, test: Comparison) -> str:
     else:
         advice = "use the average, which needs no learning"
     return f"{verdict}: {advice}. {_figures(study, test)} {NOISE}"
+
+
+def _unlearned_is_higher(study: FusionStudy, test: Comparison) -> str:
+    verdict = f"{test.second}, which learns nothing, is above {study.method} ({p_text(test.p_value)})."
+    return f"{verdict} {_figures(study, test)}"
 
 
 def _against_single(study: FusionStudy, test: Comparison) -> str:

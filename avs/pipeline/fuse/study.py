@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -16,12 +16,15 @@ from avs.fusion.folds import Fold
 from avs.fusion.fuser import Fuser, Learner, Pools
 from avs.fusion.learning_curve import CurvePoint, curve_draws, curve_sizes, learning_curve
 from avs.fusion.methods import AVERAGE, unlearned
+from avs.fusion.methods.start import STARTS
 from avs.fusion.normalize import Scale
 from avs.fusion.pool import CandidatePool
 from avs.fusion.subset import Selection, forward_selection, prefix_values
 from avs.metrics.significance import randomization_test, wins
 
-Kind = Literal["list", "average", "rrf", "subset", "learned"]
+Kind = Literal["list", "unlearned", "average", "subset", "learned"]
+UNLEARNED = tuple(name for name in STARTS if name != AVERAGE)
+"""What the learned method is compared with, beside the average."""
 SUBSET = "average of best subset"
 
 
@@ -30,8 +33,8 @@ class MeasuredSystem:
     """One row of the comparison.
 
     Attributes:
-        kind: a single list ("list"); a fusion that learns nothing ("average", "rrf"); or one that is only measured on
-            topics it did not learn from ("subset", "learned").
+        kind: a single list ("list"); a fusion that learns nothing ("average", "unlearned"); or one that is only
+            measured on topics it did not learn from ("subset", "learned").
         values: (T,) float64 measure, in the order of the study's topics.
     """
 
@@ -95,8 +98,8 @@ class FusionStudy:
         scale: scale of the average and of the subset.
         topics: the T held-out topics.
         systems: single lists in the order of the pools, then the fusions, the learned one last.
-        comparisons: learned against average, learned against best single list, average against best single list, and
-            subset against average.
+        comparisons: learned against average, learned against best single list, average against best single list,
+            subset against average, and learned against the best that learns nothing beside the average.
         lists: topic -> (C,) scores of the learned method, fitted without the topic.
         fusers: fold -> the fuser fitted without its topics.
         final: the fuser fitted on all topics, if there is one.
@@ -117,7 +120,7 @@ class FusionStudy:
     curve: tuple[CurvePoint, ...]
 
     def system(self, kind: Kind) -> MeasuredSystem:
-        """The only system of its kind; of the single lists the best one, which is known only in hindsight."""
+        """The only system of its kind; of several the best one, which is known only in hindsight."""
         return _best(self.systems, kind)
 
 
@@ -133,7 +136,7 @@ def study_fusion(
     seed: int = 0,
     final: Fuser | None = None,
 ) -> FusionStudy:
-    """Measure everything on the same held-out topics.
+    """Measure everything on the same held-out topics. The learning curve has its last point only: see `with_curve`.
 
     Args:
         pools: candidates of the judged topics, all over the same lists.
@@ -157,7 +160,10 @@ def study_fusion(
     )
     systems = (
         *_single_lists(held_out, objective),
-        MeasuredSystem("rrf", "rrf", _over_topics(unlearned("rrf", scale), held_out, objective)),
+        *(
+            MeasuredSystem(name, "unlearned", _over_topics(unlearned(name, scale), held_out, objective))
+            for name in UNLEARNED
+        ),
         MeasuredSystem(AVERAGE, "average", _over_topics(unlearned(AVERAGE, scale), held_out, objective)),
         MeasuredSystem(SUBSET, "subset", subset_values),
         MeasuredSystem(method, "learned", np.array(learned)),
@@ -175,7 +181,7 @@ def study_fusion(
         fusers={fold.name: by_topic[fold.test[0]][0] for fold in folds if fold.test},
         final=final,
         subset=subset,
-        curve=(*_curve(learner, pools, objective, method=method, folds=folds, seed=seed, reporter=reporter), whole),
+        curve=(whole,),
     )
 
 
@@ -206,21 +212,16 @@ def _study_subset(
     return SubsetStudy(everything, by_fold, means), np.array([chosen[topic] for topic in topics])
 
 
-def _curve(
-    learner: Learner,
-    pools: Pools,
-    objective: Objective,
-    *,
-    method: str,
-    folds: Sequence[Fold],
-    seed: int,
-    reporter: Reporter,
-) -> list[CurvePoint]:
-    """The points of the curve that learn from fewer topics than the folds have."""
-    sizes, draws = curve_sizes(folds), curve_draws(folds)
-    with reporter.stage(f"{method} learning curve", len(sizes) * draws * len(folds), "fits") as stage:
+def with_curve(
+    study: FusionStudy, pools: Pools, learner: Learner, *, objective: Objective, reporter: Reporter
+) -> FusionStudy:
+    """The study with the points of the curve that learn from fewer topics than the folds have: dozens of fits."""
+    sizes, draws = curve_sizes(study.folds), curve_draws(study.folds)
+    fits = len(sizes) * draws * len(study.folds)
+    with reporter.stage(f"{study.method} learning curve", fits, "fits") as stage:
         counted = _advancing(learner, stage.advance)
-        return learning_curve(counted, pools, objective, folds, sizes=sizes, draws=draws, seed=seed)
+        points = learning_curve(counted, pools, objective, study.folds, sizes=sizes, draws=draws, seed=study.seed)
+    return replace(study, curve=(*points, *study.curve))
 
 
 def _advancing(learner: Learner, advance: Callable[[], None]) -> Learner:
@@ -262,7 +263,8 @@ def _best(systems: Sequence[MeasuredSystem], kind: Kind) -> MeasuredSystem:
 
 
 def _compare(systems: Sequence[MeasuredSystem], seed: int) -> tuple[Comparison, ...]:
-    learned, average, best, subset = compared = [_best(systems, k) for k in ("learned", "average", "list", "subset")]
+    kinds: tuple[Kind, ...] = ("learned", "average", "list", "subset", "unlearned")
+    learned, average, best, subset, other = compared = [_best(systems, kind) for kind in kinds]
     measured = np.stack([system.values for system in compared])
     test, better = randomization_test(measured, seed=seed), wins(measured)
 
@@ -279,5 +281,5 @@ def _compare(systems: Sequence[MeasuredSystem], seed: int) -> tuple[Comparison, 
             exact=test.exact,
         )
 
-    pairs = ((learned, average), (learned, best), (average, best), (subset, average))
+    pairs = ((learned, average), (learned, best), (average, best), (subset, average), (learned, other))
     return tuple(compare(first, second) for first, second in pairs)

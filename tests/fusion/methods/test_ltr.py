@@ -6,8 +6,10 @@ from tiny_pools import fused_order, one_topic, random_pools, random_runs, shot_i
 
 from avs.core.errors import ConfigError, DataError
 from avs.core.qrels import Qrels, TopicQrels
-from avs.core.ranking import Run
+from avs.core.ranking import RankedList, Run
+from avs.fusion.cross_validation import values
 from avs.fusion.folds import topic_folds
+from avs.fusion.methods import ltr as ltr_module
 from avs.fusion.methods.ltr import (
     MAX_ROWS,
     Ltr,
@@ -15,10 +17,11 @@ from avs.fusion.methods.ltr import (
     TrainingRows,
     fit_booster,
     learn_to_rank,
-    standardised_average,
     training_rows,
 )
 from avs.fusion.methods.ltr_features import feature_names, features, monotone_constraints
+from avs.fusion.methods.method import unlearned
+from avs.fusion.methods.start import STARTS, standardised_average
 from avs.fusion.normalize import Scale
 from avs.fusion.pool import CandidatePool, pool_runs
 from avs.metrics.xinfap_objective import xinfap_objective
@@ -119,6 +122,49 @@ def test_the_number_of_trees_is_the_best_on_topics_held_out() -> None:
     best = SMALL.trees[int(np.mean(held_out, axis=0).argmax())]
     ltr = learn_to_rank(pools, objective, qrels=qrels, folds=folds, settings=SMALL)
     assert ltr.trees == best > 0
+
+
+def with_outliers(topics: int) -> tuple[dict[str, CandidatePool], Qrels]:
+    """Lists whose ranks say more than their scores: in each, the scores of 20 shots are blown up at random."""
+    runs, qrels = random_runs(0, topics=topics, shots=200, depth=200, noise=(1, 1, 1, 1))
+    rng = np.random.default_rng(1)
+    for name, run in runs.items():
+        lists = {}
+        for topic, ranked in run.lists.items():
+            blown = np.where(np.arange(200) < 20, ranked.scores + rng.exponential(40, 200), ranked.scores)
+            lists[topic] = RankedList.from_scores(topic, ranked.shots, blown, limit=200)
+        runs[name] = Run(lists, name)
+    return pool_runs(runs), qrels
+
+
+def test_it_starts_from_the_unlearned_combination_that_is_best_beyond_doubt() -> None:
+    pools, qrels = with_outliers(12)
+    objective, folds = xinfap_objective(qrels), topic_folds(tuple(pools), 3, seed=0)
+    worth = {name: np.mean(list(values(unlearned(name, Scale()), pools, objective).values())) for name in STARTS}
+    assert worth["rrf"] > worth["average"] + 0.05
+    settings = SMALL
+    ltr = learn_to_rank(pools, objective, qrels=qrels, folds=folds, settings=settings)
+    assert ltr.start != "average" and worth[ltr.start] > worth["average"] + 0.05
+    for pool in pools.values():
+        none = Ltr(ltr.lists, 0, "", ltr.start)
+        assert fused_order(pool, none.fuse(pool)) == fused_order(pool, unlearned(ltr.start, Scale()).fuse(pool))
+    assert learn_to_rank(pools, objective, qrels=qrels, folds=(), settings=settings).start == "average"
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_the_trees_are_boosted_from_the_start(start: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pools, qrels = random_pools(4, topics=6, shots=200, depth=120, noise=(0.3, 1, 2, 3))
+    given: list[TrainingRows] = []
+    monkeypatch.setattr(ltr_module, "choose_start", lambda pools, objective: start)
+    monkeypatch.setattr(ltr_module, "fit_booster", lambda rows, *_: given.extend(rows) or fit_booster(rows, *_))
+    folds = topic_folds(tuple(pools), 3, seed=0)
+    fused = learn_to_rank(pools, xinfap_objective(qrels), qrels=qrels, folds=folds, settings=ALL_TREES)
+    assert fused.start == start
+    for rows in given:
+        assert set(rows.start) <= set(STARTS[start](pools[rows.topic].columns(fused.lists)))
+    for pool in pools.values():
+        trees = fused._booster.predict(features(pool.columns(fused.lists)), raw_score=True)
+        np.testing.assert_allclose(fused.fuse(pool), STARTS[start](pool) + trees, rtol=1e-12)
 
 
 def test_noise_teaches_nothing_and_the_average_stays() -> None:

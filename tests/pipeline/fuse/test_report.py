@@ -17,7 +17,7 @@ from avs.fusion.methods.comb import Average
 from avs.fusion.pool import pool_runs
 from avs.metrics.xinfap_objective import xinfap_objective
 from avs.pipeline.fuse.page import write_page
-from avs.pipeline.fuse.report import NOISE, findings, fold_means, report_data, report_lines, topic_rows
+from avs.pipeline.fuse.report import NOISE, curve_lines, findings, fold_means, report_data, report_lines, topic_rows
 from avs.pipeline.fuse.study import FusionStudy
 
 
@@ -66,6 +66,18 @@ def test_what_learns_nothing_is_said_to_change_nothing() -> None:
     assert not any("number of topics" in sentence for sentence in rest)  # of a flat curve there is nothing to say
 
 
+@pytest.mark.parametrize("difference", [-0.0014, 0.0, 0.0014])
+def test_a_method_without_learning_that_is_above_the_learned_one_is_told(
+    counted: tuple[FusionStudy, Counting], difference: float
+) -> None:
+    found, _ = counted
+    test = replace(found.comparisons[-1], means=(0.3576, 0.3576 - difference), p_value=0.4)
+    assert (test.first, test.second) == ("coordinate-ascent", found.system("unlearned").name)
+    second = findings(replace(found, comparisons=(*found.comparisons[:-1], test)))[1]
+    said = f"{test.second}, which learns nothing, is above coordinate-ascent (p = .400). Mean xinfAP: 0.3576 against "
+    assert second.startswith(said) == (difference < 0)
+
+
 def test_a_curve_that_is_not_flat_is_told(counted: tuple[FusionStudy, Counting]) -> None:
     found, _ = counted
     last = found.curve[-1].mean
@@ -98,7 +110,7 @@ def test_topics_stand_by_their_difference(counted: tuple[FusionStudy, Counting])
 def test_the_data_are_json(counted: tuple[FusionStudy, Counting]) -> None:
     found, _ = counted
     data = json.loads(json.dumps(report_data(found), allow_nan=False))
-    fusions = ["rrf", "average", "average of best subset", "coordinate-ascent"]
+    fusions = ["rrf", "combmnz", "borda", "average", "average of best subset", "coordinate-ascent"]
     assert [row["name"] for row in data["systems"]] == [*LISTS, *fusions]
     assert data["systems"][-1]["topics"] == dict(zip(found.topics, found.system("learned").values, strict=True))
     assert data["tests"][0]["p_value"] == found.comparisons[0].p_value
@@ -113,7 +125,8 @@ def test_the_lines_hold_every_system_and_the_findings(counted: tuple[FusionStudy
     text = "\n".join(report_lines(found))
     for system in found.systems:
         assert re.search(rf"^{re.escape(system.name)}( \(list\))? +{system.mean:.4f} ", text, re.MULTILINE)
-    assert all(finding in text for finding in findings(found))
+    assert all(finding in text for finding in findings(found)[:-1])
+    assert findings(found)[-1:] == curve_lines(found) and curve_lines(found)[0] not in text
     assert "The best single list is chosen in hindsight" in text
 
 

@@ -100,6 +100,7 @@ def test_the_tests_are_those_of_the_two_rows(counted: tuple[FusionStudy, Countin
         ("coordinate-ascent", best.name),
         ("average", best.name),
         ("average of best subset", "average"),
+        ("coordinate-ascent", found.system("unlearned").name),
     ]
     first, second = found.system("learned").values, found.system("average").values
     test = randomization_test(np.stack([first, second]))
@@ -118,7 +119,7 @@ def test_a_list_may_have_the_name_of_a_fusion() -> None:
     fused = Average(SCALE)
     assert found.system("average").mean == pytest.approx(np.mean(list(values(fused, pools, objective).values())))
     assert found.system("list").mean != found.system("average").mean
-    assert len(report_data(found)["systems"]) == 7
+    assert len(report_data(found)["systems"]) == 9
 
 
 def test_progress_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -273,18 +273,54 @@ def test_main_and_progress_runs_of_one_list_are_two_runs() -> None:
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 
 
+def make_files_of(config: Path) -> None:
+    """Empty files and folders for all that a YAML of configs/runs reads."""
+    for path in set(re.findall(r"(?:data|models|submissions)/[\w./*-]+", config.read_text(encoding="utf-8"))):
+        is_folder = "FeatureData" in path or path.startswith("models/")
+        if path == "models/rucmm_tv23/*":
+            for model in expand(load_config(CONFIGS / "train/rucmm_tv23.yaml", TrainRecipe)):
+                Path("models/rucmm_tv23", model).mkdir(parents=True, exist_ok=True)
+        elif is_folder and "*" not in path:
+            Path(path).mkdir(parents=True, exist_ok=True)
+        elif not is_folder:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            Path(path).touch()
+
+
+@pytest.mark.parametrize(
+    ("name", "lists"),
+    [
+        ("dmt_cuc_tv21", ["dual-encoding"]),
+        ("rucmm_tv22", ["step-1-and-2", "weighted", "step-1", "laffs/v3c1-pc.all"]),
+        ("rucmm_tv23", ["learned", "weighted", "average", "laffs/v3c1-pc.all"]),
+        ("rucmm_tv23_rerank", ["clip", "dual-softmax-then-clip", "k-reciprocal", "learned"]),
+        ("rucmm_tv23_narratives", ["of-queries", "of-narratives", "of-both"]),
+    ],
+)
+def test_every_shipped_submission_can_be_planned(name: str, lists: list[str]) -> None:
+    assert {path.stem for path in (CONFIGS / "runs").glob("*.yaml")} == {
+        "mini", "dmt_cuc_tv21", "rucmm_tv22", "rucmm_tv23", "rucmm_tv23_rerank", "rucmm_tv23_narratives",
+    }  # fmt: skip
+    config = CONFIGS / "runs" / f"{name}.yaml"
+    make_files_of(config)
+    assert [run.made_of for run in read_submission(config, Path("out"), describe).runs] == lists
+
+
+def test_the_sibling_of_tv22_learns_from_earlier_years_only() -> None:
+    config = CONFIGS / "runs/rucmm_tv22.yaml"
+    make_files_of(config)
+    steps = {step.name: step for step in read_submission(config, Path("out"), describe).steps}
+    assert steps["step-1-and-2"].needs == ("laffs", "tv19-21")
+    words = list(steps["step-1-and-2"].argv)
+    assert words[words.index("--fit-on") + 1] == "tv19,tv20,tv21"
+    assert not any("tv22" in word or "tv23" in word for word in words if "qrels" in word)
+
+
 def test_the_configuration_of_rucmm_fuses_the_models_that_its_training_makes() -> None:
     config = CONFIGS / "runs/rucmm_tv23.yaml"
     models = list(expand(load_config(CONFIGS / "train/rucmm_tv23.yaml", TrainRecipe)))
     assert len(models) == 42
-    for model in models:
-        Path("models/rucmm_tv23", model).mkdir(parents=True)
-    for path in set(re.findall(r"data/[\w./-]+", config.read_text())):
-        if "FeatureData" in path:
-            Path(path).mkdir(parents=True)
-        else:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-            Path(path).touch()
+    make_files_of(config)
     submission = read_submission(config, Path("out"), describe)
     assert [run.id for run in submission.runs] == [f"F_M_C_D_TEAM.23_{priority}" for priority in (1, 2, 3, 4)]
     steps = {step.name: step for step in submission.steps}

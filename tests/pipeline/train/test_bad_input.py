@@ -108,7 +108,7 @@ def test_the_recipes_that_are_shipped_are_understood_and_the_examples_name_them(
     for path in sorted((root / "configs/train").glob("*.yaml")):
         recipe = load_config(path, TrainRecipe)
         sizes[path.name] = len(expand(recipe))
-        dims = {"video": {}, "video_frames": {"f/frame": 4}, "text": {"bow": 3, "concepts": 2, "clip": 512}}
+        dims = {"video": {}, "video_frames": {"clip/frame": 512}, "text": {"bow": 3, "concepts": 2, "clip": 512}}
         options = {key: value for key, value in recipe.model.items() if key != "architecture"}
         make_config(recipe.architecture, {**dims, **options})
     assert sizes["rucmm_tv23.yaml"] == 42

@@ -1,0 +1,63 @@
+"""The recipes of configs/: what they name exists, and their models are those of the papers."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from avs.core.config import load_config
+from avs.features.catalog import read_catalog
+from avs.models.architectures import Tokens, make_config, make_model
+from avs.models.laff import LaffModel, Tile
+from avs.pipeline.train.recipe import TrainRecipe
+
+CONFIGS = Path(__file__).resolve().parents[3] / "configs"
+
+
+def model_of(name: str, **inputs: Any) -> Any:
+    recipe = load_config(CONFIGS / "train" / name, TrainRecipe)
+    options = {key: value for key, value in recipe.model.items() if key != "architecture"}
+    return make_model(recipe.architecture, make_config(recipe.architecture, {**inputs, **options}))
+
+
+def tiled(model: LaffModel) -> set[str]:
+    blocks = (model.video, model.text)
+    transforms = [pair for block in blocks for pair in zip(block.names, block.transforms, strict=True)]
+    return {name for name, transform in transforms if isinstance(transform, Tile)}
+
+
+def test_fine_tuned_clip_goes_to_every_head_of_laff_untouched() -> None:
+    others = {"timesformer": 3, "x3d": 4, "ircsn": 5}
+    text = {"text": {"bow": 9, "word2vec": 5, "clip": 512}, "text_tokens": {"gru": Tokens(words=9, hidden=4)}}
+    laff = model_of("laff_msrvtt.yaml", video={"clip": 512, **others}, **text)
+    assert tiled(laff) == {"clip"}
+    laff_ml = model_of("laff_ml_msrvtt.yaml", video=others, video_frames={"clip/frame": 512}, **text)
+    assert tiled(laff_ml) == {"clip", "clip/frame"}
+
+
+BIGFILES = {"beit", "ircsn", "resnet152", "resnext101-resnet152", "timesformer", "video-llama", "wsl", "x3d"}
+"""Features of the papers that avs does not extract: they come as RUC's BigFiles."""
+
+
+@pytest.mark.parametrize(
+    "path", sorted(CONFIGS.glob("[rt]*/*.yaml")), ids=lambda path: f"{path.parent.name}/{path.stem}"
+)
+def test_every_store_of_a_recipe_is_of_an_encoder_in_the_catalog(path: Path) -> None:
+    stores = re.findall(r"FeatureData/([\w.-]+)(/shot|/frame)?", path.read_text(encoding="utf-8"))
+    for name, level in stores:
+        if name == "clip-ft":  # CLIP with other weights, as configs/train/laff_msrvtt.yaml says
+            name = "clip-vit-b32"
+        assert name in BIGFILES or (name in read_catalog() and level), f"{name}{level}"
+
+
+def test_the_encoders_of_rucmms_recipes_are_those_that_its_features_are_made_with() -> None:
+    features = yaml.safe_load((CONFIGS / "features/clip_blip_blip2.yaml").read_text(encoding="utf-8"))
+    made = {encoder["model"] for encoder in features["encoders"]}
+    assert set(features["levels"]) == {"shot", "frame"}
+    for path in (CONFIGS / "train/rucmm_tv23.yaml", *(CONFIGS / "runs").glob("rucmm*.yaml")):
+        read = set(re.findall(r"FeatureData/([\w.-]+)", path.read_text(encoding="utf-8"))) - BIGFILES
+        assert read and read <= made, path
