@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,3 +44,12 @@ def write_collection(folder: Path, films: int = 3) -> None:
         write_film(folder / f"videos/{number:05d}.mp4", seed=number)
         lines += [f"shot{number:05d}_{n + 1}\t{number:05d}\t{2 * n}.000000\t{2 * n + 2}.000000" for n in range(3)]
     (folder / "shots.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def set_display_matrix(path: Path, a: int, b: int, c: int, d: int) -> None:
+    """Make an mp4 file say that a player must show the stored pixel (x, y) at (a x + c y, b x + d y)."""
+    data = bytearray(path.read_bytes())
+    start = data.index(b"tkhd") + 44
+    one = 1 << 16
+    data[start : start + 36] = struct.pack(">9i", a * one, b * one, 0, c * one, d * one, 0, 0, 0, 1 << 30)
+    path.write_bytes(bytes(data))

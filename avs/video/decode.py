@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
+from typing import SupportsBytes, cast
 
 import av
 import numpy as np
@@ -46,16 +46,18 @@ class Frame:
     raw: av.VideoFrame
 
     def rgb(self, *, size: tuple[int, int] | None = None) -> np.ndarray:
-        """(H, W, 3) uint8 RGB, rotated upright as the file's display matrix says; scaled to `size` (H, W) if given.
+        """(H, W, 3) uint8 RGB, turned and mirrored as the file's display matrix says; scaled to `size` (H, W) if given.
 
-        Pixels that are not square stay as stored. Rotations are by multiples of 90 degrees, without mirroring.
+        Pixels that are not square stay as stored. Turns are by multiples of 90 degrees.
         """
-        turns = round(self.raw.rotation / 90) % 4
+        swap_axes, flip_x, flip_y = _orientation(self.raw)
         height, width = size or (None, None)
-        if turns % 2:
+        if swap_axes:
             height, width = width, height
-        stored = self.raw.to_ndarray(format="rgb24", width=width, height=height, threads=1)
-        return np.rot90(stored, turns)
+        picture = self.raw.to_ndarray(format="rgb24", width=width, height=height, threads=1)
+        if swap_axes:
+            picture = picture.transpose(1, 0, 2)
+        return picture[:: -1 if flip_y else 1, :: -1 if flip_x else 1]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -251,6 +253,21 @@ class _Clock:
             trusted = raw.dts
         self.last_s = self.last_s + frame_s if trusted is None else float(trusted * base)
         return self.last_s
+
+
+def _orientation(raw: av.VideoFrame) -> tuple[bool, bool, bool]:
+    """Whether a player swaps the axes of the stored picture, and then flips x and y: one of eight orientations.
+
+    The display matrix [[a, b], [c, d]] shows the stored pixel (x, y) at (a x + c y, b x + d y). A turn by another
+    angle becomes the nearest of the eight.
+    """
+    side_data = cast("Mapping[str, SupportsBytes]", raw.side_data)  # PyAV's own type has motion vectors alone
+    if "DISPLAYMATRIX" not in side_data:
+        return False, False, False
+    (a, b), (c, d) = np.frombuffer(bytes(side_data["DISPLAYMATRIX"]), dtype=np.int32).reshape(3, 3)[:2, :2].tolist()
+    swap_axes = abs(a) + abs(d) < abs(b) + abs(c)
+    across, down = (c, b) if swap_axes else (a, d)
+    return swap_axes, across < 0, down < 0
 
 
 def _merged(spans_s: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from tiny_videos import MakeVideo, frame_of
+from tiny_videos import MakeVideo, frame_of, set_display_matrix
 
 from avs.core.errors import VideoError
 from avs.video.decode import Video
@@ -109,6 +109,35 @@ def test_what_is_no_video(tmp_path: Path, name: str, content: bytes | None, what
         Video(path)
     assert caught.value.what == what
     assert caught.value.where == path
+
+
+ORIENTATIONS: dict[str, tuple[tuple[int, int, int, int], Callable[[np.ndarray], np.ndarray]]] = {
+    "as stored": ((1, 0, 0, 1), lambda stored: stored),
+    "90 degrees clockwise": ((0, 1, -1, 0), lambda stored: np.rot90(stored, 3)),
+    "180 degrees": ((-1, 0, 0, -1), lambda stored: np.rot90(stored, 2)),
+    "270 degrees clockwise": ((0, -1, 1, 0), lambda stored: np.rot90(stored, 1)),
+    "mirrored left to right": ((-1, 0, 0, 1), np.fliplr),
+    "mirrored top to bottom": ((1, 0, 0, -1), np.flipud),
+    "transposed": ((0, 1, 1, 0), lambda stored: stored.transpose(1, 0, 2)),
+    "transposed and turned": ((0, -1, -1, 0), lambda stored: np.rot90(stored, 2).transpose(1, 0, 2)),
+}
+
+
+@pytest.mark.parametrize("name", ORIENTATIONS)
+def test_frames_are_shown_as_the_display_matrix_says(make_video: MakeVideo, name: str) -> None:
+    """In the stored size, and in a size that is given as the player's height and width."""
+    matrix, upright = ORIENTATIONS[name]
+    corners = np.array([[0, 90], [160, 250]], dtype=np.uint8)
+    picture = np.kron(corners[:, :, None], np.ones((32, 48, 3), dtype=np.uint8))
+    path = make_video(pictures=[picture] * 3, frames=3)
+    set_display_matrix(path, *matrix)
+    expected = upright(picture)
+    half = expected.shape[0] // 2, expected.shape[1] // 2
+    with Video(path) as video:
+        for frame in video.frames():
+            for found, wanted in ((frame.rgb(), expected), (frame.rgb(size=half), expected[::2, ::2])):
+                assert found.shape == wanted.shape
+                assert np.abs(found.astype(int) - wanted).mean() < 4
 
 
 def test_a_name_that_looks_like_an_address(make_video: MakeVideo, tmp_path: Path) -> None:
