@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,3 +45,40 @@ def write_collection(folder: Path, films: int = 3) -> None:
         write_film(folder / f"videos/{number:05d}.mp4", seed=number)
         lines += [f"shot{number:05d}_{n + 1}\t{number:05d}\t{2 * n}.000000\t{2 * n + 2}.000000" for n in range(3)]
     (folder / "shots.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def set_back(path: Path, at_ms: int, by_ms: int) -> None:
+    """Set the clock of a Matroska file back `by_ms`, from its first cluster of `at_ms` or later on; its index too."""
+
+    def earlier(match: re.Match[bytes]) -> bytes:
+        time_ms = int.from_bytes(match[2], "big")
+        return match[1] + (time_ms - by_ms * (time_ms >= at_ms)).to_bytes(2, "big")
+
+    data = re.sub(rb"(\x1f\x43\xb6\x75.{1,14}?\xe7\x82)(..)", earlier, path.read_bytes(), flags=re.DOTALL)
+    path.write_bytes(re.sub(rb"(\xbb.\xb3\x82)(..)", earlier, data, flags=re.DOTALL))
+
+
+def set_stated_duration(path: Path, seconds: float) -> None:
+    """Make the header of an mp4 file's stream state another duration."""
+    data = bytearray(path.read_bytes())
+    start = data.index(b"mdhd") + 16
+    (units_per_s,) = struct.unpack(">I", data[start : start + 4])
+    data[start + 4 : start + 8] = struct.pack(">I", round(seconds * units_per_s))
+    path.write_bytes(bytes(data))
+
+
+def set_display_matrix(path: Path, a: int, b: int, c: int, d: int) -> None:
+    """Make an mp4 file say that a player must show the stored pixel (x, y) at (a x + c y, b x + d y)."""
+    data = bytearray(path.read_bytes())
+    start = data.index(b"tkhd") + 44
+    one = 1 << 16
+    data[start : start + 36] = struct.pack(">9i", a * one, b * one, 0, c * one, d * one, 0, 0, 0, 1 << 30)
+    path.write_bytes(bytes(data))
+
+
+def set_edit(path: Path, seconds: float) -> None:
+    """Make the edit list of an mp4 file, whose movie counts milliseconds, keep only the first `seconds`."""
+    data = bytearray(path.read_bytes())
+    start = data.index(b"elst") + 12
+    data[start : start + 4] = struct.pack(">I", round(seconds * 1000))
+    path.write_bytes(bytes(data))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import cast
 
@@ -70,10 +72,32 @@ def packets(
     yield flush
 
 
+def span_of_packets(path: Path, jump_s: float) -> tuple[float, bool]:
+    """When the last frame of the packets ends, in the file's time, and whether their times jump back by `jump_s`.
+
+    Packets that the file leaves out of the presentation do not count.
+
+    Raises:
+        VideoError: the file cannot be opened.
+    """
+    container, stream = open_stream(path)
+    base = cast(Fraction, stream.time_base)
+    end_s, latest_s, goes_back = -math.inf, -math.inf, False
+    with container:
+        for packet in packets(container, stream):
+            if packet.pts is not None and not packet.is_discard:
+                end_s = max(end_s, float((packet.pts + (packet.duration or 0)) * base))
+            if packet.dts is not None:
+                goes_back |= float(packet.dts * base) < latest_s - jump_s
+                latest_s = max(latest_s, float(packet.dts * base))
+    return end_s, goes_back
+
+
 def key_frame_times(path: Path) -> list[float]:
     """The times of the key frames in the file's index, in seconds of the file's own time; [] without an index.
 
-    The index of an mp4 file has decoding times, which are a little before the frames are on screen.
+    The index of an mp4 file has decoding times, which are a little before the frames are on screen. An index whose
+    times do not ascend through the file is none: a time may mean two places.
 
     Raises:
         VideoError: the file cannot be opened.
@@ -85,4 +109,7 @@ def key_frame_times(path: Path) -> list[float]:
         except av.FFmpegError:
             return []
         base = cast(Fraction, stream.time_base)  # every video stream has one
-        return [float(entry.timestamp * base) for entry in stream.index_entries if entry.is_keyframe]
+        keys = sorted((entry.timestamp, entry.pos) for entry in stream.index_entries if entry.is_keyframe)
+        if any(here > after for (_, here), (_, after) in pairwise(keys)):
+            return []
+        return [float(timestamp * base) for timestamp, _ in keys]

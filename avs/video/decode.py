@@ -8,23 +8,24 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
+from typing import SupportsBytes, cast
 
 import av
 import numpy as np
 
 from avs.core.errors import VideoError
-from avs.video.container import key_frame_times, open_stream, packets
+from avs.video.container import key_frame_times, open_stream, packets, span_of_packets
 
 # Shot tables and WebM files round times to a millisecond, so each is off by up to half of one. No frame is so short.
 TIME_TOLERANCE_S = 0.001
 # Formats whose index has correct times. In others (AVI, transport streams) frames are read in sequence.
 INDEXED_FORMATS = ("mov", "matroska")
 WORTHWHILE_SKIP_S = 1.0  # length of video that a seek must skip: flushing the decoder costs time too
+JUMP_S = 0.1  # back in time; FFmpeg's program takes less for disorder too
 REORDER_S = 0.5  # an mp4 index has decoding times; a key frame is on screen a few frames later
 
 
@@ -46,16 +47,18 @@ class Frame:
     raw: av.VideoFrame
 
     def rgb(self, *, size: tuple[int, int] | None = None) -> np.ndarray:
-        """(H, W, 3) uint8 RGB, rotated upright as the file's display matrix says; scaled to `size` (H, W) if given.
+        """(H, W, 3) uint8 RGB, turned and mirrored as the file's display matrix says; scaled to `size` (H, W) if given.
 
-        Pixels that are not square stay as stored. Rotations are by multiples of 90 degrees, without mirroring.
+        Pixels that are not square stay as stored. Turns are by multiples of 90 degrees.
         """
-        turns = round(self.raw.rotation / 90) % 4
+        swap_axes, flip_x, flip_y = _orientation(self.raw)
         height, width = size or (None, None)
-        if turns % 2:
+        if swap_axes:
             height, width = width, height
-        stored = self.raw.to_ndarray(format="rgb24", width=width, height=height, threads=1)
-        return np.rot90(stored, turns)
+        picture = self.raw.to_ndarray(format="rgb24", width=width, height=height, threads=1)
+        if swap_axes:
+            picture = picture.transpose(1, 0, 2)
+        return picture[:: -1 if flip_y else 1, :: -1 if flip_x else 1]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,18 +114,25 @@ class Video:
         return [file_s - self._zero_s for file_s in self._errors]
 
     def duration_s(self) -> float:
-        """Seconds from the first frame to the end of the last: as the file states, or else by reading its packets.
+        """Seconds from the first frame to the end of the last.
+
+        As the file states, or else by its packets. If these last longer than the file states, or their times go back,
+        the video is decoded to its end.
 
         Raises:
             VideoError: the file cannot be read again.
         """
-        if self._announced_end is not None and float(self._announced_end * self._base) > self._zero_s:
-            return float(self._announced_end * self._base) - self._zero_s
-        container, stream = open_stream(self.path)
-        with container:
-            ends = [p.pts + (p.duration or 0) for p in packets(container, stream) if p.pts is not None]
         frame_s = float(1 / self.fps) if self.fps else TIME_TOLERANCE_S
-        return max([*(float(end * self._base) - self._zero_s for end in ends), frame_s])
+        end_file_s, goes_back = span_of_packets(self.path, JUMP_S)
+        counted_s = max(end_file_s - self._zero_s, frame_s)
+        stated_s = 0.0 if self._announced_end is None else float(self._announced_end * self._base) - self._zero_s
+        if goes_back or 0 < stated_s < counted_s - frame_s:
+            with Video(self.path, threads=self.threads) as again:
+                for _ in again.frames():
+                    pass
+            if again.end_s is not None and math.isfinite(again.end_s):
+                return again.end_s
+        return stated_s if stated_s > 0 else counted_s
 
     def frames(self, spans_s: Sequence[tuple[float, float]] = ((0.0, math.inf),)) -> Iterator[Frame]:
         """The frames on screen during `spans_s`, in order and once each, and others that were decoded for them.
@@ -178,7 +188,9 @@ class Video:
             try:
                 raws = packet.decode()
             except av.FFmpegError:
-                self._fail(self._clock.last_s if packet.pts is None else float(packet.pts * self._base))
+                self._fail(
+                    self._clock.last_s if packet.pts is None else float(packet.pts * self._base) + self._clock.shift_s
+                )
                 continue
             for raw in raws:
                 file_s = self._clock.tick(raw, self._base, self._duration_s(raw))
@@ -195,9 +207,12 @@ class Video:
         self._lost.append(file_s)
 
     def _skip_towards(self, start_s: float) -> None:
-        """Seek to the last key frame before `start_s`, when that saves decoding."""
+        """Seek to the last key frame before `start_s`, when that saves decoding.
+
+        After a jump back in time there is no seeking, since the clock no longer agrees with the index.
+        """
         worthwhile_s = self._time_s() + WORTHWHILE_SKIP_S
-        if start_s - REORDER_S < worthwhile_s:
+        if start_s - REORDER_S < worthwhile_s or self._clock.shift_s:
             return
         keys_s = self._key_frames_s()
         place = bisect_right(keys_s, start_s - REORDER_S) - 1
@@ -230,18 +245,28 @@ class Video:
 
 
 class _Clock:
-    """Frame times of files whose times are partly wrong, by FFmpeg's rule: trust those that went backwards less often.
+    """Frame times of files whose times are partly wrong, by FFmpeg's rules. They never run backwards.
 
-    AVI files have only decoding times, and the presentation times that FFmpeg derives may not ascend.
+    Of presentation and decoding times, those that went backwards less often are trusted: AVI files have only decoding
+    times, and the presentation times that FFmpeg derives may not ascend. Where the trusted time jumps back, as where
+    two recordings were joined, the clock goes on: the next frame follows the last one, and the time after it counts on
+    from there.
+
+    Attributes:
+        last_s: the time of the last frame; 0 before the first.
+        shift_s: what jumps back have added to the file's times.
     """
 
     def __init__(self) -> None:
         self.last_s = 0.0
+        self.shift_s = 0.0
         self._last: dict[str, float] = {"pts": -math.inf, "dts": -math.inf}
         self._faults = {"pts": 0, "dts": 0}
 
     def tick(self, raw: av.VideoFrame, base: Fraction, frame_s: float) -> float:
-        """The file's time of the next frame in display order, in seconds."""
+        """The time of the next frame in display order, in seconds: the file's, or what the clock makes of it."""
+        began = max(self._last.values()) > -math.inf
+        frame_s = frame_s if math.isfinite(frame_s) else TIME_TOLERANCE_S
         for kind, value in (("pts", raw.pts), ("dts", raw.dts)):
             if value is not None:
                 self._faults[kind] += value <= self._last[kind]
@@ -249,8 +274,30 @@ class _Clock:
         trusted = raw.pts
         if raw.dts is not None and (raw.pts is None or self._faults["pts"] > self._faults["dts"]):
             trusted = raw.dts
-        self.last_s = self.last_s + frame_s if trusted is None else float(trusted * base)
+        if trusted is None:
+            self.last_s += frame_s
+            return self.last_s
+        file_s = float(trusted * base) + self.shift_s
+        if began and file_s < self.last_s - JUMP_S:
+            self.shift_s += self.last_s + frame_s - file_s
+            file_s = self.last_s + frame_s
+        self.last_s = max(file_s, self.last_s) if began else file_s
         return self.last_s
+
+
+def _orientation(raw: av.VideoFrame) -> tuple[bool, bool, bool]:
+    """Whether a player swaps the axes of the stored picture, and then flips x and y: one of eight orientations.
+
+    The display matrix [[a, b], [c, d]] shows the stored pixel (x, y) at (a x + c y, b x + d y). A turn by another
+    angle becomes the nearest of the eight.
+    """
+    side_data = cast("Mapping[str, SupportsBytes]", raw.side_data)  # PyAV's own type has motion vectors alone
+    if "DISPLAYMATRIX" not in side_data:
+        return False, False, False
+    (a, b), (c, d) = np.frombuffer(bytes(side_data["DISPLAYMATRIX"]), dtype=np.int32).reshape(3, 3)[:2, :2].tolist()
+    swap_axes = abs(a) + abs(d) < abs(b) + abs(c)
+    across, down = (c, b) if swap_axes else (a, d)
+    return swap_axes, across < 0, down < 0
 
 
 def _merged(spans_s: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -42,12 +42,12 @@ def detect_shots(path: Path) -> list[Span]:
             times_s.append(frame.time_s)
             values.append(differences.next(frame))
         end_s = video.end_s if video.end_s is not None and np.isfinite(video.end_s) else video.duration_s()
-    starts_s = [0.0, *_cuts(times_s, values)]
+    starts_s = sorted({0.0, *_cuts(times_s, values)})
     return [(start_s, stop_s) for start_s, stop_s in zip(starts_s, [*starts_s[1:], end_s], strict=True)]
 
 
 def whole_file(path: Path) -> list[Span]:
-    """One shot: the whole video.
+    """One shot: the whole video, whose packets are read to see whether its header tells the truth.
 
     Raises:
         VideoError: the file is no video, or no frame can be decoded.

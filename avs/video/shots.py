@@ -72,6 +72,10 @@ def _answers(
 
 def _try(find: FindShots, path: Path) -> list[Span] | VideoError:
     try:
-        return find(path)
+        spans_s = find(path)
     except VideoError as error:
         return error
+    for start_s, end_s in spans_s:
+        if not 0 <= start_s < end_s:
+            return VideoError("the video's times make no shots", got=f"one from {start_s} s to {end_s} s")
+    return spans_s

@@ -3,15 +3,18 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import av
 import numpy as np
 import pytest
-from tiny_videos import MakeVideo, frame_of
+from tiny_videos import MakeVideo, frame_of, grey_of, set_back, set_display_matrix, set_edit, set_stated_duration
 
 from avs.core.errors import VideoError
-from avs.video.decode import Video
+from avs.video.decode import Video, _Clock
 
 Shared = Callable[[str], Path]
 
@@ -111,10 +114,137 @@ def test_what_is_no_video(tmp_path: Path, name: str, content: bytes | None, what
     assert caught.value.where == path
 
 
+ORIENTATIONS: dict[str, tuple[tuple[int, int, int, int], Callable[[np.ndarray], np.ndarray]]] = {
+    "as stored": ((1, 0, 0, 1), lambda stored: stored),
+    "90 degrees clockwise": ((0, 1, -1, 0), lambda stored: np.rot90(stored, 3)),
+    "180 degrees": ((-1, 0, 0, -1), lambda stored: np.rot90(stored, 2)),
+    "270 degrees clockwise": ((0, -1, 1, 0), lambda stored: np.rot90(stored, 1)),
+    "mirrored left to right": ((-1, 0, 0, 1), np.fliplr),
+    "mirrored top to bottom": ((1, 0, 0, -1), np.flipud),
+    "transposed": ((0, 1, 1, 0), lambda stored: stored.transpose(1, 0, 2)),
+    "transposed and turned": ((0, -1, -1, 0), lambda stored: np.rot90(stored, 2).transpose(1, 0, 2)),
+}
+
+
+@pytest.mark.parametrize("name", ORIENTATIONS)
+def test_frames_are_shown_as_the_display_matrix_says(make_video: MakeVideo, name: str) -> None:
+    """In the stored size, and in a size that is given as the player's height and width."""
+    matrix, upright = ORIENTATIONS[name]
+    corners = np.array([[0, 90], [160, 250]], dtype=np.uint8)
+    picture = np.kron(corners[:, :, None], np.ones((32, 48, 3), dtype=np.uint8))
+    path = make_video(pictures=[picture] * 3, frames=3)
+    set_display_matrix(path, *matrix)
+    expected = upright(picture)
+    half = expected.shape[0] // 2, expected.shape[1] // 2
+    with Video(path) as video:
+        for frame in video.frames():
+            for found, wanted in ((frame.rgb(), expected), (frame.rgb(size=half), expected[::2, ::2])):
+                assert found.shape == wanted.shape
+                assert np.abs(found.astype(int) - wanted).mean() < 4
+
+
 def test_a_name_that_looks_like_an_address(make_video: MakeVideo, tmp_path: Path) -> None:
     path = make_video("plain.mp4")
     odd = path.rename(tmp_path / "rtp:1 50%d ü.mp4")
     assert len(read(odd)) == 40
+
+
+def rewound(make_video: MakeVideo, b_frames: int) -> Path:
+    """100 frames of 10 fps in key frames' clusters; the file's clock jumps from 2.3 s to 0.9 s. Greys tell frames."""
+    rows = np.random.default_rng(0).choice([-20, 20], (100, 64, 96, 1))
+    pictures = [np.clip(rows[n] + grey_of(n), 0, 255).astype(np.uint8).repeat(3, axis=2) for n in range(100)]
+    path = make_video("rewound.mkv", frames=100, pictures=pictures, b_frames=b_frames)
+    set_back(path, 2400, 1500)
+    return path
+
+
+@pytest.mark.parametrize("b_frames", [0, 2])
+def test_time_that_jumps_back_goes_on(make_video: MakeVideo, tmp_path: Path, b_frames: int) -> None:
+    """Two transport streams in one file, whose second part starts its clock again."""
+    first, second = (make_video(f"{n}.ts", frames=n, b_frames=b_frames) for n in (20, 15))
+    both = tmp_path / "both.ts"
+    both.write_bytes(first.read_bytes() + second.read_bytes())
+    found = read(both)
+    assert [n for _, _, n in found] == [*range(20), *range(15)]
+    np.testing.assert_allclose([time_s for time_s, _, _ in found], np.arange(35) / 10, atol=1e-6)
+    np.testing.assert_allclose([until_s for _, until_s, _ in found], np.arange(1, 36) / 10, atol=1e-6)
+    with Video(both) as video:
+        assert video.duration_s() == pytest.approx(3.5)
+
+
+@pytest.mark.parametrize("b_frames", [0, 2])
+def test_time_that_jumps_back_in_a_file_with_an_index(make_video: MakeVideo, b_frames: int) -> None:
+    """A time in its index may mean two places, so no place is sought, and any span gives the frames of the whole."""
+    path = rewound(make_video, b_frames)
+    with av.open(str(path)) as container:
+        stated_s = [float(packet.pts) / 1000 for packet in container.demux(video=0) if packet.pts is not None]
+    assert stated_s[23:25] == [2.3, 0.9]
+    with Video(path) as video:
+        every = {frame.time_s: frame.rgb() for frame in video.frames()}
+        assert video.duration_s() == pytest.approx(10.0)
+    np.testing.assert_allclose([*every], np.arange(100) / 10, atol=1e-6)
+    for start_s in (1.8, 4.5, 9.0):
+        with Video(path) as video:
+            found = [frame for frame in video.frames([(start_s, start_s + 0.35)]) if frame.time_s >= start_s - 0.001]
+        assert len(found) == 4
+        assert all(np.array_equal(frame.rgb(), every[frame.time_s]) for frame in found)
+
+
+def test_after_a_jump_back_nothing_is_sought(make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the index says: the clock no longer agrees with it."""
+    path = rewound(make_video, 0)
+    monkeypatch.setattr("avs.video.decode.key_frame_times", lambda _: [n / 10 for n in range(0, 85, 8)])
+    with Video(path) as video:
+        times_s = [frame.time_s for frame in video.frames([(0.0, 3.0), (7.0, 7.5)])]
+    np.testing.assert_allclose(times_s, np.arange(75) / 10, atol=1e-6)
+
+
+def test_a_decode_error_after_a_jump_back_has_the_time_of_its_frame(make_video: MakeVideo) -> None:
+    path = rewound(make_video, 0)
+    with av.open(str(path)) as container:
+        coded = bytes([packet for packet in container.demux(video=0) if packet.pts is not None][50])
+    path.write_bytes(path.read_bytes().replace(coded, b"\x00\x00\x00\x01" + b"\xff" * (len(coded) - 4)))
+    with Video(path) as video:
+        frames = list(video.frames())
+        assert video.errors_s == pytest.approx([5.0])
+    assert frames[49].until_s == pytest.approx(5.0)
+
+
+def ticks(*times: tuple[int | None, int | None], frame_s: float = 0.1) -> list[float]:
+    """What the clock says of frames with these presentation and decoding times, in hundredths of a second."""
+    clock = _Clock()
+    raws = [cast(av.VideoFrame, SimpleNamespace(pts=pts, dts=dts)) for pts, dts in times]
+    return [round(clock.tick(raw, Fraction(1, 100), frame_s), 6) for raw in raws]
+
+
+def test_the_clock_stands_still_in_small_disorder_and_goes_on_after_a_jump() -> None:
+    assert ticks((-20, None), (-10, None), (0, None)) == [-0.2, -0.1, 0.0]
+    assert ticks((0, None), (10, None), (8, None), (20, None)) == [0.0, 0.1, 0.1, 0.2]
+    assert ticks((100, None), (110, None), (50, None), (60, None)) == [1.0, 1.1, 1.2, 1.3]
+    assert ticks((0, None), (None, None), (None, None)) == [0.0, 0.1, 0.2]
+    assert ticks((100, None), (50, None), frame_s=math.inf) == [1.0, 1.001]
+
+
+def test_the_clock_trusts_decoding_times_where_presentation_times_run_backwards() -> None:
+    assert ticks((20, 0), (10, 10), (40, 20), (30, 30), (60, 40)) == [0.2, 0.2, 0.2, 0.3, 0.4]
+
+
+@pytest.mark.parametrize(("stated_s", "found_s"), [(0.23, 4.0), (3.8, 4.0), (3.95, 3.95)])
+def test_a_stated_duration_is_taken_unless_the_packets_last_longer(
+    make_video: MakeVideo, stated_s: float, found_s: float
+) -> None:
+    path = make_video()
+    set_stated_duration(path, stated_s)
+    with Video(path) as video:
+        assert video.duration_s() == pytest.approx(found_s)
+
+
+def test_packets_that_an_edit_list_leaves_out_do_not_count(make_video: MakeVideo) -> None:
+    path = make_video()
+    set_edit(path, 1.95)
+    with Video(path) as video:
+        assert video.duration_s() == pytest.approx(1.95)
+        assert len(list(video.frames())) == 20
 
 
 def test_duration_is_announced_or_counted(make_video: MakeVideo) -> None:

@@ -68,6 +68,23 @@ def test_one_shot_per_file(make_video: MakeVideo) -> None:
     assert whole_file(make_video(start_s=1.0)) == [(0.0, 4.0)]
 
 
+def test_two_recordings_in_one_file_are_shots_of_one_time(make_video: MakeVideo, tmp_path: Path) -> None:
+    """The clock of the second starts again."""
+    pictures = scenes(0, [50, 30])
+    first = make_video("1.ts", pictures=pictures[:50], frames=50, fps=25, b_frames=0)
+    second = make_video("2.ts", pictures=pictures[50:], frames=30, fps=25, b_frames=0)
+    both = tmp_path / "both.ts"
+    both.write_bytes(first.read_bytes() + second.read_bytes())
+    np.testing.assert_allclose(detect_shots(both), [(0.0, 2.0), (2.0, 3.2)], atol=1e-6)
+    np.testing.assert_allclose(whole_file(both), [(0.0, 3.2)], atol=1e-6)
+
+
+def test_a_cut_at_time_zero_makes_no_empty_shot(make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the first two frames have one time."""
+    monkeypatch.setattr("avs.video.detect._cuts", lambda times_s, values: [0.0, 1.0])
+    assert detect_shots(make_video()) == [(0.0, 1.0), (1.0, 4.0)]
+
+
 def test_what_cannot_be_read(tmp_path: Path) -> None:
     for find in (detect_shots, whole_file):
         with pytest.raises(VideoError, match="no such video file"):

@@ -26,3 +26,16 @@ def test_processes_give_what_one_gives_and_failures_have_reasons(make_video: Mak
 def test_no_video_at_all(tmp_path: Path) -> None:
     with Reporter().stage("shots", 1, "videos") as stage, pytest.raises(VideoError, match="none of 1 videos"):
         shots_of_videos({"gone": tmp_path / "gone.mp4"}, whole_file, workers=1, stage=stage)
+
+
+def backwards(path: Path) -> list[tuple[float, float]]:
+    return [(0.0, 0.0 if path.name == "bad.mp4" else 2.0)]
+
+
+def test_one_videos_fault_costs_no_other_videos_rows() -> None:
+    with Reporter().stage("shots", 2, "videos") as stage:
+        table, failed = shots_of_videos(
+            {"good": Path("good.mp4"), "bad": Path("bad.mp4")}, backwards, workers=1, stage=stage
+        )
+    assert table.ids == ("shotgood_1",)
+    assert failed == {"bad": "the video's times make no shots (one from 0.0 s to 0.0 s)"}
