@@ -16,7 +16,7 @@ def test_processes_give_what_one_gives_and_failures_have_reasons(make_video: Mak
     videos = {"b10": make_video("1.mp4"), "b9": make_video("2.mkv", frames=20), "gone": Path("gone.mp4")}
     with Reporter().stage("shots", len(videos), "videos") as stage:
         (one, one_failed), (two, two_failed) = (
-            shots_of_videos(videos, find, workers=workers, stage=stage) for workers in (1, 2)
+            shots_of_videos(videos, find, workers=workers, stage=stage, found={}) for workers in (1, 2)
         )
     assert one_failed == two_failed == {"gone": "no such video file"}
     assert [*one] == [*two]
@@ -25,4 +25,4 @@ def test_processes_give_what_one_gives_and_failures_have_reasons(make_video: Mak
 
 def test_no_video_at_all(tmp_path: Path) -> None:
     with Reporter().stage("shots", 1, "videos") as stage, pytest.raises(VideoError, match="none of 1 videos"):
-        shots_of_videos({"gone": tmp_path / "gone.mp4"}, whole_file, workers=1, stage=stage)
+        shots_of_videos({"gone": tmp_path / "gone.mp4"}, whole_file, workers=1, stage=stage, found={})
