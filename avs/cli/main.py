@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import shlex
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from avs.core.artifacts import recording
 from avs.core.errors import AvsError, did_you_mean
@@ -37,7 +40,7 @@ VERBS = {
     "demo": "Run every step on a small collection that is rendered on the spot, or on your own videos.",
 }
 
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
 
 
 def verbs() -> dict[str, str]:
@@ -72,7 +75,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb.
 
     Returns:
-        The exit code: 0 done, 1 finished with failures above the limit, 2 user error, 3 environment, 130 interrupted.
+        The exit code: 0 done, 1 finished with failures above the limit, 2 user error, 3 environment, 130 interrupted,
+        143 terminated.
     """
     args = list(sys.argv[1:] if argv is None else argv)
     if not args or args[0] in ("--help", "-h", "help"):
@@ -93,8 +97,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(verb: str, args: list[str]) -> int:
     _configure_logging()
     try:
-        code = invoke(verb, args)
-        if code == INTERRUPTED:
+        with ending_in_order_when_terminated():
+            code = invoke(verb, args)
+        if code in (INTERRUPTED, TERMINATED):
             print(f"avs {verb}: interrupted; run the same command again to resume", file=sys.stderr)
         return code
     except BrokenPipeError:  # the reader of our stdout went away, as in `avs eval ... | head`
@@ -102,6 +107,23 @@ def _run(verb: str, args: list[str]) -> int:
         return 0
     except (AvsError, OSError) as error:
         return _report(verb, error, debug="--debug" in args)
+
+
+@contextmanager
+def ending_in_order_when_terminated() -> Iterator[None]:
+    """SIGTERM ends what runs in here as Ctrl-C does: what is done is kept, and no process is left."""
+
+    def end(number: int, frame: object) -> NoReturn:
+        raise SystemExit(TERMINATED)
+
+    if threading.current_thread() is not threading.main_thread():  # Python takes signals in its main thread alone
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def invoke(verb: str, args: Sequence[str]) -> int:
@@ -121,6 +143,8 @@ def invoke(verb: str, args: Sequence[str]) -> int:
             app_for(module_of(verb))(list(args), prog_name=f"avs {verb}")
         except SystemExit as done:  # typer's way to end, also when interrupted
             return done.code if isinstance(done.code, int) else int(done.code is not None)
+        except KeyboardInterrupt:  # before typer listens
+            return INTERRUPTED
     return 0
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from avs.core.artifacts import require_path
 from avs.core.errors import ConfigError, Problems, did_you_mean
+from avs.core.text_files import read_text
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
 M = TypeVar("M", bound="BaseModel")
+MOST_VALUES = 100_000
+MEND = "write the values out; configs/ has examples"
 
 
 def load_config(
@@ -31,18 +34,11 @@ def load_config(
     Raises:
         ConfigError: not YAML, or keys or values the model does not accept; all of them at once.
     """
-    import yaml
     from pydantic import ValidationError
 
-    text = require_path(path, what="config file").read_text(encoding="utf-8")
-    try:
-        data = yaml.safe_load(text)
-        node = yaml.compose(text)
-    except yaml.YAMLError as error:
-        raise ConfigError("not valid YAML", where=path, got=str(error).replace("\n", " ")) from error
+    node, data = _parse(path)
     if not isinstance(data, dict):
         raise ConfigError("a config is a mapping of keys to values", where=path, got=type(data).__name__)
-    _require_keys_once(path, node)
     if adjust is not None:
         adjust(data)
     wrong: list[tuple[Sequence[object], str]] = []
@@ -86,21 +82,79 @@ def _explain(item: Any, model: type[BaseModel]) -> str:
     return f"{item['msg']}, got {item['input']!r}" if item["type"] != "missing" else "required, but absent"
 
 
-def _require_keys_once(path: Path, node: Any) -> None:
+def _parse(path: Path) -> tuple[Any, Any]:
+    """The nodes of a YAML file, which know their lines, and its content."""
+    import yaml
+
+    text = read_text(require_path(path, what="config file"))
+    try:
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None, None
+        _require_small(path, node)
+        _require_keys_once(path, node)
+        return node, loader.construct_document(node)
+    except yaml.YAMLError as error:
+        raise ConfigError("not valid YAML", where=path, got=str(error).replace("\n", " ")) from error
+    except RecursionError as error:
+        raise ConfigError("brackets or lists are nested too deeply", where=path, next_step=MEND) from error
+    except (ValueError, LookupError, AttributeError) as error:  # a date or number that is none, such as 2001-13-45
+        unread = [*loader.recursive_objects][-1]
+        raise ConfigError(
+            "a value is not of the kind it looks like",
+            where=f"{path}:{unread.start_mark.line + 1}",
+            got=str(error),
+            next_step='write it in quotes if it is a text: "2001-13-45"',
+        ) from error
+
+
+def _nodes(root: Any) -> Iterator[Any]:
+    """Every node once, however many aliases lead to it."""
+    seen, waiting = {id(root)}, [root]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for child in _children(node):
+            if id(child) not in seen:
+                seen.add(id(child))
+                waiting.append(child)
+
+
+def _children(node: Any) -> list[Any]:
+    """The items of a list, or the keys and values of a mapping."""
+    value = node.value if isinstance(node.value, list) else []
+    return [child for item in value for child in (item if isinstance(item, tuple) else (item,))]
+
+
+def _require_small(path: Path, root: Any) -> None:
+    """Refuse aliases that lead back to themselves, or that stand for more values than a config can have."""
+    values: dict[int, int] = {}  # id of a node -> number of values it stands for; 0 while they are counted
+
+    def count(node: Any) -> int:
+        if id(node) not in values:
+            values[id(node)] = 0
+            values[id(node)] = 1 + sum(count(child) for child in _children(node))
+        if not 0 < values[id(node)] <= MOST_VALUES:
+            what = "more values than a config can have" if values[id(node)] else "itself"
+            line = node.start_mark.line + 1
+            raise ConfigError(f"an alias stands for {what}", where=f"{path}:{line}", next_step=MEND)
+        return values[id(node)]
+
+    count(root)
+
+
+def _require_keys_once(path: Path, root: Any) -> None:
     """Refuse a key that occurs twice in a mapping: YAML would silently drop the first."""
     problems = Problems(f"config {path}")
-    nodes = [node]
-    while nodes:
-        value = getattr(nodes.pop(), "value", None)
+    for node in _nodes(root):
         first: dict[str, int] = {}
-        for item in value if isinstance(value, list) else ():
-            key, child = item if isinstance(item, tuple) else (None, item)
-            nodes.append(child)
-            if key is not None:
-                line = key.start_mark.line + 1
-                if key.value in first:
-                    problems.add(f"{path}:{line}", f"{key.value}: already on line {first[key.value]}")
-                first.setdefault(str(key.value), line)
+        for item in node.value if isinstance(node.value, list) else ():
+            if isinstance(item, tuple) and isinstance(item[0].value, str):
+                key, line = item[0].value, item[0].start_mark.line + 1
+                if key in first:
+                    problems.add(f"{path}:{line}", f"{key}: already on line {first[key]}")
+                first.setdefault(key, line)
     problems.raise_if_any(ConfigError)
 
 

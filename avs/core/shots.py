@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from avs.core.artifacts import atomic_write
 from avs.core.errors import FormatError, Problems, UnknownIdError, did_you_mean
 from avs.core.ids import natural_key, parse_shot_id
+from avs.core.text_files import read_text
 
 HEADER = "shot\tvideo\tstart_s\tend_s"
 
@@ -157,7 +159,7 @@ def read_shot_table(path: Path) -> ShotTable:
     ids: list[str] = []
     starts: list[float] = []
     ends: list[float] = []
-    with open(path, encoding="utf-8") as file:
+    with StringIO(read_text(path), newline=None) as file:
         header = file.readline().rstrip("\r\n")
         if header != HEADER:
             raise FormatError(

@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from avs.core.artifacts import Manifest, atomic_write, is_up_to_date, write_manifest
+from avs.core.device import available_cores
 from avs.core.errors import ConfigError
 from avs.core.ids import format_shot_id
+from avs.core.processes import in_processes
 from avs.core.progress import Reporter
 from avs.demo.captions import caption
 from avs.demo.judgments import full_judgments, pooled_judgments, write_qrels
@@ -29,6 +29,7 @@ STREAMS: dict[str, int] = {"test": 1, "train": 2}  # first word of every seed of
 FIRST_VIDEO: dict[str, int] = {"test": 1, "train": 50001}
 SHOTS_PER_VIDEO = (10, 30)
 CAPTIONS_PER_SHOT = 5
+UNFINISHED = "unfinished.json"  # says which collection the videos of an interrupted rendering belong to
 VERSION = 1  # increase it when the same seed gives a different collection
 
 
@@ -123,7 +124,7 @@ def generate_collection(
 ) -> CollectionPaths:
     """Write a mini collection; the same arguments give the same videos, tables, topics, judgments and captions.
 
-    A folder that already holds this collection is left unchanged. After an interruption everything is written again.
+    A folder that already holds this collection is left unchanged. After an interruption, finished videos are kept.
 
     Args:
         shots: number of shots; the last video ends with the last shot.
@@ -141,7 +142,9 @@ def generate_collection(
         return paths
     (folder / "manifest.json").unlink(missing_ok=True)
     videos = sample_collection(shots=shots, seed=seed, split=split)
-    _write_videos(paths.videos, videos, workers=workers, reporter=reporter or Reporter())
+    keep = _goes_on(folder / UNFINISHED, config)
+    workers = available_cores() if workers is None else workers
+    _write_videos(paths.videos, videos, keep=keep, workers=workers, reporter=reporter or Reporter())
     _write_shots(paths, videos)
     scenes = scenes_by_shot(videos)
     if paths.captions:
@@ -155,7 +158,18 @@ def generate_collection(
     counts = {"videos": len(videos), "shots": shots}
     seconds = round(time.monotonic() - start, 1)
     write_manifest(folder, Manifest("mini-collection", config, counts=counts, seconds=seconds))
+    (folder / UNFINISHED).unlink()
     return paths
+
+
+def _goes_on(mark: Path, config: Mapping[str, object]) -> bool:
+    """Whether the folder of `mark` holds an interrupted rendering of this collection; from now on it does."""
+    collection = json.dumps(config)
+    if mark.is_file() and mark.read_text(encoding="utf-8") == collection:
+        return True
+    with atomic_write(mark) as file:
+        file.write(collection)
+    return False
 
 
 def scenes_by_shot(videos: Mapping[str, Sequence[Scene]]) -> dict[str, Scene]:
@@ -164,20 +178,23 @@ def scenes_by_shot(videos: Mapping[str, Sequence[Scene]]) -> dict[str, Scene]:
 
 
 def _write_videos(
-    folder: Path, videos: Mapping[str, tuple[Scene, ...]], *, workers: int | None, reporter: Reporter
+    folder: Path, videos: Mapping[str, tuple[Scene, ...]], *, keep: bool, workers: int, reporter: Reporter
 ) -> None:
-    """Render all videos. The scene alone decides each frame, so the number of processes changes nothing."""
+    """Render the videos, or with `keep` those that are not there yet.
+
+    The scene alone decides each frame, so the number of processes changes nothing.
+    """
+    jobs = {video: (folder / f"{video}.mp4", scenes) for video, scenes in videos.items()}
+    missing = {video: job for video, job in jobs.items() if not (keep and job[0].is_file())}
     with reporter.stage("render", sum(map(len, videos.values())), "shots") as stage:
+        stage.advance(sum(len(scenes) for video, scenes in videos.items() if video not in missing))
         if workers == 0:
-            for video, scenes in videos.items():
-                write_video(folder / f"{video}.mp4", scenes)
+            for path, scenes in missing.values():
+                write_video(path, scenes)
                 stage.advance(len(scenes))
-            return
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            jobs = {pool.submit(write_video, folder / f"{v}.mp4", scenes): len(scenes) for v, scenes in videos.items()}
-            for job in as_completed(jobs):
-                job.result()
-                stage.advance(jobs[job])
+        elif missing:
+            for video, _ in in_processes(write_video, missing, workers=workers):
+                stage.advance(len(videos[video]))
 
 
 def _write_shots(paths: CollectionPaths, videos: Mapping[str, tuple[Scene, ...]]) -> None:

@@ -34,7 +34,8 @@ def pooled_judgments(full: Qrels, scenes: Mapping[str, Scene], topics: Sequence[
     """Judgments of a pool: all of strata 1 and 2, a sample of stratum 3, and none of the other shots.
 
     The pool is the union of the best shots of SYSTEMS simulated runs. Each run scores a shot by how much of the topic
-    it shows, plus noise. The best rank of a shot over these runs decides its stratum.
+    it shows, plus noise. The best rank of a shot over these runs decides its stratum. If no judged shot of a topic is
+    relevant, its best relevant shot is judged in addition, in the last stratum: learning needs one of every topic.
 
     Args:
         full: judgments of all shots.
@@ -50,11 +51,14 @@ def pooled_judgments(full: Qrels, scenes: Mapping[str, Scene], topics: Sequence[
         order = np.argsort(-(shown + noise), axis=1, kind="stable")
         best = np.argsort(order, axis=1).min(axis=0)  # best rank of each shot, from 0
         pooled = np.flatnonzero(best < depths[-1])
-        strata = 1 + np.searchsorted(depths, best[pooled], side="right")
-        judgments = judged.judgments[pooled].copy()
-        last = np.flatnonzero(strata == len(depths))
+        last = pooled[best[pooled] >= depths[-2]]
         skipped = rng.permutation(last)[round(SAMPLED * len(last)) :]
-        judgments[skipped] = UNJUDGED
+        relevant = np.flatnonzero(judged.judgments == 1)
+        if len(relevant) and np.isin(relevant, np.setdiff1d(pooled, skipped)).sum() == 0:
+            surest = relevant[best[relevant].argmin()]
+            pooled, skipped = np.union1d(pooled, surest), np.setdiff1d(skipped, surest)
+        strata = 1 + np.searchsorted(depths[:-1], best[pooled], side="right")
+        judgments = np.where(np.isin(pooled, skipped), UNJUDGED, judged.judgments[pooled])
         pools[topic.id] = TopicQrels(topic.id, tuple(judged.shots[i] for i in pooled), strata, judgments)
     return Qrels(pools)
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
+from multiprocessing.connection import Connection
 
 import numpy as np
 import torch
@@ -18,6 +20,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from avs.core.errors import AvsError, DataError
 from avs.core.frames import FrameSource, ShotFrames
+from avs.core.processes import deaf_to_interrupts, hang_on, lifeline
 from avs.core.shots import Shot, ShotTable
 from avs.core.store import Status
 from avs.features.preprocess import Geometry
@@ -213,11 +216,12 @@ def load_batches(batches: ImageBatches, *, workers: int, pin: bool) -> Iterator[
     """The batches as they become ready, decoded in `workers` processes (0: in this one).
 
     Workers are spawned: this process may have threads and a CUDA context, which a fork would copy half of, and a
-    forkserver's workers would outlive this process when it is killed.
+    forkserver's workers would outlive this process when it is killed. They end at once when the caller stops.
 
     Raises:
         AvsError: an error in a worker.
     """
+    end, held = lifeline()
     if workers == 0:
         loader: DataLoader[ImageBatch] = DataLoader(batches, batch_size=None, pin_memory=pin)
     else:
@@ -227,10 +231,18 @@ def load_batches(batches: ImageBatches, *, workers: int, pin: bool) -> Iterator[
             num_workers=workers,
             prefetch_factor=BATCHES_AHEAD,
             multiprocessing_context="spawn",
+            worker_init_fn=partial(_begin, end),
             in_order=False,
             pin_memory=pin,
         )
-    for item in loader:
-        if isinstance(item, AvsError):
-            raise item
-        yield item
+    with end, held:
+        with deaf_to_interrupts():
+            items = iter(loader)
+        for item in items:
+            if isinstance(item, AvsError):
+                raise item
+            yield item
+
+
+def _begin(end: Connection, worker: int) -> None:
+    hang_on(end)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections import UserDict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil
@@ -29,7 +32,7 @@ from avs.video.fingerprints import (
     write_videos,
 )
 from avs.video.master_shots import find_master_shots, read_master_shots
-from avs.video.shots import shots_of_videos
+from avs.video.shots import Span, shots_of_videos
 
 MASTER_SHOTS, HARD_CUTS, WHOLE_FILES = "master shots", "hard cuts", "one per file"
 
@@ -106,7 +109,8 @@ def make_shot_table(
     if source.master_shots:
         table, failed = _import(tables, files, source.videos, reporter)
     else:
-        table, failed = _find(files, source.method, available_cores() if workers is None else workers, reporter)
+        found = FoundShots(output, source.method, {file.video: file.fingerprint for file in hashes})
+        table, failed = _find(files, source.method, found, available_cores() if workers is None else workers, reporter)
     problems = _write_problems(failed, output, len(table.video_ids) + len(failed), max_failed)
     counts = {"videos": len(table.video_ids), "shots": len(table), "failed_videos": len(failed)}
     seconds = perf_counter() - start
@@ -115,6 +119,7 @@ def make_shot_table(
     write_artefact(
         output, replace(manifest, counts=counts, seconds=seconds), lambda path: write_shot_table(table, path)
     )
+    found_shots_path(output).unlink(missing_ok=True)
     reporter.say(
         f"wrote {output}: {len(table)} shots of {counts['videos']} videos ({source.method}) in {seconds:.1f} s"
     )
@@ -168,10 +173,45 @@ def _import(
     return read_master_shots(used, fps_of=fps_of), without
 
 
-def _find(files: Mapping[str, Path], method: str, workers: int, reporter: Reporter) -> tuple[ShotTable, dict[str, str]]:
+def found_shots_path(output: Path) -> Path:
+    """The file that keeps the shots of finished videos until the table is written."""
+    return output.with_name(f".{output.name}.found")
+
+
+class FoundShots(UserDict[str, list[Span]]):
+    """Video id -> spans. What is added is kept beside the output, for the run that goes on after an interruption.
+
+    Args:
+        output: the shot table.
+        method: how the shots are found.
+        fingerprints: video id -> hash of its file. Spans of another file, or found by another version, are not used.
+    """
+
+    def __init__(self, output: Path, method: str, fingerprints: Mapping[str, str]) -> None:
+        from avs import __version__
+
+        super().__init__()
+        self.path = found_shots_path(output)
+        self.origin = {video: f"{method}, {__version__}, {content}" for video, content in fingerprints.items()}
+        for line in self.path.read_text(encoding="utf-8").splitlines() if self.path.is_file() else ():
+            with suppress(ValueError):  # the last line may be cut off
+                video, origin, spans_s = json.loads(line)
+                if self.origin.get(video) == origin:
+                    self.data[video] = [(start_s, end_s) for start_s, end_s in spans_s]
+
+    def __setitem__(self, video: str, spans_s: list[Span]) -> None:
+        super().__setitem__(video, spans_s)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(f"\n{json.dumps([video, self.origin[video], spans_s])}")
+
+
+def _find(
+    files: Mapping[str, Path], method: str, found: FoundShots, workers: int, reporter: Reporter
+) -> tuple[ShotTable, dict[str, str]]:
     find = whole_file if method == WHOLE_FILES else detect_shots
     with reporter.stage(f"shots ({method})", len(files), "videos") as stage:
-        return shots_of_videos(files, find, workers=workers, stage=stage)
+        return shots_of_videos(files, find, workers=workers, stage=stage, found=found)
 
 
 def _write_problems(failed: Mapping[str, str], output: Path, total: int, max_failed: float) -> Path:

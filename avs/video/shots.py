@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
 from pathlib import Path
 
 from avs.core.errors import VideoError
 from avs.core.ids import format_shot_id
+from avs.core.processes import in_processes
 from avs.core.progress import Stage
 from avs.core.shots import ShotTable
 
@@ -18,7 +17,12 @@ FindShots = Callable[[Path], list[Span]]
 
 
 def shots_of_videos(
-    videos: Mapping[str, Path], find: FindShots, *, workers: int, stage: Stage
+    videos: Mapping[str, Path],
+    find: FindShots,
+    *,
+    workers: int,
+    stage: Stage,
+    found: MutableMapping[str, list[Span]],
 ) -> tuple[ShotTable, dict[str, str]]:
     """The shots that `find` returns for each video, and the videos that could not be read, with the reason.
 
@@ -27,24 +31,26 @@ def shots_of_videos(
         find: `detect_shots` or `whole_file`, or any picklable function.
         workers: number of processes over which the videos are spread; below 2, this process reads them.
         stage: advanced after every video.
+        found: video id -> spans that an earlier run found; those of every other video are added as soon as it is read.
 
     Raises:
         VideoError: no video could be read, or a process died.
     """
-    spans_s: dict[str, list[Span]] = {}
     failed: dict[str, str] = {}
-    for video, answer in _answers(videos, find, min(workers, len(videos))):
+    stage.advance(len(found))
+    missing = {video: path for video, path in videos.items() if video not in found}
+    for video, answer in _answers(missing, find, min(workers, len(missing))):
         if isinstance(answer, VideoError):
             failed[video] = answer.what if answer.got is None else f"{answer.what} ({answer.got})"
         else:
-            spans_s[video] = answer
+            found[video] = answer
         stage.advance(failed=int(isinstance(answer, VideoError)))
-    if not spans_s:
+    if not found:
         first = next(iter(failed))
         raise VideoError(f"none of {len(failed)} videos could be read", where=videos[first], got=failed[first])
     rows = [
         (format_shot_id(video, number), *span_s)
-        for video, spans_of_video in spans_s.items()
+        for video, spans_of_video in found.items()
         for number, span_s in enumerate(spans_of_video, start=1)
     ]
     ids, starts_s, ends_s = zip(*rows, strict=True)
@@ -59,15 +65,12 @@ def _answers(
         for video, path in videos.items():
             yield video, _try(find, path)
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        waiting = {pool.submit(_try, find, path): video for video, path in videos.items()}
-        try:
-            for done in as_completed(waiting):
-                yield waiting[done], done.result()
-        except BrokenProcessPool as error:
-            raise VideoError(
-                "a process died while it read a video", next_step="use --workers 0 to see at which file"
-            ) from error
+    try:
+        yield from in_processes(_try, {video: (find, path) for video, path in videos.items()}, workers=workers)
+    except BrokenProcessPool as error:
+        raise VideoError(
+            "a process died while it read a video", next_step="use --workers 0 to see at which file"
+        ) from error
 
 
 def _try(find: FindShots, path: Path) -> list[Span] | VideoError:

@@ -69,3 +69,10 @@ def test_unknown_ids() -> None:
         table().get("shot9_9")
     with pytest.raises(UnknownIdError, match='no shot of video "9"'):
         table().of_video("9")
+
+
+def test_a_table_in_another_encoding_is_refused_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "shots.tsv"
+    path.write_bytes("shot\tvideo\tstart_s\tend_s\nshotfür_1\tfür\t0\t1\n".encode("latin-1"))
+    with pytest.raises(FormatError, match=f"not a text in UTF-8\n  where:  {path}:2\n"):
+        read_shot_table(path)

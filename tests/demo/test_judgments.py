@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -70,3 +71,24 @@ def test_qrels_file_has_five_columns_and_the_leading_one(full: Qrels, tmp_path: 
     assert len(lines) == SHOTS * len(MINI_TOPICS)
     judged = full.topics["901"]
     assert lines[0] == f"1901 0 {judged.shots[0]} 1 {judged.judgments[0]}"
+
+
+@pytest.mark.parametrize("shots", [120, 150, 240])
+def test_every_topic_has_a_relevant_judged_shot_in_every_collection_of_the_demo(shots: int) -> None:
+    for seed in range(12):
+        scenes = scenes_by_shot(sample_collection(shots=shots, seed=seed))
+        full = full_judgments(scenes, MINI_TOPICS)
+        for topic, judged in pooled_judgments(full, scenes, MINI_TOPICS, seed=seed).topics.items():
+            assert judged.relevant and judged.relevant <= full.topics[topic].relevant, (seed, topic)
+            assert len(set(judged.shots)) == len(judged)
+
+
+@pytest.mark.parametrize(
+    ("seed", "content"), [(0, "ab6f7c6b37f5a45b"), (1, "32b081cd8c335da2"), (2, "25c31e6dac952b7d")]
+)
+def test_the_collections_of_600_shots_are_judged_as_ever(seed: int, content: str, tmp_path: Path) -> None:
+    """Figures of the documentation and of benchmarks/ rest on these judgments."""
+    scenes = scenes_by_shot(sample_collection(shots=600, seed=seed))
+    pool = pooled_judgments(full_judgments(scenes, MINI_TOPICS), scenes, MINI_TOPICS, seed=seed)
+    write_qrels(pool, tmp_path / "q")
+    assert hashlib.sha256((tmp_path / "q").read_bytes()).hexdigest().startswith(content)

@@ -16,7 +16,7 @@ def test_processes_give_what_one_gives_and_failures_have_reasons(make_video: Mak
     videos = {"b10": make_video("1.mp4"), "b9": make_video("2.mkv", frames=20), "gone": Path("gone.mp4")}
     with Reporter().stage("shots", len(videos), "videos") as stage:
         (one, one_failed), (two, two_failed) = (
-            shots_of_videos(videos, find, workers=workers, stage=stage) for workers in (1, 2)
+            shots_of_videos(videos, find, workers=workers, stage=stage, found={}) for workers in (1, 2)
         )
     assert one_failed == two_failed == {"gone": "no such video file"}
     assert [*one] == [*two]
@@ -25,7 +25,7 @@ def test_processes_give_what_one_gives_and_failures_have_reasons(make_video: Mak
 
 def test_no_video_at_all(tmp_path: Path) -> None:
     with Reporter().stage("shots", 1, "videos") as stage, pytest.raises(VideoError, match="none of 1 videos"):
-        shots_of_videos({"gone": tmp_path / "gone.mp4"}, whole_file, workers=1, stage=stage)
+        shots_of_videos({"gone": tmp_path / "gone.mp4"}, whole_file, workers=1, stage=stage, found={})
 
 
 def backwards(path: Path) -> list[tuple[float, float]]:
@@ -35,7 +35,7 @@ def backwards(path: Path) -> list[tuple[float, float]]:
 def test_one_videos_fault_costs_no_other_videos_rows() -> None:
     with Reporter().stage("shots", 2, "videos") as stage:
         table, failed = shots_of_videos(
-            {"good": Path("good.mp4"), "bad": Path("bad.mp4")}, backwards, workers=1, stage=stage
+            {"good": Path("good.mp4"), "bad": Path("bad.mp4")}, backwards, workers=1, stage=stage, found={}
         )
     assert table.ids == ("shotgood_1",)
     assert failed == {"bad": "the video's times make no shots (one from 0.0 s to 0.0 s)"}
