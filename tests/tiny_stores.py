@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from avs.core.artifacts import Manifest
+from avs.core.artifacts import Manifest, read_manifest
+from avs.core.contents import hash_files
 from avs.core.spec import EmbedderSpec
 from avs.core.store import FeatureStore
 from avs.core.store_writer import FeatureWriter, ShotFeatures
@@ -37,3 +39,17 @@ def make_store(
     for shot, count, end in zip(ids, counts, ends, strict=True):
         writer.add(ShotFeatures(shot, vectors[end - count : end], np.arange(count) / 2))
     return writer.commit(ids)
+
+
+def with_hashes(folder: Path) -> Path:
+    """The folder with the hashes that avs would have recorded of its files as they are now."""
+    manifest = {**read_manifest(folder), "files": hash_files(folder)}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def without_hashes(folder: Path) -> Path:
+    """The folder as an avs without hashes would have left it, whatever its files are."""
+    manifest = {key: value for key, value in read_manifest(folder).items() if key != "files"}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder

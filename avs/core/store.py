@@ -13,24 +13,30 @@ A committed store is a folder:
 
 from __future__ import annotations
 
-import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, Literal
 
 import numpy as np
 
 from avs.core.artifacts import read_manifest
+from avs.core.contents import require_unchanged
 from avs.core.errors import StoreError, UnknownIdError
-from avs.core.ids import some
+from avs.core.ids import not_shot_ids, some
 from avs.core.shots import ids_fingerprint
 from avs.core.spec import EmbedderSpec
+from avs.core.utf8 import read_utf8
 
 Level = Literal["shot", "frame"]
 Status = Literal["ok", "partial", "failed"]
 STORE_TYPE = "feature-store"
+AGAIN = "make the store again: avs extract-features ... --force"
+# what NumPy raises of a damaged file
+UNREADABLE = (EOFError, OSError, OverflowError, RecursionError, SyntaxError, TokenError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +55,7 @@ class FeatureStore:
         folder: its folder.
 
     Raises:
-        StoreError: the folder is no store, or its making was interrupted.
+        StoreError: the folder is no store, its making was interrupted, or its files are not as they were written.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -66,27 +72,80 @@ class FeatureStore:
         self.manifest: dict[str, Any] = read_manifest(self.folder)
         if self.manifest["type"] != STORE_TYPE:
             raise StoreError("not a feature store", where=self.folder, got=self.manifest["type"])
-        self.spec = EmbedderSpec.from_json(self.manifest["spec"])
-        self.level: Level = self.manifest["config"]["level"]
-        self.vectors: np.ndarray = np.load(self.folder / "vectors.npy", mmap_mode="r")
-        self.ids: tuple[str, ...] = tuple((self.folder / "ids.txt").read_text(encoding="utf-8").split())
+        require_unchanged(self.folder, self.manifest, next_step=AGAIN, cls=StoreError)
+        self.spec, self.level = self._made_by()
+        self.vectors: np.ndarray = self._array("vectors.npy", kind="f", dimensions=2)
+        self.ids: tuple[str, ...] = tuple(self._shot_ids().split())
         self.offsets: np.ndarray | None = None
         self.pts_s: np.ndarray | None = None
         if self.level == "frame":
-            self.offsets = np.load(self.folder / "offsets.npy")
-            self.pts_s = np.load(self.folder / "pts_s.npy", mmap_mode="r")
+            self.offsets = np.array(self._array("offsets.npy", kind="i", dimensions=1))
+            self.pts_s = self._array("pts_s.npy", kind="f", dimensions=1)
         self._row: dict[str, int] | None = None
         self._check()
 
+    def _made_by(self) -> tuple[EmbedderSpec, Level]:
+        """The encoder and the level that the manifest names."""
+        try:
+            spec, level = EmbedderSpec.from_json(self.manifest["spec"]), self.manifest["config"]["level"]
+        except (KeyError, TypeError, ValueError) as error:
+            spec, level = None, f"{type(error).__name__}: {error}"
+        if spec is None or level not in ("shot", "frame"):
+            raise StoreError(
+                "the manifest does not say what made the store",
+                where=self.folder / "manifest.json",
+                got=level,
+                wanted='a spec with the fields of an encoder, and the config "level": "shot" or "frame"',
+                next_step=f"put the file back, or {AGAIN}",
+            )
+        return spec, level
+
+    def _array(self, name: str, *, kind: str, dimensions: int) -> np.ndarray:
+        """The array of a file, memory-mapped."""
+        path = self.folder / name
+        try:
+            array: np.ndarray = np.lib.format.open_memmap(path, mode="r")
+            if (array.dtype.kind, array.ndim) == (kind, dimensions):
+                return array
+            got = f"{array.dtype}, shape {array.shape}"
+        except UNREADABLE as error:
+            got = f"{path.stat().st_size} bytes: {error}" if path.is_file() else "no such file"
+        raise StoreError(
+            "not an array of the store",
+            where=path,
+            got=got,
+            wanted=f"a NumPy file of {'real' if kind == 'f' else 'whole'} numbers in {dimensions} dimensions",
+            next_step=f"put the file back, or {AGAIN}",
+        )
+
+    def _shot_ids(self) -> str:
+        """The text of ids.txt; every word of it is a shot id."""
+        path = self.folder / "ids.txt"
+        text = read_utf8(path, next_step=f"put the file back, or {AGAIN}")
+        wrong = not_shot_ids(text)
+        if wrong:
+            raise StoreError(
+                f"{len(wrong)} ids of the store are not shot ids",
+                where=path,
+                got=some([repr(one) for one in wrong]),
+                wanted='shot<video>_<n> with n from 1, such as "shot00123_45"',
+                next_step=f"put the file back, or {AGAIN}",
+            )
+        return text
+
     def _check(self) -> None:
-        rows = len(self.ids) if self.offsets is None else int(self.offsets[-1])
-        ids = len(self.ids) if self.offsets is None else len(self.offsets) - 1
-        if self.vectors.shape != (rows, self.spec.dim) or ids != len(self.ids):
+        rows, ids, times = len(self.ids), len(self.ids), None
+        if self.offsets is not None and self.pts_s is not None:
+            ascend = len(self.offsets) > 0 and self.offsets[0] == 0 and bool((np.diff(self.offsets) > 0).all())
+            rows, ids, times = int(self.offsets[-1]) if ascend else -1, len(self.offsets) - 1, len(self.pts_s)
+        if self.vectors.shape != (rows, self.spec.dim) or ids != len(self.ids) or times not in (None, rows):
+            frames = "" if self.offsets is None else f", offsets of {ids} shots and {rows} rows, {times} times"
             raise StoreError(
                 "the store's files do not fit together",
                 where=self.folder,
-                got=f"vectors {self.vectors.shape}, {len(self.ids)} ids",
+                got=f"vectors {self.vectors.shape}, {len(self.ids)} ids{frames}",
                 wanted=f"({rows}, {self.spec.dim})",
+                next_step=f"put the files back, or {AGAIN}",
             )
 
     def __len__(self) -> int:
@@ -100,17 +159,32 @@ class FeatureStore:
     @cached_property
     def problems(self) -> list[Problem]:
         """Shots that are partial or failed."""
-        lines = (self.folder / "problems.tsv").read_text(encoding="utf-8").splitlines()
-        return [Problem(*line.split("\t", 2)) for line in lines]  # type: ignore[arg-type]
+        path = self.folder / "problems.tsv"
+        lines = read_utf8(path, next_step=f"put the file back, or {AGAIN}").splitlines()
+        rows = [line.split("\t", 2) for line in lines]
+        wrong = [n for n, row in enumerate(rows, start=1) if len(row) < 3 or row[1] not in ("partial", "failed")]
+        if wrong:
+            raise StoreError(
+                f"{len(wrong)} lines are not problems of shots",
+                where=f"{path}:{wrong[0]}",
+                got=repr(lines[wrong[0] - 1]),
+                wanted="shot, partial or failed, and the reason, with tabs between them",
+                next_step=f"put the file back, or {AGAIN}",
+            )
+        return [Problem(*row) for row in rows]  # type: ignore[arg-type]
 
     def index(self, ids: Sequence[str]) -> np.ndarray:
         """(len(ids),) int64 positions of `ids` in the store, in their order.
 
         Raises:
             UnknownIdError: an id has no vector here; says which failed in extraction.
+            StoreError: a shot of the store occurs twice.
         """
         if self._row is None:
             self._row = {shot: row for row, shot in enumerate(self.ids)}
+            if len(self._row) < len(self.ids):
+                twice = [shot for shot, count in Counter(self.ids).items() if count > 1]
+                raise StoreError("shots occur twice in the store", where=self.folder / "ids.txt", got=some(twice))
         missing = [shot for shot in ids if shot not in self._row]
         if missing:
             failed = {p.shot: p.reason for p in self.problems if p.status == "failed"}
@@ -138,12 +212,3 @@ class FeatureStore:
         if self.offsets is None:
             return self.vectors[row : row + 1]
         return self.vectors[self.offsets[row] : self.offsets[row + 1]]
-
-
-def sync(path: Path) -> None:
-    """Have the disk hold what was written to `path`."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -5,19 +5,21 @@ A part is one file, renamed into place when it is complete, so a kill loses at m
 
 from __future__ import annotations
 
-import os
+import hashlib
+import io
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 
-from avs.core.artifacts import Manifest, atomic_write, read_manifest, write_manifest
+from avs.core.artifacts import Manifest, atomic_write, complete_folder, read_manifest, write_manifest
 from avs.core.errors import ChangedInputsError, DataError, StoreError
 from avs.core.ids import some
 from avs.core.spec import EmbedderSpec
-from avs.core.store import STORE_TYPE, FeatureStore, Level, Status, sync
+from avs.core.store import STORE_TYPE, FeatureStore, Level, Status
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -161,12 +163,12 @@ class FeatureWriter:
         if not kept:
             reasons = sorted({reason for _, reason in notes.values()})
             raise StoreError(f"all {len(order)} shots failed", where=self.folder, got=some(reasons, shown=3))
-        self._write_matrix(parts, kept, length)
+        hashes = self._write_matrix(parts, kept, length)
         with atomic_write(self.folder / "problems.tsv") as file:
             file.writelines(f"{s}\t{notes[s][0]}\t{notes[s][1]}\n" for s in order if s in notes)
         with atomic_write(self.folder / "ids.txt") as file:
             file.writelines(f"{shot}\n" for shot in kept)
-        write_manifest(self.folder, self._final_manifest(order, kept, notes, seconds))
+        complete_folder(self.folder, self._final_manifest(order, kept, notes, seconds), hashes)
         shutil.rmtree(self.parts)
         return FeatureStore(self.folder)
 
@@ -178,32 +180,66 @@ class FeatureWriter:
         m = self.manifest
         return Manifest(m.type, m.config, m.inputs, m.spec, counts, seconds, m.command, paths=m.paths)
 
-    def _write_matrix(self, parts: list[_Part], kept: list[str], length: dict[str, int]) -> None:
+    def _write_matrix(self, parts: list[_Part], kept: list[str], length: dict[str, int]) -> dict[str, str]:
+        """Write the arrays in the order of `kept`.
+
+        Returns:
+            The hash of vectors.npy.
+        """
         offsets = np.concatenate([[0], np.cumsum([length[shot] for shot in kept])]).astype(np.int64)
         start = dict(zip(kept, offsets[:-1].tolist(), strict=True))
-        temporary = {name: self.folder / f".{name}.tmp" for name in ("vectors.npy", "pts_s.npy")}
         rows = int(offsets[-1])
-        vectors = np.lib.format.open_memmap(
-            temporary["vectors.npy"], mode="w+", dtype=self.dtype, shape=(rows, self.spec.dim)
-        )
-        pts_s = np.lib.format.open_memmap(temporary["pts_s.npy"], mode="w+", dtype=np.float64, shape=(rows,))
-        for part in parts:
-            with np.load(part.path) as data:
-                part_vectors, part_pts = data["vectors"], data["pts_s"]
-            for i, shot in enumerate(part.shots):
-                if shot in start:
-                    source = slice(part.offsets[i], part.offsets[i + 1])
-                    target = slice(start[shot], start[shot] + length[shot])
-                    vectors[target], pts_s[target] = part_vectors[source], part_pts[source]
-        vectors.flush()
-        pts_s.flush()
-        del vectors, pts_s
-        for name, path in temporary.items():
-            sync(path)
-            if name == "pts_s.npy" and self.level == "shot":
-                path.unlink()
-            else:
-                os.replace(path, self.folder / name)
+        pts_s = np.empty(rows)
+        with atomic_write(self.folder / "vectors.npy", "w+b") as file:
+            matrix = _Matrix(file, self.dtype, (rows, self.spec.dim))
+            for part in parts:
+                with np.load(part.path) as data:
+                    part_vectors, part_pts = data["vectors"], data["pts_s"]
+                for i, shot in enumerate(part.shots):
+                    if shot in start:
+                        source = slice(part.offsets[i], part.offsets[i + 1])
+                        matrix.put(start[shot], part_vectors[source])
+                        pts_s[start[shot] : start[shot] + length[shot]] = part_pts[source]
+            content = matrix.hash()
         if self.level == "frame":
-            with atomic_write(self.folder / "offsets.npy", "wb") as file:
-                np.save(file, offsets)
+            for name, values in (("pts_s.npy", pts_s), ("offsets.npy", offsets)):
+                with atomic_write(self.folder / name, "wb") as file:
+                    np.save(file, values)
+        return {"vectors.npy": content}
+
+
+class _Matrix:
+    """An .npy file under way. Rows that come in order are hashed as they are written, and are not read again.
+
+    Args:
+        file: empty, open for writing and reading.
+        dtype, shape: of the array, (rows, D).
+    """
+
+    def __init__(self, file: IO[bytes], dtype: np.dtype[Any], shape: tuple[int, int]) -> None:
+        self.file = file
+        description = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(header, description)
+        file.write(header.getvalue())
+        self.content = hashlib.sha256(header.getvalue())
+        self.first, self.row_bytes = header.tell(), shape[1] * dtype.itemsize
+        self.at = self.hashed = self.first  # the next byte to be written, and to be hashed
+
+    def put(self, row: int, vectors: np.ndarray) -> None:
+        """Write (n, D) vectors as the rows from `row` on."""
+        data, place = np.ascontiguousarray(vectors).tobytes(), self.first + row * self.row_bytes
+        if place != self.at:
+            self.file.seek(place)
+        self.file.write(data)
+        self.at = place + len(data)
+        if place == self.hashed:
+            self.content.update(data)
+            self.hashed = self.at
+
+    def hash(self) -> str:
+        """The hash of the whole file; reads what did not come in order."""
+        self.file.seek(self.hashed)
+        while block := self.file.read(2**20):
+            self.content.update(block)
+        return f"sha256:{self.content.hexdigest()}"

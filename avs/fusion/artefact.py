@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from avs.core.artifacts import atomic_write
+from avs.core.artifacts import atomic_write, manifest_path, read_manifest
+from avs.core.contents import require_unchanged
 from avs.core.errors import ConfigError, FormatError
 from avs.fusion.fuser import Fuser
 from avs.fusion.methods.method import method_of, method_of_kind
@@ -41,11 +42,13 @@ def read_fuser(folder: Path) -> Fuser:
     """The fuser of a folder.
 
     Raises:
-        FormatError: the folder holds no fuser, or a damaged one.
+        FormatError: the folder holds no fuser, a damaged one, or its files are not as they were written.
     """
     path = Path(folder) / FILE
     if not path.is_file():
         raise FormatError("not a fuser", where=folder, wanted=path, next_step="fit one: avs fuse --qrels ... --fuser")
+    if manifest_path(folder).is_file():
+        require_unchanged(folder, read_manifest(folder), next_step="fit the fuser again: --qrels --force")
     try:
         return _decode(json.loads(path.read_text(encoding="utf-8")), Path(folder))
     except (ValueError, KeyError, TypeError, AttributeError, OSError, ConfigError, FormatError) as error:

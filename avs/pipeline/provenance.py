@@ -16,6 +16,7 @@ from typing import Any, Literal
 from avs.core.artifacts import fingerprint_file, input_paths, manifest_path, read_manifest, require_path
 from avs.core.bigfile import FILES as BIGFILE
 from avs.core.bigfile import BigFile
+from avs.core.contents import changed_files, content_fingerprint
 from avs.core.errors import AvsError
 from avs.core.shots import ids_fingerprint
 from avs.video.fingerprints import (
@@ -219,7 +220,10 @@ def shown(path: Path) -> str:
 def _fingerprints(path: Path) -> Iterator[str]:
     """Every fingerprint by which a manifest may have recorded the input at a path."""
     if manifest_path(path).is_file():
-        yield str(read_manifest(path)["fingerprint"])
+        manifest = read_manifest(path)
+        if path.is_dir() and changed_files(path, manifest):
+            return  # the manifest is not of these files
+        yield content_fingerprint(manifest)
     if path.is_file():
         yield fingerprint_file(path)
     elif (path / "manifest.json").is_file():

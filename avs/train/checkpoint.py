@@ -17,8 +17,9 @@ from typing import Any
 
 from torch import Tensor
 
-from avs.core.artifacts import Manifest, atomic_write, read_manifest, require_path, write_manifest
-from avs.core.errors import FormatError, SpecMismatchError
+from avs.core.artifacts import Manifest, atomic_write, complete_folder, read_manifest, require_path
+from avs.core.contents import content_fingerprint, require_unchanged
+from avs.core.errors import FormatError, Problems, SpecMismatchError
 from avs.core.spec import EmbedderSpec
 from avs.models.architectures import make_config, make_model
 from avs.models.retrieval import RetrievalModel
@@ -26,6 +27,7 @@ from avs.train.weights import read_weights, write_weights
 
 CHECKPOINT_TYPE = "checkpoint"
 TRAINING_TYPE = "training"
+AGAIN = "train the model again with --force"
 
 
 @dataclass(frozen=True)
@@ -58,15 +60,33 @@ class Checkpoint:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Fingerprint of everything that made the checkpoint."""
-        fingerprint: str = read_manifest(self.folder)["fingerprint"]
-        return fingerprint
+        """Fingerprint of everything that made the checkpoint, and of its files."""
+        return content_fingerprint(read_manifest(self.folder))
 
     def load_model(self, device: str = "cpu") -> RetrievalModel:
-        """The model with its weights, in eval mode."""
+        """The model with its weights, in eval mode.
+
+        Raises:
+            FormatError: the weights cannot be read, are not those of this model, or are not finite.
+        """
         model = make_model(self.architecture, make_config(self.architecture, self.config))
-        model.load_state_dict(read_weights(self.folder / "model.safetensors"))
+        weights = read_weights(self.folder / "model.safetensors")
+        self._check(weights, model.state_dict())
+        model.load_state_dict(weights)
         return model.to(device).eval()
+
+    def _check(self, weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+        problems = Problems(f"the weights {self.folder / 'model.safetensors'}")
+        for name in sorted({*weights, *wanted}):
+            if name not in weights:
+                problems.add(name, "is missing")
+            elif name not in wanted:
+                problems.add(name, "is not a tensor of the model that checkpoint.json describes")
+            elif weights[name].shape != wanted[name].shape:
+                problems.add(name, f"has shape {list(weights[name].shape)}, wanted {list(wanted[name].shape)}")
+            elif not weights[name].isfinite().all():
+                problems.add(name, "has values that are not finite")
+        problems.raise_if_any(FormatError, next_step=f"put the file back, or {AGAIN}")
 
     def require_specs(self, specs: Mapping[str, EmbedderSpec], *, where: str) -> None:
         """Check that stores were made by the encoders this model was trained on.
@@ -100,14 +120,14 @@ def write_checkpoint(checkpoint: Checkpoint, weights: Mapping[str, Tensor], mani
     with atomic_write(folder / "checkpoint.json") as file:
         json.dump(plain, file, indent=1)
         file.write("\n")
-    write_manifest(folder, manifest)
+    complete_folder(folder, manifest)
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """The checkpoint in a folder; for the folder of a training, its best checkpoint.
 
     Raises:
-        FormatError: there is no checkpoint, or it is not complete.
+        FormatError: there is no checkpoint, it is not complete, or its files are not as they were written.
     """
     folder = require_path(Path(path), what="checkpoint")
     if (folder / "best").is_dir():
@@ -119,15 +139,17 @@ def read_checkpoint(path: Path) -> Checkpoint:
             wanted="a folder with checkpoint.json, as the train verbs write it",
             next_step="if its training was interrupted, run the same command again",
         )
-    read_manifest(folder)
+    require_unchanged(folder, read_manifest(folder), next_step=AGAIN)
     try:
         data = json.loads((folder / "checkpoint.json").read_text(encoding="utf-8"))
         data["video_features"] = {name: EmbedderSpec.from_json(spec) for name, spec in data["video_features"].items()}
+        if not all({"kind", "name"} <= set(feature) for feature in data["text_features"]):
+            raise ValueError("a text feature without kind or name")
         return Checkpoint(**data, folder=folder)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise FormatError(
             "not a checkpoint of this avs",
             where=folder / "checkpoint.json",
-            got=str(error),
-            next_step="train the model again, or use the avs that its manifest.json names",
+            got=f"{type(error).__name__}: {error}",
+            next_step="put the file back, train the model again, or use the avs that its manifest.json names",
         ) from error

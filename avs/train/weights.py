@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from avs.core.artifacts import atomic_write
+from avs.core.artifacts import atomic_write, require_path
+from avs.core.errors import FormatError
 
 
 def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
@@ -18,8 +20,22 @@ def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The state dict in a file."""
-    weights: dict[str, Tensor] = load_file(path)
+    """The state dict in a file.
+
+    Raises:
+        AvsError: there is no such file.
+        FormatError: it is not a safetensors file, or cut short.
+    """
+    try:
+        weights: dict[str, Tensor] = load_file(require_path(path, what="file of weights"))
+    except (SafetensorError, ValueError) as error:
+        raise FormatError(
+            "not a safetensors file, or damaged",
+            where=path,
+            got=f"{path.stat().st_size} bytes: {error}",
+            wanted="weights as avs writes them; pickled ones (.pt, .pth) are never loaded",
+            next_step="put the file back, or train the model again with --force",
+        ) from error
     return weights
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tiny_checkpoints import make_clip
-from tiny_stores import make_store, shot_ids
+from tiny_stores import make_store, shot_ids, without_hashes
 
 from avs.cli.main import main
 from avs.core.ranking import RankedList, Run
@@ -248,6 +248,7 @@ def test_a_list_is_not_replaced_by_its_own_reranking_and_a_damaged_reranker_is_r
     fit = words(work, "--method", "clip", "--qrels", str(work / "qrels"), "--reranker", str(model))
     assert main(["rerank", *fit, "--quiet"]) == 0
     (model / "reranker.json").write_text("{")
+    without_hashes(model)
     apply = words(work, "--reranker", str(model), "-o", str(tmp_path / "x.trec"), name="tv23")
     assert "not a reranker of avs" in failure(apply, capsys)
     assert "--narratives needs --query-mode" in failure(

@@ -13,6 +13,7 @@ from tiny_checkpoints import make_clip
 from tiny_stores import make_store
 
 from avs.cli.main import main
+from avs.core.contents import content_fingerprint
 from avs.core.ranking import RankedList
 from avs.core.store import FeatureStore
 from avs.features.embedder import load_embedder, read_spec
@@ -73,7 +74,7 @@ def test_a_list_and_what_made_it(work: Path, tmp_path: Path, capsys: pytest.Capt
     store = FeatureStore(work / "features/tiny/shot")
     assert manifest["type"] == "ranked-lists"
     assert manifest["config"] == {"k": 1000, "query_mode": "query", "score_dtype": "float32"}
-    assert manifest["inputs"]["store"] == store.manifest["fingerprint"]
+    assert manifest["inputs"]["store"] == content_fingerprint(store.manifest)
     assert manifest["inputs"]["shots"] == store.fingerprint
     assert manifest["inputs"]["topics 1"].startswith("sha256:")
     assert manifest["spec"]["revision"] == store.spec.revision

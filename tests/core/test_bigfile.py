@@ -55,6 +55,10 @@ def test_what_other_tools_wrote_is_mapped(tmp_path: Path, between: str) -> None:
         ("a b c", "3 4", "wanted: 3 ids, 48 bytes"),
         ("a b c", "3", "not the shape of a BigFile"),
         ("a b a", "3 3", "ids occur twice"),
+        ("a ../../etc/passwd c\0", "3 3", "2 ids hold a path separator or a control character"),
+        ("a b\\c d", "3 3", "got:    'b\\\\c'"),
+        ("a b c", "3 ²", "not the shape of a BigFile"),
+        ("a b c", "3 " + "9" * 5000, "not the shape of a BigFile"),
     ],
 )
 def test_files_that_do_not_fit_are_refused(tmp_path: Path, ids: str, shape: str, said: str) -> None:
@@ -103,3 +107,12 @@ def test_open_features_takes_what_lies_there(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(StoreError):
         open_features(tmp_path / "empty")
+
+
+@pytest.mark.parametrize("name", ["id.txt", "shape.txt"])
+def test_text_that_is_not_utf8_names_its_file(tmp_path: Path, name: str) -> None:
+    folder = by_hand(tmp_path / "f", "a b c", ROWS[:3], "3 3")
+    (folder / name).write_bytes("3 3 é".encode("latin-1"))
+    with pytest.raises(FormatError, match="not UTF-8 text") as caught:
+        BigFile(folder)
+    assert caught.value.where == folder / name and "byte 0xe9 at position 4" in str(caught.value.got)

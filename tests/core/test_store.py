@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_stores import without_hashes
 
 from avs.core.artifacts import Manifest
-from avs.core.errors import ChangedInputsError, DataError, SpecMismatchError, StoreError, UnknownIdError
+from avs.core.errors import ChangedInputsError, DataError, FormatError, SpecMismatchError, StoreError, UnknownIdError
 from avs.core.spec import EmbedderSpec
 from avs.core.store import FeatureStore, Problem
 from avs.core.store_writer import FeatureWriter, ShotFeatures
@@ -146,7 +150,86 @@ def test_files_that_do_not_fit_together_are_refused(tmp_path: Path) -> None:
     writer.commit(["shot1_1"])
     (tmp_path / "ids.txt").write_text("shot1_1\nshot1_2\n")
     with pytest.raises(StoreError, match="do not fit together"):
+        FeatureStore(without_hashes(tmp_path))
+
+
+def save(name: str, array: object) -> Callable[[Path], None]:
+    return lambda store: np.save(store / name, np.array(array), allow_pickle=True)
+
+
+def write(name: str, data: bytes) -> Callable[[Path], None]:
+    return lambda store: (store / name).write_bytes(data) and None
+
+
+def cut(name: str, size: int) -> Callable[[Path], None]:
+    return lambda store: os.truncate(store / name, size)
+
+
+def say(**changes: object) -> Callable[[Path], None]:
+    def change(store: Path) -> None:
+        manifest = json.loads((store / "manifest.json").read_text())
+        (store / "manifest.json").write_text(json.dumps({**manifest, **changes}))
+
+    return change
+
+
+FAULTS = {
+    "ids not UTF-8": (write("ids.txt", b"shot1_1\xff\n"), "ids.txt", "not UTF-8 text"),
+    "ids that are paths": (write("ids.txt", b"../../etc/passwd\nshot1_2\n"), "ids.txt", "1 ids of the store are not"),
+    "vectors cut short": (cut("vectors.npy", 140), "vectors.npy", "140 bytes"),
+    "header cut short": (cut("vectors.npy", 60), "vectors.npy", "60 bytes"),
+    "no header": (write("vectors.npy", b"\x93NUMPY\x01\x00\x05\x00{'a'("), "vectors.npy", "15 bytes"),
+    "no bytes": (cut("vectors.npy", 0), "vectors.npy", "0 bytes"),
+    "no vectors": (lambda store: (store / "vectors.npy").unlink(), "vectors.npy", "no such file"),
+    "objects": (save("vectors.npy", [[{}] * 4] * 2), "vectors.npy", "Python objects"),
+    "whole numbers": (save("vectors.npy", [[1] * 4] * 2), "vectors.npy", "int64"),
+    "an archive": (write("vectors.npy", b"PK\x03\x04" + bytes(96)), "vectors.npy", "100 bytes"),
+    "offsets go back": (save("offsets.npy", [0, 3, 2]), "", "do not fit together"),
+    "no offsets": (save("offsets.npy", np.zeros(0, int)), "", "do not fit together"),
+    "times are missing": (save("pts_s.npy", [0.0]), "", "do not fit together"),
+    "no spec": (say(spec=None), "manifest.json", "does not say what made the store"),
+    "another spec": (say(spec={"name": "x"}), "manifest.json", "KeyError"),
+    "no level": (say(config={}), "manifest.json", "KeyError: 'level'"),
+    "another level": (say(config={"level": "film"}), "manifest.json", "got:    film"),
+    "no manifest": (write("manifest.json", b"[]"), "manifest.json", "not a manifest of avs"),
+    "nested manifest": (write("manifest.json", b"[" * 100_000), "manifest.json", "not a manifest of avs"),
+    "manifest not UTF-8": (write("manifest.json", b"\xff\xfe{}"), "manifest.json", "not a manifest of avs"),
+    "schema of words": (say(schema_version="two"), "manifest.json", "not a manifest of avs"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_damaged_file_is_named_with_the_next_step(tmp_path: Path, fault: str) -> None:
+    damage, name, said = FAULTS[fault]
+    writer = FeatureWriter(tmp_path, manifest("frame"))
+    for shot in ORDER[:2]:
+        writer.add(features(shot, 1))
+    without_hashes(writer.commit(ORDER[:2]).folder)
+    damage(tmp_path)
+    with pytest.raises((StoreError, FormatError)) as caught:
         FeatureStore(tmp_path)
+    assert caught.value.where == tmp_path / name and said in str(caught.value)
+    assert "--force" in str(caught.value.next_step)
+
+
+@pytest.mark.parametrize("text", [b"shot1_2\n", b"shot1_2\tfailed\n", b"shot1_2\tlost\tno\n", b"shot1_2\tfailed\t\xff"])
+def test_problems_that_cannot_be_read_are_named(tmp_path: Path, text: bytes) -> None:
+    writer = FeatureWriter(tmp_path, manifest())
+    writer.add(features("shot1_1"))
+    writer.commit(["shot1_1"])
+    (tmp_path / "problems.tsv").write_bytes(text)
+    with pytest.raises((StoreError, FormatError), match="problems.tsv"):
+        FeatureStore(without_hashes(tmp_path)).rows(["shot1_2"])
+
+
+def test_a_shot_that_occurs_twice_is_not_looked_up(tmp_path: Path) -> None:
+    writer = FeatureWriter(tmp_path, manifest())
+    for shot in ORDER:
+        writer.add(features(shot))
+    writer.commit(ORDER)
+    (tmp_path / "ids.txt").write_text("shot1_1\nshot1_2\nshot1_1\n")
+    with pytest.raises(StoreError, match="shots occur twice in the store"):
+        FeatureStore(without_hashes(tmp_path)).rows(["shot1_2"])
 
 
 def test_specs_compare_by_what_decides_the_numbers() -> None:

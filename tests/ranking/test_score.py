@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_stores import SPEC, make_store
+from tiny_stores import SPEC, make_store, without_hashes
 
 from avs.core.errors import AvsError, ConfigError, DataError, SpecMismatchError, StoreError
 from avs.core.progress import Reporter
@@ -159,6 +159,7 @@ def test_a_vector_that_is_not_finite_names_its_shot(tmp_path: Path) -> None:
     vectors = np.load(tmp_path / "vectors.npy", mmap_mode="r+")
     vectors[4, 3] = np.nan
     vectors.flush()
+    without_hashes(tmp_path)
     with pytest.raises(DataError) as caught:
         search_store(np.ones((2, 8)), ["661", "662"], FeatureStore(tmp_path), query_spec=SPEC, block_rows=2)
     assert "  where:  shot00001_5, topic 661\n  got:    nan" in str(caught.value)

@@ -14,12 +14,12 @@ import numpy as np
 from avs.core.artifacts import (
     Manifest,
     atomic_write,
+    complete_folder,
     fingerprint_input,
     is_up_to_date,
     manifest_path,
     require_place,
     write_artefact,
-    write_manifest,
 )
 from avs.core.errors import ConfigError, DataError, Problems
 from avs.core.ids import some
@@ -238,7 +238,7 @@ def _fit(task: FusionTask, reporter: Reporter) -> Fuser:
     if folder:
         manifest_path(folder).unlink(missing_ok=True)  # a folder without a manifest is not complete
         write_fuser(fuser, folder)
-        write_manifest(folder, task.outputs[folder])
+        complete_folder(folder, task.outputs[folder])
         reporter.say(f"wrote {folder}: {task.plan.name} fitted on {len(task.judged)} topics")
     return fuser
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from avs.core.artifacts import read_manifest, require_path
+from avs.core.contents import require_unchanged
 from avs.core.errors import ConfigError, FormatError, SpecMismatchError
 from avs.core.features import open_features
 from avs.core.spec import EmbedderSpec
@@ -31,7 +32,8 @@ def with_fitted(options: RerankOptions, folder: Path) -> RerankOptions:
     manifest = read_manifest(require_path(folder, what="reranker"))
     if manifest["type"] != RERANKER_TYPE:
         raise FormatError("not a reranker", where=folder, got=manifest["type"])
-    method, parameters, depth = _read_fitted(folder)
+    require_unchanged(folder, manifest, next_step="fit the reranker again: --qrels --force")
+    method, parameters, depth = read_settings(folder)
     decided = [option_name(name) for name in options.fixed] + (["--depth"] if options.depth is not None else [])
     decided += [f"--method {options.method}"] if options.method not in ("", method) else []
     if decided:
@@ -60,8 +62,8 @@ def spec_of(store: Path) -> EmbedderSpec:
     return open_features(store).spec
 
 
-def _read_fitted(folder: Path) -> tuple[str, dict[str, Any], int]:
-    """Method, parameters and depth.
+def read_settings(folder: Path) -> tuple[str, dict[str, Any], int]:
+    """Method, parameters and depth of the reranker in a folder.
 
     Raises:
         FormatError: the file is damaged.

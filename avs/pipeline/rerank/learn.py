@@ -14,10 +14,10 @@ import numpy as np
 from avs.core.artifacts import (
     Manifest,
     atomic_write,
+    complete_folder,
     is_up_to_date,
     manifest_path,
     require_place,
-    write_manifest,
 )
 from avs.core.errors import ConfigError
 from avs.core.progress import Reporter
@@ -171,4 +171,4 @@ def _write_reranker(folder: Path, best: FittedGrid, options: RerankOptions, mani
     manifest_path(folder).unlink(missing_ok=True)  # a folder without a manifest is not complete
     with atomic_write(folder / FILE) as file:
         json.dump(options.config(best.parameters), file, indent=2)
-    write_manifest(folder, manifest)
+    complete_folder(folder, manifest)

@@ -11,6 +11,7 @@ import numpy as np
 from avs.captions.read import read_captions
 from avs.core.artifacts import Manifest, atomic_write, is_up_to_date, write_artefact
 from avs.core.captions import CaptionSet
+from avs.core.contents import content_fingerprint
 from avs.core.errors import ConfigError, Problems, UnknownIdError
 from avs.core.features import Features, open_features
 from avs.core.progress import Reporter
@@ -139,7 +140,7 @@ class CaptionRetrieval:
     def manifest(self, kinds: Sequence[RankingKind]) -> Manifest:
         """What decides the ranks of every query."""
         systems = {one.name: {"seed": one.pooling.seed, "model": one.store.spec.revision} for one in self.zero_shot}
-        inputs = {one.name: one.store.manifest["fingerprint"] for one in self.zero_shot}
+        inputs = {one.name: content_fingerprint(one.store.manifest) for one in self.zero_shot}
         inputs |= {str(checkpoint.folder): checkpoint.fingerprint for checkpoint in self.checkpoints}
         config = {"systems": systems, "ways": kinds}
         return Manifest("query-ranks", config, {"captions": self.captions.fingerprint, **inputs})

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from avs.core.artifacts import Manifest, fingerprint_file, is_folder, is_up_to_date, write_artefact
+from avs.core.contents import content_fingerprint
 from avs.core.errors import ConfigError
 from avs.core.features import Features, open_features
 from avs.core.progress import Reporter
@@ -184,7 +185,7 @@ def _manifest(
     source = system.source
     if isinstance(source, Checkpoint):
         read = {f"store {name}": stores[name] for name in source.video_features}
-        fingerprints = {name: store.manifest["fingerprint"] for name, store in read.items()}
+        fingerprints = {name: content_fingerprint(store.manifest) for name, store in read.items()}
         folders = {name: store.folder for name, store in read.items()}
         return Manifest(
             type="ranked-lists",
@@ -196,7 +197,7 @@ def _manifest(
     return Manifest(
         type="ranked-lists",
         config={**settings.config, **by_level},
-        inputs={**inputs, "store": source.manifest["fingerprint"], "shots": source.fingerprint},
+        inputs={**inputs, "store": content_fingerprint(source.manifest), "shots": source.fingerprint},
         spec=source.spec.to_json(),
         paths={**files, "store": source.folder, "shots": source.folder},
     )

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from avs.core.artifacts import fingerprint_file
+from avs.core.contents import content_fingerprint
 from avs.core.errors import ConfigError, DataError
 from avs.core.features import open_stores
 from avs.core.ids import some
@@ -65,7 +66,9 @@ class TrainingData:
         for collection in self.all:
             name = self._label(collection)
             fingerprints[f"{name} captions"] = collection.captions.fingerprint
-            fingerprints |= {f"{name} {key}": collection.stores[key].manifest["fingerprint"] for key in self.specs}
+            fingerprints |= {
+                f"{name} {key}": content_fingerprint(collection.stores[key].manifest) for key in self.specs
+            }
         return fingerprints
 
     @property
@@ -92,7 +95,7 @@ def judged_inputs(recipe: ValidationRecipe) -> dict[str, str]:
         return {}
     files = {"validation topics": recipe.topics, "validation qrels": recipe.qrels}
     stores = open_stores(recipe.features)
-    fingerprints = {f"validation {name}": store.manifest["fingerprint"] for name, store in stores.items()}
+    fingerprints = {f"validation {name}": content_fingerprint(store.manifest) for name, store in stores.items()}
     return fingerprints | {name: fingerprint_file(path) for name, path in files.items()}
 
 

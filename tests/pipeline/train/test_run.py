@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tiny_collection import TinyCollection, spec_named, tiny_collection
-from tiny_stores import make_store, shot_ids
+from tiny_stores import make_store, shot_ids, with_hashes
 
 from avs.cli.main import main
 from avs.core.store import FeatureStore
@@ -187,6 +187,7 @@ def rename(made: TinyCollection, before: str, after: str) -> None:
     for store in made.stores:
         ids = store / "ids.txt"
         ids.write_text(ids.read_text().replace(before, after))
+        with_hashes(store)
 
 
 def test_the_most_attended_features_are_kept(collection: TinyCollection, trained: Path, tmp_path: Path) -> None:

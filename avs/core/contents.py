@@ -1,0 +1,109 @@
+"""The content of a folder that avs wrote: the manifest has the hash of every file, and opening the folder checks them.
+
+A file is hashed again only if its size or its time differs from what `.seen.json` recorded when it was hashed last.
+So opening costs a look at each file, whatever its size, and one reading after the folder was copied.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from avs.core.errors import AvsError, FormatError
+
+SEEN = ".seen.json"
+
+
+def hash_file(path: Path) -> str:
+    """`sha256:...` of all bytes of a file, however large."""
+    with open(path, "rb") as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+
+
+def hash_files(folder: Path, hashes: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Name -> hash of every file in a folder but its manifest and hidden ones.
+
+    Args:
+        hashes: of files that were hashed while they were written.
+    """
+    known = hashes or {}
+    names = sorted(p.name for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+    files = {name: known.get(name) or hash_file(folder / name) for name in names if name != "manifest.json"}
+    _remember(folder, files)
+    return files
+
+
+def content_fingerprint(manifest: Mapping[str, Any]) -> str:
+    """What depends on a folder records this: it covers what made the folder, and the hashes of its files.
+
+    An older avs recorded no hashes. Of its folders it is the manifest's fingerprint, as it was then.
+    """
+    made: str = manifest["fingerprint"]
+    if not manifest.get("files"):
+        return made
+    return hashlib.sha256(json.dumps([made, manifest["files"]], sort_keys=True).encode()).hexdigest()
+
+
+def changed_files(folder: Path, manifest: Mapping[str, Any], *, hash_all: bool = False) -> dict[str, str]:
+    """Name of a file that is not as it was written -> what is wrong with it.
+
+    Args:
+        hash_all: hash the files whose size and time are as they were, too.
+    """
+    recorded: Mapping[str, str] = manifest.get("files") or {}
+    seen, changed = _seen(folder), {}
+    for name, content in recorded.items():
+        path = folder / name
+        if not path.is_file():
+            changed[name] = "is gone"
+        elif hash_all or seen.get(name) != _look(path, content):
+            if hash_file(path) != content:
+                changed[name] = "was changed after it was written"
+    if not changed and any(seen.get(name) != _look(folder / name, content) for name, content in recorded.items()):
+        _remember(folder, recorded)
+    return changed
+
+
+def require_unchanged(
+    folder: Path, manifest: Mapping[str, Any], *, next_step: str, cls: type[AvsError] = FormatError
+) -> None:
+    """Check that the files of a folder are as they were written.
+
+    Raises:
+        cls: some are not; names them all.
+    """
+    changed = changed_files(folder, manifest)
+    if changed:
+        raise cls(
+            "files are not as avs wrote them",
+            where=folder,
+            got="; ".join(f"{name} {what}" for name, what in changed.items()),
+            wanted="the files that the hashes in manifest.json belong to",
+            next_step=f"put the files back, or {next_step}",
+        )
+
+
+def _look(path: Path, content: str) -> list[object]:
+    status = os.stat(path)
+    return [status.st_size, status.st_mtime_ns, content]
+
+
+def _seen(folder: Path) -> dict[str, list[object]]:
+    """Name of a file -> size, time and hash when it was hashed last."""
+    try:
+        seen = json.loads((folder / SEEN).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return seen if isinstance(seen, dict) else {}
+
+
+def _remember(folder: Path, files: Mapping[str, str]) -> None:
+    """Record the size and time of files whose hash was just found; one cut short counts as none."""
+    seen = json.dumps({name: _look(folder / name, content) for name, content in files.items()})
+    with suppress(OSError):  # a folder that cannot be written is hashed each time
+        (folder / SEEN).write_text(seen, encoding="utf-8")

@@ -1,0 +1,141 @@
+"""Whether an artefact is what avs wrote: all its files are hashed again, and read as what they should be."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from avs.core.artifacts import fingerprint_file, read_manifest, require_path
+from avs.core.bigfile import FILES as BIGFILE
+from avs.core.contents import changed_files
+from avs.core.errors import AvsError
+from avs.core.features import Features, open_features
+from avs.core.ids import some
+from avs.core.store import STORE_TYPE, FeatureStore
+from avs.fusion.artefact import read_fuser
+from avs.pipeline.fuse.apply import FUSER_TYPE
+from avs.pipeline.rerank.fitted import RERANKER_TYPE, read_settings
+from avs.train.checkpoint import CHECKPOINT_TYPE, TRAINING_TYPE, read_checkpoint
+from avs.trecvid.trec import read_trec
+
+NO_HASH = "no hash was recorded: an older avs made it, or it is not of avs; only what it holds was checked"
+BLOCK_ROWS = 65_536
+LENGTH_TOLERANCE = 2e-3  # float16 rounds every component by up to 2^-11 of it
+
+
+@dataclass(slots=True)
+class Verification:
+    """What was found.
+
+    Attributes:
+        problems: a line for everything that is wrong.
+        notes: a line for everything that could not be checked.
+        files: number of files that were hashed.
+    """
+
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    files: int = 0
+
+
+def verify(path: Path) -> Verification:
+    """Hash and read all of an artefact: a store, BigFile, checkpoint, training, fuser, reranker, list, or any other.
+
+    Raises:
+        AvsError: there is no such artefact, or it has no manifest.
+    """
+    path = require_path(Path(path), what="artefact")
+    found = Verification()
+    if all((path / name).is_file() for name in BIGFILE):
+        found.notes.append(f"{path}: {NO_HASH}")
+        _collect(found, path, "bigfile")
+        return found
+    manifest = read_manifest(path)
+    if manifest["type"] == TRAINING_TYPE:
+        for folder in sorted(part.parent for part in path.glob("*/checkpoint.json")):
+            one = verify(folder)
+            found.problems += one.problems
+            found.notes += one.notes
+            found.files += one.files
+        return found
+    if path.is_dir():
+        changed = changed_files(path, manifest, hash_all=True)
+        found.files = len(manifest.get("files") or ())
+    else:
+        same = not manifest.get("output") or fingerprint_file(path) == manifest["output"]
+        changed = {} if same else {path.name: "was changed after it was written"}
+        found.files = 1 if manifest.get("output") else 0
+        if str(manifest.get("output")).startswith("sha256-edges:"):
+            found.notes.append(f"{path}: over 64 MiB, so only its size, its first and its last MiB are hashed")
+    if not found.files:
+        found.notes.append(f"{path}: {NO_HASH}")
+    found.problems += [f"{path}: {name} {what}" for name, what in changed.items()]
+    if not changed:
+        _collect(found, path, manifest["type"])
+    return found
+
+
+def _collect(found: Verification, path: Path, kind: str) -> None:
+    """Add what is wrong with the content of an artefact of a kind."""
+    try:
+        if kind in (STORE_TYPE, "bigfile"):
+            found.problems += [f"{path}: {problem}" for problem in _of_features(open_features(path))]
+        elif kind == CHECKPOINT_TYPE:
+            read_checkpoint(path).load_model()
+        elif kind == FUSER_TYPE:
+            read_fuser(path)
+        elif kind == RERANKER_TYPE:
+            read_settings(path)
+        elif kind == "ranked-lists":
+            read_trec(path)
+    except AvsError as error:
+        found.problems.append(str(error))
+
+
+def _of_features(features: Features) -> Iterator[str]:
+    if isinstance(features, FeatureStore):
+        yield from _of_shots(features)
+    twice = [shot for shot, count in Counter(features.ids).items() if count > 1]
+    if twice:
+        yield f"{len(twice)} ids occur twice: {some(twice)}"
+    wrong: dict[str, list[int]] = {"not finite": [], "all zero": [], "not of length 1": []}
+    for start in range(0, len(features.vectors), BLOCK_ROWS):
+        block = np.asarray(features.vectors[start : start + BLOCK_ROWS], dtype=np.float32)
+        finite, lengths = np.isfinite(block).all(axis=1), np.linalg.norm(block, axis=1)
+        zero = ~block.any(axis=1)
+        wrong["not finite"] += (start + np.flatnonzero(~finite)).tolist()
+        wrong["all zero"] += (start + np.flatnonzero(zero)).tolist()
+        if features.spec.normalised:
+            off = finite & ~zero & (np.abs(lengths - 1) > LENGTH_TOLERANCE)
+            wrong["not of length 1"] += (start + np.flatnonzero(off)).tolist()
+    for what, rows in wrong.items():
+        if rows:
+            shots = some([_named(features, row) for row in rows])
+            yield f"{len(rows)} of {len(features.vectors)} rows are {what}: {shots}"
+
+
+def _named(features: Features, row: int) -> str:
+    """The shot of a row."""
+    shot = row if features.offsets is None else int(np.searchsorted(features.offsets, row, side="right")) - 1
+    return f"{features.ids[shot]} (row {row})"
+
+
+def _of_shots(store: FeatureStore) -> Iterator[str]:
+    """What does not fit between the shots, the problems and the counts of a store."""
+    try:
+        statuses = Counter(problem.status for problem in store.problems)
+    except AvsError as error:
+        yield str(error)
+        return
+    held = sorted({p.shot for p in store.problems if p.status == "failed"} & set(store.ids))
+    if held:
+        yield f"{len(held)} shots failed and have vectors: {some(held)}"
+    partial, failed = statuses["partial"], statuses["failed"]
+    counts = {"ok": len(store) - partial, "partial": partial, "failed": failed}
+    recorded = {name: store.manifest.get("counts", {}).get(name) for name in counts}
+    if counts != recorded:
+        yield f"the counts are {counts}, but the manifest has {recorded}"
