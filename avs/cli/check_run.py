@@ -91,12 +91,13 @@ def _json(reports: list[CheckReport]) -> str:
 
 
 def _print(report: CheckReport, checked: str, *, quiet: bool) -> None:
-    from avs.core.errors import MAX_LISTED_PROBLEMS
+    from avs.core.errors import in_few_lines
 
-    for finding in report.findings[:MAX_LISTED_PROBLEMS]:
-        print(f"{report.name}:{finding.line}: {finding.what}")
-    if len(report.findings) > MAX_LISTED_PROBLEMS:
-        print(f"{report.name}: ... and {len(report.findings) - MAX_LISTED_PROBLEMS} more (--json lists all)")
+    lines = list(in_few_lines([(f"{report.name}:{f.line}: {f.what}", f.what) for f in report.findings]))
+    for line in lines:
+        print(line)
+    if len(lines) < len(report.findings):
+        print(f"{report.name}: --json lists all {len(report.findings)} problems")
     if report.ok and not quiet:
         print(f"OK {report.name}: {report.summary}, {checked}")
     for warning in () if quiet else report.warnings:

@@ -15,10 +15,13 @@ AvsError                    exit 2: the user can fix it
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 
 MAX_LISTED_PROBLEMS = 50
+MAX_OF_A_KIND, EXAMPLES = 5, 3  # more problems of one kind than this are told by three examples and their number
 
 
 class AvsError(Exception):
@@ -123,11 +126,8 @@ class Problems:
         self.items.append((str(where), what))
 
     def lines(self) -> Iterable[str]:
-        """The problems, one per line, at most MAX_LISTED_PROBLEMS, then how many more there are."""
-        for where, what in self.items[:MAX_LISTED_PROBLEMS]:
-            yield f"{where}: {what}"
-        if len(self.items) > MAX_LISTED_PROBLEMS:
-            yield f"... and {len(self.items) - MAX_LISTED_PROBLEMS} more"
+        """The problems, one per line, as `in_few_lines`."""
+        return in_few_lines([(f"{where}: {what}", what) for where, what in self.items])
 
     def raise_if_any(self, cls: type[AvsError] = FormatError, *, next_step: str | None = None) -> None:
         """Raise one `cls` naming every problem, or return when there is none."""
@@ -135,6 +135,25 @@ class Problems:
             count = f"{len(self.items)} problem{'s' if len(self.items) > 1 else ''}"
             body = "\n".join(f"  {line}" for line in self.lines())
             raise cls(f"{self.title}: {count}\n{body}", next_step=next_step)
+
+
+def in_few_lines(problems: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """Problems as lines, each with its reason; of many that differ only in names and numbers, three examples.
+
+    At most MAX_LISTED_PROBLEMS lines, then how many more there are.
+    """
+    kinds = [re.sub(r'"[^"]*"|\'[^\']*\'|\S*\d\S*', "", reason) for _, reason in problems]
+    count, shown, lines = Counter(kinds), Counter[str](), list[tuple[str, int]]()
+    for (line, _), kind in zip(problems, kinds, strict=True):
+        shown[kind] += 1
+        if count[kind] <= MAX_OF_A_KIND or shown[kind] <= EXAMPLES:
+            lines.append((line, 1))
+        if shown[kind] == EXAMPLES and count[kind] > MAX_OF_A_KIND:
+            more = count[kind] - EXAMPLES
+            lines.append((f"... and {more} more of this kind", more))
+    yield from (line for line, _ in lines[:MAX_LISTED_PROBLEMS])
+    if rest := sum(number for _, number in lines[MAX_LISTED_PROBLEMS:]):
+        yield f"... and {rest} more"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

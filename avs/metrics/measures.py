@@ -66,17 +66,19 @@ class Measure:
 
 
 def parse_measures(words: Iterable[str]) -> tuple[Measure, ...]:
-    """The measures with names such as "infAP" or "iP@10", each once, in their order.
+    """The measures with names such as "infAP" or "iP@10", in any case, each once, in their order.
 
     Raises:
         ConfigError: unknown names; a cut-off that is missing, not allowed, or not a whole number from 1; all at once.
     """
     problems = Problems("measures")
     measures: dict[Measure, None] = {}
+    spelled = {name.lower(): name for name in (*WITHOUT_CUTOFF, *WITH_CUTOFF)}
     for word in words:
-        name, at, cutoff = word.partition("@")
-        if name not in WITH_CUTOFF and name not in WITHOUT_CUTOFF:
-            problems.add(word, f"unknown measure{did_you_mean(name, {**WITHOUT_CUTOFF, **WITH_CUTOFF})}")
+        given, at, cutoff = word.partition("@")
+        name = spelled.get(given.lower(), given)
+        if name not in spelled.values():
+            problems.add(word, f"unknown measure{did_you_mean(name, spelled.values())}")
         elif at and name not in WITH_CUTOFF:
             problems.add(word, f"{name} has no cut-off")
         elif not at and name not in WITHOUT_CUTOFF:

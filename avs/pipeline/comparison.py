@@ -117,7 +117,7 @@ def compare(
         )
         for i, j in combinations(range(len(scores)), 2)
     )
-    return RunComparison(measure, tuple(run.run for run in scores), topics, test, won, pairs)
+    return RunComparison(str(chosen), tuple(run.run for run in scores), topics, test, won, pairs)
 
 
 def novelty_of_folder(folder: Path, qrels: Qrels) -> list[Novelty]:

@@ -17,6 +17,8 @@ from avs.trecvid.check_content import Rules, check_content, unusual
 from avs.trecvid.check_structure import check_dtd, check_structure
 from avs.trecvid.check_trec import check_trec
 from avs.trecvid.editions import Edition
+from avs.trecvid.file_kind import RUN as RUN_FILE
+from avs.trecvid.file_kind import other_kind
 from avs.trecvid.findings import CheckReport, Finding
 from avs.trecvid.plain_form import check_plain_form
 from avs.trecvid.run_xml import ITEM, RUN, TOPIC
@@ -56,6 +58,8 @@ def check_run(
     data = run if isinstance(run, bytes) else require_path(Path(run), what="run file").read_bytes()
     title = name or (str(run) if not isinstance(run, bytes) else "run")
     rules = Rules(edition, shots, task, tuple(topics) if topics is not None else None, pids)
+    if reason := other_kind(data, RUN_FILE):
+        return CheckReport(title, (Finding(1, reason),))
     if is_utf16(data):
         return CheckReport(title, (Finding(1, "the file is in UTF-16: save it in UTF-8"),))
     return _check_xml(data, title, rules) if looks_like_xml(data) else check_trec(data, title, rules)

@@ -13,6 +13,7 @@ from avs.core.artifacts import require_path
 from avs.core.errors import FormatError, Problems
 from avs.core.ids import topic_id_from_qrels
 from avs.core.qrels import UNJUDGED, Qrels, TopicQrels
+from avs.trecvid.file_kind import QRELS, refuse_other_kind
 
 STRATIFIED, PLAIN = 5, 4
 NEXT_STEP = "a line is: topic 0 shot stratum judgment"
@@ -33,8 +34,9 @@ def read_qrels(path: Path) -> Qrels:
     depend on the tool that reads the file.
 
     Raises:
-        FormatError: no lines, lines with another number of fields, strata or judgments that are not whole numbers or
-            are below -1, ids with and without the "1", two judgments of a shot (both lines named); all at once.
+        FormatError: a run or a topic file; no lines, lines with another number of fields, strata or judgments that are
+            not whole numbers or are below -1, ids with and without the "1", two judgments of a shot (both lines named);
+            all at once.
     """
     path = Path(path)
     text = _decode(path)
@@ -73,6 +75,7 @@ def _decode(path: Path) -> str:
     data = require_path(path, what="qrels file").read_bytes()
     if not data.strip():
         raise FormatError("the qrels file is empty", where=path, next_step=NEXT_STEP)
+    refuse_other_kind(data, QRELS, path)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -20,6 +20,8 @@ from avs.core.errors import DataError, FormatError, Problems
 from avs.core.ids import some
 from avs.core.ranking import RankedList, Run
 from avs.trecvid.editions import Edition
+from avs.trecvid.file_kind import RUN as RUN_FILE
+from avs.trecvid.file_kind import refuse_other_kind
 from avs.trecvid.secure_xml import parse_xml
 
 if TYPE_CHECKING:
@@ -118,7 +120,9 @@ def read_run_xml(path: Path) -> list[XmlRun]:
             shotId, a seqNum that is not a whole number; all at once, each with file and line.
     """
     path = Path(path)
-    root = parse_xml(require_path(path, what="run file").read_bytes(), str(path))
+    data = require_path(path, what="run file").read_bytes()
+    refuse_other_kind(data, RUN_FILE, path)
+    root = parse_xml(data, str(path))
     problems = Problems(f"run file {path}")
     elements = [root] if root.tag == RUN else root.findall(RUN)
     if not elements:

@@ -40,17 +40,12 @@ def try_parse_xml(data: bytes) -> tuple[_Element | None, list[tuple[int, str]]]:
     """The root of a document, or the faults: (line, text) for every error of the parser.
 
     Besides malformed XML, these are refused: entities and elements declared inside the document, which entity bombs
-    and reads of local files use, and undefined entities. CDATA sections stay apart from text, as a DTD sees them.
+    and reads of local files use, and undefined entities.
     """
     from lxml import etree
 
     parser = etree.XMLParser(
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        dtd_validation=False,
-        huge_tree=False,
-        strip_cdata=False,
+        resolve_entities=False, no_network=True, load_dtd=False, dtd_validation=False, huge_tree=False
     )
     try:
         root = etree.fromstring(data, parser)

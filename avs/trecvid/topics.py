@@ -14,6 +14,7 @@ from avs.core.errors import DataError, FormatError, Problems
 from avs.core.ids import some
 from avs.core.topic import Topic, TopicSet
 from avs.trecvid.editions import Edition, editions_with_topics, get_edition
+from avs.trecvid.file_kind import TOPICS, refuse_other_kind
 from avs.trecvid.secure_xml import is_utf16, looks_like_xml, parse_xml
 
 if TYPE_CHECKING:
@@ -48,9 +49,9 @@ def read_topics(
         edition: the edition of the topics, which they then record with their task.
 
     Raises:
-        FormatError: no topics; lines without id or text; a text with control characters or of more than MAX_TEXT
-            characters; a repeated id (both places named); ids outside the edition;
-            narratives that are missing or for other topics; all at once.
+        FormatError: a run or a qrels file; no topics; lines without id or text; a text with control characters or of
+            more than MAX_TEXT characters; a repeated id (both places named); ids outside the edition; narratives that
+            are missing or for other topics; all at once.
     """
     files = [paths] if isinstance(paths, (str, Path)) else list(paths)
     chosen = get_edition(edition) if isinstance(edition, str) else edition
@@ -99,6 +100,7 @@ def _read(path: Path, problems: Problems) -> list[_Entry]:
     data = require_path(path, what="topic file").read_bytes()
     if is_utf16(data):
         raise FormatError("a topic file in UTF-16", where=path, next_step="save it in UTF-8")
+    refuse_other_kind(data, TOPICS, path)
     entries = _read_xml(data, path, problems) if looks_like_xml(data) else _read_text(data, path, problems)
     for entry in entries:
         for text in (entry.text, entry.narrative or ""):

@@ -18,6 +18,7 @@ from avs.core.artifacts import atomic_write, require_path
 from avs.core.errors import DataError, FormatError, Problems
 from avs.core.ids import natural_key, topic_id_from_qrels
 from avs.core.ranking import RankedList, Run
+from avs.trecvid.file_kind import RUN, refuse_other_kind
 
 FIELDS = 6
 RANK = re.compile(r"[0-9]{1,18}")
@@ -60,7 +61,8 @@ def read_trec_columns(path: Path) -> dict[str, tuple[list[str], np.ndarray]]:
     sample_eval.pl need this, because the tool uses the last of two lines of a shot.
 
     Raises:
-        FormatError: no lines, a line that is not six fields, a score that is not a finite number; all at once.
+        FormatError: a qrels or topic file; no lines, a line that is not six fields, a score that is not a
+            finite number; all at once.
     """
     lines = _parse(Path(path))
     return {
@@ -153,6 +155,7 @@ def _parse(path: Path) -> _Lines:
     data = require_path(path, what="run file").read_bytes()
     if not data.strip():
         raise FormatError("the run file is empty", where=path, next_step=NEXT_STEP)
+    refuse_other_kind(data, RUN, path)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -49,6 +49,11 @@ def test_the_table_has_all_last(capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
+def test_measures_are_known_in_any_case(capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate("--measures", "XINFAP,xinfAP,ip@4,INFndcg,p@2", "--quiet", "--json") == 0
+    assert list(json.loads(capsys.readouterr().out)["runs"][0]["all"]) == ["xinfAP", "iP@4", "infNDCG", "P@2"]
+
+
 def test_unknown_measures_are_refused_with_a_hint(capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluate("--measures", "infPA,iP,P@x") == 2
     assert capsys.readouterr().err == (

@@ -117,7 +117,7 @@ def test_deep_lists_are_cut_and_it_is_said(folder: Path, capsys: pytest.CaptureF
         ({"elapsed": ""}, "how long the search took is not known\n  where:  x.trec"),
         ({"ranked": "y.trec"}, "no such file of ranked lists"),
         ({"shots": "topics.txt"}, "not a shot table"),
-        ({"topics": "x.trec"}, "is already at x.trec:1"),
+        ({"topics": "x.trec"}, "this is a run, not a topic file: were two files swapped?"),
         ({"desc": " "}, "empty desc in run# 1 of TEAM"),
     ],
 )

@@ -26,3 +26,16 @@ def test_only_shots_no_other_team_found_count_by_how_many_runs_found_them() -> N
 def test_one_team_is_refused() -> None:
     with pytest.raises(DataError, match="novelty needs runs of at least two teams\n  got:    teams: X"):
         novelty([run("x1", "X", ["a"])], QRELS)
+
+
+def test_only_the_first_1000_of_a_list_count_by_the_last_line_of_a_shot() -> None:
+    other = run("y", "Y", ["d"])
+
+    def found(shots: list[str], scores: list[float]) -> int:
+        return novelty([TeamRun("x", "X", {"1": (shots, np.array(scores))}), other], QRELS)[0].unique_shots
+
+    others = [f"shot{i}" for i in range(999)]
+    assert found([*others, "a"], [2.0] * 999 + [1.0]) == 1
+    assert found([*others, "b", "a"], [2.0] * 999 + [1.5, 1.0]) == 1  # a is on rank 1,001
+    assert found(["a", *others, "d", "a"], [3.0, *[2.0] * 999, 1.5, 1.0]) == 0  # of two lines of a the last counts
+    assert found([*others, "b", "c", "a"], [2.0] * 999 + [1.5, 1.0, 1.7]) == 1  # the best three compete for one place

@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from avs.metrics.significance import randomization_test, wins
+from avs.metrics.significance import largest_differences, randomization_test, wins
 
 
 def test_few_topics_are_enumerated_exactly() -> None:
@@ -33,3 +33,10 @@ def test_the_smallest_p_is_that_of_the_observed_swap() -> None:
 
 def test_wins_count_topics() -> None:
     assert wins(np.array([[0.1, 0.5, 0.3], [0.2, 0.4, 0.3]])).tolist() == [[0, 1], [1, 0]]
+
+
+def test_equal_differences_stay_in_the_order_of_the_topics() -> None:
+    topics = [str(n) for n in range(40)]
+    first = np.array([0.1 * (n % 3) * (-1) ** n for n in range(40)])
+    order = [topic for topic, _ in largest_differences(first, np.zeros(40), topics)]
+    assert order == [*topics[2::3], *topics[1::3], *topics[0::3]]

@@ -7,7 +7,7 @@ import pytest
 
 from avs.core.qrels import Qrels, TopicQrels
 from avs.metrics.evaluation import Evaluator
-from avs.metrics.xinfap import PreparedTopic
+from avs.metrics.xinfap import PreparedTopic, infndcg
 
 
 def naive_infap(qrels: TopicQrels, run: dict[str, float]) -> float:
@@ -100,3 +100,14 @@ def test_of_two_lines_of_a_shot_the_last_counts() -> None:
     qrels = TopicQrels("1", ("a", "b"), np.ones(2), np.array([1, 0]))
     judged = PreparedTopic(qrels).judge(["a", "b", "a"], np.array([1.0, 2.0, 3.0]))
     assert judged.lines == 3 and len(judged.codes) == 2 and float(judged.curve[0]) == pytest.approx(1, abs=1e-4)
+
+
+def test_the_grades_of_the_ideal_list_are_ordered_as_text_as_sample_eval_does() -> None:
+    """sample_eval.pl sorts grades as text in reverse: 9, 2, 10, 1. The figure is its infNDCG for this list."""
+    shots = tuple("abcd")
+    qrels = TopicQrels("1", shots, np.ones(4), np.array([1, 10, 2, 9]))
+    discounts = 1 / np.log2(np.arange(2, 6))
+    prepared = PreparedTopic(qrels)
+    assert prepared.ideal_dcg == pytest.approx(float(np.array([9, 2, 10, 1]) @ discounts))
+    judged = prepared.judge(["b", "d", "c", "a"], np.arange(4.0, 0.0, -1))
+    assert infndcg(judged) == pytest.approx(1.0903, abs=5e-5)

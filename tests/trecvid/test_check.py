@@ -138,6 +138,14 @@ def test_a_run_of_every_edition_passes_its_own_check(name: str) -> None:
         ),
         (
             'tNum="758"',
+            'tNum=" 758"',
+            [
+                "4: missing results for query 758 in run# 1 of TEAM",
+                "33: invalid query [ 758] in run# 1 of TEAM: a topic number has no leading zero and no space",
+            ],
+        ),
+        (
+            'tNum="758"',
             'tNum="757"',
             [
                 "4: missing results for query 758 in run# 1 of TEAM",
@@ -210,6 +218,11 @@ def test_a_run_of_every_edition_passes_its_own_check(name: str) -> None:
             'seqNum="1" ',
             'seqNum="1" timeStamp="1" ulX="3" ulY="2" lrX="3" lrY="4" ',
             ["6: a box for query 751 in run# 1 of TEAM needs lrX > ulX and lrY > ulY, has 3, 2, 3, 4"],
+        ),
+        (
+            'seqNum="1" ',
+            'seqNum="1" elapsedTime="x" ',
+            ['6: elapsedTime "x" for query 751 in run# 1 of TEAM is not a number of seconds'],
         ),
         (
             'seqNum="1" ',

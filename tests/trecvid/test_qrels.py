@@ -118,3 +118,9 @@ def test_a_fast_parse_equals_a_naive_one(shared: Callable[[str], Path], name: st
         for topic, pool in read_qrels(shared(name)).topics.items()
     }
     assert fast == naive
+
+
+def test_mixed_lines_of_many_topics_keep_the_order_of_the_file(tmp_path: Path) -> None:
+    lines = [f"1{661 + n % 3} 0 shot1_{n + 1} 1 {n % 2}\n" for n in range(120)]
+    qrels = read_qrels(written(tmp_path, "".join(lines)))
+    assert qrels.topics["662"].shots == tuple(f"shot1_{n + 1}" for n in range(1, 120, 3))

@@ -137,5 +137,5 @@ def test_faults_come_at_once_with_lines(tmp_path: Path) -> None:
         "  run.xml:8: a topic without tNum\n"
         "  next:   `avs check-run` lists all faults"
     )
-    with pytest.raises(FormatError, match="<topics> has no <videoAdhocSearchRunResult>"):
+    with pytest.raises(FormatError, match="this is a topic file, not a run: were two files swapped"):
         read_run_xml(written(tmp_path, "<topics/>"))

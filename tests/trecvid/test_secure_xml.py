@@ -51,3 +51,8 @@ def test_faults_come_with_lines(tmp_path: Path) -> None:
 
 def test_sniffing() -> None:
     assert looks_like_xml(b"\xef\xbb\xbf\r\n <!DOCTYPE x>") and not looks_like_xml(b"661 0 shot1_1 1 1 T")
+
+
+def test_a_huge_tree_is_refused() -> None:
+    with pytest.raises(FormatError, match="f:1: .*depth"):
+        parse_xml(b"<a>" * 1000 + b"</a>" * 1000, "f")

@@ -181,6 +181,11 @@ def test_integers_that_float64_cannot_tell_apart_stay_integers_as_in_perl(tmp_pa
     assert read_trec(path).lists["1"].shots == ("shot1_1", "shot1_2")
 
 
+def test_equal_ranks_are_taken_in_the_order_of_the_file(tmp_path: Path) -> None:
+    text = "".join(f"1 0 shot1_{n} {n % 2} {100 - n if n % 2 == 0 else -n} T\n" for n in range(100))
+    assert len(read_trec(written(tmp_path, text)).lists["1"]) == 100
+
+
 def test_real_runs(shared: Callable[[str], Path]) -> None:
     run = read_trec(shared("tv21/RUCMM.run"), topics=[str(n) for n in range(661, 681)])
     assert run.tag == "RUCMM" and run.topics == tuple(str(n) for n in range(661, 681))
