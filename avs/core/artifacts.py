@@ -67,10 +67,8 @@ def _naming(path: Path, beside: Path) -> Iterator[None]:
     except OSError as error:
         if error.filename not in (None, str(beside)):
             raise
-        why = (
-            error.strerror or f"{os.strerror(errno.ENOSPC)}? ({error})"
-        )  # NumPy's error of a short write has no number
-        raise OSError(error.errno or errno.ENOSPC, why, str(path)) from error
+        short = f"{os.strerror(errno.ENOSPC)}? ({error})"  # of NumPy, whose error of a short write has no number
+        raise OSError(error.errno or errno.ENOSPC, error.strerror or short, str(path)) from error
 
 
 def require_path(path: Path, *, what: str = "file") -> Path:
