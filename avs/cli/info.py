@@ -96,7 +96,7 @@ def _print_verification(artefact: Path, *, json: bool) -> None:
         raise TooManyFailuresError(
             f"not as avs wrote it: {count}",
             where=artefact,
-            next_step="put the files back from a copy, or run the command that made it (`avs info PATH`) with --force",
+            next_step="put the files back from a copy, or make it again with --force (`command` in its manifest)",
         )
     if not json:
         print(f"OK {artefact}: {found.files} files hashed")

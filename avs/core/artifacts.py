@@ -6,6 +6,7 @@ there; a single file when both it and its manifest are.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -49,13 +50,25 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     beside = path.with_name(f".{path.name}.tmp")  # a fixed name: what a kill left is overwritten, never piles up
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
     try:
-        with open(beside, mode, **text) as file:  # type: ignore[call-overload]
+        with _naming(path, beside), open(beside, mode, **text) as file:  # type: ignore[call-overload]
             yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def _naming(path: Path, beside: Path) -> Iterator[None]:
+    """Errors of writing `beside`, which becomes `path`, name `path`. The system names no file when a disk is full."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename not in (None, str(beside)):
+            raise
+        short = f"{os.strerror(errno.ENOSPC)}? ({error})"  # of NumPy, whose error of a short write has no number
+        raise OSError(error.errno or errno.ENOSPC, error.strerror or short, str(path)) from error
 
 
 def require_path(path: Path, *, what: str = "file") -> Path:
@@ -200,7 +213,8 @@ def write_artefact(path: Path, manifest: Manifest, write: Callable[[Path], None]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     complete = path.with_name(f".{path.name}.made")
-    write(complete)
+    with _naming(path, complete):
+        write(complete)
     write_manifest(path, replace(manifest, output=fingerprint_file(complete)))
     os.replace(complete, path)
 

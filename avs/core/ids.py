@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from avs.core.errors import FormatError
 
-_SHOT = re.compile(r"shot(?P<video>[A-Za-z0-9][A-Za-z0-9._-]*)_(?P<number>[1-9][0-9]{0,8})")
-_SHOTS = re.compile(rf"\s*+(?:{_SHOT.pattern}(?:\s++|$))*+")
+_VIDEO, _NUMBER = "[A-Za-z0-9][A-Za-z0-9._-]*", "[1-9][0-9]{0,8}"
+_SHOT = re.compile(f"shot(?P<video>{_VIDEO})_(?P<number>{_NUMBER})")
+_SHOTS = re.compile(rf"\s*+(?:shot{_VIDEO}_{_NUMBER}(?:\s++|$))*+")
 _DIGITS = re.compile(r"([0-9]{1,18})")
 
 

@@ -8,7 +8,8 @@ A committed store is a folder:
     pts_s.npy       frame level only: (rows,) float64 seconds
     problems.tsv    shot, status (partial or failed), reason; failed shots have no row in vectors.npy
     videos.tsv      the videos it was made from and their hashes (avs.video.fingerprints)
-    manifest.json   written last: without it the store is not complete
+    manifest.json   written last, with the hash of every file: without it the store is not complete
+    .seen.json      size and time of each file when it was hashed last (avs.core.contents)
 """
 
 from __future__ import annotations

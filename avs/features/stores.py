@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from avs.core.artifacts import Manifest, is_up_to_date
 from avs.core.errors import ConfigError
 from avs.core.frames import FrameSource
+from avs.core.lock import sole_writer
 from avs.core.progress import Reporter
 from avs.core.shots import ShotTable
 from avs.core.store import FeatureStore
@@ -104,24 +106,28 @@ def make_stores(
 
     Raises:
         ChangedInputsError: a folder has a store of other inputs or settings, and `force` is off.
+        StoreError: another process is writing one of the stores.
         AvsError: what load_embedder and extract raise.
     """
     reporter = reporter or Reporter()
     missing = [plan for plan in plans if not is_up_to_date(plan.folder, plan.manifest, force=force, reporter=reporter)]
-    for plan in missing:
-        if force:
-            _discard(plan.folder)
-        for name, write in (extra_files or {}).items():
-            write(plan.folder / name)
-    pin = device.startswith("cuda")
-    for frames in dict.fromkeys(plan.frames for plan in missing):
-        one_pass = [plan for plan in missing if plan.frames == frames]
-        source = source_of(one_pass[0].manifest.config["sampling"])
-        targets = [
-            _target([plan for plan in one_pass if plan.encoder == encoder], device)
-            for encoder in dict.fromkeys(plan.encoder for plan in one_pass)
-        ]
-        extract(shots, source, targets, batch_size=batch_size, workers=workers, pin_memory=pin, reporter=reporter)
+    with ExitStack() as held:
+        for plan in missing:
+            held.enter_context(sole_writer(plan.folder))
+        for plan in missing:
+            if force:
+                _discard(plan.folder)
+            for name, write in (extra_files or {}).items():
+                write(plan.folder / name)
+        pin = device.startswith("cuda")
+        for frames in dict.fromkeys(plan.frames for plan in missing):
+            one_pass = [plan for plan in missing if plan.frames == frames]
+            source = source_of(one_pass[0].manifest.config["sampling"])
+            targets = [
+                _target([plan for plan in one_pass if plan.encoder == encoder], device)
+                for encoder in dict.fromkeys(plan.encoder for plan in one_pass)
+            ]
+            extract(shots, source, targets, batch_size=batch_size, workers=workers, pin_memory=pin, reporter=reporter)
     return [FeatureStore(plan.folder) for plan in plans]
 
 

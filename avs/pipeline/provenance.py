@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +20,7 @@ from avs.core.bigfile import BigFile
 from avs.core.contents import changed_files, content_fingerprint
 from avs.core.errors import AvsError
 from avs.core.shots import ids_fingerprint
+from avs.core.utf8 import read_utf8
 from avs.video.fingerprints import (
     VideoFile,
     contents_fingerprint,
@@ -229,9 +231,10 @@ def _fingerprints(path: Path) -> Iterator[str]:
     elif (path / "manifest.json").is_file():
         yield fingerprint_file(path / "manifest.json")
         if (path / "ids.txt").is_file():  # a list records the shot ids of its store
-            yield ids_fingerprint((path / "ids.txt").read_text(encoding="utf-8").split())
+            yield ids_fingerprint(read_utf8(path / "ids.txt").split())
     elif all((path / name).is_file() for name in BIGFILE):
-        yield str(BigFile(path).manifest["fingerprint"])
+        with suppress(AvsError):  # word vectors: their words are no ids
+            yield str(BigFile(path).manifest["fingerprint"])
     if path.is_dir() and not manifest_path(path).is_file():
         try:
             yield contents_fingerprint(find_master_shots(path))

@@ -3,7 +3,7 @@
 model.safetensors   the weights
 checkpoint.json     architecture, config, the features of both sides with their specs and vocabularies, the validation
                     set, attention per feature
-manifest.json       inputs and settings of the training; written last
+manifest.json       inputs and settings of the training, hashes of the files; written last
 """
 
 from __future__ import annotations

@@ -1,17 +1,23 @@
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from disk import room_for, watch_renames
 
 from avs.core import artifacts
 from avs.core.artifacts import (
     Manifest,
     as_made_before,
     atomic_write,
+    complete_folder,
     fingerprint_file,
     input_paths,
     is_up_to_date,
@@ -160,3 +166,90 @@ def test_a_manifest_records_the_command_that_its_caller_names(monkeypatch: pytes
         with recording("avs eval run.xml"):
             assert Manifest("x").command == "avs eval run.xml"
         assert Manifest("x").command == "avs search --k 5"
+
+
+def write_text(path: Path, text: str) -> None:
+    with atomic_write(path) as file:
+        file.write(text)
+
+
+def write_list(path: Path, text: str) -> None:
+    write_artefact(path, Manifest("ranked-lists"), lambda beside: write_text(beside, text))
+
+
+@pytest.mark.parametrize("write", [write_text, write_list])
+def test_a_file_is_replaced_by_renaming(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path, str], None]
+) -> None:
+    write(tmp_path / "x", "old")
+    (tmp_path / "kept").hardlink_to(tmp_path / "x")  # would change with the file if it were written in place
+    named = watch_renames(monkeypatch)
+    write(tmp_path / "x", "new")
+    assert ((tmp_path / "x").read_text(), (tmp_path / "kept").read_text()) == ("new", "old")
+    assert named[-1] == "x"
+
+
+def test_the_manifest_of_a_file_is_there_before_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    named = watch_renames(monkeypatch)
+    write_list(tmp_path / "x.trec", "list")
+    assert named == [".x.trec.made", "x.trec.manifest.json", "x.trec"]
+
+
+def test_the_manifest_of_a_folder_is_written_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    named = watch_renames(monkeypatch)
+    write_text(tmp_path / "a.json", "{}")
+    complete_folder(tmp_path, Manifest("fuser"))
+    assert named == ["a.json", "manifest.json"]
+    assert read_manifest(tmp_path)["files"] == {"a.json": fingerprint_file(tmp_path / "a.json")}
+
+
+@pytest.mark.parametrize("write", [write_text, write_list])
+def test_a_full_disk_names_the_file(tmp_path: Path, write: Callable[[Path, str], None]) -> None:
+    path = tmp_path / "x"
+    for text in ("x" * 5000, "x" * 5_000_000):  # fails when it is flushed, and when it is written
+        with pytest.raises(OSError) as caught, room_for(4096):
+            write(path, text)
+        assert caught.value.filename == str(path) and caught.value.errno == errno.EFBIG
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_short_write_of_numpy_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "x.npy"
+    with pytest.raises(OSError) as caught, room_for(4096), atomic_write(path, "wb") as file:
+        np.save(file, np.zeros(10_000))
+    assert caught.value.filename == str(path) and "No space left on device? (10000 requested" in str(caught.value)
+
+
+def test_errors_of_other_files_keep_their_name(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as caught, atomic_write(tmp_path / "x") as file:
+        file.write((tmp_path / "y").read_text())
+    assert caught.value.filename == str(tmp_path / "y")
+
+
+def test_a_large_file_is_known_by_its_size_and_both_ends(tmp_path: Path) -> None:
+    """Sparse files of more than 64 MiB: nothing between the first and the last MiB is read."""
+    fingerprints = []
+    for size, place in ((2**26, 0), (2**26 + 1, 0), (2**26 + 2, 0), (2**26 + 2, -1), (2**26 + 2, 2**25)):
+        path = tmp_path / "x.mp4"
+        with open(path, "wb") as file:
+            file.truncate(size)
+            file.seek(place if place >= 0 else size + place)
+            file.write(b"a")
+        fingerprints.append(fingerprint_file(path))
+    whole, larger, longer, end, middle = fingerprints
+    assert whole == f"sha256:{hashlib.sha256(b'a' + bytes(2**26 - 1)).hexdigest()}"
+    assert larger.startswith("sha256-edges:") and len({larger, longer, end, middle}) == 4
+    head, tail = b"a" + bytes(2**20 - 1), bytes(2**20)
+    assert longer == "sha256-edges:" + hashlib.sha256(str(2**26 + 2).encode() + head + tail).hexdigest()
+
+
+def test_the_fingerprint_does_not_depend_on_the_order_of_keys() -> None:
+    one, other = Manifest("x", {"a": 1, "b": 2}), Manifest("x", {"b": 2, "a": 1})
+    assert one.fingerprint == other.fingerprint
+
+
+def test_a_manifest_has_the_versions_and_any_setting(tmp_path: Path) -> None:
+    write_manifest(tmp_path, Manifest("x", {"folder": Path("a/b")}))
+    manifest = read_manifest(tmp_path)
+    assert {"python", "avs", "numpy"} <= set(manifest["versions"])
+    assert manifest["config"] == {"folder": "a/b"}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from disk import room_for, watch_renames
 from tiny_stores import without_hashes
 
 from avs.core.artifacts import Manifest
@@ -230,6 +232,77 @@ def test_a_shot_that_occurs_twice_is_not_looked_up(tmp_path: Path) -> None:
     (tmp_path / "ids.txt").write_text("shot1_1\nshot1_2\nshot1_1\n")
     with pytest.raises(StoreError, match="shots occur twice in the store"):
         FeatureStore(without_hashes(tmp_path)).rows(["shot1_2"])
+
+
+def test_a_part_is_whole_or_absent(tmp_path: Path) -> None:
+    writer = FeatureWriter(tmp_path, manifest(), dtype="float32")
+    writer.add(features("shot1_1"))
+    with pytest.raises(OSError) as caught, room_for(300):
+        writer.flush()
+    assert caught.value.filename == str(tmp_path / "parts/000000.npz")
+    assert list((tmp_path / "parts").glob("*")) == [tmp_path / "parts/manifest.json"]
+    assert FeatureWriter(tmp_path, manifest()).done == set()
+
+
+def test_files_are_synced_and_the_manifest_is_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = FeatureWriter(tmp_path, manifest("frame"))
+    writer.add(features("shot1_1", 2))
+    named = watch_renames(monkeypatch)
+    writer.commit(["shot1_1"])
+    files = ["vectors.npy", "pts_s.npy", "offsets.npy", "problems.tsv", "ids.txt", "manifest.json"]
+    assert named == ["000000.npz", *files]
+
+
+@pytest.mark.parametrize("name", ["vectors.npy", "pts_s.npy", "ids.txt"])
+def test_a_disk_that_fills_up_leaves_the_parts_and_names_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    writer = FeatureWriter(tmp_path, manifest("frame"))
+    for shot in ORDER:
+        writer.add(features(shot, 2))
+    writer.flush()
+    replace = os.replace
+
+    def full(source: Path, target: Path) -> None:
+        if Path(target).name == name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError):
+        writer.commit(ORDER)
+    monkeypatch.undo()
+    with pytest.raises(StoreError, match="the store is not complete"):
+        FeatureStore(tmp_path)
+    assert FeatureWriter(tmp_path, manifest("frame")).commit(ORDER).ids == tuple(ORDER)
+    assert not (tmp_path / "parts").exists()
+
+
+def test_the_parts_stay_until_the_manifest_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = FeatureWriter(tmp_path, manifest())
+    writer.add(features("shot1_1"))
+    monkeypatch.setattr("avs.core.store_writer.complete_folder", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        writer.commit(["shot1_1"])
+    monkeypatch.undo()
+    assert FeatureWriter(tmp_path, manifest()).commit(["shot1_1"]).ids == ("shot1_1",)
+
+
+def test_a_full_disk_names_the_matrix(tmp_path: Path) -> None:
+    writer = FeatureWriter(tmp_path, manifest("frame"), dtype="float32")
+    for shot in ORDER:
+        writer.add(features(shot, 200))
+        writer.flush()
+    with pytest.raises(OSError) as caught, room_for(6000):
+        writer.commit(ORDER)
+    assert caught.value.filename == str(tmp_path / "vectors.npy")
+
+
+def test_a_reason_of_several_lines_and_columns_is_one_row(tmp_path: Path) -> None:
+    writer = FeatureWriter(tmp_path, manifest())
+    writer.add(features("shot1_1"))
+    writer.add(ShotFeatures("shot1_2", np.zeros((0, 4)), np.zeros(0), "failed", "cannot\tdecode\nthis"))
+    assert writer.commit(ORDER[:2]).problems == [Problem("shot1_2", "failed", "cannot decode this")]
 
 
 def test_specs_compare_by_what_decides_the_numbers() -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from fake_frames import FakeFrames, table
 
-from avs.core.errors import ChangedInputsError, ConfigError, VideoError
+from avs.core.errors import ChangedInputsError, ConfigError, StoreError, VideoError
 from avs.core.store import Level
 from avs.features import stores
 from avs.features.recipe import EncoderRecipe, ExtractionRecipe, SamplingRecipe
@@ -49,6 +51,27 @@ def test_parts_of_other_settings_are_refused_and_forced_away(checkpoints: dict[s
     with pytest.raises(ChangedInputsError, match="parts of a store with other inputs or settings"):
         make_stores(changed, SHOTS, lambda _: FakeFrames(), batch_size=2)
     assert len(make_stores(changed, SHOTS, lambda _: FakeFrames(), batch_size=2, force=True)) == 2
+
+
+def test_a_store_that_another_process_writes_is_left_alone(
+    checkpoints: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans = plan(tmp_path, checkpoints, "clip")
+    with pytest.raises(VideoError):
+        make_stores(plans, SHOTS, lambda _: FakeFrames(broken="shot00002_2"), batch_size=2)
+    parts = sorted(tmp_path.rglob("*.npz"))
+    words = "import sys, pathlib, avs.core.lock as lock\n"
+    words += "with lock.sole_writer(pathlib.Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", words, str(plans[1].folder)]
+    monkeypatch.setattr(stores, "load_embedder", lambda *_, **__: pytest.fail("a model was loaded"))
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None and other.stdout.readline() == "held\n"
+        with pytest.raises(StoreError, match="another process is writing here"):
+            make_stores(plans, SHOTS, lambda _: FakeFrames(), force=True)
+        other.communicate()
+    assert parts and sorted(tmp_path.rglob("*.npz")) == parts
+    monkeypatch.undo()
+    assert len(make_stores(plans, SHOTS, lambda _: FakeFrames(), batch_size=2)) == 2
 
 
 def test_a_model_asked_for_twice_is_refused(checkpoints: dict[str, Path], tmp_path: Path) -> None:

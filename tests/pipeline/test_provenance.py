@@ -119,3 +119,13 @@ def test_what_moves_together_keeps_its_trail(folder: Path, monkeypatch: pytest.M
 def test_no_such_artefact(tmp_path: Path) -> None:
     with pytest.raises(AvsError, match="no such artefact"):
         Trail([tmp_path / "run.xml"])
+
+
+def test_words_of_a_bigfile_need_not_be_ids(folder: Path) -> None:
+    words = folder / "words"
+    words.mkdir()
+    (words / "id.txt").write_text("and/or")
+    (words / "shape.txt").write_text("1 1")
+    (words / "feature.bin").write_bytes(bytes(4))
+    make("x.json", Manifest("training", {}, {"word2vec": "sha256:1"}, paths={"word2vec": words}))
+    assert "word2vec: words  ✗ changed since" in "\n".join(Trail([Path("x.json")]).lines())

@@ -140,7 +140,7 @@ def test_search_and_provenance_refuse_what_was_changed(folder: Path, capsys: pyt
     assert main(search) == 2
     assert "vectors.npy was changed after it was written" in capsys.readouterr().err
     assert main(["info", "new/laff.trec", "--provenance"]) == 0
-    assert "collection/one  ✗ changed since" in capsys.readouterr().out
+    assert "store one: collection/one  ✗ changed since" in capsys.readouterr().out
     with_hashes(store)  # the store was made again, with the same settings and another result
     assert main(search) == 2
     assert "made before from other inputs or settings" in capsys.readouterr().err

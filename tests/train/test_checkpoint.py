@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from disk import room_for, watch_renames
 from safetensors.torch import load_file, save_file
 from tiny_pairs import tiny_model
 from tiny_stores import SPEC, without_hashes
@@ -125,6 +126,21 @@ def test_the_fingerprint_follows_the_weights(saved: Path) -> None:
     weights = {name: tensor + 1 for name, tensor in before.load_model().state_dict().items()}
     write_checkpoint(before, weights, Manifest("checkpoint"))
     assert read_checkpoint(saved).fingerprint != fingerprint
+
+
+def test_the_manifest_is_written_last(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint = read_checkpoint(saved)
+    named = watch_renames(monkeypatch)
+    write_checkpoint(checkpoint, tiny_model().state_dict(), Manifest("checkpoint"))
+    assert named == ["model.safetensors", "checkpoint.json", "manifest.json"]
+
+
+def test_a_full_disk_names_the_weights(saved: Path) -> None:
+    checkpoint = read_checkpoint(saved)
+    with pytest.raises(OSError) as caught, room_for(100):
+        write_checkpoint(checkpoint, tiny_model().state_dict(), Manifest("checkpoint"))
+    assert caught.value.filename == str(saved / "best/model.safetensors")
+    assert checkpoint.load_model()  # the old ones are whole
 
 
 def test_stores_of_other_encoders_are_refused(saved: Path) -> None:
