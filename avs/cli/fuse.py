@@ -66,6 +66,12 @@ Missing = Annotated[
         rich_help_panel=HOW,
     ),
 ]
+RrfK = Annotated[
+    float | None,
+    typer.Option(
+        "--rrf-k", min=0, help="k of rrf and of reciprocal-rank, 1 / (k + rank); default 60.", rich_help_panel=HOW
+    ),
+]
 Weight = Annotated[
     list[str] | None,
     typer.Option("--weight", help="LIST=W, the weight of a list; repeatable.", rich_help_panel=HOW),
@@ -141,6 +147,7 @@ def command(
     ltr: Ltr = False,
     normalize: Normalize = None,
     missing: Missing = None,
+    rrf_k: RrfK = None,
     weight: Weight = None,
     family: Family = None,
     step1: Step1 = None,
@@ -175,7 +182,8 @@ def command(
 
     options = FusionOptions(
         lists, output_file(output, "fused.trec") if output else None, past=past or (), method=_method(ltr, method),
-        normalization=normalize, missing=missing, weights=weight or (), families=family or (), step_1=step1,
+        normalization=normalize, missing=missing, rrf_k=rrf_k, weights=weight or (),
+        families=family or (), step_1=step1,
         depth=depth, partial=partial, topics=topics or (), past_topics=past_topics or (), stores=store or (),
         checkpoints=checkpoint or (), narratives=narratives, fuser=fuser, report=report, k=k, device=device,
         force=force, qrels=qrels or (), fit_on=edition_names(fit_on), study=study, folds=folds, seed=seed,

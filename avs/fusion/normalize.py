@@ -3,7 +3,7 @@
 Cosines of different models cannot be compared: their ranges differ by model and by topic.
 
     minmax           (s - min) / (max - min)          zscore           (s - mean) / std (population)
-    rank             1 - (r - 1) / D                  reciprocal-rank  1 / (60 + r)
+    rank             1 - (r - 1) / D                  reciprocal-rank  1 / (k + r), k = 60
 
 Statistics are over the D shots that a list contains, and r is the rank from 1. A list of equal scores gives 0 to all
 its shots.
@@ -28,6 +28,7 @@ from avs.fusion.pool import CandidatePool
 Normalization = Literal["minmax", "zscore", "rank", "reciprocal-rank"]
 Missing = Literal["minimum", "absent"]
 BEHIND = 1e-9  # so that a single list ranks its last shot before shots it does not contain
+RECIPROCAL_RANK = "reciprocal-rank"
 RRF_K = 60  # Cormack, Clarke, Buettcher: Reciprocal Rank Fusion, SIGIR 2009
 
 
@@ -50,16 +51,16 @@ def rank(pool: CandidatePool) -> np.ndarray:
     return values
 
 
-def reciprocal_rank(pool: CandidatePool) -> np.ndarray:
-    """(C, M) 1 / (60 + r); NaN where there is no rank."""
-    return 1 / (RRF_K + _ranks(pool))
+def reciprocal_rank(pool: CandidatePool, k: float = RRF_K) -> np.ndarray:
+    """(C, M) 1 / (k + r); NaN where there is no rank."""
+    return 1 / (k + _ranks(pool))
 
 
-NORMALIZATIONS: dict[str, Callable[[CandidatePool], np.ndarray]] = {
+NORMALIZATIONS: dict[str, Callable[..., np.ndarray]] = {
     "minmax": minmax,
     "zscore": zscore,
     "rank": rank,
-    "reciprocal-rank": reciprocal_rank,
+    RECIPROCAL_RANK: reciprocal_rank,
 }
 
 
@@ -70,13 +71,15 @@ class Scale:
     Attributes:
         normalization: a name of NORMALIZATIONS.
         missing: "minimum" or "absent".
+        k: of reciprocal ranks, also of reciprocal rank fusion.
 
     Raises:
-        ConfigError: a name is unknown.
+        ConfigError: a name is unknown, or k is below 0.
     """
 
     normalization: str = "minmax"
     missing: str = "minimum"
+    k: float = RRF_K
 
     def __post_init__(self) -> None:
         for what, name, known in (
@@ -85,10 +88,13 @@ class Scale:
         ):
             if name not in known:
                 raise ConfigError(f'unknown {what} "{name}"{did_you_mean(name, known)}', wanted=", ".join(known))
+        if not self.k >= 0:
+            raise ConfigError("k of reciprocal ranks must be 0 or more", got=self.k)
 
     def __call__(self, pool: CandidatePool) -> np.ndarray:
         """(C, M) float64 on the common scale; NaN only if the policy is `absent` or the list has no shots."""
-        values = NORMALIZATIONS[self.normalization](pool)
+        settings = {"k": self.k} if self.normalization == RECIPROCAL_RANK else {}
+        values = NORMALIZATIONS[self.normalization](pool, **settings)
         if self.missing == "minimum":
             low = _over_columns(np.nanmin, values)
             values = np.where(np.isnan(values), low - BEHIND, values)

@@ -9,7 +9,8 @@ from fnmatch import fnmatchcase
 from avs.core.errors import ConfigError, did_you_mean
 from avs.fusion.fuser import Fuser, Learner, Pools
 from avs.fusion.methods import METHODS, Learning, Method, learner, unlearned
-from avs.fusion.normalize import Scale
+from avs.fusion.methods.method import scale_to_json
+from avs.fusion.normalize import RECIPROCAL_RANK, Scale
 from avs.fusion.two_step import TwoStep, check_families, learn_two_steps, lists_alone
 
 
@@ -59,6 +60,12 @@ class FusionPlan:
         return any(step.uses_scale for step in self._steps)
 
     @property
+    def takes_k(self) -> bool:
+        """Whether any step reads k of reciprocal ranks."""
+        reciprocal = self.scale.normalization == RECIPROCAL_RANK
+        return any(step.takes_k or (step.uses_scale and reciprocal) for step in self._steps)
+
+    @property
     def learned(self) -> bool:
         """Whether any step learns from judged topics."""
         return any(step.fit for step in self._steps)
@@ -71,8 +78,7 @@ class FusionPlan:
     @property
     def config(self) -> dict[str, object]:
         """The settings that decide the content, for a manifest."""
-        config: dict[str, object] = {"method": self.method}
-        config |= {"normalization": self.scale.normalization, "missing": self.scale.missing}
+        config: dict[str, object] = {"method": self.method, **scale_to_json(self.scale)}
         if self.weights:
             config["weights"] = dict(self.weights)
         if self.families:

@@ -105,6 +105,25 @@ def test_weights_by_hand(work: Path, tmp_path: Path) -> None:
         assert set(ranked.shots[-1:]) < set(fused.lists[topic].shots)  # it ties with those that no list weighs
 
 
+def test_k_of_reciprocal_ranks(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """k decides between two high ranks and one at the top; equal weights over reciprocal ranks are RRF."""
+    absent = ["--normalize", "reciprocal-rank", "--missing", "absent", "--method", "combsum"]
+    found = {}
+    for name, words in {
+        "usual": ["--method", "rrf"], "60": ["--method", "rrf", "--rrf-k", "60"],
+        "1": ["--method", "rrf", "--rrf-k", "1"], "sum": [*absent, "--rrf-k", "1"],
+    }.items():  # fmt: skip
+        assert main(["fuse", *lists(work), *words, "-o", str(tmp_path / f"{name}.trec"), "--quiet"]) == 0
+        found[name] = read_trec(tmp_path / f"{name}.trec").lists[TV19[0]]
+    assert found["60"].shots == found["usual"].shots and (found["60"].scores == found["usual"].scores).all()
+    assert found["1"].shots != found["60"].shots
+    assert found["sum"].shots == found["1"].shots
+    words = [*lists(work), "--method", "rrf", "-o", str(tmp_path / "usual.trec")]
+    assert "changed: config.fusion" in failure([*words, "--rrf-k", "1"], capsys)
+    for other in (["--method", "borda"], ["--normalize", "rank"]):
+        assert "--rrf-k" in failure([*lists(work), *other, "--rrf-k", "1", "-o", str(tmp_path / "x.trec")], capsys)
+
+
 def test_two_steps_that_learn_nothing(work: Path, tmp_path: Path) -> None:
     """Step 1 makes one list of two; step 2 fuses it with the third, each counting once."""
     two = lists(work, names=("fair", "poor"))

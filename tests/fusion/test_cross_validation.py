@@ -74,3 +74,13 @@ def test_the_simplest_near_the_best_is_taken() -> None:
 def test_equal_settings_and_a_single_topic() -> None:
     assert first_within_one_error(np.full((4, 3), 0.5)) == 0
     assert first_within_one_error(np.array([[0.1, 0.3, 0.2]])) == 1  # no error can be estimated: the best
+
+
+def test_the_error_is_that_of_the_mean_not_the_deviation_of_a_topic() -> None:
+    gains = np.array([0.2, 0.01, 0.15, 0.01])  # mean 0.093, standard error 0.049, standard deviation 0.098
+    assert first_within_one_error(np.stack([np.full(4, 0.3), 0.3 + gains], axis=1)) == 1
+
+
+def test_the_best_setting_is_that_of_the_mean_not_of_one_topic() -> None:
+    values = np.array([[0.9, 0.85], *[[0.1, 0.3]] * 19])
+    assert first_within_one_error(values) == 1

@@ -385,6 +385,9 @@ def test_text_features_that_are_missing() -> None:
     zero = Batch({"bow": captions.vectors["bow"] * torch.tensor([[1.0], [0.0]])}, captions.sequences)
     lacking = Batch({"bow": captions.vectors["bow"]}, captions.sequences, there)
     assert torch.equal(model.embed_texts(lacking), model.embed_texts(zero))
+    two = replace(PARENT, text={"bow": 9, "clip": 7}, text_tokens={})
+    either = {"bow": torch.tensor([True, False]), "clip": torch.tensor([False, True])}
+    assert make(two).embed_texts(Batch(texts(2, two).vectors, {}, either)).isfinite().all()
     only = make(replace(PARENT, text_tokens={}))
     with pytest.raises(DataError, match="1 of 2 texts have no feature at all"):
         only.embed_texts(lacking)

@@ -294,6 +294,20 @@ def test_both_losses(per_head: bool) -> None:
     assert model.loss(q, v, video_of=video_of).item() == pytest.approx(wanted)
 
 
+def test_attention_starts_on_both_sides_of_zero() -> None:
+    attention = Laff({"a": 3}, heads=4, head_dim=64).attention
+    assert attention.abs().max() <= 64**-0.5
+    assert -0.02 < attention.mean() < 0.02 and attention.std() > 0.05
+
+
+def test_the_loss_is_reduced_as_the_config_says() -> None:
+    v, q = vectors({"video": 12})["video"], vectors({"text": 12}, seed=3)["text"]
+    of = {
+        how: make(replace(SMALL, reduction=how)).loss(q, v, video_of=torch.arange(5)).item() for how in ("sum", "mean")
+    }
+    assert of["sum"] == pytest.approx(5 * of["mean"]) and of["sum"] > 0
+
+
 def test_legacy_negatives_and_noise() -> None:
     legacy, ours = make(replace(SMALL, legacy=True)), make(SMALL)
     features = vectors(DIMS, 3)

@@ -79,6 +79,27 @@ def test_the_authors_stop_11_and_12_epochs_after_a_best_in_the_first(
     assert trainer(tmp_path, settings, validate=lambda model: {"MRR": next(values)}).run().epochs == epochs
 
 
+def test_gradients_are_clipped_to_the_norm_together(tmp_path: Path) -> None:
+    norms = {}
+    for clip in (1e-3, 1e9):
+        run = trainer(tmp_path / str(clip), replace(SETTINGS, clip_norm=clip))
+        run.step(next(map(run.pairs.batch, run.sampler.batches(0))), 0, 0)
+        gradients = [p.grad.flatten() for p in run.model.parameters() if p.grad is not None]
+        norms[clip] = float(torch.cat(gradients).norm())
+    assert norms[1e-3] == pytest.approx(1e-3, rel=1e-3)
+    assert norms[1e9] > 0.1
+
+
+def test_every_epoch_has_random_numbers_of_its_own_and_a_training_repeats_them(tmp_path: Path) -> None:
+    seeds: dict[str, list[int]] = {}
+    for name in ("one", "other"):
+        model, found = tiny_model(), seeds.setdefault(name, [])
+        model.start_epoch = lambda epoch, found=found: found.append(torch.initial_seed())  # type: ignore[method-assign]
+        trainer(tmp_path / name, replace(SETTINGS, epochs=4), model=model).run()
+    assert len(set(seeds["one"])) == 4
+    assert seeds["one"] == seeds["other"]
+
+
 class Killed(Exception):
     pass
 

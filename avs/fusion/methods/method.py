@@ -16,7 +16,7 @@ from avs.core.qrels import Qrels
 from avs.core.registry import Registry
 from avs.fusion.folds import Fold, topic_folds
 from avs.fusion.fuser import Fuser, Learner
-from avs.fusion.normalize import Scale
+from avs.fusion.normalize import RRF_K, Scale
 
 INNER_FOLDS = 5
 AVERAGE = "average"
@@ -87,6 +87,7 @@ class Method:
         build: scale, and weights by hand where `takes_weights` -> a fuser.
         fit: pools of judged topics, scale, learning and settings of its own -> a fuser.
         takes_weights: whether the user gives a weight for each list.
+        takes_k: whether it reads k of the scale, though it does not use the scale's scores.
         uses_scale: whether it combines scores on the scale that the user chooses.
         text_field: a key of the JSON data whose long text is kept in a file of its own.
         learned: a fuser -> what the report shows of it.
@@ -100,6 +101,7 @@ class Method:
     build: Callable[[Scale, Mapping[str, float]], Fuser] | None = None
     fit: Callable[..., Fuser] | None = None
     takes_weights: bool = False
+    takes_k: bool = False
     uses_scale: bool = True
     text_field: str | None = None
     learned: Callable[[Any], Sequence[Learned]] = lambda fuser: ()
@@ -169,9 +171,10 @@ def method_of_kind(kind: str) -> Method:
     raise ValueError(f"unknown type of fuser: {kind}")
 
 
-def scale_to_json(scale: Scale) -> dict[str, str]:
-    """A scale as fuser.json holds it."""
-    return {"normalization": scale.normalization, "missing": scale.missing}
+def scale_to_json(scale: Scale) -> dict[str, Any]:
+    """A scale as fuser.json and manifests hold it; k only where it is not the usual one."""
+    names = {"normalization": scale.normalization, "missing": scale.missing}
+    return names if scale.k == RRF_K else {**names, "k": scale.k}
 
 
 def scale_from_json(data: Mapping[str, Any]) -> Scale:
@@ -180,4 +183,4 @@ def scale_from_json(data: Mapping[str, Any]) -> Scale:
     Raises:
         KeyError, ConfigError: there is none, or it has unknown names.
     """
-    return Scale(data["normalization"], data["missing"])
+    return Scale(data["normalization"], data["missing"], data.get("k", RRF_K))

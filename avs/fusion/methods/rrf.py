@@ -41,7 +41,8 @@ METHODS.register("rrf")(
         kind="rrf",
         to_json=lambda fuser: {"k": fuser.k},
         from_json=lambda data: ReciprocalRank(float(data["k"])),
-        build=lambda scale, weights: ReciprocalRank(),
+        build=lambda scale, weights: ReciprocalRank(scale.k),
+        takes_k=True,
         uses_scale=False,
     )
 )

@@ -82,6 +82,7 @@ def read_fitted(options: FusionOptions, fuser: Path) -> Mapping[str, Any]:
         raise FormatError("not a fuser of this avs", where=folder, next_step="fit it again: --qrels")
     decided = {
         "--normalize": options.normalization, "--missing": options.missing, "--weight": options.weights,
+        "--rrf-k": options.rrf_k is not None,
         "--family": options.families, "--step1": options.step_1, "--depth": options.depth,
     }  # fmt: skip
     conflicting = [option for option, value in decided.items() if value]

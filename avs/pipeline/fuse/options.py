@@ -11,7 +11,7 @@ from avs.core.errors import ConfigError
 from avs.core.list_files import list_name
 from avs.core.progress import Reporter
 from avs.fusion.methods import AVERAGE
-from avs.fusion.normalize import Scale
+from avs.fusion.normalize import RRF_K, Scale
 from avs.fusion.plan import FusionPlan
 from avs.fusion.pool import DEFAULT_DEPTH
 
@@ -27,7 +27,7 @@ class FusionOptions:
         lists: files of the lists; lists/clip.trec is called clip.
         output: file of the fused list.
         past: folders with lists of the same names over past topics.
-        method, normalization, missing, step_1, depth: how to fuse.
+        method, normalization, missing, rrf_k, step_1, depth: how to fuse.
         weights: words LIST=WEIGHT.
         families: words NAME=PATTERN.
         partial: whether a list may lack a topic.
@@ -52,6 +52,7 @@ class FusionOptions:
     method: str | None = None
     normalization: str | None = None
     missing: str | None = None
+    rrf_k: float | None = None
     weights: Sequence[str] = ()
     families: Sequence[str] = ()
     step_1: str | None = None
@@ -93,10 +94,13 @@ class FusionOptions:
             raise ConfigError(
                 f'unknown policy "{self.missing}" for shots that a list does not contain', wanted=", ".join(MISSING)
             )
-        scale = Scale(self.normalization or "minmax", _policy(self.missing))
+        k = RRF_K if self.rrf_k is None else self.rrf_k
+        scale = Scale(self.normalization or "minmax", _policy(self.missing), k)
         plan = FusionPlan(self.method or AVERAGE, scale, families, self.step_1 or AVERAGE, weights)
         if not plan.scaled and (self.normalization or self.missing == "absent"):
             raise ConfigError(f"{plan.name} takes neither --normalize nor --missing absent", next_step="leave them out")
+        if self.rrf_k is not None and not plan.takes_k:
+            raise ConfigError(f"{plan.name} has no reciprocal ranks", got="--rrf-k", next_step="leave it out")
         return plan
 
     def checked(self, reporter: Reporter) -> FusionOptions:

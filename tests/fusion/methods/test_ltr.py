@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 from tiny_pools import fused_order, one_topic, random_pools, random_runs, shot_ids
@@ -312,3 +314,24 @@ def test_a_list_that_lacks_the_topic_has_no_say_in_the_average_and_is_no_number_
     assert np.isfinite(ltr.fuse(pool)).all()
     again = learn_to_rank({"1": pool}, xinfap_objective(qrels), qrels=qrels, folds=(), settings=ALL_TREES)
     assert np.isfinite(again.fuse(pool)).all()
+
+
+def test_defaults() -> None:
+    assert asdict(LtrSettings()) == {
+        "trees": (0, 10, 25, 50, 100), "learning_rate": 0.02, "leaves": 7, "rows_in_leaf": 100, "feature_share": 0.2,
+        "query_share": 0.5, "l2": 5.0, "truncation": 1000,
+    }  # fmt: skip
+    assert LtrSettings().parameters(("a",), seed=3, threads=1) == {
+        "objective": "lambdarank", "label_gain": [0, 1], "lambdarank_truncation_level": 1000, "learning_rate": 0.02,
+        "num_leaves": 7, "min_data_in_leaf": 100, "feature_fraction": 0.2, "bagging_by_query": True,
+        "bagging_fraction": 0.5, "bagging_freq": 1, "lambda_l2": 5.0,
+        "monotone_constraints": monotone_constraints(("a",)), "deterministic": True, "force_row_wise": True, "seed": 3, "num_threads": 1, "verbosity": -1,
+    }  # fmt: skip
+
+
+def test_copies_of_fractions_that_cannot_be_written_exactly_still_add_up() -> None:
+    """3 x (7 / 3) is 7 only after rounding: the small term keeps the last copy."""
+    for judged_count in range(1, 60):
+        for pooled in range(judged_count, 200, 7):
+            copies = ltr_module._copies(judged_count, pooled, np.random.default_rng(0))
+            assert copies.sum() == pooled and copies.min() >= pooled // judged_count

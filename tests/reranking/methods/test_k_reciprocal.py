@@ -44,6 +44,15 @@ def test_the_distances_are_those_of_the_definitions(k1: int, k2: int) -> None:
     np.testing.assert_allclose(jaccard_distances(distances, k1=k1, k2=k2), naive(distances, k1, k2), atol=1e-9)
 
 
+def test_distances_are_the_squared_lengths_of_the_differences() -> None:
+    vectors = unit(30, 4, seed=3)
+    vectors[7] = vectors[3]  # a duplicate, whose rounded distance may fall below 0
+    wanted = [[((a - b) ** 2).sum() for b in vectors] for a in vectors]
+    assert np.min(np.array(wanted)[np.triu_indices(30, 1)]) < 0.5 < np.max(wanted)
+    np.testing.assert_allclose(squared_distances(vectors), wanted, atol=1e-12)
+    assert (squared_distances(vectors.astype(np.float32)) >= 0).all()
+
+
 def test_what_resembles_the_best_rises() -> None:
     vectors = unit(40, 16, seed=1)
     close = vectors[0] + 0.05 * unit(40, 16, seed=2)

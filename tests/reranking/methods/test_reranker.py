@@ -12,6 +12,10 @@ from avs.reranking.methods.reranker import all_parameters, depths_help, needing,
 def test_defaults_begin_with_alpha_unless_nothing_is_blended() -> None:
     assert list(RERANKERS.get("k-reciprocal").defaults.items()) == [("alpha", 0.3), ("k1", 20), ("k2", 6)]
     assert RERANKERS.get("near-duplicates").defaults == {"policy": "group", "threshold": 0.95}
+    assert RERANKERS.get("clip").defaults == {"alpha": 0.6}  # the paper's lambda is .4, of the other term
+    assert RERANKERS.get("dual-softmax").defaults == {"alpha": 0.5, "temperature": 0.05}
+    grid = RERANKERS.get("dual-softmax").parameters["temperature"].grid
+    assert grid == (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
     with pytest.raises(ConfigError, match='unknown method "clipp"; did you mean "clip"?'):
         RERANKERS.get("clipp")
 
