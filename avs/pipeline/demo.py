@@ -156,7 +156,8 @@ class Demo:
             lists["average"] = self._fuse("average", lists)
         runs = self._make_runs(lists, topics, "custom", table)
         self._avs("check-run", *runs.values(), "--edition", "custom", "--shots", table, *_repeated("--topics", topics))
-        shown = [ShownSystem(name, read_trec(path).lists) for name, path in reversed(lists.items())]
+        fused_first = sorted(lists, key=lambda name: name in self.models)
+        shown = [ShownSystem(name, read_trec(lists[name]).lists) for name in fused_first]
         gallery = self._show(shown, topics, table, videos, ids=ids)
         self._warn()
         return DemoSummary(perf_counter() - self.start, runs, {}, gallery)
