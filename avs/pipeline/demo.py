@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from avs.core.artifacts import require_path
 from avs.core.progress import Reporter
 from avs.core.ranking import RankedList, Run
 from avs.core.shots import read_shot_table
@@ -26,7 +27,8 @@ from avs.demo.gallery import Gallery, ShownSystem
 from avs.metrics.measures import parse_measures
 from avs.pipeline.evaluation import evaluate_runs
 from avs.trecvid.qrels import read_qrels
-from avs.trecvid.topics import bare_sentences, read_topics, write_topics
+from avs.trecvid.secure_xml import looks_like_xml
+from avs.trecvid.topics import ID, read_topics, write_topics
 from avs.trecvid.trec import read_trec, write_trec
 
 ENCODERS = ("mini-clip", "mini-blip", "mini-blip2")
@@ -320,14 +322,27 @@ class Demo:
 
     def _own_topics(self, paths: Sequence[Path]) -> Sequence[Path]:
         """Files that read_topics can read: those given, bare sentences with numbers, or the topics of the demo."""
-        path, bare = self.folder / "topics.txt", [bare_sentences(given) for given in paths]
+        bare = [_bare_sentences(require_path(given, what="topic file")) for given in paths]
         if not all(bare):
             read_topics(paths)  # a mistake in them is an error before the work
             return paths
+        path = self.folder / "topics.txt"
         sentences = [sentence for of_file in bare for sentence in of_file] or OWN_TOPICS
         topics = [Topic(str(number), sentence) for number, sentence in enumerate(sentences, start=1)]
         write_topics(topics, path)
+        read_topics([path])
         return [path]
+
+
+def _bare_sentences(path: Path) -> list[str]:
+    """The lines of a text none of whose lines begins with a topic id; nothing of any other file."""
+    data = path.read_bytes()
+    try:
+        lines = [] if looks_like_xml(data) else [line.strip() for line in data.decode("utf-8-sig").split("\n")]
+    except UnicodeDecodeError:
+        return []
+    sentences = [line for line in lines if line]
+    return [] if any(ID.fullmatch(line.split()[0]) for line in sentences) else sentences
 
 
 def _repeated(option: str, values: Sequence[object]) -> list[object]:

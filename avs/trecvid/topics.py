@@ -69,13 +69,6 @@ def read_topics(
     )
 
 
-def bare_sentences(path: Path) -> list[str]:
-    """The lines of a text file none of whose lines begins with a topic id; none if it is another topic file."""
-    data = require_path(path, what="topic file").read_bytes()
-    lines = [] if looks_like_xml(data) else [_one_line(line) for line in _text(data, path).split("\n") if line.strip()]
-    return [] if any(ID.fullmatch(line.split()[0]) for line in lines) else lines
-
-
 def write_topics(topics: Iterable[Topic], path: Path) -> None:
     """Write topics in NIST's format: id, two spaces, text."""
     with atomic_write(path) as file:
@@ -103,7 +96,11 @@ def _read(path: Path, problems: Problems) -> list[_Entry]:
     data = require_path(path, what="topic file").read_bytes()
     if looks_like_xml(data):
         return _read_xml(data, path, problems)
-    text, entries = _text(data, path), []
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FormatError("a topic file must be UTF-8 text or XML", where=path, got=str(error)) from error
+    entries = []
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
@@ -118,13 +115,6 @@ def _read(path: Path, problems: Problems) -> list[_Entry]:
     if not text.strip():
         problems.add(path, "has no topics")
     return entries
-
-
-def _text(data: bytes, path: Path) -> str:
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise FormatError("a topic file must be UTF-8 text or XML", where=path, got=str(error)) from error
 
 
 def _has_no_ids(problems: Problems) -> bool:
