@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avs.cli.options import INPUTS, OUTPUT, Debug, Force, Json, Quiet, Seed, Workers
+from avs.cli.options import INPUTS, MODEL, OUTPUT, Debug, Force, Json, Quiet, Seed, Workers
 
 if TYPE_CHECKING:
     from avs.pipeline.demo import DemoSummary
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 EXAMPLES = """
 avs demo
 avs demo --size 2000 --seed 1 -o big-demo
-avs demo --videos my-videos --topics my-topics.txt -o my-demo
+avs demo --videos my-videos --topics my-topics.txt --model clip-vit-b32 -o my-demo
 """
 
 Output = Annotated[
@@ -38,8 +38,23 @@ OwnVideos = Annotated[
 OwnTopics = Annotated[
     list[Path] | None,
     typer.Option(
-        "--topics", help="Topic file to search your videos for; repeatable; default: five topics of the demo.",
+        "--topics", help="Topics for your videos: lines of an id and a sentence, or of a sentence alone; repeatable.",
         rich_help_panel=INPUTS,
+    ),
+]  # fmt: skip
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        help="Encoder of the catalog for your videos; repeatable. The default ones know drawn shapes only.",
+        rich_help_panel=MODEL,
+    ),
+]
+Weights = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--weights", help="Checkpoint of an encoder, as for extract-features; MODEL=WEIGHTS if several.",
+        rich_help_panel=MODEL,
     ),
 ]  # fmt: skip
 
@@ -50,6 +65,8 @@ def command(
     seed: Seed = 0,
     videos: OwnVideos = None,
     topics: OwnTopics = None,
+    model: Models = None,
+    weights: Weights = None,
     workers: Workers = None,
     quiet: Quiet = False,
     json: Json = False,
@@ -61,10 +78,13 @@ def command(
     from avs.core.progress import Reporter
     from avs.pipeline.demo import Demo
 
-    if topics and videos is None:
-        raise ConfigError("the rendered collection has its own topics", next_step="give --videos with --topics")
+    if videos is None and (topics or model or weights):
+        raise ConfigError(
+            "the rendered collection has its own topics and encoders",
+            next_step="give --videos with --topics, --model and --weights",
+        )
     reporter = Reporter(quiet=quiet or json)
-    demo = Demo(output, reporter, invoke, workers=workers, force=force)
+    demo = Demo(output, reporter, invoke, workers=workers, force=force, models=model or (), weights=weights or ())
     summary = demo.own_videos(videos, topics or ()) if videos else demo.mini_collection(size, seed)
     if json:
         print(json_.dumps(summary.to_json()))

@@ -67,11 +67,16 @@ class _Lines:
         rate = self.done / max(self.last - self.start, 1e-9)
         left_s = int((self.total - self.done) / rate) if rate else 0
         print(
-            f"progress: {self.name} {self.done}/{self.total} {self.unit}, {rate:.3g} {self.unit}/s, "
+            f"progress: {self.name} {self.done}/{self.total} {self.unit}, {_three_digits(rate)} {self.unit}/s, "
             f"eta {left_s // 60}:{left_s % 60:02d}, failed {self.failed}",
             file=sys.stderr,
             flush=True,
         )
+
+
+def _three_digits(rate: float) -> str:
+    """Three digits that count, such as 0.065, 131 or 1,020."""
+    return f"{rate:.3g}" if rate < 100 else f"{float(f'{rate:.3g}'):,.0f}"
 
 
 @contextmanager
@@ -83,12 +88,12 @@ def _bar(name: str, total: int, unit: str) -> Iterator[Stage]:
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
-        TextColumn(unit + "  {task.fields[rate]:.3g} " + unit + "/s  eta"),
+        TextColumn(unit + "  {task.fields[rate]} " + unit + "/s  eta"),
         TimeRemainingColumn(),
         TextColumn("failed {task.fields[failed]}"),
     )
     with Progress(*columns, console=Console(stderr=True)) as bars:
-        task = bars.add_task(name, total=total, failed=0, rate=0.0)
+        task = bars.add_task(name, total=total, failed=0, rate="0")
 
         class Bar:
             failed = 0
@@ -98,6 +103,6 @@ def _bar(name: str, total: int, unit: str) -> Iterator[Stage]:
                 self.failed += failed
                 done = bars.tasks[0].completed + n
                 rate = done / max(time.monotonic() - self.start, 1e-9)
-                bars.update(task, advance=n, failed=self.failed, rate=rate)
+                bars.update(task, advance=n, failed=self.failed, rate=_three_digits(rate))
 
         yield Bar()

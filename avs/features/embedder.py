@@ -203,7 +203,12 @@ class _Checkpoint:
             return AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
 
 
-def _read_checkpoint(model: str, weights: str | Path | None, pooling: str | None) -> _Checkpoint:
+def require_encoder(model: str, weights: str | Path | None, pooling: str | None) -> tuple[str, str]:
+    """Where the weights of an encoder are, and its pooling; reads no weights.
+
+    Raises:
+        ConfigError: unknown model or pooling, or a model whose weights the user must name.
+    """
     entry, family = get_entry(model), family_of(model)
     location = str(weights) if weights is not None else entry.weights
     if location is None:
@@ -213,6 +218,12 @@ def _read_checkpoint(model: str, weights: str | Path | None, pooling: str | None
     pooling = pooling or family.poolings[0]
     if pooling not in family.poolings:
         raise ConfigError(f'{model} has no pooling "{pooling}"', wanted=", ".join(family.poolings))
+    return location, pooling
+
+
+def _read_checkpoint(model: str, weights: str | Path | None, pooling: str | None) -> _Checkpoint:
+    entry, family = get_entry(model), family_of(model)
+    location, pooling = require_encoder(model, weights, pooling)
     folder = locate(location, revision=entry.revision)
     _require_family(model, family, folder)
     facts = family.facts(folder)

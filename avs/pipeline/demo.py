@@ -17,24 +17,32 @@ from typing import Any, Literal
 
 import numpy as np
 
-from avs.core.artifacts import atomic_write
+from avs.core.artifacts import require_path
 from avs.core.progress import Reporter
 from avs.core.ranking import RankedList, Run
 from avs.core.shots import read_shot_table
+from avs.core.topic import Topic
 from avs.demo.collection import CollectionPaths, Split, generate_collection
-from avs.demo.gallery import DEPTH, write_gallery
+from avs.demo.gallery import Gallery, ShownSystem
+from avs.metrics.measures import parse_measures
+from avs.pipeline.evaluation import evaluate_runs
 from avs.trecvid.qrels import read_qrels
-from avs.trecvid.topics import read_topics
+from avs.trecvid.secure_xml import looks_like_xml
+from avs.trecvid.topics import ID, read_topics, write_topics
 from avs.trecvid.trec import read_trec, write_trec
 
 ENCODERS = ("mini-clip", "mini-blip", "mini-blip2")
-OWN_TOPICS = "1  a person outdoors\n2  a car on a street\n3  an animal\n4  a flower\n5  a green tree\n"
+OWN_TOPICS = ("a person outdoors", "a car on a street", "an animal", "a flower", "a green tree")
 LAFF = "laff"
 # So few training shots and epochs that the demo takes two minutes; the small encoders have 96 or 128 dimensions.
 TRAINING_SHOTS = 2  # per shot of the collection
 TRAINING_FRAMES = 4  # per training shot
 LAFF_OPTIONS = ("--head-dim", 128, "--epochs", 10, "--batch-size", 256, "--learning-rate", 0.0004)
 TOLERANT = ("--max-failed", 0.5)  # a few broken files among your videos do not stop the demo
+ONLY_MINI = (
+    "The encoders of the demo have seen drawn shapes and nothing of the world: what they rank first in your videos is "
+    "close to chance. Run this again with --model clip-vit-b32, or another encoder of the catalog."
+)
 DESCRIPTIONS = {
     LAFF: "LAFF over all encoders, trained on captions",
     "average": "the average of all lists",
@@ -80,13 +88,24 @@ class Demo:
         run_verb: runs one avs command.
         workers: number of processes; None: one per core.
         force: replace what was made from other inputs.
+        models: encoders of the catalog; default: the small ones that know the mini collection.
+        weights: of these, as `avs extract-features` takes them.
     """
 
     def __init__(
-        self, folder: Path, reporter: Reporter, run_verb: RunVerb, *, workers: int | None = None, force: bool = False
+        self,
+        folder: Path,
+        reporter: Reporter,
+        run_verb: RunVerb,
+        *,
+        workers: int | None = None,
+        force: bool = False,
+        models: Sequence[str] = (),
+        weights: Sequence[str] = (),
     ) -> None:
         self.folder, self.reporter, self.run_verb = folder, reporter, run_verb
         self.workers, self.force = workers, force
+        self.models, self.weights = tuple(models) or ENCODERS, weights
         self.start = perf_counter()
 
     def mini_collection(self, size: int, seed: int) -> DemoSummary:
@@ -97,7 +116,7 @@ class Demo:
             AvsError: as raised by the command that failed.
         """
         collection = self._generate(self.folder, size, seed, "test")
-        assert collection.topics and collection.qrels  # every test split has them
+        assert collection.topics and collection.qrels and collection.qrels_full  # every test split has them
         table = self._import_shots(collection, self.folder)
         self._extract(collection.videos, table, self.folder)
         laff = self._train_laff(size, seed)
@@ -107,8 +126,9 @@ class Demo:
         runs = self._make_runs(lists, [collection.topics], "mini", collection.valid_shots)
         self._avs("check-run", *runs.values(), "--edition", "mini", "--shots", collection.valid_shots)
         xinfap = self._score(runs, collection.qrels)
-        best = max(xinfap, key=lambda name: xinfap[name])
-        gallery = self._show(best, lists[best], [collection.topics], table, collection.videos, qrels=collection.qrels)
+        best_first = {name: lists[name] for name in sorted([*single, *fused], key=lambda name: -xinfap[name])}
+        shown = self._scored(best_first, {"xinfAP": collection.qrels, "AP": collection.qrels_full})
+        gallery = self._show(shown, [collection.topics], table, collection.videos, qrels=collection.qrels)
         return DemoSummary(perf_counter() - self.start, runs, xinfap, gallery)
 
     def own_videos(self, videos: Path, topics: Sequence[Path]) -> DemoSummary:
@@ -122,20 +142,35 @@ class Demo:
             SystemExit: a command failed; with its exit code.
             AvsError: as raised by the command that failed.
         """
+        from avs.pipeline.extract import extraction_recipe, require_usable
         from avs.video.find import find_videos
 
-        topics = topics or [self._write_own_topics()]
+        topics = self._own_topics(topics)
+        require_usable(extraction_recipe(None, models=self.models, weights=self.weights))
+        self._warn()
         stems = [path.stem for path in find_videos(videos, ids="name").values()]
         ids: Literal["stem", "name"] = "stem" if len(set(stems)) == len(stems) else "name"
         table = self.folder / "shots.tsv"
         self._avs("shots", "--videos", videos, "--video-ids", ids, "-o", table, *self._workers, *TOLERANT)
         self._extract(videos, table, self.folder, "--video-ids", ids, *TOLERANT)
         lists = self._search(topics)
-        lists["average"] = self._fuse("average", lists)
+        if len(lists) > 1:
+            lists["average"] = self._fuse("average", lists)
         runs = self._make_runs(lists, topics, "custom", table)
         self._avs("check-run", *runs.values(), "--edition", "custom", "--shots", table, *_repeated("--topics", topics))
-        gallery = self._show("average", lists["average"], topics, table, videos, ids=ids)
+        fused_first = sorted(lists, key=lambda name: name in self.models)
+        shown = [ShownSystem(name, read_trec(lists[name]).lists) for name in fused_first]
+        gallery = self._show(shown, topics, table, videos, ids=ids)
+        self._warn()
         return DemoSummary(perf_counter() - self.start, runs, {}, gallery)
+
+    @property
+    def _warning(self) -> str:
+        return ONLY_MINI if set(self.models) <= set(ENCODERS) else ""
+
+    def _warn(self) -> None:
+        if self._warning:
+            self.reporter.say(f"\nWARNING: {self._warning}")
 
     def _avs(self, verb: str, *words: object) -> None:
         """Print a command and run it.
@@ -158,8 +193,9 @@ class Demo:
     def _generate(self, folder: Path, size: int, seed: int, split: Split) -> CollectionPaths:
         """Render a mini collection in `folder/collection`."""
         return generate_collection(
-            folder / "collection", shots=size, seed=seed, split=split, workers=self.workers, reporter=self.reporter
-        )
+            folder / "collection", shots=size, seed=seed, split=split, workers=self.workers, reporter=self.reporter,
+            force=self.force,
+        )  # fmt: skip
 
     def _import_shots(self, collection: CollectionPaths, folder: Path) -> Path:
         """The shot table of a mini collection, from its master shots."""
@@ -168,8 +204,8 @@ class Demo:
         return table
 
     def _extract(self, videos: Path, table: Path, folder: Path, *options: object) -> None:
-        """Features of all small encoders; the videos are decoded once for all of them."""
-        models = _repeated("--model", ENCODERS)
+        """Features of all encoders; the videos are decoded once for all of them."""
+        models = [*_repeated("--model", self.models), *_repeated("--weights", self.weights)]
         output = f"{folder / 'features'}/"
         self._avs(
             "extract-features", "--videos", videos, *options, "--shots", table, *models, "-o", output, *self._workers
@@ -182,17 +218,17 @@ class Demo:
         collection = self._generate(folder, shots, seed, "train")
         table, model = self._import_shots(collection, folder), self.folder / "models" / LAFF
         self._extract(collection.videos, table, folder, "--policy", "uniform", "--frames", TRAINING_FRAMES)
-        stores = _repeated("--store", [folder / "features" / name / "shot" for name in ENCODERS])
+        stores = _repeated("--store", [folder / "features" / name / "shot" for name in self.models])
         self._avs("train-laff", "--captions", collection.captions, *stores, *LAFF_OPTIONS, "-o", model)
         return model
 
     def _search(self, topics: Sequence[Path], laff: Path | None = None) -> dict[str, Path]:
         """Name -> ranked lists of every encoder and, if there is one, of the trained model; all in one pass."""
         folder = self.folder / "lists"
-        stores = _repeated("--store", [self.folder / "features" / name / "shot" for name in ENCODERS])
+        stores = _repeated("--store", [self.folder / "features" / name / "shot" for name in self.models])
         trained = ["--checkpoint", laff, "--zero-shot"] if laff else []
         self._avs("search", *_repeated("--topics", topics), *stores, *trained, "-o", f"{folder}/")
-        lists = {name: folder / f"{name}-shot.trec" for name in ENCODERS}
+        lists = {name: folder / f"{name}-shot.trec" for name in self.models}
         return lists | ({LAFF: folder / f"{LAFF}.trec"} if laff else {})
 
     def _fuse(self, name: str, lists: Mapping[str, Path], qrels: Path | None = None) -> Path:
@@ -232,10 +268,26 @@ class Demo:
         scores = json.loads(printed.getvalue())["runs"]
         return {name: of_run["all"]["infAP"] for name, of_run in zip(runs, scores, strict=True)}
 
+    def _scored(self, lists: Mapping[str, Path], judgments: Mapping[str, Path]) -> list[ShownSystem]:
+        """The systems with their scores; each measure has judgments of its own."""
+        runs = {name: read_trec(path) for name, path in lists.items()}
+        scores = {
+            measure: evaluate_runs(runs.values(), read_qrels(path), parse_measures([measure]))
+            for measure, path in judgments.items()
+        }
+        return [
+            ShownSystem(
+                name,
+                run.lists,
+                {m: dict(zip(of[i].topics, of[i].values[:, 0].tolist(), strict=True)) for m, of in scores.items()},
+                {measure: float(of[i].overall()[0]) for measure, of in scores.items()},
+            )
+            for i, (name, run) in enumerate(runs.items())
+        ]
+
     def _show(
         self,
-        name: str,
-        lists: Path,
+        systems: Sequence[ShownSystem],
         topics: Sequence[Path],
         table: Path,
         videos: Path,
@@ -243,32 +295,54 @@ class Demo:
         qrels: Path | None = None,
         ids: Literal["stem", "name"] = "stem",
     ) -> Path:
-        """The gallery: a page with the first shots of every topic in these lists."""
+        """The gallery: a page with the first shots of every topic, system by system."""
         from avs.video.find import find_videos
         from avs.video.folder import VideoFolder
         from avs.video.keyframes import keyframe_path, write_keyframes
         from avs.video.sampling import Sampling
 
-        run, shots, pictures = read_trec(lists), read_shot_table(table), self.folder / "keyframes"
-        source = VideoFolder(find_videos(videos, ids=ids), Sampling("middle"))
-        shown = {shot for ranked in run.lists.values() for shot in ranked.shots[:DEPTH]}
-        missing = {shot for shot in shown if not keyframe_path(pictures, shot).exists()}
+        shots, pictures, files = read_shot_table(table), self.folder / "keyframes", find_videos(videos, ids=ids)
+        gallery = Gallery(
+            "avs demo: the mini collection" if qrels else f"avs demo: {videos}",
+            [*read_topics(topics)],
+            systems,
+            shots,
+            picture=lambda shot: keyframe_path(pictures, shot),
+            clip=lambda video: files[video],
+            judged=read_qrels(qrels).topics if qrels else {},
+            warning="" if qrels else self._warning,
+        )
+        missing = {shot for shot in gallery.shown if not keyframe_path(pictures, shot).exists()}
+        source = VideoFolder(files, Sampling("middle"))
         for video in shots.video_ids:
             write_keyframes(source.read(video, [s for s in shots.of_video(video) if s.id in missing]), pictures)
-        judged = read_qrels(qrels).topics if qrels else {}
         page = self.folder / "results.html"
-        write_gallery(
-            page, f"{name}: the first {DEPTH} shots of every topic", topics=read_topics(topics), lists=run.lists,
-            picture=lambda shot: keyframe_path(pictures, shot),
-            relevant={topic: pool.relevant for topic, pool in judged.items()} or None,
-        )  # fmt: skip
+        gallery.write(page)
         return page
 
-    def _write_own_topics(self) -> Path:
+    def _own_topics(self, paths: Sequence[Path]) -> Sequence[Path]:
+        """Files that read_topics can read: those given, bare sentences with numbers, or the topics of the demo."""
+        bare = [_bare_sentences(require_path(given, what="topic file")) for given in paths]
+        if not all(bare):
+            read_topics(paths)  # a mistake in them is an error before the work
+            return paths
         path = self.folder / "topics.txt"
-        with atomic_write(path) as file:
-            file.write(OWN_TOPICS)
-        return path
+        sentences = [sentence for of_file in bare for sentence in of_file] or OWN_TOPICS
+        topics = [Topic(str(number), sentence) for number, sentence in enumerate(sentences, start=1)]
+        write_topics(topics, path)
+        read_topics([path])
+        return [path]
+
+
+def _bare_sentences(path: Path) -> list[str]:
+    """The lines of a text none of whose lines begins with a topic id; nothing of any other file."""
+    data = path.read_bytes()
+    try:
+        lines = [] if looks_like_xml(data) else [line.strip() for line in data.decode("utf-8-sig").split("\n")]
+    except UnicodeDecodeError:
+        return []
+    sentences = [line for line in lines if line]
+    return [] if any(ID.fullmatch(line.split()[0]) for line in sentences) else sentences
 
 
 def _repeated(option: str, values: Sequence[object]) -> list[object]:

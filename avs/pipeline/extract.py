@@ -16,6 +16,7 @@ from avs.core.ids import some
 from avs.core.progress import Reporter
 from avs.core.shots import ShotTable, read_shot_table
 from avs.core.store import FeatureStore
+from avs.features.embedder import require_encoder
 from avs.features.recipe import ExtractionRecipe
 from avs.features.stores import make_stores, plan_stores
 from avs.video.find import VideoIds, find_videos
@@ -63,7 +64,7 @@ def extract_features(
         UnknownIdError: the folder has none of the videos of the shot table.
         AvsError: settings, weights or files that cannot be used.
     """
-    Sampling(**recipe.sampling.model_dump())  # a wrong setting is an error before anything is read
+    require_usable(recipe)
     paths = find_videos(videos, ids=video_ids)
     table = read_shot_table(require_path(shots, what="shot table"))
     _require_videos(table, paths, videos, reporter)
@@ -92,6 +93,17 @@ def extract_features(
         reporter=reporter,
         extra_files={VIDEOS_FILE: partial(write_videos, hashes)},
     )
+
+
+def require_usable(recipe: ExtractionRecipe) -> None:
+    """Check what can be checked before anything is read.
+
+    Raises:
+        ConfigError: an unknown encoder, one without weights, or a sampling that makes no sense.
+    """
+    Sampling(**recipe.sampling.model_dump())
+    for encoder in recipe.encoders:
+        require_encoder(encoder.model, encoder.weights, encoder.pooling)
 
 
 def extraction_recipe(

@@ -17,7 +17,7 @@ def test_the_former_name_of_size_is_refused(tmp_path: Path, capsys: pytest.Captu
 
 def test_topics_without_videos_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["demo", "--topics", "topics.txt", "-o", str(tmp_path / "out")]) == 2
-    assert "the rendered collection has its own topics" in capsys.readouterr().err
+    assert "the rendered collection has its own topics and encoders" in capsys.readouterr().err
 
 
 def test_a_collection_without_a_relevant_shot_for_every_topic_is_refused(tmp_path: Path) -> None:

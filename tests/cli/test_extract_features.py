@@ -182,6 +182,7 @@ def test_a_user_error_is_one_message_and_writes_nothing(
     assert main(arguments(collection, tmp_path / "out", *options)) == code
     error = capsys.readouterr().err
     assert f"avs extract-features: {message}" in error and "Traceback" not in error
+    assert "unknown" not in message or "hash videos" not in error  # names are checked before files are read
     assert not list(tmp_path.rglob("*.np[yz]"))
 
 

@@ -30,3 +30,10 @@ def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
         stage.advance()
     reporter.say("done")
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("rate", "said"), [(0.0654, "0.0654"), (1.5, "1.5"), (131.2, "131"), (1021.0, "1,020"), (2_345_678.0, "2,350,000")]
+)
+def test_rates_read_as_numbers(rate: float, said: str) -> None:
+    assert progress._three_digits(rate) == said

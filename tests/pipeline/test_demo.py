@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from avs.core.errors import AvsError
 from avs.core.progress import Reporter
-from avs.pipeline.demo import OWN_TOPICS, Demo
+from avs.pipeline.demo import ENCODERS, Demo
 
 
 class FakeVerbs:
@@ -23,13 +24,15 @@ class FakeVerbs:
         return 3 if verb == self.failing else 0
 
 
-def run_on(names: Sequence[str], folder: Path, verbs: FakeVerbs, **options: object) -> None:
+def run_on(
+    names: Sequence[str], folder: Path, verbs: FakeVerbs, topics: Sequence[Path] = (), **options: object
+) -> None:
     """Run the demo on empty files of these names."""
     (folder / "videos").mkdir()
     for name in names:
         (folder / "videos" / name).touch()
     with pytest.raises(SystemExit) as stopped:
-        Demo(folder / "out", Reporter(), verbs, **options).own_videos(folder / "videos", ())  # type: ignore[arg-type]
+        Demo(folder / "out", Reporter(), verbs, **options).own_videos(folder / "videos", topics)  # type: ignore[arg-type]
     assert stopped.value.code == 3
 
 
@@ -37,7 +40,10 @@ def test_it_stops_at_the_first_command_that_fails(tmp_path: Path) -> None:
     verbs = FakeVerbs("search")
     run_on(["a.mp4", "b.mp4"], tmp_path, verbs)
     assert [command[0] for command in verbs.commands] == ["shots", "extract-features", "search"]
-    assert (tmp_path / "out" / "topics.txt").read_text() == OWN_TOPICS
+    assert (tmp_path / "out" / "topics.txt").read_text().splitlines()[:2] == [
+        "1  a person outdoors",
+        "2  a car on a street",
+    ]
 
 
 @pytest.mark.parametrize(("names", "ids"), [(["a.mp4", "b.mp4"], "stem"), (["a.mp4", "a.webm"], "name")])
@@ -53,3 +59,69 @@ def test_options_of_the_demo_reach_the_commands(tmp_path: Path) -> None:
     run_on(["a.mp4"], tmp_path, verbs, workers=3, force=True)
     for command in verbs.commands:
         assert command[command.index("--workers") + 1] == "3" and {"--quiet", "--force"} <= set(command)
+
+
+def test_encoders_of_your_choice_reach_extraction_and_search(tmp_path: Path) -> None:
+    verbs = FakeVerbs("search")
+    run_on(["a.mp4"], tmp_path, verbs, models=["clip-vit-b32", "clip"], weights=["clip=w"])
+    extract, search = verbs.commands[1:]
+    models = [extract[i + 1] for i, word in enumerate(extract) if word == "--model"]
+    assert models == ["clip-vit-b32", "clip"] and extract[extract.index("--weights") + 1] == "clip=w"
+    stores = [Path(search[i + 1]).parent.name for i, word in enumerate(search) if word == "--store"]
+    assert stores == models
+
+
+@pytest.mark.parametrize(("models", "loud"), [((), True), (ENCODERS[:1], True), (("mini-clip", "clip-vit-b32"), False)])
+def test_encoders_that_know_nothing_of_the_world_are_told(
+    models: Sequence[str], loud: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos/a.mp4").touch()
+    demo = Demo(tmp_path / "out", Reporter(quiet=False), FakeVerbs("shots"), models=models)
+    with pytest.raises(SystemExit):
+        demo.own_videos(tmp_path / "videos", ())
+    assert ("--model clip-vit-b32" in capsys.readouterr().err) == loud
+
+
+def test_bare_sentences_are_numbered(tmp_path: Path) -> None:
+    for name, text in (("a.txt", "a dog that barks\n\n  a man, seen from behind\n"), ("b.txt", "\ufeffzwei Männer\n")):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    verbs = FakeVerbs("search")
+    run_on(["a.mp4"], tmp_path, verbs, topics=[tmp_path / "a.txt", tmp_path / "b.txt"])
+    written = tmp_path / "out/topics.txt"
+    assert written.read_text() == "1  a dog that barks\n2  a man, seen from behind\n3  zwei Männer\n"
+    assert verbs.commands[-1][2] == str(written)
+
+
+def test_topics_with_ids_are_taken_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text("7  a dog\n")
+    verbs = FakeVerbs("search")
+    run_on(["a.mp4"], tmp_path, verbs, topics=[tmp_path / "t.txt"])
+    assert verbs.commands[-1][2] == str(tmp_path / "t.txt")
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "what"),
+    [
+        (
+            b"7  a dog\na cat\n",
+            {},
+            't.txt:2: no topic id before "a cat"\n  next:   a line is an id, two spaces, and the',
+        ),
+        ("ein Bär\n".encode("utf-16"), {}, "a topic file must be UTF-8 text or XML"),
+        (b" <topics><topic num='x'>a dog</topic></topics>", {}, "t.txt:1: <topic> has no topic id"),
+        (b"\n", {}, "no topics"),
+        (b"a dog\n", {"models": ["clpi"]}, 'unknown model "clpi"'),
+        (b"a dog\n", {"models": ["clip"]}, "weights"),
+    ],
+)
+def test_wrong_topics_and_encoders_are_refused_before_the_work(
+    content: bytes, options: dict[str, Sequence[str]], what: str, tmp_path: Path
+) -> None:
+    (tmp_path / "t.txt").write_bytes(content)
+    verbs = FakeVerbs("shots")
+    demo = Demo(tmp_path / "out", Reporter(), verbs, **options)  # type: ignore[arg-type]
+    with pytest.raises(AvsError) as caught:
+        demo.own_videos(tmp_path, [tmp_path / "t.txt"])
+    assert what in str(caught.value)
+    assert not verbs.commands
