@@ -44,6 +44,12 @@ def test_the_distances_are_those_of_the_definitions(k1: int, k2: int) -> None:
     np.testing.assert_allclose(jaccard_distances(distances, k1=k1, k2=k2), naive(distances, k1, k2), atol=1e-9)
 
 
+def test_of_equally_near_items_the_first_are_nearer() -> None:
+    drawn = np.triu(np.random.default_rng(0).integers(1, 4, (60, 60)), 1).astype(float)
+    distances = drawn + drawn.T
+    np.testing.assert_allclose(jaccard_distances(distances, k1=7, k2=3), naive(distances, 7, 3), atol=1e-9)
+
+
 def test_what_resembles_the_best_rises() -> None:
     vectors = unit(40, 16, seed=1)
     close = vectors[0] + 0.05 * unit(40, 16, seed=2)
