@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from avs.core.errors import VideoError
+from avs.core.errors import DataError, VideoError
 from avs.core.frames import ShotFrames
 from avs.core.shots import Shot
 from avs.video.decode import TIME_TOLERANCE_S, Frame, Video
@@ -46,8 +46,12 @@ class VideoFolder:
     def _collect(self, video: str, shots: Sequence[Shot]) -> Iterator[tuple[int, ShotFrames]]:
         """Positions in `shots` and their frames, in the order in which shots end."""
         order = sorted(range(len(shots)), key=lambda place: shots[place].start_s)
-        waiting = [(place, _Collector(shots[place], self.sampling)) for place in order]
-        waiting.reverse()
+        waiting: list[tuple[int, _Collector]] = []
+        for place in reversed(order):
+            try:
+                waiting.append((place, _Collector(shots[place], self.sampling)))
+            except DataError as error:
+                yield place, _failed(shots[place], f"{error.what} ({error.got})")
         open_shots: list[tuple[int, _Collector]] = []
         try:
             with self._open(video) as source:

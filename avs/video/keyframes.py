@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,6 +13,7 @@ from avs.core.ids import parse_shot_id
 
 LONGEST_SIDE = 480
 QUALITY = 85
+LONGEST_NAME = 200  # of 255 that file systems take: suffixes and temporary names add to it
 
 
 def write_keyframe(frames: ShotFrames, folder: Path, *, longest_side: int = LONGEST_SIDE) -> Path | None:
@@ -34,8 +36,16 @@ def write_keyframe(frames: ShotFrames, folder: Path, *, longest_side: int = LONG
 
 
 def keyframe_path(folder: Path, shot: str) -> Path:
-    """The path of a shot's keyframe: there is a folder per video, since a collection may have a million shots."""
-    return Path(folder) / parse_shot_id(shot).video / f"{shot}.jpg"
+    """The path of a shot's keyframe: there is a folder per video, since a collection may have a million shots.
+
+    Ids that are too long for a file system end in a hash.
+    """
+    return Path(folder) / _short(parse_shot_id(shot).video) / f"{_short(shot)}.jpg"
+
+
+def _short(name: str) -> str:
+    hashed = hashlib.sha256(name.encode()).hexdigest()[:32]
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - len(hashed)]}{hashed}"
 
 
 def write_keyframes(shots: Iterable[ShotFrames], folder: Path, *, longest_side: int = LONGEST_SIDE) -> int:

@@ -17,6 +17,7 @@ from avs.core.artifacts import require_path
 from avs.core.errors import FormatError, Problems, VideoError
 from avs.core.ids import format_shot_id, natural_key
 from avs.core.shots import ShotTable
+from avs.video.find import video_id
 
 TABLE_SUFFIXES = (".tsv", ".csv", ".msb")
 V3C_HEADER = ("startframe", "starttime", "endframe", "endtime")
@@ -39,7 +40,7 @@ def find_master_shots(path: Path) -> Mapping[str, Path]:
     problems = Problems(f"master shot tables in {path}")
     tables: dict[str, Path] = {}
     for file in files:
-        video = file.name.split(".")[0]
+        video = video_id(file.name.split(".")[0])
         if video in tables:
             problems.add(file, f"video {video} has a table already: {tables[video]}")
         tables.setdefault(video, file)

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from avs.core.errors import ConfigError
+from avs.core.errors import ConfigError, DataError
 from avs.core.registry import Registry
 
 INTERVAL_S = 0.5  # as in RUC's AVS systems and their published features
 MAX_FRAMES = 120  # for `interval`: a minute at 0.5 s. A shot without cuts may last an hour, and must fit in memory.
+LEAST_INTERVAL_S = 0.001  # no frame is so short
+LATEST_S = 1e9  # 32 years; up to here a float tells a microsecond
 
 Policy = Callable[[float, float, float, int], np.ndarray]
 POLICIES: Registry[Policy] = Registry("sampling policy")
@@ -40,8 +42,8 @@ class Sampling:
 
     def __post_init__(self) -> None:
         POLICIES.get(self.policy)
-        if not 0 < self.interval_s < np.inf:
-            raise ConfigError("the sampling interval must be above 0 s", got=self.interval_s)
+        if not LEAST_INTERVAL_S <= self.interval_s < np.inf:
+            raise ConfigError(f"the sampling interval must be at least {LEAST_INTERVAL_S} s", got=self.interval_s)
         if self.frames is None and self.policy in ("uniform", "head", "tail"):
             raise ConfigError(f"sampling policy {self.policy} needs a number of frames", wanted="frames, such as 12")
         if self.frames is not None and self.frames < 1:
@@ -50,9 +52,14 @@ class Sampling:
     def times(self, start_s: float, end_s: float) -> np.ndarray:
         """(F,) float64 ascending seconds within `[start_s, end_s)`, F >= 1.
 
+        Raises:
+            DataError: the shot ends later than any video does.
+
         >>> Sampling().times(10.0, 11.6)
         array([10.3, 10.8, 11.3])
         """
+        if not end_s <= LATEST_S:
+            raise DataError("a shot ends later than any video does", got=f"{end_s} s", wanted=f"at most {LATEST_S:g} s")
         return POLICIES.get(self.policy)(start_s, end_s, self.interval_s, self.frames or MAX_FRAMES)
 
 
@@ -63,7 +70,7 @@ def interval(start_s: float, end_s: float, interval_s: float, frames: int) -> np
     The grid is centred, since frames at a cut are blurred and mixed. A shot that would give more than `frames` times
     gives that many, evenly spaced.
     """
-    times_s = _grid(start_s, end_s, interval_s)
+    times_s = _grid(start_s, end_s, interval_s, slice(frames + 1))
     return times_s if len(times_s) <= frames else uniform(start_s, end_s, interval_s, frames)
 
 
@@ -80,13 +87,13 @@ def uniform(start_s: float, end_s: float, interval_s: float, frames: int) -> np.
 @POLICIES.register("head")
 def head(start_s: float, end_s: float, interval_s: float, frames: int) -> np.ndarray:
     """The first `frames` times of the `interval` grid, as CLIP4Clip's slice_framepos 0 takes of its 1 fps grid."""
-    return _grid(start_s, end_s, interval_s)[:frames]
+    return _grid(start_s, end_s, interval_s, slice(frames))
 
 
 @POLICIES.register("tail")
 def tail(start_s: float, end_s: float, interval_s: float, frames: int) -> np.ndarray:
     """The last `frames` times of the `interval` grid, as CLIP4Clip's slice_framepos 1 takes of its 1 fps grid."""
-    return _grid(start_s, end_s, interval_s)[-frames:]
+    return _grid(start_s, end_s, interval_s, slice(-frames, None))
 
 
 @POLICIES.register("middle")
@@ -95,8 +102,10 @@ def middle(start_s: float, end_s: float, interval_s: float, frames: int) -> np.n
     return np.array([(start_s + end_s) / 2])
 
 
-def _grid(start_s: float, end_s: float, interval_s: float) -> np.ndarray:
+def _grid(start_s: float, end_s: float, interval_s: float, kept: slice) -> np.ndarray:
+    """The `kept` times of the grid; a long shot has more than fit in memory."""
     # 4 s computed as 4.1 - 0.1 is slightly less than eight half seconds
     count = max(1, int((end_s - start_s) / interval_s + 1e-6))
     first_s = (start_s + end_s - (count - 1) * interval_s) / 2
-    return first_s + interval_s * np.arange(count)
+    places = range(count)[kept]
+    return first_s + interval_s * np.arange(places.start, places.stop)

@@ -134,6 +134,17 @@ def test_master_shots_of_the_videos_at_hand(videos: Path, tmp_path: Path, capsys
     assert len(read_shot_table(tmp_path / "all.tsv")) == 6
 
 
+def test_a_name_with_spaces_has_one_id_for_its_table_and_the_table_of_videos_tells_the_file(tmp_path: Path) -> None:
+    write_video(tmp_path / "videos/my film #1.mp4")
+    (tmp_path / "msb").mkdir()
+    (tmp_path / "msb/my film #1.tsv").write_text(HEADER + "0\t0.0\t49\t1.96\n")
+    out = tmp_path / "shots.tsv"
+    assert shots("--videos", tmp_path / "videos", "--msb", tmp_path / "msb", "-o", out) == 0
+    assert read_shot_table(out).ids == ("shotx--my.20film.20.231_1",)
+    (file,) = read_videos(tmp_path / "shots.videos.tsv")
+    assert (file.video, file.file) == ("x--my.20film.20.231", "my film #1.mp4")
+
+
 def test_tables_in_frames_take_the_rate_of_the_video(videos: Path, tmp_path: Path) -> None:
     (tmp_path / "00001.msb.csv").write_text("0,24\n25,49\n")
     out = tmp_path / "shots.tsv"

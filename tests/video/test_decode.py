@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,9 +11,12 @@ from typing import cast
 import av
 import numpy as np
 import pytest
+from av.container import InputContainer
+from av.video.stream import VideoStream
 from tiny_videos import MakeVideo, frame_of, grey_of, set_back, set_display_matrix, set_edit, set_stated_duration
 
 from avs.core.errors import VideoError
+from avs.video.container import packets
 from avs.video.decode import Video, _Clock
 
 Shared = Callable[[str], Path]
@@ -79,6 +82,37 @@ def test_an_index_that_lies_is_not_believed(make_video: MakeVideo, monkeypatch: 
     monkeypatch.setattr("avs.video.decode.key_frame_times", lambda _: [2.0])
     monkeypatch.setattr("avs.video.decode.Video._land_on", lambda self, key_s: False)
     assert [n for _, _, n in read(path, (3.0, 3.5))] == list(range(35))
+
+
+def test_a_seek_that_lands_too_late_is_undone(make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_video(frames=100)
+    land_on = Video._land_on
+    landed = []
+    monkeypatch.setattr(Video, "_land_on", lambda self, key_s: landed.append(key_s) or land_on(self, key_s + 3.2))
+    with Video(path) as video:
+        times_s = [frame.time_s for frame in video.frames([(4.0, 4.5)])]
+    assert len(landed) == 1
+    np.testing.assert_allclose(times_s, np.arange(45) / 10)
+
+
+def test_an_error_of_reading_makes_the_next_frames_suspect(
+    make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(
+        container: InputContainer, stream: VideoStream, *, on_error: Callable[[], None]
+    ) -> Iterator[av.Packet[VideoStream]]:
+        for number, packet in enumerate(packets(container, stream)):
+            if number == 20:
+                on_error()
+            yield packet
+
+    monkeypatch.setattr("avs.video.decode.packets", failing)
+    with Video(make_video("error.mkv", b_frames=0, key_every=8)) as video:
+        frames = list(video.frames())
+        (error_s,) = video.errors_s
+    assert 1.5 < error_s <= 2.0
+    suspect = [frame.time_s for frame in frames if frame.error_s == error_s]
+    assert suspect and error_s <= suspect[0] and suspect[-1] == pytest.approx(2.3)
 
 
 def test_after_a_broken_packet_frames_go_on_and_the_gap_is_no_frames_time(make_video: MakeVideo) -> None:

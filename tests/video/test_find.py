@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from avs.core.errors import AvsError, FormatError, VideoError
+from avs.core.ids import format_shot_id, parse_shot_id
 from avs.video.decode import Video
-from avs.video.find import VIDEO_SUFFIXES, find_videos
+from avs.video.find import VIDEO_SUFFIXES, find_videos, video_id
 
 
 def touch(folder: Path, *names: str) -> Path:
@@ -56,12 +59,59 @@ def test_two_files_of_one_stem_are_named_with_the_way_out(tmp_path: Path) -> Non
     assert list(find_videos(tmp_path, ids="name")) == ["flower-mp4", "flower-webm"]
 
 
-def test_names_that_cannot_be_ids_are_all_named(tmp_path: Path) -> None:
-    touch(tmp_path, "my film.mp4", "ünder.mp4", "fine.mp4", "_x.mp4")
+ODD_NAMES = [
+    "my film",
+    "#1",
+    "ünder",
+    "_x",
+    "-x",
+    ".x",
+    "a.b c",
+    "a.20b c",
+    "x--my",
+    "x--my.20film",
+    "100%",
+    "雪",
+    "a\u00a0b",
+]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_odd_names_get_ids_that_tell_the_name(name: str) -> None:
+    video = video_id(name)
+    assert parse_shot_id(format_shot_id(video, 3)) == (video, 3)
+    assert video.startswith("x--")
+    assert unquote(video[3:].replace(".", "%")) == name
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_two_names_have_one_id(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    names = {"".join(rng.choice([*"ax2._- %é雪"], rng.integers(1, 8))) for _ in range(3000)}
+    names |= {video_id(name) for name in names}  # names that look like ids
+    assert len({video_id(name) for name in names}) == len(names)
+
+
+def test_ordinary_names_are_their_ids() -> None:
+    for name in ("00123", "G1ZpFz-_b7k", "v_1.avi", "xn--a", "MVI_0042", "a--b"):
+        assert video_id(name) == name
+
+
+def test_odd_names_are_found(tmp_path: Path) -> None:
+    touch(tmp_path, "my film.mp4", "über/ünder #2.mp4", "fine.mp4", "my film.ünd.mkv")
+    found = find_videos(tmp_path)
+    assert list(found) == ["fine", "x--.c3.bcnder.20.232", "x--my.20film", "x--my.20film.2e.c3.bcnd"]
+    assert found["x--.c3.bcnder.20.232"] == tmp_path / "über/ünder #2.mp4"
+    assert "x--my-film.mp4".replace(".", "-") not in find_videos(tmp_path, ids="name")
+    assert "x--my.20film-mp4" in find_videos(tmp_path, ids="name")
+
+
+def test_names_that_are_no_text_are_all_named(tmp_path: Path) -> None:
+    touch(tmp_path, "two\nlines.mp4", "tab\there/a.mp4", "line\u2028.mp4", os.fsdecode(b"latin\xe9.mp4"), "fine.mp4")
     with pytest.raises(FormatError) as caught:
         find_videos(tmp_path)
-    assert "3 problems" in str(caught.value)
-    assert '"my film" cannot be a video id' in str(caught.value)
+    assert "4 problems" in str(caught.value)
+    assert r"'two\nlines.mp4' has control characters or is not UTF-8" in str(caught.value)
     assert "--video-ids" not in str(caught.value)
 
 

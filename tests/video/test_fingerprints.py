@@ -47,6 +47,24 @@ def test_a_changed_byte_changes_the_fingerprint_and_another_folder_does_not(tmp_
     assert of(tmp_path / "swapped", a=b"456", b=b"123") != first
 
 
+def test_a_large_video_is_known_by_its_size_and_edges_which_alone_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("avs.core.artifacts.WHOLE_FILE_BYTES", 20)
+    monkeypatch.setattr("avs.core.artifacts.EDGE_BYTES", 10)
+    contents = {
+        "first": b"0123456789 the middle abcdefghij",
+        "other_middle": b"0123456789 THE MIDDLE abcdefghij",
+        "longer": b"0123456789 the longer middle abcdefghij",
+        "other_head": b"X123456789 the middle abcdefghij",
+        "other_tail": b"0123456789 the middle abcdefghiX",
+    }
+    prints = {file.video: file.fingerprint for file in fingerprint_videos(write(tmp_path, **contents), tmp_path)}
+    assert prints["first"] == f"sha256-edges:{hashlib.sha256(b'320123456789abcdefghij').hexdigest()}"
+    assert prints["other_middle"] == prints["first"]
+    assert len(set(prints.values())) == 4
+
+
 def test_the_table_comes_back_as_written(tmp_path: Path) -> None:
     files = fingerprint_videos(write(tmp_path / "v", a=b"123", b=b"4"), tmp_path)
     assert files[0].file == "v/a.mp4"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -128,6 +129,12 @@ def test_beyond_the_end(make_video: MakeVideo) -> None:
     )
     assert (barely.status, barely.reason, numbers(barely)) == ("partial", "1/4 frames, the video ends at 4.0 s", [39])
     assert (beyond.status, beyond.reason) == ("failed", "0/2 frames, the video ends at 4.0 s")
+
+
+def test_a_shot_without_an_end_fails_and_the_others_do_not(make_video: MakeVideo) -> None:
+    one, endless, two = read(make_video(), (0.0, 1.0), (1.0, math.inf), (1.0, 2.0))
+    assert (endless.status, endless.reason) == ("failed", "a shot ends later than any video does (inf s)")
+    assert (numbers(one), numbers(two)) == ([2, 7], [12, 17])
 
 
 def test_files_that_give_nothing_fail_every_shot_with_a_reason(tmp_path: Path) -> None:

@@ -32,3 +32,11 @@ def test_small_pictures_stay(tmp_path: Path) -> None:
 def test_a_failed_shot_has_none(tmp_path: Path) -> None:
     assert write_keyframes([frames("shotv_1", 1), frames("shotv_2", 0), frames("shotw_1", 2)], tmp_path) == 2
     assert sorted(p.name for p in tmp_path.rglob("*.jpg")) == ["shotv_1.jpg", "shotw_1.jpg"]
+
+
+def test_long_ids_get_files_of_their_own(tmp_path: Path) -> None:
+    """As those of files whose names have a hundred Chinese characters."""
+    shots = [f"shotx--{'.e4.bd.a0' * 80}{end}_{n}" for end in "ab" for n in (1, 2)]
+    paths = {write_keyframe(frames(shot, 1), tmp_path) for shot in shots}
+    assert len(paths) == 4
+    assert len({path.parent for path in paths if path}) == 2

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import math
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
 
-from avs.core.errors import ConfigError
+from avs.core.errors import ConfigError, DataError
 from avs.video.sampling import MAX_FRAMES, POLICIES, Sampling
 
 
@@ -49,6 +51,37 @@ def test_head_and_tail_are_the_ends_of_the_grid() -> None:
     assert times("head", 0.0, 5.0, interval_s=1.0, frames=12) == grid
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_only_what_is_kept_of_the_grid_is_computed_and_to_the_bit(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    start_s, interval_s, frames = rng.uniform(0, 5000), rng.uniform(0.1, 3), int(rng.integers(1, 50))
+    end_s = start_s + 10 ** rng.uniform(-1, 3)
+    count = max(1, int((end_s - start_s) / interval_s + 1e-6))
+    grid = (start_s + end_s - (count - 1) * interval_s) / 2 + interval_s * np.arange(count)
+    whole = {"interval": grid, "head": grid[:frames], "tail": grid[-frames:]}
+    for policy, wanted in whole.items():
+        found = Sampling(policy, interval_s, count if policy == "interval" else frames).times(start_s, end_s)
+        assert found.tobytes() == wanted.tobytes()
+
+
+@pytest.mark.parametrize("policy", list(POLICIES))
+def test_a_shot_of_months_needs_no_memory(policy: str) -> None:
+    tracemalloc.start()
+    found = Sampling(policy, frames=MAX_FRAMES).times(0.0, 1e7)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(found) == (1 if policy == "middle" else MAX_FRAMES)
+    assert (np.diff(found) > 0).all()
+    assert peak_bytes < 100_000
+
+
+@pytest.mark.parametrize("policy", list(POLICIES))
+@pytest.mark.parametrize("end_s", [1e10, 1e300, math.inf, math.nan])
+def test_a_shot_that_ends_later_than_any_video(policy: str, end_s: float) -> None:
+    with pytest.raises(DataError, match="ends later than any video does"):
+        Sampling(policy, frames=3).times(0.0, end_s)
+
+
 def test_middle() -> None:
     assert times("middle", 4.0, 5.0) == [4.5]
 
@@ -69,8 +102,9 @@ def test_every_policy_stays_in_the_shot_and_ascends(policy: str, seed: int) -> N
 def test_settings_are_checked() -> None:
     with pytest.raises(ConfigError, match='unknown sampling policy "unifrom"; did you mean "uniform"'):
         Sampling("unifrom", frames=3)
-    with pytest.raises(ConfigError, match="must be above 0 s"):
-        Sampling(interval_s=0)
+    for interval_s in (0, -1, 1e-300, math.inf, math.nan):
+        with pytest.raises(ConfigError, match="must be at least 0.001 s"):
+            Sampling(interval_s=interval_s)
     with pytest.raises(ConfigError, match="sampling policy head needs a number of frames"):
         Sampling("head")
     with pytest.raises(ConfigError, match="must be at least 1"):

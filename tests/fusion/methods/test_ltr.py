@@ -325,7 +325,8 @@ def test_defaults() -> None:
         "objective": "lambdarank", "label_gain": [0, 1], "lambdarank_truncation_level": 1000, "learning_rate": 0.02,
         "num_leaves": 7, "min_data_in_leaf": 100, "feature_fraction": 0.2, "bagging_by_query": True,
         "bagging_fraction": 0.5, "bagging_freq": 1, "lambda_l2": 5.0,
-        "monotone_constraints": monotone_constraints(("a",)), "deterministic": True, "force_row_wise": True, "seed": 3, "num_threads": 1, "verbosity": -1,
+        "monotone_constraints": monotone_constraints(("a",)), "deterministic": True, "force_row_wise": True,
+        "seed": 3, "num_threads": 1, "verbosity": -1,
     }  # fmt: skip
 
 

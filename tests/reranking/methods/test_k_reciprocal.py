@@ -53,6 +53,12 @@ def test_distances_are_the_squared_lengths_of_the_differences() -> None:
     assert (squared_distances(vectors.astype(np.float32)) >= 0).all()
 
 
+def test_of_equally_near_items_the_first_are_nearer() -> None:
+    drawn = np.triu(np.random.default_rng(0).integers(1, 4, (60, 60)), 1).astype(float)
+    distances = drawn + drawn.T
+    np.testing.assert_allclose(jaccard_distances(distances, k1=7, k2=3), naive(distances, 7, 3), atol=1e-9)
+
+
 def test_what_resembles_the_best_rises() -> None:
     vectors = unit(40, 16, seed=1)
     close = vectors[0] + 0.05 * unit(40, 16, seed=2)
