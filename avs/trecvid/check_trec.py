@@ -30,7 +30,14 @@ def check_trec(data: bytes, name: str, rules: Rules) -> CheckReport:
     if not lists and not findings:
         findings.append(Finding(1, "the file is empty"))
     plain = _plain_ids(lists, rules, findings)
-    tag = next((lines[0][1][5] for lines in lists.values()), "")
+    first_of_tag: dict[str, int] = {}
+    for number, fields in (line for lines in lists.values() for line in lines):
+        first_of_tag[fields[5]] = min(number, first_of_tag.get(fields[5], number))
+    tag, *others = sorted(first_of_tag, key=first_of_tag.__getitem__) or [""]
+    findings += [
+        Finding(first_of_tag[other], f'a second run, tagged "{other}" after "{tag}"; write a file for each')
+        for other in others
+    ]
     task = rules.task or _task_of(list(plain.values()), rules)
     firsts = [(plain[topic], lines[0][0]) for topic, lines in lists.items()]
     findings += check_topics(firsts, 1, f"run {tag}", task, rules)

@@ -173,7 +173,9 @@ def get_edition(name: str, file: Path | None = None) -> Edition:
     editions = _editions()
     if name.lower() not in editions:
         hint = _same_year(name.lower(), editions)
-        describe = f"describe {name} in a YAML (topics/README.md), and give it beside --edition: --edition-file my.yaml"
+        describe = (
+            f"describe {name} in a YAML (topics/README.md), and give it wherever --edition is: --edition-file my.yaml"
+        )
         raise ConfigError(
             f'unknown edition "{name}"{hint}', wanted=", ".join(editions), next_step=None if hint else describe
         )

@@ -261,7 +261,7 @@ def test_options_that_do_not_fit(work: Path, tmp_path: Path, capsys: pytest.Capt
         [*lists(work), "--ltr", *qrels(work), "--family", "laffs=laff*", "--fuser", str(tmp_path / "m")], capsys
     )
     assert failure([*lists(work), "--ltr", *qrels(work), "--fit-on", "tv199", "--fuser", "m"], capsys).startswith(
-        'avs fuse: unknown edition "tv199"; did you mean "tv19"?\n'
+        'avs fuse: unknown edition "tv199"\n  wanted: tv16, '
     )
     assert failure([*lists(work), "--ltr", *qrels(work), "--fit-on", "tv21", "--fuser", "m"], capsys).startswith(
         "avs fuse: no topic of tv21 is judged\n"

@@ -457,6 +457,8 @@ def test_trec_runs_obey_the_same_rules() -> None:
     deep = "".join(f"751 0 shot{7476 + n // 5:05d}_{n % 5 + 1} {n} {-n} T\n" for n in range(1200))
     assert "1001: 1200 shots for query 751, NIST takes at most 1000" in faults(deep)
     assert "1: the file is empty" in faults(" ")
+    two = trec().replace("752 0 shot07477_2 2 1 T", "752 0 shot07477_2 2 1 B")
+    assert faults(two) == ['4: a second run, tagged "B" after "T"; write a file for each']
     mixed = faults(trec().replace("752 0", "1752 0"))
     assert '1: topic ids with and without the leading "1" of the qrels are mixed: 751 and 1752' in mixed
 
