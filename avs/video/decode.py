@@ -260,12 +260,13 @@ class _Clock:
     def __init__(self) -> None:
         self.last_s = 0.0
         self.shift_s = 0.0
+        self._began = False
         self._last: dict[str, float] = {"pts": -math.inf, "dts": -math.inf}
         self._faults = {"pts": 0, "dts": 0}
 
     def tick(self, raw: av.VideoFrame, base: Fraction, frame_s: float) -> float:
         """The time of the next frame in display order, in seconds: the file's, or what the clock makes of it."""
-        began = max(self._last.values()) > -math.inf
+        began, self._began = self._began, True
         frame_s = frame_s if math.isfinite(frame_s) else TIME_TOLERANCE_S
         for kind, value in (("pts", raw.pts), ("dts", raw.dts)):
             if value is not None:

@@ -256,6 +256,7 @@ def test_the_clock_stands_still_in_small_disorder_and_goes_on_after_a_jump() -> 
     assert ticks((0, None), (10, None), (8, None), (20, None)) == [0.0, 0.1, 0.1, 0.2]
     assert ticks((100, None), (110, None), (50, None), (60, None)) == [1.0, 1.1, 1.2, 1.3]
     assert ticks((0, None), (None, None), (None, None)) == [0.0, 0.1, 0.2]
+    assert ticks((None, None), (None, None), (0, None)) == [0.1, 0.2, 0.3]
     assert ticks((100, None), (50, None), frame_s=math.inf) == [1.0, 1.001]
 
 
