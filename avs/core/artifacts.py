@@ -213,10 +213,13 @@ def write_artefact(path: Path, manifest: Manifest, write: Callable[[Path], None]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     complete = path.with_name(f".{path.name}.made")
-    with _naming(path, complete):
-        write(complete)
-    write_manifest(path, replace(manifest, output=fingerprint_file(complete)))
-    os.replace(complete, path)
+    try:
+        with _naming(path, complete):
+            write(complete)
+        write_manifest(path, replace(manifest, output=fingerprint_file(complete)))
+        os.replace(complete, path)
+    finally:
+        complete.unlink(missing_ok=True)
 
 
 def read_manifest(artefact: Path) -> dict[str, Any]:

@@ -213,6 +213,13 @@ def test_a_full_disk_names_the_file(tmp_path: Path, write: Callable[[Path, str],
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_disk_with_no_room_for_the_manifest_names_it(tmp_path: Path) -> None:
+    with pytest.raises(OSError) as caught, room_for(100):
+        write_list(tmp_path / "x", "list")
+    assert caught.value.filename == str(tmp_path / "x.manifest.json")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_short_write_of_numpy_names_the_file(tmp_path: Path) -> None:
     path = tmp_path / "x.npy"
     with pytest.raises(OSError) as caught, room_for(4096), atomic_write(path, "wb") as file:
