@@ -35,9 +35,9 @@ def value(topic: str, shots: Sequence[str], scores: np.ndarray, objective: Objec
 def first_within_one_error(held_out: np.ndarray) -> int:
     """The setting to choose by the one-standard-error rule (Breiman et al., CART, 1984).
 
-    The best mean over a few dozen topics is often the best by chance. Therefore the rule chooses the first setting, in
-    the order from the average of the lists outwards, whose mean is within one standard error of the best mean. The
-    standard error is that of the paired difference.
+    The best mean over a few dozen topics is often the best by chance. Therefore the rule chooses the first setting, the
+    simplest first, whose mean is within one standard error of the best mean. The standard error is that of the paired
+    difference.
 
     Args:
         held_out: (T, S) measure of T held-out topics with S settings, the simplest setting first.

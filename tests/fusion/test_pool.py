@@ -8,7 +8,7 @@ from avs.core.errors import ConfigError, DataError
 from avs.core.ranking import RankedList, Run
 from avs.fusion.methods.weighted import Linear
 from avs.fusion.normalize import Scale
-from avs.fusion.pool import pool_runs, require_lists
+from avs.fusion.pool import CandidatePool, pool_runs, ranks_of, require_lists
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -138,3 +138,14 @@ def test_recomputed_scores_fill_what_a_list_does_not_hold_and_nothing_else() -> 
         pool.recomputed(np.full((3, 2), np.inf))
     with pytest.raises(DataError, match="one for each candidate and list"):
         pool.recomputed(np.zeros((2, 2)))
+
+
+def test_many_ties_are_broken_by_position() -> None:
+    """Few distinct scores among hundreds: a sort that is not stable mixes them."""
+    scores = np.random.default_rng(0).integers(0, 3, 500).astype(np.float64)
+    shots = tuple(f"shot{i:05d}_1" for i in reversed(range(500)))
+    nothing = np.zeros((500, 1))
+    pool = CandidatePool("1", ("x",), shots, nothing, nothing.astype(np.int64), nothing.astype(bool))
+    wanted = sorted(range(500), key=lambda i: (-scores[i], i))
+    assert pool.ranking(scores, limit=400).shots == tuple(shots[i] for i in wanted[:400])
+    assert ranks_of(scores[:, None])[wanted, 0].tolist() == list(range(1, 501))

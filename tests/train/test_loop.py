@@ -100,6 +100,50 @@ def test_every_epoch_has_random_numbers_of_its_own_and_a_training_repeats_them(t
     assert seeds["one"] == seeds["other"]
 
 
+class Scaler:
+    """A gradient scaler that records what it is asked for."""
+
+    def __init__(self, scale: float = 4.0) -> None:
+        self.calls: list[str] = []
+        self.found = {"scale": scale}
+
+    def is_enabled(self) -> bool:
+        return False
+
+    def scale(self, loss: torch.Tensor) -> torch.Tensor:
+        self.calls.append("scale")
+        return loss
+
+    def unscale_(self, optimiser: torch.optim.Optimizer) -> None:
+        self.calls.append("unscale")
+
+    def step(self, optimiser: torch.optim.Optimizer) -> None:
+        self.calls.append("step")
+        optimiser.step()
+
+    def update(self) -> None:
+        self.calls.append("update")
+
+    def state_dict(self) -> dict[str, float]:
+        return self.found
+
+    def load_state_dict(self, found: dict[str, float]) -> None:
+        self.found = found
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_scaled_gradients(tmp_path: Path, legacy: bool) -> None:
+    run = trainer(tmp_path, replace(SETTINGS, epochs=1, legacy=legacy))
+    run.scaler = Scaler(scale=1024.0)
+    run.run()
+    once = ["scale", "step", "update"] if legacy else ["scale", "unscale", "step", "update"]
+    assert run.scaler.calls == once * len(run.sampler)
+    again = trainer(tmp_path, replace(SETTINGS, epochs=1, legacy=legacy))
+    again.scaler = Scaler()
+    again.run()
+    assert again.scaler.found == {"scale": 1024.0}  # resumed from the saved state
+
+
 class Killed(Exception):
     pass
 

@@ -325,8 +325,8 @@ def test_defaults() -> None:
         "objective": "lambdarank", "label_gain": [0, 1], "lambdarank_truncation_level": 1000, "learning_rate": 0.02,
         "num_leaves": 7, "min_data_in_leaf": 100, "feature_fraction": 0.2, "bagging_by_query": True,
         "bagging_fraction": 0.5, "bagging_freq": 1, "lambda_l2": 5.0,
-        "monotone_constraints": monotone_constraints(("a",)), "deterministic": True, "force_row_wise": True,
-        "seed": 3, "num_threads": 1, "verbosity": -1,
+        "monotone_constraints": monotone_constraints(("a",)), "deterministic": True,
+        "force_row_wise": True, "seed": 3, "num_threads": 1, "verbosity": -1,
     }  # fmt: skip
 
 
@@ -336,3 +336,11 @@ def test_copies_of_fractions_that_cannot_be_written_exactly_still_add_up() -> No
         for pooled in range(judged_count, 200, 7):
             copies = ltr_module._copies(judged_count, pooled, np.random.default_rng(0))
             assert copies.sum() == pooled and copies.min() >= pooled // judged_count
+
+
+def test_features_of_equal_gain_keep_their_order() -> None:
+    settings = LtrSettings(trees=(1,), learning_rate=0.2, rows_in_leaf=5, feature_share=0.2)
+    importances = fitted(0, settings)[0].importances()
+    unused = [name for name, share in importances.items() if share == 0]
+    assert len(unused) > 16
+    assert unused == [name for name in feature_names(("m0", "m1", "m2", "m3")) if importances[name] == 0]

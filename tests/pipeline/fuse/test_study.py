@@ -28,7 +28,7 @@ from avs.metrics.significance import randomization_test
 from avs.metrics.xinfap import PreparedTopic
 from avs.metrics.xinfap_objective import xinfap_objective
 from avs.pipeline.fuse.report import report_data
-from avs.pipeline.fuse.study import FusionStudy
+from avs.pipeline.fuse.study import FusionStudy, _list_values
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +78,19 @@ def test_a_list_that_lacks_a_topic_has_0_there() -> None:
     (clip,) = [system for system in found.systems if system.name == "clip"]
     assert clip.values[0] == 0
     assert (clip.values[1:] > 0).all()
+
+
+def test_ties_of_a_single_list_are_broken_by_position() -> None:
+    scores = np.random.default_rng(0).integers(0, 3, 500).astype(np.float64)[:, None]
+    shots = tuple(f"shot{i:05d}_1" for i in reversed(range(500)))
+    pool = CandidatePool("1", ("x",), shots, scores, np.ones((500, 1), np.int64), np.ones((500, 1), dtype=bool))
+    orders: list[list[int]] = []
+
+    def objective(topic: str, shots: object) -> object:
+        return lambda order: orders.append(order.tolist()) or 0.5
+
+    assert _list_values(pool, objective) == [0.5]  # type: ignore[arg-type]
+    assert orders == [sorted(range(500), key=lambda i: (-scores[i, 0], i))]
 
 
 def test_the_subset_is_selected_without_the_topics_it_is_scored_on(counted: tuple[FusionStudy, Counting]) -> None:
