@@ -7,11 +7,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import end_by, started, wait_until
 from tiny_checkpoints import DIM, make_blip, make_clip
 from tiny_videos import write_collection
 
@@ -116,19 +116,14 @@ def test_a_killed_command_goes_on(collection: Path, tmp_path: Path) -> None:
     slow = (  # the command itself, with a pause after every part so that the kill falls between two of them
         "import sys, time; from avs.features import extract; from avs.core.store_writer import FeatureWriter\n"
         "extract.FLUSH_EVERY_SHOTS = 1; flush = FeatureWriter.flush\n"
-        "def slow(writer): flush(writer); time.sleep(60 if (writer.parts / '000002.npz').exists() else 0)\n"
+        "def slow(writer): flush(writer); time.sleep(600 if (writer.parts / '000002.npz').exists() else 0)\n"
         "FeatureWriter.flush = slow\n"
         "from avs.cli.main import main; sys.exit(main(sys.argv[1:]))"
     )
-    command = [sys.executable, "-c", slow, *arguments(collection, tmp_path / "killed", "--batch-size", "2")]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     parts = tmp_path / "killed/clip/shot/parts"
-    deadline = time.monotonic() + 60
-    while not (parts / "000002.npz").exists():
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    with started(["-c", slow, *arguments(collection, tmp_path / "killed", "--batch-size", "2")]) as process:
+        wait_until(lambda: (parts / "000002.npz").exists())
+        end_by(process, signal.SIGKILL)
     assert main(["info", str(tmp_path / "killed/clip/shot")]) == 2  # not complete, and not opened by accident
     assert main(arguments(collection, tmp_path / "killed", "--batch-size", "2")) == 0
     assert not parts.exists()

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import end_by, started, wait_until
 from tiny_stores import make_store, shot_ids
 
 from avs.cli import main as cli
@@ -143,11 +141,9 @@ def test_interrupted_between_steps_it_goes_on_where_it_was(
 
 def test_killed_for_good_it_goes_on_where_it_was(folder: Path) -> None:
     first = Path("submissions/x/lists/clip/mini-clip-shot.trec")
-    process = subprocess.Popen([sys.executable, "-m", "avs", "make-submission", "x.yaml"], stderr=subprocess.DEVNULL)
-    while not first.is_file() and process.poll() is None:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    with started(["-m", "avs", "make-submission", "x.yaml"]) as process:
+        wait_until(first.is_file)
+        end_by(process, signal.SIGKILL)
     when = first.stat().st_mtime_ns
     assert main(["make-submission", "x.yaml"]) == 0
     assert first.stat().st_mtime_ns == when

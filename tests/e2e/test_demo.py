@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from processes import end_by, started, wait_until
 
 from avs.core.store import FeatureStore
 
@@ -23,7 +22,7 @@ SHOTS = 150  # small, but large enough to tell a working encoder from chance
 
 def avs(*words: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "avs", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=400)
+    return subprocess.run(command, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")
@@ -103,14 +102,10 @@ def test_the_least_collection_ends_well(tmp_path: Path) -> None:
 def test_a_killed_extraction_goes_on_to_the_same_store(demo: Path, tmp_path: Path) -> None:
     arguments = ["extract-features", "--videos", demo / "collection/videos", "--shots", demo / "shots.tsv"]
     arguments += ["--model", "mini-clip", "--batch-size", "4", "--workers", "0", "-o", tmp_path]
-    command = [sys.executable, "-m", "avs", *map(str, arguments)]
     parts = tmp_path / "mini-clip/shot/parts"
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    while process.poll() is None and not parts.is_dir():
-        time.sleep(0.01)
-    time.sleep(0.5)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    with started(["-m", "avs", *arguments]) as process:
+        wait_until(parts.is_dir)
+        end_by(process, signal.SIGKILL)
     again = avs(*arguments)
     assert again.returncode == 0, again.stderr
     whole, resumed = FeatureStore(demo / "features/mini-clip/shot"), FeatureStore(tmp_path / "mini-clip/shot")
