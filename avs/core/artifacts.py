@@ -294,7 +294,11 @@ def is_up_to_date(artefact: Path, manifest: Manifest, *, force: bool, reporter: 
 
     Raises:
         ChangedInputsError: it was made from other inputs or settings, or not by avs, and `force` is off.
+        ConfigError: a file is where a folder of its path should be.
     """
+    in_the_way = next((folder for folder in artefact.parents if folder.exists() and not folder.is_dir()), None)
+    if in_the_way is not None:
+        raise ConfigError("the output would be inside a file", where=artefact, got=f"{in_the_way} is a file")
     if force or not artefact.exists():
         return False
     if not manifest_path(artefact).is_file():

@@ -8,7 +8,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from avs.core.artifacts import read_manifest, require_path
+from avs.core.artifacts import manifest_path, read_manifest, require_path
+from avs.trecvid.file_kind import QRELS, RUN, TOPICS, file_kind
+from avs.trecvid.qrels import read_qrels
+from avs.trecvid.run_file import read_run_columns
+from avs.trecvid.topics import read_topics
 
 NEEDED_BY = {
     "numpy": "every verb",
@@ -30,14 +34,38 @@ def describe_artefact(path: Path) -> dict[str, Any]:
 
     Raises:
         AvsError: there is no such artefact.
-        FormatError: it has no manifest.
+        FormatError: it has no manifest, and is no run, qrels or topic file.
     """
+    if path.is_file() and not manifest_path(path).is_file():
+        facts = _describe_trecvid_file(path)
+        if facts:
+            return facts
     manifest = read_manifest(require_path(path, what="artefact"))
     if manifest["type"] == "feature-store":
         return manifest | _describe_store(path)
     if manifest["type"] in ("checkpoint", "training"):
         return _describe_model(path) | {"made by": manifest}
     return manifest
+
+
+def _describe_trecvid_file(path: Path) -> dict[str, Any]:
+    """What a file that avs did not write is: a run, judgments or topics; {} if it is none of these."""
+    with open(path, "rb") as file:
+        kind = file_kind(file.read(100_000))
+    facts: dict[str, Any] = {"file": str(path), "type": kind, "manifest": "none: avs did not write this file"}
+    if kind == RUN:
+        runs = read_run_columns(path)
+        return facts | {"runs": {name: f"{len(topics)} topics" for name, topics in runs.items()}}
+    if kind == QRELS:
+        qrels = read_qrels(path)
+        return facts | {
+            "topics": len(qrels), "judgments": sum(map(len, qrels.topics.values())),
+            "relevant": sum(len(topic.relevant) for topic in qrels.topics.values()),
+        }  # fmt: skip
+    if kind == TOPICS:
+        topics = read_topics([path])
+        return facts | {"topics": len(topics), "first": f"{topics[0].id} {topics[0].text}"}
+    return {}
 
 
 def _describe_store(path: Path) -> dict[str, Any]:

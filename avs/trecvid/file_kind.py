@@ -23,7 +23,7 @@ def other_kind(data: bytes, wanted: str) -> str | None:
 
     What is of no kind is for its reader to judge.
     """
-    kind = _kind(data)
+    kind = file_kind(data)
     return f"this is {kind}, not {wanted}: were two files swapped?" if kind not in (None, wanted) else None
 
 
@@ -37,7 +37,8 @@ def refuse_other_kind(data: bytes, wanted: str, where: Path) -> None:
         raise FormatError(reason, where=where)
 
 
-def _kind(data: bytes) -> str | None:
+def file_kind(data: bytes) -> str | None:
+    """RUN, QRELS or TOPICS, if each of the first lines has that form."""
     head = data[:100_000].decode("utf-8-sig", errors="replace")
     if looks_like_xml(data):
         tag = re.search(r"<([A-Za-z]\w*)", head)

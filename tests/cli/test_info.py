@@ -63,3 +63,20 @@ def test_the_provenance_of_a_store(store: Path, capsys: pytest.CaptureFixture[st
     assert artefact["inputs"]["shots"]["state"] == "changed"
     assert main(["info", "--env", "--provenance"]) == 2
     assert "--provenance needs an artefact" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("661 0 shot1_1 1 2.5 T\n661 0 shot1_2 2 1.5 T\n", ["a run", "1 topics"]),
+        ("1661 0 shot1_1 1 1\n1661 0 shot1_2 2 -1\n", ["a qrels file", "relevant", "judgments"]),
+        ("661  a hang glider floating in the sky\n", ["a topic file", "661 a hang glider floating in the sky"]),
+    ],
+)
+def test_a_file_that_avs_did_not_write_is_told_by_its_content(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str, said: list[str]
+) -> None:
+    (tmp_path / "x").write_text(content)
+    assert main(["info", str(tmp_path / "x")]) == 0
+    printed = capsys.readouterr().out
+    assert all(word in printed for word in [*said, "avs did not write this file"])

@@ -27,7 +27,7 @@ from avs.core.artifacts import (
     write_artefact,
     write_manifest,
 )
-from avs.core.errors import AvsError, ChangedInputsError, FormatError
+from avs.core.errors import AvsError, ChangedInputsError, ConfigError, FormatError
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_beside(tmp_path: Path) -> None:
@@ -260,3 +260,9 @@ def test_a_manifest_has_the_versions_and_any_setting(tmp_path: Path) -> None:
     manifest = read_manifest(tmp_path)
     assert {"python", "avs", "numpy"} <= set(manifest["versions"])
     assert manifest["config"] == {"folder": "a/b"}
+
+
+def test_an_output_inside_a_file_is_refused_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ConfigError, match="the output would be inside a file"):
+        is_up_to_date(tmp_path / "file" / "lists" / "x.trec", Manifest("ranked-lists"), force=False)

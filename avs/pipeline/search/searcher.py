@@ -201,8 +201,18 @@ class Searcher:
         if shots is not None:
             return BlockSource(stores, device=self.device, dtype=self.dtype, shots=shots)
         if names not in self._sources:
+            self._warn_of_other_collections(stores)
             self._sources[names] = BlockSource(stores, device=self.device, dtype=self.dtype)
         return self._sources[names]
+
+    def _warn_of_other_collections(self, stores: Mapping[str, Features]) -> None:
+        """Say so if stores have no shot in common: a list of one is not comparable with a list of the other."""
+        first, *others = stores.values()
+        for other in others:
+            if other.ids != first.ids and set(first.ids).isdisjoint(other.ids):
+                self.reporter.say(
+                    f"warning: {first.folder} and {other.folder} have no shot in common: are they of one collection?"
+                )
 
     def model(self, checkpoint: Checkpoint) -> TrainedModel:
         """The trained model of a checkpoint. Models that read the same text tower share it."""

@@ -9,11 +9,12 @@ import pytest
 import torch
 from tiny_checkpoints import make_clip
 from tiny_collection import TinyCollection
-from tiny_stores import make_store
+from tiny_stores import make_store, without_hashes
 
 from avs.cli.main import main
 from avs.core.errors import AvsError, ConfigError, SpecMismatchError, UnknownIdError
 from avs.core.features import Features, open_features
+from avs.core.progress import Reporter
 from avs.core.ranking import Run
 from avs.core.topic import Topic, TopicSet
 from avs.features.embedder import read_spec
@@ -157,3 +158,16 @@ def test_what_is_refused(large: Features, collection: TinyCollection, model: Pat
     with pytest.raises(ConfigError, match="unknown dtype of scores"):
         Searcher([store_system(large)], [large], dtype="float8")
     assert torch.is_grad_enabled()
+
+
+def test_stores_without_a_common_shot_are_told(large: Features, capsys: pytest.CaptureFixture[str]) -> None:
+    ids = (large.folder / "ids.txt").read_text()
+    other = make_store(large.folder.parents[1] / "other/shot", np.asarray(large.vectors), spec=large.spec).folder
+    without_hashes(other)
+    (other / "ids.txt").write_text(ids.replace("shot", "shotx"))
+    stores = [large, open_features(other)]
+    searcher = Searcher([store_system(store) for store in stores], stores, reporter=Reporter(quiet=False))
+    searcher.search(TOPICS, k=1)
+    assert "have no shot in common: are they of one collection?" in capsys.readouterr().err
+    searcher.search(TOPICS, k=1)
+    assert "in common" not in capsys.readouterr().err  # once is enough
