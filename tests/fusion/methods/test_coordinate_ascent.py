@@ -12,6 +12,7 @@ from avs.core.qrels import Qrels
 from avs.fusion.cross_validation import first_within_one_error, values
 from avs.fusion.folds import Fold, topic_folds
 from avs.fusion.fuser import Pools
+from avs.fusion.methods import coordinate_ascent as module
 from avs.fusion.methods.comb import Average
 from avs.fusion.methods.coordinate_ascent import LEAST_GAIN, SHRINKAGE, Climb, climb, coordinate_ascent
 from avs.fusion.methods.weighted import Linear
@@ -157,3 +158,10 @@ def test_nothing_to_learn_from() -> None:
         coordinate_ascent(pools, xinfap_objective(qrels), folds=(), restarts=0)
     with pytest.raises(DataError, match="^a topic without judgments\n  where:  topic 1$"):
         coordinate_ascent(pools, xinfap_objective(Qrels({})), folds=())
+
+
+def test_defaults() -> None:
+    """Steps of 0.05 times 1, 2 ... 32 in both directions, kept for a gain above 1e-4."""
+    ladder = [0.05, 0.1, 0.2, 0.4, 0.8, 1.6]
+    np.testing.assert_allclose(module.STEPS, [*(-step for step in reversed(ladder)), *ladder])
+    assert (module.LEAST_GAIN, module.RESTARTS, module.SHRINKAGE) == (1e-4, 5, (0.0, 0.25, 0.5, 0.75, 1.0))

@@ -344,3 +344,11 @@ def test_features_of_equal_gain_keep_their_order() -> None:
     unused = [name for name, share in importances.items() if share == 0]
     assert len(unused) > 16
     assert unused == [name for name in feature_names(("m0", "m1", "m2", "m3")) if importances[name] == 0]
+
+
+def test_the_seed_is_0_unless_given() -> None:
+    pools, qrels = random_pools(0, topics=6, shots=200, depth=120, noise=(0.3, 1, 2, 3))
+    how = {"qrels": qrels, "folds": (), "settings": ALL_TREES}
+    seeds: tuple[dict[str, int], ...] = ({}, {"seed": 0}, {"seed": 1})
+    usual, zero, one = (learn_to_rank(pools, xinfap_objective(qrels), **how, **seed) for seed in seeds)
+    assert usual.model == zero.model != one.model
