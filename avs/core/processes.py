@@ -11,7 +11,7 @@ import signal
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection
 from threading import Thread
 from typing import Any, TypeVar
@@ -38,6 +38,7 @@ def _end_when_cut(end: Connection) -> None:
 @contextmanager
 def deaf_to_interrupts() -> Iterator[None]:
     """Processes started in here do not hear the Ctrl-C that a terminal sends to all; the one that starts them does."""
+    resource_tracker.ensure_running()  # its start would unblock the signal
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

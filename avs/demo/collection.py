@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -140,7 +141,10 @@ def generate_collection(
     config = {"shots": shots, "seed": seed, "split": split, "version": VERSION}
     if is_up_to_date(folder, Manifest("mini-collection", config), force=force):
         return paths
-    (folder / "manifest.json").unlink(missing_ok=True)
+    if (folder / "manifest.json").is_file():  # another collection, whose videos must not mix with these
+        (folder / "manifest.json").unlink()
+        for part in (paths.videos, paths.msb):
+            shutil.rmtree(part, ignore_errors=True)
     videos = sample_collection(shots=shots, seed=seed, split=split)
     keep = _goes_on(folder / UNFINISHED, config)
     workers = available_cores() if workers is None else workers

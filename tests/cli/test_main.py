@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from types import SimpleNamespace
 
 import pytest
@@ -85,6 +86,23 @@ def test_a_full_disk_is_the_environment(monkeypatch: pytest.MonkeyPatch, capsys:
 def test_an_interrupt_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_with(monkeypatch, KeyboardInterrupt()) == 130
     assert "run the same command again to resume" in capsys.readouterr().err
+
+
+def test_sigterm_ends_any_verb_in_order(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    ended: list[str] = []
+
+    def command(debug: bool = False) -> None:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            ended.append("what was done is kept")
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(cli, "import_module", lambda name: SimpleNamespace(command=command, EXAMPLES="", __doc__="x"))
+    assert cli.main(["info"]) == 143
+    assert ended
+    assert "run the same command again to resume" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:

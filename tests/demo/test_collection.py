@@ -118,6 +118,13 @@ def test_a_finished_collection_is_left_alone_and_another_is_not_overwritten(trai
         generate_collection(trained.folder, shots=3, seed=SEED + 1, split="train", workers=1)
 
 
+def test_force_leaves_nothing_of_the_collection_before(tmp_path: Path) -> None:
+    for shots, force in ((60, False), (3, True)):
+        paths = generate_collection(tmp_path / "c", shots=shots, seed=SEED, workers=0, force=force)
+    again = generate_collection(tmp_path / "again", shots=3, seed=SEED, workers=0)
+    assert files(paths.folder) == files(again.folder)
+
+
 def test_every_topic_is_planted_once_a_block() -> None:
     scenes = scenes_by_shot(sample_collection(shots=BLOCK, seed=6))
     for topic in MINI_TOPICS:
