@@ -26,7 +26,7 @@ from avs.core.ids import some
 from avs.core.shots import ids_fingerprint
 from avs.core.spec import EmbedderSpec
 from avs.core.store import Level, Problem
-from avs.core.utf8 import read_utf8
+from avs.core.text_files import read_text
 
 UNSAFE = re.compile(r"[/\\\x00-\x08\x0e-\x1b\x7f]")  # path separators, and control characters that are no white space
 FILES = ("feature.bin", "id.txt", "shape.txt")
@@ -80,7 +80,7 @@ class BigFile:
         self.spec = EmbedderSpec(name, "bigfile", dim, 0, (), (), "", "", "", "", False)
 
     def _shape(self) -> tuple[int, int]:
-        words = read_utf8(self.folder / "shape.txt").split()
+        words = read_text(self.folder / "shape.txt").split()
         if len(words) != 2 or not all(re.fullmatch("0*[1-9][0-9]{0,17}", word) for word in words):
             raise StoreError(
                 "not the shape of a BigFile", where=self.folder / "shape.txt", got=" ".join(words), wanted="N D"
@@ -88,7 +88,7 @@ class BigFile:
         return int(words[0]), int(words[1])
 
     def _names(self) -> tuple[str, ...]:
-        text = read_utf8(self.folder / "id.txt")
+        text = read_text(self.folder / "id.txt")
         names = tuple(text.split())
         if UNSAFE.search(text):
             wrong = [name for name in names if UNSAFE.search(name)]

@@ -30,7 +30,7 @@ from avs.core.errors import StoreError, UnknownIdError
 from avs.core.ids import not_shot_ids, some
 from avs.core.shots import ids_fingerprint
 from avs.core.spec import EmbedderSpec
-from avs.core.utf8 import read_utf8
+from avs.core.text_files import read_text
 
 Level = Literal["shot", "frame"]
 Status = Literal["ok", "partial", "failed"]
@@ -122,7 +122,7 @@ class FeatureStore:
     def _shot_ids(self) -> str:
         """The text of ids.txt; every word of it is a shot id."""
         path = self.folder / "ids.txt"
-        text = read_utf8(path, next_step=f"put the file back, or {AGAIN}")
+        text = read_text(path, next_step=f"put the file back, or {AGAIN}")
         wrong = not_shot_ids(text)
         if wrong:
             raise StoreError(
@@ -161,7 +161,7 @@ class FeatureStore:
     def problems(self) -> list[Problem]:
         """Shots that are partial or failed."""
         path = self.folder / "problems.tsv"
-        lines = read_utf8(path, next_step=f"put the file back, or {AGAIN}").splitlines()
+        lines = read_text(path, next_step=f"put the file back, or {AGAIN}").splitlines()
         rows = [line.split("\t", 2) for line in lines]
         wrong = [n for n, row in enumerate(rows, start=1) if len(row) < 3 or row[1] not in ("partial", "failed")]
         if wrong:

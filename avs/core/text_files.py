@@ -6,9 +6,14 @@ from pathlib import Path
 
 from avs.core.errors import FormatError
 
+SAVE_AS_UTF8 = "save it as UTF-8, in an editor or with iconv -t utf-8"
 
-def read_text(path: Path) -> str:
+
+def read_text(path: Path, *, next_step: str | None = None) -> str:
     """The text of a file in UTF-8.
+
+    Args:
+        next_step: what the user can do about another encoding; None: save the file as UTF-8.
 
     Raises:
         FormatError: it is not in UTF-8; names the line.
@@ -22,5 +27,5 @@ def read_text(path: Path) -> str:
             "not a text in UTF-8",
             where=path if packed else f"{path}:{line}",
             got="a gzip file" if packed else f"byte 0x{data[error.start]:02x}",
-            next_step="unpack it with gunzip" if packed else "save it as UTF-8, in an editor or with iconv -t utf-8",
+            next_step=next_step or ("unpack it with gunzip" if packed else SAVE_AS_UTF8),
         ) from error

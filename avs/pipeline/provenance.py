@@ -20,7 +20,7 @@ from avs.core.bigfile import BigFile
 from avs.core.contents import changed_files, content_fingerprint
 from avs.core.errors import AvsError
 from avs.core.shots import ids_fingerprint
-from avs.core.utf8 import read_utf8
+from avs.core.text_files import read_text
 from avs.video.fingerprints import (
     VideoFile,
     contents_fingerprint,
@@ -231,7 +231,7 @@ def _fingerprints(path: Path) -> Iterator[str]:
     elif (path / "manifest.json").is_file():
         yield fingerprint_file(path / "manifest.json")
         if (path / "ids.txt").is_file():  # a list records the shot ids of its store
-            yield ids_fingerprint(read_utf8(path / "ids.txt").split())
+            yield ids_fingerprint(read_text(path / "ids.txt").split())
     elif all((path / name).is_file() for name in BIGFILE):
         with suppress(AvsError):  # word vectors: their words are no ids
             yield str(BigFile(path).manifest["fingerprint"])

@@ -17,6 +17,7 @@ from folds import Images
 from avs.captions.ruc import write_captions
 from avs.core.artifacts import Manifest
 from avs.core.features import open_stores
+from avs.core.ids import format_shot_id
 from avs.core.spec import EmbedderSpec
 from avs.core.store_writer import FeatureWriter, ShotFeatures
 from avs.features.text import text_feature_from_json
@@ -57,9 +58,10 @@ def write_store(images: Images, folder: Path) -> Path:
     if not (folder / "manifest.json").is_file():
         manifest = Manifest("feature-store", {"level": "shot"}, spec=SPEC.to_json())
         writer = FeatureWriter(folder, manifest, dtype="float32")
-        for name, feature in zip(images.captions.videos, images.features, strict=True):
-            writer.add(ShotFeatures(name, feature[None], np.zeros(1)))
-        writer.commit(images.captions.videos)
+        ids = [format_shot_id(name, 1) for name in images.captions.videos]
+        for shot, feature in zip(ids, images.features, strict=True):
+            writer.add(ShotFeatures(shot, feature[None], np.zeros(1)))
+        writer.commit(ids)
     return folder
 
 

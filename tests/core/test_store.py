@@ -176,7 +176,7 @@ def say(**changes: object) -> Callable[[Path], None]:
 
 
 FAULTS = {
-    "ids not UTF-8": (write("ids.txt", b"shot1_1\xff\n"), "ids.txt", "not UTF-8 text"),
+    "ids not UTF-8": (write("ids.txt", b"shot1_1\xff\n"), "ids.txt", "not a text in UTF-8"),
     "ids that are paths": (write("ids.txt", b"../../etc/passwd\nshot1_2\n"), "ids.txt", "1 ids of the store are not"),
     "vectors cut short": (cut("vectors.npy", 140), "vectors.npy", "140 bytes"),
     "header cut short": (cut("vectors.npy", 60), "vectors.npy", "60 bytes"),
@@ -210,7 +210,7 @@ def test_a_damaged_file_is_named_with_the_next_step(tmp_path: Path, fault: str) 
     damage(tmp_path)
     with pytest.raises((StoreError, FormatError)) as caught:
         FeatureStore(tmp_path)
-    assert caught.value.where == tmp_path / name and said in str(caught.value)
+    assert str(caught.value.where).startswith(str(tmp_path / name)) and said in str(caught.value)
     assert "--force" in str(caught.value.next_step)
 
 

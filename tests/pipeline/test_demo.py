@@ -108,7 +108,7 @@ def test_topics_with_ids_are_taken_as_they_are(tmp_path: Path) -> None:
             {},
             't.txt:2: no topic id before "a cat"\n  next:   a line is an id, two spaces, and the',
         ),
-        ("ein Bär\n".encode("utf-16"), {}, "a topic file must be UTF-8 text or XML"),
+        ("ein Bär\n".encode("utf-16"), {}, "a topic file in UTF-16"),
         (b" <topics><topic num='x'>a dog</topic></topics>", {}, "t.txt:1: <topic> has no topic id"),
         (b"\n", {}, "no topics"),
         (b"a dog\n", {"models": ["clpi"]}, 'unknown model "clpi"'),
