@@ -116,3 +116,13 @@ def test_text_that_is_not_utf8_names_its_file(tmp_path: Path, name: str) -> None
     with pytest.raises(FormatError, match="not a text in UTF-8") as caught:
         BigFile(folder)
     assert caught.value.where == f"{folder / name}:1" and caught.value.got == "byte 0xe9"
+
+
+def test_a_folder_above_stores_names_them(tmp_path: Path) -> None:
+    for level in ("frame", "shot"):
+        make_store(tmp_path / "features/clip" / level, ROWS, lengths=np.array([5]) if level == "frame" else None)
+    for above in ("features", "features/clip"):
+        with pytest.raises(StoreError, match="a folder above feature stores, not a store") as caught:
+            open_features(tmp_path / above)
+        meant = f"{tmp_path}/features/clip/frame, {tmp_path}/features/clip/shot"
+        assert caught.value.next_step == f"did you mean {meant}?"
