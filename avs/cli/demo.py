@@ -92,7 +92,7 @@ def command(
         _print_table(summary)
     reporter.say(f"\nlook at {summary.gallery}: the best shots of every topic")
     reporter.say(f"everything is in {output}; {summary.seconds:.0f} s")
-    reporter.say("next: avs extract-features --help, to index your own videos with an encoder of your choice")
+    reporter.suggest("avs extract-features --help, to index your own videos with an encoder of your choice")
 
 
 def _print_table(summary: DemoSummary) -> None:

@@ -166,9 +166,9 @@ def _report(stores: Sequence[FeatureStore], reporter: Reporter, *, json: bool, s
         reporter.say(f"{store.folder}: {counts} shots; {shape} {store.vectors.dtype}, {megabytes:.1f} MB")
     reporter.say(f"{seconds:.1f} s")
     if has_text_side(stores[0].spec):
-        reporter.say(f"next: avs search --topics TOPICS --store {stores[0].folder} -o lists/{stores[0].spec.name}.trec")
+        reporter.suggest(f"avs search --topics TOPICS --store {stores[0].folder} -o lists/{stores[0].spec.name}.trec")
     else:
-        reporter.say(f"next: avs train-laff --captions CAPTIONS --store {stores[0].folder} -o models/laff")
+        reporter.suggest(f"avs train-laff --captions CAPTIONS --store {stores[0].folder} -o models/laff")
     if json:
         summaries = [
             {

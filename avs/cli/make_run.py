@@ -103,4 +103,5 @@ def command(
     for warning in run.report.warnings:
         reporter.say(f"warning: {run.path}:{warning.line}: {warning.what}")
     reporter.say(f"wrote {run.path}: {run.report.summary}; it passes avs check-run")
-    reporter.say(f"next: submit it, or avs eval {run.path} --qrels {next(iter(year.scored_with), 'QRELS')}")
+    submit = "" if year.id in ("mini", "custom") else "submit it, or "
+    reporter.suggest(f"{submit}avs eval {run.path} --qrels {next(iter(year.scored_with), 'QRELS')}")

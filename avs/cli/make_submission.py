@@ -152,4 +152,4 @@ def _summarize(submission: Submission, runs: Sequence[SubmissionRun], reporter: 
         for line in table:
             print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
     reporter.say(f"what they were made from: {submission.provenance}, or avs info {rows[0]['file']} --provenance")
-    reporter.say(f"next: submit them, or avs eval {Path(rows[0]['file']).parent}/*.xml --qrels QRELS")
+    reporter.suggest(f"submit them, or avs eval {Path(rows[0]['file']).parent}/*.xml --qrels QRELS")

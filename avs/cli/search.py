@@ -103,8 +103,8 @@ def command(
     new = [str(summary["path"]) for summary in summaries if "up_to_date" not in summary]
     if new:
         files = shlex.join(word for file in topics for word in ("--topics", str(file)))
-        reporter.say(
-            f"next: avs eval {shlex.quote(new[0])} --qrels QRELS, or avs make-run {shlex.quote(new[0])} {files} "
+        reporter.suggest(
+            f"avs eval {shlex.quote(new[0])} --qrels QRELS, or avs make-run {shlex.quote(new[0])} {files} "
             f"--edition {edition or 'EDITION'} --shots TABLE --pid TEAM --priority 1 --class F --task M --novelty C "
             f'--trtype D --desc "..."'
         )

@@ -50,4 +50,4 @@ def command(
         print(json_.dumps(summary))
     if "up_to_date" not in summary:
         folder = f"{videos or 'VIDEOS'}{' --video-ids name' if video_ids == 'name' else ''}"
-        reporter.say(f"next: avs extract-features --videos {folder} --shots {output} --model clip-vit-b32 -o features/")
+        reporter.suggest(f"avs extract-features --videos {folder} --shots {output} --model clip-vit-b32 -o features/")

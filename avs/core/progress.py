@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Protocol
 
 SECONDS_BETWEEN_LINES = 30.0
@@ -41,6 +42,24 @@ class Reporter:
         """One line for the user."""
         if not self.quiet:
             print(line, file=sys.stderr, flush=True)
+
+    def suggest(self, command: str) -> None:
+        """The next command to type, unless a command that runs others has them in hand."""
+        if _SUGGESTING.get():
+            self.say(f"next: {command}")
+
+
+_SUGGESTING: ContextVar[bool] = ContextVar("suggesting", default=True)
+
+
+@contextmanager
+def no_suggestions() -> Iterator[None]:
+    """No next command is suggested in here."""
+    token = _SUGGESTING.set(False)
+    try:
+        yield
+    finally:
+        _SUGGESTING.reset(token)
 
 
 class _Silent:

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 from avs.core.artifacts import require_path
-from avs.core.progress import Reporter
+from avs.core.progress import Reporter, no_suggestions
 from avs.core.ranking import RankedList, Run
 from avs.core.shots import read_shot_table
 from avs.core.topic import Topic
@@ -182,7 +182,8 @@ class Demo:
         self.reporter.say(f"\n$ {shlex.join(['avs', verb, *arguments])}")
         quiet = ["--quiet"] if self.reporter.quiet else []
         force = ["--force"] if self.force and verb not in READING_VERBS else []
-        code = self.run_verb(verb, [*arguments, *quiet, *force])
+        with no_suggestions():
+            code = self.run_verb(verb, [*arguments, *quiet, *force])
         if code:
             raise SystemExit(code)
 

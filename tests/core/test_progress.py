@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from avs.core import progress
-from avs.core.progress import Reporter
+from avs.core.progress import Reporter, no_suggestions
 
 
 def test_without_a_terminal_a_stage_ends_in_one_plain_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -37,3 +37,12 @@ def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_rates_read_as_numbers(rate: float, said: str) -> None:
     assert progress._three_digits(rate) == said
+
+
+def test_a_command_that_runs_others_suggests_none_of_their_next_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    reporter = Reporter(quiet=False)
+    with no_suggestions():
+        reporter.suggest("avs search")
+        reporter.say("wrote x")
+    reporter.suggest("avs eval")
+    assert capsys.readouterr().err == "wrote x\nnext: avs eval\n"

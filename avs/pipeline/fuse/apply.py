@@ -115,7 +115,7 @@ def write_fused(
     complete = replace(manifest, counts=counts, seconds=of_search + seconds if of_search else 0.0)
     write_artefact(output, complete, lambda file: write_trec(run, file))
     reporter.say(f"wrote {output}: {len(options.lists)} lists fused for {len(run.lists)} topics, {seconds:.1f} s")
-    reporter.say(f"next: avs make-run {output} --topics TOPICS --edition EDITION ..., or avs rerank {output}")
+    reporter.suggest(f"avs make-run {output} --topics TOPICS --edition EDITION ..., or avs rerank {output}")
     return {"path": str(output), **counts, "seconds": round(seconds, 3)}
 
 

@@ -116,7 +116,7 @@ def learn_fusion(options: FusionOptions, *, reporter: Reporter) -> dict[str, Any
         run = _fused(task, options.output.stem, final, scores_by_topic, reporter)
         summary |= write_fused(run, options.output, options, outputs[options.output], since=start, reporter=reporter)
     elif options.fuser:
-        reporter.say(f"next: avs fuse LISTS --fuser {options.fuser} -o lists/fused.trec")
+        reporter.suggest(f"avs fuse LISTS --fuser {options.fuser} -o lists/fused.trec")
     if study and options.report:
         summary |= _write_report(task, options.report, study, reporter)
     return summary

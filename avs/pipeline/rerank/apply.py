@@ -80,7 +80,7 @@ def write_lists(
     write_artefact(output, complete, lambda path: write_trec(run, path))
     method = manifest.config["method"]
     reporter.say(f"wrote {output}: {len(lists)} topics reranked by {method}, {seconds:.1f} s")
-    reporter.say(f"next: avs eval {output} --qrels QRELS, or avs make-run {output} --topics TOPICS ...")
+    reporter.suggest(f"avs eval {output} --qrels QRELS, or avs make-run {output} --topics TOPICS ...")
     return {"path": str(output), "method": method, **counts, "seconds": round(seconds, 3)}
 
 

@@ -83,7 +83,8 @@ def fit_reranker(options: RerankOptions, *, reporter: Reporter) -> dict[str, Any
     if options.reranker and options.reranker in outdated:
         _write_reranker(options.reranker, best, options, outputs[options.reranker])
         command = f"avs rerank LIST {_needed_words(options)} --reranker {options.reranker} -o OUT.trec"
-        reporter.say(f"wrote {options.reranker}; next: {command}")
+        reporter.say(f"wrote {options.reranker}")
+        reporter.suggest(command)
         summary["reranker"] = str(options.reranker)
     if options.output and options.output in outdated:
         lists = [

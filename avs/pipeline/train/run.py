@@ -80,7 +80,7 @@ def train_grid(
             summaries.append(train(recipe, folder / name if name else folder, runtime))
         paths = [f"--checkpoint {summary['path']}" for summary in summaries[:3]]
         more = " ..." if len(summaries) > 3 else ""
-        reporter.say(f"next: avs search --topics TOPICS --store STORE ... {' '.join(paths)}{more} -o lists/")
+        reporter.suggest(f"avs search --topics TOPICS --store STORE ... {' '.join(paths)}{more} -o lists/")
     return summaries
 
 
