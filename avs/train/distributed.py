@@ -93,5 +93,6 @@ def workers_of_environment(device: str) -> Iterator[tuple[Workers, str]]:
     dist.init_process_group("nccl" if device.startswith("cuda") else "gloo", timeout=TIMEOUT)
     try:
         yield Workers(dist.get_rank(), count), device
+        dist.barrier()  # a worker that leaves while another still needs it would end that one
     finally:
         dist.destroy_process_group()
