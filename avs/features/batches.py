@@ -8,6 +8,7 @@ whatever the number of workers, the order in which they finish, and the moment a
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
@@ -235,13 +236,19 @@ def load_batches(batches: ImageBatches, *, workers: int, pin: bool) -> Iterator[
             in_order=False,
             pin_memory=pin,
         )
-    with end, held:
-        with deaf_to_interrupts():
-            items = iter(loader)
-        for item in items:
-            if isinstance(item, AvsError):
-                raise item
-            yield item
+    items: Iterator[ImageBatch] = iter(())
+    try:
+        with end, held:
+            with deaf_to_interrupts():
+                items = iter(loader)
+            for item in items:
+                if isinstance(item, AvsError):
+                    raise item
+                yield item
+    finally:
+        # torch shuts its side down when the iterator is forgotten, and prints what half-written messages it meets
+        with suppress(Exception):
+            getattr(items, "_shutdown_workers", lambda: None)()
 
 
 def _begin(end: Connection, worker: int) -> None:
