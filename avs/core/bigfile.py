@@ -83,7 +83,7 @@ class BigFile:
             raise FormatError("ids occur twice", where=self.folder / "id.txt", got=some(_twice(self.ids)))
         place = self.folder.resolve()
         name = place.parent.name if place.name in ("shot", "frame") else place.name
-        self.spec = EmbedderSpec(name, "bigfile", dim, 0, (), (), "", "", "", "", False)
+        self.spec = bigfile_spec(name, dim)
 
     def _shape(self) -> tuple[int, int]:
         words = read_text(self.folder / "shape.txt").split()
@@ -191,6 +191,11 @@ def _reordered(vectors: np.ndarray, order: np.ndarray) -> np.ndarray:
 def _twice(ids: Iterable[str]) -> list[str]:
     seen: set[str] = set()
     return [name for name in ids if name in seen or seen.add(name)]  # type: ignore[func-returns-value]
+
+
+def bigfile_spec(name: str, dim: int) -> EmbedderSpec:
+    """The spec of the BigFile folder `name`: no encoder is known."""
+    return EmbedderSpec(name, "bigfile", dim, 0, (), (), "", "", "", "", False)
 
 
 def write_bigfile(folder: Path, ids: Sequence[str], blocks: Iterable[np.ndarray]) -> BigFile:
