@@ -19,6 +19,7 @@ from avs.cli.options import INPUTS, MODEL, OUTPUT, Debug, Force, Json, Quiet
 EXAMPLES = """
 avs import-checkpoint laff.pt --architecture laff --vocabulary bow=bow.txt --vocabulary gru=gru.txt --word2vec vec500flickr30m --stop-words stopwords_en.txt --text-encoder clip-vit-b32 --option with_ave=false -o models/laff-authors
 avs import-checkpoint laff.pt --architecture laff --text-encoder clip-vit-b32 --feature clip_ft=features/clip-ft/shot -o models/laff-clip
+avs import-checkpoint laff_ml.pt --architecture laff --vocabulary bow=bow.txt --vocabulary gru=gru.txt --word2vec vec500flickr30m --text-encoder clip-vit-b32 --option max_frames=50 --option with_ave=false -o models/laff-ml
 """  # noqa: E501  # a command to copy is one line
 
 Weights = Annotated[Path, typer.Argument(metavar="FILE", help="State dict of the authors.")]
