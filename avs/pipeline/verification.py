@@ -15,7 +15,7 @@ from avs.core.contents import changed_files
 from avs.core.errors import AvsError
 from avs.core.features import Features, open_features
 from avs.core.ids import some
-from avs.core.store import STORE_TYPE, FeatureStore
+from avs.core.store import STORE_TYPE, FeatureStore, off_unit_length
 from avs.fusion.artefact import read_fuser
 from avs.pipeline.fuse.apply import FUSER_TYPE
 from avs.pipeline.rerank.fitted import RERANKER_TYPE, read_settings
@@ -24,7 +24,6 @@ from avs.trecvid.trec import read_trec
 
 NO_HASH = "no hash was recorded: an older avs made it, or it is not of avs; only what it holds was checked"
 BLOCK_ROWS = 65_536
-LENGTH_TOLERANCE = 2e-3  # float16 rounds every component by up to 2^-11 of it
 
 
 @dataclass(slots=True)
@@ -104,13 +103,13 @@ def _of_features(features: Features) -> Iterator[str]:
         yield f"{len(twice)} ids occur twice: {some(twice)}"
     wrong: dict[str, list[int]] = {"not finite": [], "all zero": [], "not of length 1": []}
     for start in range(0, len(features.vectors), BLOCK_ROWS):
-        block = np.asarray(features.vectors[start : start + BLOCK_ROWS], dtype=np.float32)
-        finite, lengths = np.isfinite(block).all(axis=1), np.linalg.norm(block, axis=1)
+        block = np.asarray(features.vectors[start : start + BLOCK_ROWS])
+        finite = np.isfinite(block).all(axis=1)
         zero = ~block.any(axis=1)
         wrong["not finite"] += (start + np.flatnonzero(~finite)).tolist()
         wrong["all zero"] += (start + np.flatnonzero(zero)).tolist()
         if features.spec.normalised:
-            off = finite & ~zero & (np.abs(lengths - 1) > LENGTH_TOLERANCE)
+            off = finite & ~zero & off_unit_length(block)
             wrong["not of length 1"] += (start + np.flatnonzero(off)).tolist()
     for what, rows in wrong.items():
         if rows:
