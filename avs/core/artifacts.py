@@ -20,12 +20,13 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import IO, Any
 
-from avs.core.contents import changed_files, hash_files, require_unchanged
+from avs.core.contents import changed_files, hash_file, hash_files, hash_once, require_unchanged
 from avs.core.errors import AvsError, ChangedInputsError, ConfigError, FormatError
 from avs.core.progress import Reporter
 
 SCHEMA_VERSION = 1
-WHOLE_FILE_BYTES = 64 * 2**20  # larger files are fingerprinted by size, head and tail: a video archive is terabytes
+WHOLE_FILE_BYTES = 64 * 2**20  # larger videos are fingerprinted by size, head and tail: an archive has terabytes
+EDGES = "sha256-edges:"
 EDGE_BYTES = 2**20
 
 
@@ -97,8 +98,19 @@ def is_folder(output: str) -> bool:
     return output.endswith("/") or Path(output).is_dir()
 
 
+def fingerprint_content(path: Path) -> str:
+    """`sha256:...` of a file's bytes; one over 64 MiB is read once and then only if its size or time has changed."""
+    return hash_once(path) if os.path.getsize(path) > WHOLE_FILE_BYTES else fingerprint_file(path)
+
+
+def is_content(path: Path, fingerprint: str) -> bool:
+    """Whether a file has the content of a fingerprint. An older avs fingerprinted every large file as a video."""
+    now = fingerprint_file(path) if fingerprint.startswith(EDGES) else fingerprint_content(path)
+    return now == fingerprint
+
+
 def fingerprint_file(path: Path) -> str:
-    """`sha256:...` of a file's bytes; over 64 MiB `sha256-edges:...` of its size, first and last MiB."""
+    """`sha256:...` of a video's bytes; over 64 MiB `sha256-edges:...` of its size, first and last MiB."""
     size = os.path.getsize(path)
     digest = hashlib.sha256()
     with open(path, "rb") as file:
@@ -108,7 +120,7 @@ def fingerprint_file(path: Path) -> str:
         digest.update(file.read(EDGE_BYTES))
         file.seek(-EDGE_BYTES, os.SEEK_END)
         digest.update(file.read())
-    return f"sha256-edges:{digest.hexdigest()}"
+    return f"{EDGES}{digest.hexdigest()}"
 
 
 def fingerprint_input(path: Path) -> str:
@@ -120,7 +132,7 @@ def fingerprint_input(path: Path) -> str:
     """
     require_path(path)
     if not path.is_dir():
-        return fingerprint_file(path)
+        return fingerprint_content(path)
     require_unchanged(path, read_manifest(path), next_step="make the folder again with --force")
     return fingerprint_file(path / "manifest.json")
 
@@ -216,7 +228,7 @@ def write_artefact(path: Path, manifest: Manifest, write: Callable[[Path], None]
     try:
         with _naming(path, complete):
             write(complete)
-        write_manifest(path, replace(manifest, output=fingerprint_file(complete)))
+        write_manifest(path, replace(manifest, output=hash_file(complete)))
         os.replace(complete, path)
     finally:
         complete.unlink(missing_ok=True)
@@ -286,6 +298,12 @@ def as_made_before(artefact: Path, manifest: Manifest, formerly: Mapping[str, st
     return replace(manifest, inputs={**manifest.inputs, **same})
 
 
+def _as_videos(recorded: Mapping[str, object], manifest: Manifest) -> dict[str, str]:
+    """Name -> fingerprint of the large files that an older avs fingerprinted as it did videos."""
+    old = [name for name, value in recorded.items() if str(value).startswith(EDGES) and name in manifest.paths]
+    return {name: fingerprint_file(manifest.paths[name]) for name in old if Path(manifest.paths[name]).is_file()}
+
+
 def is_up_to_date(artefact: Path, manifest: Manifest, *, force: bool, reporter: Reporter | None = None) -> bool:
     """Whether `artefact` is already what `manifest` describes; if it is, the reporter says so.
 
@@ -310,9 +328,10 @@ def is_up_to_date(artefact: Path, manifest: Manifest, *, force: bool, reporter: 
             next_step="choose another -o, or replace it with --force",
         )
     before = read_manifest(artefact)
+    manifest = as_made_before(artefact, manifest, _as_videos(before.get("inputs") or {}, manifest))
     if before["fingerprint"] == manifest.fingerprint:
         changed = changed_files(artefact, before) if artefact.is_dir() else {}
-        if changed or (before.get("output") and fingerprint_file(artefact) != before["output"]):
+        if changed or (before.get("output") and not is_content(artefact, before["output"])):
             raise ChangedInputsError(
                 f"{artefact.name} was modified after avs wrote it",
                 where=artefact,
