@@ -78,6 +78,14 @@ EditionFile = Annotated[
         rich_help_panel=INPUTS,
     ),
 ]
+PastEditionFiles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--edition-file",
+        help="YAML of an edition to learn from that avs does not know (topics/README.md); repeatable.",
+        rich_help_panel=LEARN,
+    ),
+]
 RunEdition = Annotated[
     str, typer.Option("--edition", help="Edition of the runs: tv16 to tv25, mini or custom.", rich_help_panel=INPUTS)
 ]

@@ -40,6 +40,7 @@ class FusionOptions:
         force: whether outputs made from other inputs are replaced.
         qrels: files of judgments to learn from.
         fit_on: editions to learn from; None: all judged topics.
+        edition_files: YAMLs of past editions that avs does not know.
         study: whether the topics are judged, so that each one is fused by a fuser that was fitted without it.
         folds: number of folds, when all topics are of one edition.
         seed: random seed for folds, restarts and LightGBM.
@@ -70,6 +71,7 @@ class FusionOptions:
     force: bool = False
     qrels: Sequence[Path] = ()
     fit_on: Sequence[str] | None = None
+    edition_files: Sequence[Path] = ()
     study: bool = False
     folds: int = 5
     seed: int = 0
@@ -147,6 +149,7 @@ class FusionOptions:
             inputs |= {f"checkpoint {i}": folder for i, folder in enumerate(self.checkpoints, start=1)}
             inputs |= {"narratives": self.narratives} if self.narratives else {}
         inputs |= {f"topics {i}": file for i, file in enumerate(self.topics, start=1)}
+        inputs |= {f"edition {i}": file for i, file in enumerate(self.edition_files, start=1)}
         return inputs | {f"past topics {i}": file for i, file in enumerate(self.past_topics, start=1)}
 
 
