@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import IO, Any
 
 from avs.core.contents import changed_files, hash_file, hash_files, hash_once, require_unchanged
@@ -304,6 +305,28 @@ def _as_videos(recorded: Mapping[str, object], manifest: Manifest) -> dict[str, 
     return {name: fingerprint_file(manifest.paths[name]) for name in old if Path(manifest.paths[name]).is_file()}
 
 
+def require_writable(output: Path) -> None:
+    """Check that an output can be written, before the work that makes it. Folders above it need not exist.
+
+    Raises:
+        ConfigError: a file is where a folder of its path should be, or nothing can be written there.
+    """
+    in_the_way = next((folder for folder in output.parents if folder.exists() and not folder.is_dir()), None)
+    if in_the_way is not None:
+        raise ConfigError("the output would be inside a file", where=output, got=f"{in_the_way} is a file")
+    folder = next(place for place in (output, *output.absolute().parents) if place.is_dir())
+    try:
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            "the output cannot be written",
+            where=output,
+            got=f"{folder}: {error.strerror}",
+            next_step="choose another output, or make this folder writable",
+        ) from error
+
+
 def is_up_to_date(artefact: Path, manifest: Manifest, *, force: bool, reporter: Reporter | None = None) -> bool:
     """Whether `artefact` is already what `manifest` describes; if it is, the reporter says so.
 
@@ -312,16 +335,13 @@ def is_up_to_date(artefact: Path, manifest: Manifest, *, force: bool, reporter: 
 
     Raises:
         ChangedInputsError: it was made from other inputs or settings, or not by avs, and `force` is off.
-        ConfigError: a file is where a folder of its path should be.
+        ConfigError: what require_writable refuses.
     """
-    in_the_way = next((folder for folder in artefact.parents if folder.exists() and not folder.is_dir()), None)
-    if in_the_way is not None:
-        raise ConfigError("the output would be inside a file", where=artefact, got=f"{in_the_way} is a file")
-    if force or not artefact.exists():
+    resumes = artefact.is_dir() and not manifest_path(artefact).is_file()  # an interrupted folder
+    if force or resumes or not artefact.exists():
+        require_writable(artefact)
         return False
     if not manifest_path(artefact).is_file():
-        if artefact.is_dir():
-            return False  # an interrupted folder resumes
         raise ChangedInputsError(
             "a file without a manifest is in the way",
             where=artefact,

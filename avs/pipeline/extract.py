@@ -8,17 +8,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from avs.core.artifacts import as_made_before, fingerprint_input, require_path
+from avs.core.artifacts import as_made_before, fingerprint_input, require_path, require_writable
 from avs.core.config import load_config
 from avs.core.device import available_cores
 from avs.core.errors import ConfigError, UnknownIdError, did_you_mean
 from avs.core.ids import some
+from avs.core.lock import require_no_writer
 from avs.core.progress import Reporter
 from avs.core.shots import ShotTable, read_shot_table
 from avs.core.store import FeatureStore
 from avs.features.embedder import require_encoder
 from avs.features.recipe import ExtractionRecipe
-from avs.features.stores import make_stores, plan_stores
+from avs.features.stores import make_stores, plan_stores, store_folders
 from avs.video.find import VideoIds, find_videos
 from avs.video.fingerprints import (
     VIDEOS_FILE,
@@ -61,10 +62,15 @@ def extract_features(
 
     Raises:
         ChangedInputsError: a folder has a store of other inputs or settings, and `force` is off.
+        StoreError: another process is writing one of the stores.
         UnknownIdError: the folder has none of the videos of the shot table.
         AvsError: settings, weights or files that cannot be used.
     """
     require_usable(recipe)
+    for folder in store_folders(output, recipe):
+        if force or not (folder / "manifest.json").is_file():
+            require_writable(folder)
+            require_no_writer(folder)
     paths = find_videos(videos, ids=video_ids)
     table = read_shot_table(require_path(shots, what="shot table"))
     _require_videos(table, paths, videos, reporter)

@@ -266,3 +266,31 @@ def test_an_output_inside_a_file_is_refused_before_any_work(tmp_path: Path) -> N
     (tmp_path / "file").write_text("x")
     with pytest.raises(ConfigError, match="the output would be inside a file"):
         is_up_to_date(tmp_path / "file" / "lists" / "x.trec", Manifest("ranked-lists"), force=False)
+
+
+@pytest.mark.parametrize("name", ["x.trec", "lists/new/x.trec", "store/", "there.trec"])
+def test_an_output_that_cannot_be_written_is_refused_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def read_only(dir: Path) -> None:  # noqa: A002
+        raise OSError(errno.EROFS, "Read-only file system", str(dir))
+
+    (tmp_path / "store").mkdir()
+    monkeypatch.setattr(artifacts, "TemporaryFile", read_only)
+    for force in (False, True):
+        with pytest.raises(ConfigError) as caught:
+            is_up_to_date(tmp_path / name, Manifest("ranked-lists"), force=force)
+        folder = tmp_path / "store" if name == "store/" else tmp_path
+        assert caught.value.what == "the output cannot be written"
+        assert caught.value.got == f"{folder}: Read-only file system"
+
+
+def test_what_is_up_to_date_need_not_be_writable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_artefact(tmp_path / "x", Manifest("list"), lambda path: path.write_text("x") and None)
+    monkeypatch.setattr(artifacts, "TemporaryFile", None)
+    assert is_up_to_date(tmp_path / "x", Manifest("list"), force=False)
+
+
+def test_a_place_that_can_be_written_stays_as_it_is(tmp_path: Path) -> None:
+    assert not is_up_to_date(tmp_path / "lists/x.trec", Manifest("list"), force=False)
+    assert list(tmp_path.iterdir()) == []
