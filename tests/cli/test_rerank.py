@@ -247,10 +247,20 @@ def test_a_list_is_not_replaced_by_its_own_reranking_and_a_damaged_reranker_is_r
     model = tmp_path / "reranker"
     fit = words(work, "--method", "clip", "--qrels", str(work / "qrels"), "--reranker", str(model))
     assert main(["rerank", *fit, "--quiet"]) == 0
-    (model / "reranker.json").write_text("{")
+    whole = json.loads((model / "reranker.json").read_text())
     without_hashes(model)
     apply = words(work, "--reranker", str(model), "-o", str(tmp_path / "x.trec"), name="tv23")
-    assert "not a reranker of avs" in failure(apply, capsys)
+    damaged = [{"depth": None}, {"depth": True}, {"method": "klip"}, {"parameters": {"alpha": "x"}}]
+    damaged += [{"parameters": {"beta": 1}}, {"parameters": 3}]
+    for text in ("{", "[]", "[" * 100_000, *(json.dumps({**whole, **change}) for change in damaged)):
+        (model / "reranker.json").write_text(text)
+        err = failure(apply, capsys)
+        assert "not a reranker of avs" in err and f"where:  {model}/reranker.json" in err, text[:80]
+    (model / "reranker.json").write_text(json.dumps(whole))
+    manifest = json.loads((model / "manifest.json").read_text())
+    for change in ({"config": {}}, {"config": {**manifest["config"], "topics": [[]]}}, {"spec": {}}, {"spec": None}):
+        (model / "manifest.json").write_text(json.dumps({**manifest, **change}))
+        assert "does not say what the reranker was fitted on" in failure(apply, capsys), change
     assert "--narratives needs --query-mode" in failure(
         words(work, "--method", "clip", "--narratives", "n.txt", "-o", str(tmp_path / "x.trec")), capsys
     )
