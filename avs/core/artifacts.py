@@ -23,6 +23,7 @@ from typing import IO, Any
 
 from avs.core.contents import changed_files, hash_file, hash_files, hash_once, require_unchanged
 from avs.core.errors import AvsError, ChangedInputsError, ConfigError, FormatError
+from avs.core.ids import some
 from avs.core.progress import Reporter
 
 SCHEMA_VERSION = 1
@@ -82,16 +83,35 @@ def require_path(path: Path, *, what: str = "file") -> Path:
     path = Path(path)
     if path.exists():
         return path
-    parent = path.parent
-    siblings = sorted(p.name for p in parent.iterdir()) if parent.is_dir() else []
-    close = get_close_matches(path.name, siblings, n=1)
-    if close:
-        hint = f"did you mean {parent / close[0]}?"
-    elif parent.is_dir():
-        hint = f"{parent} holds {len(siblings)} entries, none with a name like it"
-    else:
-        hint = f"the folder {parent} does not exist either"
-    raise AvsError(f"no such {what}", where=path, next_step=hint)
+    lost = next(place for place in (path, *path.parents) if place.parent.is_dir() or place.parent == place)
+    folder, rest = lost.parent, path.relative_to(lost)
+    siblings = sorted(p.name for p in folder.iterdir() if not p.name.startswith(".")) if folder.is_dir() else []
+    close = [folder / name / rest for name in get_close_matches(lost.name, siblings, n=3)]
+    meant = next((place for place in close if place.exists()), None)
+    got = f"{folder} holds {some(siblings, shown=5)}" if siblings else f"{folder} is empty"
+    raise AvsError(
+        f"no such {what}",
+        where=path,
+        got=None if meant else f"{got}, and no {lost.name}" if lost != path else got,
+        next_step=f"did you mean {meant}?" if meant else None,
+    )
+
+
+def refuse_folder_above(folder: Path, *, what: str = "artefact", cls: type[AvsError] = FormatError) -> None:
+    """Refuse a folder that is no artefact but holds some, with those that may be meant.
+
+    Raises:
+        cls: it does.
+    """
+    inside = {path.parent for depth in ("*", "*/*") for path in folder.glob(f"{depth}/manifest.json")}
+    ending = ".manifest.json"
+    inside |= {path.with_name(path.name.removesuffix(ending)) for path in folder.glob(f"*{ending}")}
+    if inside:
+        raise cls(
+            f"a folder above {what}s, and none itself",
+            where=folder,
+            next_step=f"did you mean {some(sorted(inside), shown=3)}?",
+        )
 
 
 def is_folder(output: str) -> bool:
@@ -243,6 +263,7 @@ def read_manifest(artefact: Path) -> dict[str, Any]:
     """
     path = manifest_path(artefact)
     if not path.is_file():
+        refuse_folder_above(artefact)
         raise FormatError(
             "no manifest: not made by avs, or its making was interrupted",
             where=artefact,

@@ -18,6 +18,7 @@ from avs.core.progress import Reporter
 from avs.core.shots import ShotTable, read_shot_table
 from avs.core.store import FeatureStore
 from avs.features.embedder import require_encoder
+from avs.features.extract import require_runtime
 from avs.features.recipe import ExtractionRecipe
 from avs.features.stores import make_stores, plan_stores, store_folders
 from avs.video.find import VideoIds, find_videos
@@ -75,13 +76,13 @@ def extract_features(
     table = read_shot_table(require_path(shots, what="shot table"))
     _require_videos(table, paths, videos, reporter)
     used = {video: paths[video] for video in table.video_ids if video in paths}
+    workers = min(available_cores(), len(used)) if workers is None else workers
+    require_runtime(device, recipe.compute_dtype, batch_size=batch_size, workers=workers)
+    inputs = {"shots": fingerprint_input(shots)}
+    plans = plan_stores(output, recipe, inputs=inputs, paths={"shots": shots, "videos": videos})
     hashes = fingerprint_videos(used, videos, reporter)
-    plans = plan_stores(
-        output,
-        recipe,
-        inputs={"shots": fingerprint_input(shots), "videos": listing_fingerprint(hashes)},
-        paths={"shots": shots, "videos": videos},
-    )
+    inputs["videos"] = listing_fingerprint(hashes)
+    plans = [replace(plan, manifest=replace(plan.manifest, inputs=inputs)) for plan in plans]
     older_inputs = {"videos": sizes_of_store(used)}
     plans = [replace(plan, manifest=as_made_before(plan.folder, plan.manifest, older_inputs)) for plan in plans]
 
@@ -95,7 +96,7 @@ def extract_features(
         force=force,
         device=device,
         batch_size=batch_size,
-        workers=min(available_cores(), len(used)) if workers is None else workers,
+        workers=workers,
         reporter=reporter,
         extra_files={VIDEOS_FILE: partial(write_videos, hashes)},
     )

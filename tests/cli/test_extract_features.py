@@ -264,3 +264,25 @@ def test_an_output_that_cannot_be_written_is_refused_before_videos_are_hashed(
     err = capsys.readouterr().err
     assert "the output cannot be written" in err and "hash videos" not in err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--device", "cuda:99"], 'there is no CUDA device "cuda:99"'),
+        (["--compute-dtype", "float16"], "float16 is not computed on a CPU"),
+        (["--batch-size", "0"], "the batch size must be at least 1"),
+        (["--weights", "nothere"], "no such checkpoint folder"),
+    ],
+)
+def test_how_it_runs_is_checked_before_videos_are_hashed(
+    collection: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], said: str
+) -> None:
+    where = arguments(collection, tmp_path / "out", *options)
+    if "--weights" in options:
+        place = where.index("--weights")
+        del where[place : place + 2]
+    assert main(where) in (2, 3)
+    err = capsys.readouterr().err
+    assert said in err and "hash videos" not in err
+    assert not (tmp_path / "out").exists()

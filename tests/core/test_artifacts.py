@@ -47,8 +47,27 @@ def test_a_missing_file_names_its_closest_sibling(tmp_path: Path) -> None:
     assert str(caught.value) == (
         f"no such topic file\n  where:  {tmp_path}/tv32.avs.txt\n  next:   did you mean {tmp_path}/tv23.avs.txt?"
     )
-    with pytest.raises(AvsError, match="does not exist either"):
-        require_path(tmp_path / "no" / "where")
+    (tmp_path / "features/mini-clip/shot").mkdir(parents=True)
+    with pytest.raises(AvsError, match=f"next:   did you mean {tmp_path}/features/mini-clip/shot\\?"):
+        require_path(tmp_path / "features/mini-clp/shot")
+    with pytest.raises(AvsError, match=f"got:    {tmp_path} holds features, tv23.avs.txt$"):
+        require_path(tmp_path / "nothing")
+    with pytest.raises(AvsError, match=f"got:    {tmp_path} holds features, tv23.avs.txt, and no nothing$"):
+        require_path(tmp_path / "nothing/there")
+    with pytest.raises(AvsError, match=f"got:    {tmp_path}/features/mini-clip/shot is empty$"):
+        require_path(tmp_path / "features/mini-clip/shot/x")
+
+
+def test_a_folder_above_artefacts_names_them(tmp_path: Path) -> None:
+    for name in ("a.trec", "b.trec"):
+        write_artefact(tmp_path / "lists" / name, Manifest("ranked-lists"), lambda path: path.write_text("x") and None)
+    (tmp_path / "models/laff/best").mkdir(parents=True)
+    write_manifest(tmp_path / "models/laff/best", Manifest("checkpoint"))
+    for folder, meant in (("lists", "lists/a.trec, {0}/lists/b.trec"), ("models", "models/laff/best")):
+        with pytest.raises(FormatError) as caught:
+            read_manifest(tmp_path / folder)
+        assert caught.value.what == "a folder above artefacts, and none itself"
+        assert caught.value.next_step == f"did you mean {tmp_path}/{meant.format(tmp_path)}?"
 
 
 def test_large_files_are_fingerprinted_by_their_edges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
