@@ -188,7 +188,8 @@ def command(
         families=family or (), step_1=step1,
         depth=depth, partial=partial, topics=topics or (), past_topics=past_topics or (), stores=store or (),
         checkpoints=checkpoint or (), narratives=narratives, fuser=fuser, report=report, k=k, device=device,
-        force=force, qrels=qrels or (), fit_on=edition_names(fit_on), edition_files=edition_file or (), study=study, folds=folds, seed=seed,
+        force=force, qrels=qrels or (), fit_on=edition_names(fit_on),
+        edition_files=edition_file or (), study=study, folds=folds, seed=seed,
         threads=threads,
     )  # fmt: skip
     summary = run_fusion(options, reporter=Reporter(quiet=quiet))

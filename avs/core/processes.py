@@ -54,7 +54,7 @@ def deaf_to_interrupts() -> Iterator[None]:
 
 @contextmanager
 def _later(number: signal.Signals) -> Iterator[None]:
-    """Have Python's handler of a signal run when this ends. Blocking it would make the processes started in here deaf."""
+    """Have Python's handler of a signal run when this ends. Blocking it would make processes started in here deaf."""
     handler = signal.getsignal(number)
     if not callable(handler) or threading.current_thread() is not threading.main_thread():
         yield

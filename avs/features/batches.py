@@ -219,8 +219,8 @@ def _join(pieces: Sequence[tuple[np.ndarray, ...]]) -> list[np.ndarray]:
 class _BatchesOfFile(IterableDataset[ImageBatch]):
     """ImageBatches that a worker reads from a file.
 
-    Sent through its pipe, those of a million shots would keep the start of a worker waiting until it has imported torch,
-    and the start of the next one, and Ctrl-C.
+    Sent through its pipe, those of a million shots would keep the start of a worker waiting until it has imported
+    torch, and the start of the next one, and Ctrl-C.
     """
 
     def __init__(self, batches: ImageBatches, path: Path) -> None:

@@ -1,8 +1,8 @@
 """A check of LightGBM's text of a model. LightGBM ends the whole process on some damaged ones, so it must not see them.
 
-    tree ... tree_sizes=361 360 ...      a header, with the length of every tree's text
-    Tree=0 ...                           lines NAME=VALUES; a tree of n leaves has n - 1 splits
-    end of trees ...
+tree ... tree_sizes=361 360 ...      a header, with the length of every tree's text
+Tree=0 ...                           lines NAME=VALUES; a tree of n leaves has n - 1 splits
+end of trees ...
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ HEADER = (
     r"tree_sizes=(?P<sizes>\d+( \d+)*)\n\n"
 )
 END = (
-    r"end of trees\n\nfeature_importances:\n(Column_\d+=\d+\n)*\nparameters:\n(\[\w+: [^\n]*\]\n)*\nend of parameters\n\n"
-    r"pandas_categorical:\S*\n?"
+    r"end of trees\n\nfeature_importances:\n(Column_\d+=\d+\n)*\nparameters:\n(\[\w+: [^\n]*\]\n)*\n"
+    r"end of parameters\n\npandas_categorical:\S*\n?"
 )
-OF_SPLITS = ("split_feature", "threshold", "decision_type", "left_child", "right_child", "split_gain")
-OF_SPLITS += ("internal_value", "internal_weight", "internal_count")
+OF_SPLITS = (
+    "split_feature", "threshold", "decision_type", "left_child", "right_child", "split_gain", "internal_value",
+    "internal_weight", "internal_count",
+)  # fmt: skip
 OF_LEAVES = ("leaf_value", "leaf_weight", "leaf_count")
 
 

@@ -14,7 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from avs.core.artifacts import fingerprint_content, fingerprint_file, input_paths, manifest_path, read_manifest, require_path
+from avs.core.artifacts import (
+    fingerprint_content,
+    fingerprint_file,
+    input_paths,
+    manifest_path,
+    read_manifest,
+    require_path,
+)
 from avs.core.bigfile import FILES as BIGFILE
 from avs.core.bigfile import BigFile
 from avs.core.contents import changed_files, content_fingerprint

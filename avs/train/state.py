@@ -1,7 +1,7 @@
 """The saved state of a training. A killed training resumes from it with the same losses.
 
-The file is whole or absent, and carries the hash of its content. Nothing is pickled: tensors are safetensors, the rest is
-JSON in the file's header.
+The file is whole or absent, and carries the hash of its content. Nothing is pickled: tensors are safetensors, the rest
+is JSON in the file's header.
 """
 
 from __future__ import annotations

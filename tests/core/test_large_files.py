@@ -1,4 +1,4 @@
-"""A change in the middle of a large file is noticed: of a list, of an input, of a BigFile, of what a search has read."""
+"""A change in the middle of a large file is noticed: a list, an input, a BigFile, a store that a search has read."""
 
 from __future__ import annotations
 

@@ -31,12 +31,12 @@ from avs.core.ranking import MAX_RESULTS
 from avs.fusion.cross_validation import first_within_one_error
 from avs.fusion.folds import Fold
 from avs.fusion.fuser import Pools
+from avs.fusion.lightgbm_text import require_whole
 from avs.fusion.methods.ltr_features import BY_LIST, feature_names, features, monotone_constraints
 from avs.fusion.methods.method import AVERAGE, METHODS, Learned, Learning, Method
 from avs.fusion.methods.start import STARTS, choose_start
 from avs.fusion.normalize import Scale
 from avs.fusion.order import best_first
-from avs.fusion.lightgbm_text import require_whole
 from avs.fusion.pool import CandidatePool
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from avs.core.artifacts import (
     require_path,
     write_artefact,
 )
-from avs.core.errors import ConfigError, FormatError
+from avs.core.errors import ConfigError, FormatError, typed
 from avs.core.list_files import fused_before, seconds_of_search
 from avs.core.progress import Reporter
 from avs.core.ranking import Run
@@ -128,7 +128,9 @@ def write_fused(
     complete = replace(manifest, counts=counts, seconds=of_search + seconds if of_search else 0.0)
     write_artefact(output, complete, lambda file: write_trec(run, file))
     reporter.say(f"wrote {output}: {len(options.lists)} lists fused for {len(run.lists)} topics, {seconds:.1f} s")
-    reporter.suggest(f"avs make-run {output} --topics TOPICS --edition EDITION ..., or avs rerank {output}")
+    reporter.suggest(
+        f"avs make-run {typed(output)} --topics TOPICS --edition EDITION ..., or avs rerank {typed(output)}"
+    )
     return {"path": str(output), **counts, "seconds": round(seconds, 3)}
 
 

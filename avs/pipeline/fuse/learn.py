@@ -21,7 +21,7 @@ from avs.core.artifacts import (
     require_place,
     write_artefact,
 )
-from avs.core.errors import ConfigError, DataError, Problems
+from avs.core.errors import ConfigError, DataError, Problems, typed
 from avs.core.ids import some
 from avs.core.list_files import fused_before
 from avs.core.progress import Reporter
@@ -121,7 +121,7 @@ def learn_fusion(options: FusionOptions, *, reporter: Reporter) -> dict[str, Any
         run = _fused(task, options.output.stem, final, scores_by_topic, reporter)
         summary |= write_fused(run, options.output, options, outputs[options.output], since=start, reporter=reporter)
     elif options.fuser:
-        reporter.suggest(f"avs fuse LISTS --fuser {options.fuser} -o lists/fused.trec")
+        reporter.suggest(f"avs fuse LISTS --fuser {typed(options.fuser)} -o lists/fused.trec")
     if study and options.report:
         summary |= _write_report(task, options.report, study, reporter)
     return summary

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from avs.core.errors import ConfigError
+from avs.core.errors import ConfigError, typed
 from avs.core.list_files import list_name
 from avs.core.progress import Reporter
 from avs.fusion.methods import AVERAGE
@@ -163,7 +163,7 @@ def name_lists(files: Sequence[Path]) -> dict[str, Path]:
     for file in files:
         name = list_name(file)
         if file.is_dir():
-            raise ConfigError("a folder, not a list", where=file, next_step=f"give its lists: {file}/*.trec")
+            raise ConfigError("a folder, not a list", where=file, next_step=f"give its lists: {typed(file)}/*.trec")
         if name in by_name:
             raise ConfigError(f'two lists are called "{name}"', got=f"{by_name[name]} and {file}")
         by_name[name] = file

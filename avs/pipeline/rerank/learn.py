@@ -19,7 +19,7 @@ from avs.core.artifacts import (
     manifest_path,
     require_place,
 )
-from avs.core.errors import ConfigError
+from avs.core.errors import ConfigError, typed
 from avs.core.progress import Reporter
 from avs.core.qrels import Qrels
 from avs.core.ranking import RankedList, Run
@@ -31,9 +31,9 @@ from avs.pipeline.rerank.judge import JUDGE_OPTIONS
 from avs.pipeline.rerank.options import RerankOptions
 from avs.reranking.blend import reranked
 from avs.reranking.fitting import Fit, fit_grid
-from avs.trecvid.judged_list import judged_topics
 from avs.trecvid.edition_file import read_editions
 from avs.trecvid.editions import Edition
+from avs.trecvid.judged_list import judged_topics
 from avs.trecvid.past_topics import edition_of, past_qrels
 
 
@@ -69,9 +69,7 @@ def fit_reranker(options: RerankOptions, *, reporter: Reporter) -> dict[str, Any
     start = perf_counter()
     _require_sense(options)
     described = read_editions(options.edition_files)
-    judgments = past_qrels(
-        options.qrels, fit_on=options.fit_on, submitted=(), study=options.study, described=described
-    )
+    judgments = past_qrels(options.qrels, fit_on=options.fit_on, submitted=(), study=options.study, described=described)
     run, topics = read_inputs(options)
     judged = judged_topics(run, judgments, options.ranked)
     settings = options.entry.settings(options.parameters, options.fixed)
@@ -87,7 +85,7 @@ def fit_reranker(options: RerankOptions, *, reporter: Reporter) -> dict[str, Any
     summary = _report(best, options, reporter)
     if options.reranker and options.reranker in outdated:
         _write_reranker(options.reranker, best, options, outputs[options.reranker])
-        command = f"avs rerank LIST {_needed_words(options)} --reranker {options.reranker} -o OUT.trec"
+        command = f"avs rerank LIST {_needed_words(options)} --reranker {typed(options.reranker)} -o OUT.trec"
         reporter.say(f"wrote {options.reranker}")
         reporter.suggest(command)
         summary["reranker"] = str(options.reranker)
