@@ -68,10 +68,7 @@ def extract_features(
         AvsError: settings, weights or files that cannot be used.
     """
     require_usable(recipe)
-    for folder in store_folders(output, recipe):
-        if force or not (folder / "manifest.json").is_file():
-            require_writable(folder)
-            require_no_writer(folder)
+    _require_free(output, recipe, force=force)
     paths = find_videos(videos, ids=video_ids)
     table = read_shot_table(require_path(shots, what="shot table"))
     _require_videos(table, paths, videos, reporter)
@@ -182,6 +179,14 @@ def _require_choices(kind: str, values: Sequence[str]) -> None:
     for value in values:
         if value not in known:
             raise ConfigError(f'unknown {kind} "{value}"{did_you_mean(value, known)}', wanted=", ".join(known))
+
+
+def _require_free(output: Path, recipe: ExtractionRecipe, *, force: bool) -> None:
+    """Check that the stores that are not complete can be written, and that no other process writes them."""
+    for folder in store_folders(output, recipe):
+        if force or not (folder / "manifest.json").is_file():
+            require_writable(folder)
+            require_no_writer(folder)
 
 
 def _require_videos(table: ShotTable, paths: Mapping[str, Path], folder: Path, reporter: Reporter) -> None:
