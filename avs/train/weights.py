@@ -11,8 +11,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from avs.core.artifacts import atomic_write, require_path
-from avs.core.errors import FormatError
+from avs.core.artifacts import atomic_write
+from avs.core.errors import AvsError, FormatError
 
 HASH = "sha256"
 AGAIN = "put the file back, or train the model again with --force"
@@ -38,7 +38,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         AvsError: there is no such file.
         FormatError: as read_tensors.
     """
-    return read_tensors(require_path(path, what="file of weights"))[0]
+    if not path.is_file():
+        raise AvsError("no such file of weights", where=path, next_step=AGAIN)
+    return read_tensors(path)[0]
 
 
 def read_tensors(path: Path, *, next_step: str = AGAIN) -> tuple[dict[str, Tensor], dict[str, str]]:
