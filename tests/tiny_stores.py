@@ -30,12 +30,16 @@ def make_store(
     dtype: str = "float16",
     spec: EmbedderSpec = SPEC,
 ) -> FeatureStore:
-    """A store of (N, D) rows, one a shot, or at frame level with `lengths[i]` rows for shot i."""
+    """A store of (N, D) rows, one a shot, or at frame level with `lengths[i]` rows for shot i.
+
+    Its rows need not have length 1, whatever the spec says.
+    """
     spec = replace(spec, dim=vectors.shape[1])
     level = "shot" if lengths is None else "frame"
     counts = np.ones(len(vectors), dtype=int) if lengths is None else lengths
     ids, ends = shot_ids(len(counts)), np.cumsum(counts)
     writer = FeatureWriter(folder, Manifest("feature-store", {"level": level}, {}, spec.to_json()), dtype=dtype)
+    writer.spec = replace(spec, normalised=False)  # the manifest keeps what `spec` says
     for shot, count, end in zip(ids, counts, ends, strict=True):
         writer.add(ShotFeatures(shot, vectors[end - count : end], np.arange(count) / 2))
     return writer.commit(ids)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from avs.core.artifacts import require_path
-from avs.core.errors import FormatError, Problems
+from avs.core.errors import FormatError, Problems, typed
 from avs.core.registry import Registry
 
 
@@ -144,7 +144,8 @@ def read_source(path: Path) -> SourceFile:
             "captions must be UTF-8 text",
             where=f"{path}:{line}",
             got=f"byte 0x{data[error.start]:02x}",
-            next_step=f"if it is Latin-1: iconv -f latin1 -t utf-8 {path.name} > {path.stem}.utf8{path.suffix}",
+            next_step=f"if it is Latin-1: iconv -f latin1 -t utf-8 {typed(path)} > "
+            f"{typed(path.with_suffix('.utf8' + path.suffix))}",
         ) from error
 
 

@@ -76,7 +76,8 @@ def command(
     if refused:
         faults = sum(len(report.findings) for report in reports)
         raise FormatError(
-            f"{len(refused)} of {len(reports)} run files would be refused, {faults} problems", where=", ".join(refused)
+            f"{len(refused)} of {len(reports)} run files would be refused, {faults} problem{'s' if faults > 1 else ''}",
+            where=", ".join(refused),
         )
 
 

@@ -157,18 +157,22 @@ def command(
 
 
 def _report(stores: Sequence[FeatureStore], reporter: Reporter, *, json: bool, seconds: float) -> None:
+    from avs.core.errors import typed
     from avs.features.embedder import has_text_side
 
     for store in stores:
         counts = ", ".join(f"{count} {status}" for status, count in store.manifest["counts"].items())
         shape = " x ".join(str(length) for length in store.vectors.shape)
-        megabytes = store.vectors.nbytes / 1e6
-        reporter.say(f"{store.folder}: {counts} shots; {shape} {store.vectors.dtype}, {megabytes:.1f} MB")
+        size = store.vectors.nbytes
+        shown = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
+        reporter.say(f"{store.folder}: {counts} shots; {shape} {store.vectors.dtype}, {shown}")
     reporter.say(f"{seconds:.1f} s")
     if has_text_side(stores[0].spec):
-        reporter.suggest(f"avs search --topics TOPICS --store {stores[0].folder} -o lists/{stores[0].spec.name}.trec")
+        reporter.suggest(
+            f"avs search --topics TOPICS --store {typed(stores[0].folder)} -o lists/{stores[0].spec.name}.trec"
+        )
     else:
-        reporter.suggest(f"avs train-laff --captions CAPTIONS --store {stores[0].folder} -o models/laff")
+        reporter.suggest(f"avs train-laff --captions CAPTIONS --store {typed(stores[0].folder)} -o models/laff")
     if json:
         summaries = [
             {

@@ -29,6 +29,7 @@ from avs.cli.options import (
     Lists,
     Narratives,
     OptionalStores,
+    PastEditionFiles,
     PastQrels,
     Quiet,
     Seed,
@@ -154,6 +155,7 @@ def command(
     depth: Depth = None,
     qrels: PastQrels = None,
     fit_on: FitOn = None,
+    edition_file: PastEditionFiles = None,
     past: Past = None,
     past_topics: PastTopics = None,
     study: Study = False,
@@ -186,7 +188,8 @@ def command(
         families=family or (), step_1=step1,
         depth=depth, partial=partial, topics=topics or (), past_topics=past_topics or (), stores=store or (),
         checkpoints=checkpoint or (), narratives=narratives, fuser=fuser, report=report, k=k, device=device,
-        force=force, qrels=qrels or (), fit_on=edition_names(fit_on), study=study, folds=folds, seed=seed,
+        force=force, qrels=qrels or (), fit_on=edition_names(fit_on),
+        edition_files=edition_file or (), study=study, folds=folds, seed=seed,
         threads=threads,
     )  # fmt: skip
     summary = run_fusion(options, reporter=Reporter(quiet=quiet))

@@ -9,13 +9,15 @@ import signal
 import sys
 import threading
 import traceback
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, NoReturn
 
-from avs.core.artifacts import recording
+from avs.core.artifacts import manifest_path, read_manifest, recording
 from avs.core.errors import AvsError, did_you_mean
 
 if TYPE_CHECKING:
@@ -165,11 +167,25 @@ def _report(verb: str, error: AvsError | OSError, *, debug: bool) -> int:
         print(f"avs {verb}: {error}", file=sys.stderr)
         return error.exit_code
     if isinstance(error, (FileNotFoundError, IsADirectoryError, NotADirectoryError)):
-        wanted = "\n  wanted: a file" if isinstance(error, IsADirectoryError) else ""
-        print(f"avs {verb}: {error.strerror}\n  where:  {error.filename}{wanted}", file=sys.stderr)
+        what = error.strerror
+        if isinstance(error, IsADirectoryError):
+            what = f"{what}\n  where:  {error.filename}\n  wanted: a file{_inside(Path(str(error.filename)))}"
+        else:
+            what = f"{what}\n  where:  {error.filename}"
+        print(f"avs {verb}: {what}", file=sys.stderr)
         return 2
     print(f"avs {verb}: the system refused: {error}", file=sys.stderr)
     return 3
+
+
+def _inside(folder: Path) -> str:
+    """A line on what a folder is, or what it holds, that was given where a file is needed."""
+    if manifest_path(folder).is_file():
+        return f"\n  got:    a {read_manifest(folder)['type']}: were two inputs swapped?"
+    kinds = Counter(path.suffix for path in folder.glob("[!.]*") if path.suffix in (".trec", ".xml", ".txt"))
+    if not kinds:
+        return ""
+    return f"\n  next:   name a file in it; for all: {shlex.quote(str(folder))}/*{kinds.most_common(1)[0][0]}"
 
 
 def app_for(module: ModuleType) -> typer.Typer:

@@ -80,6 +80,7 @@ def command(
     force: Force = False,
     debug: Debug = False,
 ) -> None:
+    from avs.core.errors import typed
     from avs.core.progress import Reporter
     from avs.pipeline.run_files import write_run
     from avs.trecvid.editions import get_edition
@@ -104,4 +105,4 @@ def command(
         reporter.say(f"warning: {run.path}:{warning.line}: {warning.what}")
     reporter.say(f"wrote {run.path}: {run.report.summary}; it passes avs check-run")
     submit = "" if year.id in ("mini", "custom") else "submit it, or "
-    reporter.suggest(f"{submit}avs eval {run.path} --qrels {next(iter(year.scored_with), 'QRELS')}")
+    reporter.suggest(f"{submit}avs eval {typed(run.path)} --qrels {next(iter(year.scored_with), 'QRELS')}")

@@ -130,6 +130,7 @@ def _print_commands(steps: Sequence[Step], *, json: bool) -> None:
 
 def _summarize(submission: Submission, runs: Sequence[SubmissionRun], reporter: Reporter, *, json: bool) -> None:
     from avs.core.artifacts import read_manifest
+    from avs.core.errors import typed
 
     for path in submission.stale:
         reporter.say(f"warning: {path} is not part of this submission any more; remove it")
@@ -151,5 +152,7 @@ def _summarize(submission: Submission, runs: Sequence[SubmissionRun], reporter: 
         print()
         for line in table:
             print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
-    reporter.say(f"what they were made from: {submission.provenance}, or avs info {rows[0]['file']} --provenance")
-    reporter.suggest(f"submit them, or avs eval {Path(rows[0]['file']).parent}/*.xml --qrels QRELS")
+    reporter.say(
+        f"what they were made from: {submission.provenance}, or avs info {typed(rows[0]['file'])} --provenance"
+    )
+    reporter.suggest(f"submit them, or avs eval {typed(Path(rows[0]['file']).parent)}/*.xml --qrels QRELS")

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import typer
 
 from avs.core.artifacts import is_folder as is_folder
-from avs.core.errors import ConfigError
+from avs.core.errors import ConfigError, typed
 
 INPUTS, MODEL, LEARN, OUTPUT, RUNTIME = "Inputs", "Model", "Learning", "Output", "Runtime"
 
@@ -76,6 +76,14 @@ EditionFile = Annotated[
         "--edition-file",
         help="YAML that describes the edition, if avs does not know it (topics/README.md).",
         rich_help_panel=INPUTS,
+    ),
+]
+PastEditionFiles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--edition-file",
+        help="YAML of an edition to learn from that avs does not know (topics/README.md); repeatable.",
+        rich_help_panel=LEARN,
     ),
 ]
 RunEdition = Annotated[
@@ -221,6 +229,6 @@ def output_file(output: str, example: str) -> Path:
         raise ConfigError(
             "-o is a folder, and this command writes one file",
             got=output,
-            next_step=f"name the file: -o {Path(output) / example}",
+            next_step=f"name the file: -o {typed(Path(output) / example)}",
         )
     return Path(output)

@@ -28,6 +28,7 @@ from avs.cli.options import (
     OptionalShots,
     OptionalTopics,
     OptionalVideos,
+    PastEditionFiles,
     Quiet,
     Study,
     output_file,
@@ -140,6 +141,7 @@ def command(
     dtype: Dtype = None,
     qrels: Judgments = None,
     fit_on: FitOn = None,
+    edition_file: PastEditionFiles = None,
     study: Study = False,
     output: Output = None,
     reranker: RerankerFolder = None,
@@ -165,7 +167,7 @@ def command(
         ranked, method or "", fixed, depth=depth, topics=topics or (), store=store, other_topics=other_topics or (),
         narratives=narratives, query_mode=query_mode, weights=weights, device=device, k=k, judge=judge,
         output=output_file(output, "reranked.trec") if output else None, reranker=reranker, qrels=qrels or (),
-        fit_on=edition_names(fit_on), study=study, force=force,
+        fit_on=edition_names(fit_on), edition_files=edition_file or (), study=study, force=force,
     )  # fmt: skip
     summary = run_reranking(options, reporter=Reporter(quiet=quiet))
     if json:

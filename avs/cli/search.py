@@ -85,6 +85,7 @@ def command(
     force: Force = False,
     debug: Debug = False,
 ) -> None:
+    from avs.core.errors import typed
     from avs.core.progress import Reporter
     from avs.pipeline.search.lists import SearchInputs, SearchSettings, search_into_lists
     from avs.trecvid.editions import get_edition
@@ -104,7 +105,7 @@ def command(
     if new:
         files = shlex.join(word for file in topics for word in ("--topics", str(file)))
         reporter.suggest(
-            f"avs eval {shlex.quote(new[0])} --qrels QRELS, or avs make-run {shlex.quote(new[0])} {files} "
+            f"avs eval {typed(new[0])} --qrels QRELS, or avs make-run {typed(new[0])} {files} "
             f"--edition {edition or 'EDITION'} --shots TABLE --pid TEAM --priority 1 --class F --task M --novelty C "
             f'--trtype D --desc "..."'
         )

@@ -40,6 +40,7 @@ def command(
     force: Force = False,
     debug: Debug = False,
 ) -> None:
+    from avs.core.errors import typed
     from avs.core.progress import Reporter
     from avs.pipeline.shots import make_shot_table, shot_source
 
@@ -49,5 +50,7 @@ def command(
     if json:
         print(json_.dumps(summary))
     if "up_to_date" not in summary:
-        folder = f"{videos or 'VIDEOS'}{' --video-ids name' if video_ids == 'name' else ''}"
-        reporter.suggest(f"avs extract-features --videos {folder} --shots {output} --model clip-vit-b32 -o features/")
+        words = f"{typed(videos or 'VIDEOS')}{' --video-ids name' if video_ids == 'name' else ''}"
+        reporter.suggest(
+            f"avs extract-features --videos {words} --shots {typed(output)} --model clip-vit-b32 -o features/"
+        )

@@ -18,14 +18,17 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import IO, Any
 
-from avs.core.contents import changed_files, hash_files, require_unchanged
+from avs.core.contents import changed_files, hash_file, hash_files, hash_once, require_unchanged
 from avs.core.errors import AvsError, ChangedInputsError, ConfigError, FormatError
+from avs.core.ids import some
 from avs.core.progress import Reporter
 
 SCHEMA_VERSION = 1
-WHOLE_FILE_BYTES = 64 * 2**20  # larger files are fingerprinted by size, head and tail: a video archive is terabytes
+WHOLE_FILE_BYTES = 64 * 2**20  # larger videos are fingerprinted by size, head and tail: an archive has terabytes
+EDGES = "sha256-edges:"
 EDGE_BYTES = 2**20
 
 
@@ -80,16 +83,35 @@ def require_path(path: Path, *, what: str = "file") -> Path:
     path = Path(path)
     if path.exists():
         return path
-    parent = path.parent
-    siblings = sorted(p.name for p in parent.iterdir()) if parent.is_dir() else []
-    close = get_close_matches(path.name, siblings, n=1)
-    if close:
-        hint = f"did you mean {parent / close[0]}?"
-    elif parent.is_dir():
-        hint = f"{parent} holds {len(siblings)} entries, none with a name like it"
-    else:
-        hint = f"the folder {parent} does not exist either"
-    raise AvsError(f"no such {what}", where=path, next_step=hint)
+    lost = next(place for place in (path, *path.parents) if place.parent.is_dir() or place.parent == place)
+    folder, rest = lost.parent, path.relative_to(lost)
+    siblings = sorted(p.name for p in folder.iterdir() if not p.name.startswith(".")) if folder.is_dir() else []
+    close = [folder / name / rest for name in get_close_matches(lost.name, siblings, n=3)]
+    meant = next((place for place in close if place.exists()), None)
+    got = f"{folder} holds {some(siblings, shown=5)}" if siblings else f"{folder} is empty"
+    raise AvsError(
+        f"no such {what}",
+        where=path,
+        got=None if meant else f"{got}, and no {lost.name}" if lost != path else got,
+        next_step=f"did you mean {meant}?" if meant else None,
+    )
+
+
+def refuse_folder_above(folder: Path, *, what: str = "artefact", cls: type[AvsError] = FormatError) -> None:
+    """Refuse a folder that is no artefact but holds some, with those that may be meant.
+
+    Raises:
+        cls: it does.
+    """
+    inside = {path.parent for depth in ("*", "*/*") for path in folder.glob(f"{depth}/manifest.json")}
+    ending = ".manifest.json"
+    inside |= {path.with_name(path.name.removesuffix(ending)) for path in folder.glob(f"*{ending}")}
+    if inside:
+        raise cls(
+            f"a folder above {what}s, and none itself",
+            where=folder,
+            next_step=f"did you mean {some(sorted(inside), shown=3)}?",
+        )
 
 
 def is_folder(output: str) -> bool:
@@ -97,8 +119,19 @@ def is_folder(output: str) -> bool:
     return output.endswith("/") or Path(output).is_dir()
 
 
+def fingerprint_content(path: Path) -> str:
+    """`sha256:...` of a file's bytes; one over 64 MiB is read once and then only if its size or time has changed."""
+    return hash_once(path) if os.path.getsize(path) > WHOLE_FILE_BYTES else fingerprint_file(path)
+
+
+def is_content(path: Path, fingerprint: str) -> bool:
+    """Whether a file has the content of a fingerprint. An older avs fingerprinted every large file as a video."""
+    now = fingerprint_file(path) if fingerprint.startswith(EDGES) else fingerprint_content(path)
+    return now == fingerprint
+
+
 def fingerprint_file(path: Path) -> str:
-    """`sha256:...` of a file's bytes; over 64 MiB `sha256-edges:...` of its size, first and last MiB."""
+    """`sha256:...` of a video's bytes; over 64 MiB `sha256-edges:...` of its size, first and last MiB."""
     size = os.path.getsize(path)
     digest = hashlib.sha256()
     with open(path, "rb") as file:
@@ -108,7 +141,7 @@ def fingerprint_file(path: Path) -> str:
         digest.update(file.read(EDGE_BYTES))
         file.seek(-EDGE_BYTES, os.SEEK_END)
         digest.update(file.read())
-    return f"sha256-edges:{digest.hexdigest()}"
+    return f"{EDGES}{digest.hexdigest()}"
 
 
 def fingerprint_input(path: Path) -> str:
@@ -120,7 +153,7 @@ def fingerprint_input(path: Path) -> str:
     """
     require_path(path)
     if not path.is_dir():
-        return fingerprint_file(path)
+        return fingerprint_content(path)
     require_unchanged(path, read_manifest(path), next_step="make the folder again with --force")
     return fingerprint_file(path / "manifest.json")
 
@@ -216,7 +249,7 @@ def write_artefact(path: Path, manifest: Manifest, write: Callable[[Path], None]
     try:
         with _naming(path, complete):
             write(complete)
-        write_manifest(path, replace(manifest, output=fingerprint_file(complete)))
+        write_manifest(path, replace(manifest, output=hash_file(complete)))
         os.replace(complete, path)
     finally:
         complete.unlink(missing_ok=True)
@@ -230,6 +263,7 @@ def read_manifest(artefact: Path) -> dict[str, Any]:
     """
     path = manifest_path(artefact)
     if not path.is_file():
+        refuse_folder_above(artefact)
         raise FormatError(
             "no manifest: not made by avs, or its making was interrupted",
             where=artefact,
@@ -286,6 +320,34 @@ def as_made_before(artefact: Path, manifest: Manifest, formerly: Mapping[str, st
     return replace(manifest, inputs={**manifest.inputs, **same})
 
 
+def _as_videos(recorded: Mapping[str, object], manifest: Manifest) -> dict[str, str]:
+    """Name -> fingerprint of the large files that an older avs fingerprinted as it did videos."""
+    old = [name for name, value in recorded.items() if str(value).startswith(EDGES) and name in manifest.paths]
+    return {name: fingerprint_file(manifest.paths[name]) for name in old if Path(manifest.paths[name]).is_file()}
+
+
+def require_writable(output: Path) -> None:
+    """Check that an output can be written, before the work that makes it. Folders above it need not exist.
+
+    Raises:
+        ConfigError: a file is where a folder of its path should be, or nothing can be written there.
+    """
+    in_the_way = next((folder for folder in output.parents if folder.exists() and not folder.is_dir()), None)
+    if in_the_way is not None:
+        raise ConfigError("the output would be inside a file", where=output, got=f"{in_the_way} is a file")
+    folder = next(place for place in (output, *output.absolute().parents) if place.is_dir())
+    try:
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            "the output cannot be written",
+            where=output,
+            got=f"{folder}: {error.strerror}",
+            next_step="choose another output, or make this folder writable",
+        ) from error
+
+
 def is_up_to_date(artefact: Path, manifest: Manifest, *, force: bool, reporter: Reporter | None = None) -> bool:
     """Whether `artefact` is already what `manifest` describes; if it is, the reporter says so.
 
@@ -294,25 +356,23 @@ def is_up_to_date(artefact: Path, manifest: Manifest, *, force: bool, reporter: 
 
     Raises:
         ChangedInputsError: it was made from other inputs or settings, or not by avs, and `force` is off.
-        ConfigError: a file is where a folder of its path should be.
+        ConfigError: what require_writable refuses.
     """
-    in_the_way = next((folder for folder in artefact.parents if folder.exists() and not folder.is_dir()), None)
-    if in_the_way is not None:
-        raise ConfigError("the output would be inside a file", where=artefact, got=f"{in_the_way} is a file")
-    if force or not artefact.exists():
+    resumes = artefact.is_dir() and not manifest_path(artefact).is_file()  # an interrupted folder
+    if force or resumes or not artefact.exists():
+        require_writable(artefact)
         return False
     if not manifest_path(artefact).is_file():
-        if artefact.is_dir():
-            return False  # an interrupted folder resumes
         raise ChangedInputsError(
             "a file without a manifest is in the way",
             where=artefact,
             next_step="choose another -o, or replace it with --force",
         )
     before = read_manifest(artefact)
+    manifest = as_made_before(artefact, manifest, _as_videos(before.get("inputs") or {}, manifest))
     if before["fingerprint"] == manifest.fingerprint:
         changed = changed_files(artefact, before) if artefact.is_dir() else {}
-        if changed or (before.get("output") and fingerprint_file(artefact) != before["output"]):
+        if changed or (before.get("output") and not is_content(artefact, before["output"])):
             raise ChangedInputsError(
                 f"{artefact.name} was modified after avs wrote it",
                 where=artefact,

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from avs.core.artifacts import atomic_write, fingerprint_file
+from avs.core.artifacts import atomic_write, fingerprint_content
 from avs.core.errors import DataError, FormatError, StoreError, UnknownIdError
 from avs.core.ids import some
 from avs.core.shots import ids_fingerprint
@@ -139,8 +139,8 @@ class BigFile:
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
-        """What serves as a manifest. Its fingerprint covers the three files (the first and last MiB of a large one)."""
-        parts = " ".join([self.level, *(fingerprint_file(self.folder / name) for name in FILES)])
+        """What serves as a manifest. Its fingerprint covers the three files."""
+        parts = " ".join([self.level, *(fingerprint_content(self.folder / name) for name in FILES)])
         return {"type": "bigfile", "fingerprint": f"sha256:{hashlib.sha256(parts.encode()).hexdigest()}", "config": {}}
 
     @property

@@ -1,7 +1,8 @@
 """The content of a folder that avs wrote: the manifest has the hash of every file, and opening the folder checks them.
 
 A file is hashed again only if its size or its time differs from what `.seen.json` recorded when it was hashed last.
-So opening costs a look at each file, whatever its size, and one reading after the folder was copied.
+So opening costs a look at each file, whatever its size, and one reading after the folder was copied. The same holds for
+large files without a manifest of their own, such as those of a BigFile.
 """
 
 from __future__ import annotations
@@ -23,6 +24,16 @@ def hash_file(path: Path) -> str:
     """`sha256:...` of all bytes of a file, however large."""
     with open(path, "rb") as file:
         return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+
+
+def hash_once(path: Path) -> str:
+    """`sha256:...` of all bytes of a file, read again only if its size or its time has changed."""
+    seen = _seen(path.parent).get(path.name)
+    if isinstance(seen, list) and len(seen) == 3 and seen == _look(path, str(seen[2])):
+        return str(seen[2])
+    content = hash_file(path)
+    _remember(path.parent, {path.name: content})
+    return content
 
 
 def hash_files(folder: Path, hashes: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -103,7 +114,8 @@ def _seen(folder: Path) -> dict[str, list[object]]:
 
 
 def _remember(folder: Path, files: Mapping[str, str]) -> None:
-    """Record the size and time of files whose hash was just found; one cut short counts as none."""
-    seen = json.dumps({name: _look(folder / name, content) for name, content in files.items()})
+    """Record the size and time of files whose hash was just found; a record cut short counts as none."""
+    others = {name: look for name, look in _seen(folder).items() if (folder / name).is_file()}
+    seen = json.dumps(others | {name: _look(folder / name, content) for name, content in files.items()})
     with suppress(OSError):  # a folder that cannot be written is hashed each time
         (folder / SEEN).write_text(seen, encoding="utf-8")

@@ -16,6 +16,7 @@ AvsError                    exit 2: the user can fix it
 from __future__ import annotations
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
@@ -154,6 +155,11 @@ def in_few_lines(problems: Sequence[tuple[str, str]]) -> Iterator[str]:
     yield from (line for line, _ in lines[:MAX_LISTED_PROBLEMS])
     if rest := sum(number for _, number in lines[MAX_LISTED_PROBLEMS:]):
         yield f"... and {rest} more"
+
+
+def typed(word: object) -> str:
+    """A path or another word as it is typed in a shell."""
+    return shlex.quote(str(word))
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

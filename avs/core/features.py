@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from avs.core.artifacts import require_path
+from avs.core.artifacts import refuse_folder_above, require_path
 from avs.core.bigfile import BigFile
 from avs.core.errors import ConfigError, StoreError
-from avs.core.ids import some
 from avs.core.store import FeatureStore
 
 Features = FeatureStore | BigFile
@@ -24,24 +23,12 @@ def open_features(path: Path) -> Features:
         StoreError: the folder holds neither, or is not complete.
     """
     folder = require_path(Path(path), what="feature store")
-    _refuse_folder_above(folder)
+    if folder.is_dir() and not any((folder / name).exists() for name in ("manifest.json", "parts", "feature.bin")):
+        refuse_folder_above(folder, what="store", cls=StoreError)
     if not (folder / "feature.bin").is_file():
         return FeatureStore(folder)
     place = folder.resolve()
     return BigFile(folder, level="frame" if "frame" in (place.name, place.parent.name) else "shot")
-
-
-def _refuse_folder_above(folder: Path) -> None:
-    """Refuse a folder that holds stores and is none, with the stores that may be meant."""
-    if not folder.is_dir() or any((folder / name).exists() for name in ("manifest.json", "parts", "feature.bin")):
-        return
-    stores = sorted(path.parent for depth in ("*", "*/*") for path in folder.glob(f"{depth}/manifest.json"))
-    if stores:
-        raise StoreError(
-            "a folder above feature stores, not a store",
-            where=folder,
-            next_step=f"did you mean {some(stores, shown=3)}?",
-        )
 
 
 def feature_name(features: Features) -> str:

@@ -15,6 +15,17 @@ from avs.core.errors import StoreError
 LOCK = ".lock"
 
 
+def require_no_writer(folder: Path) -> None:
+    """Check that no other process writes a folder; makes nothing.
+
+    Raises:
+        StoreError: as sole_writer.
+    """
+    if (folder / LOCK).is_file():
+        with sole_writer(folder):
+            pass
+
+
 @contextmanager
 def sole_writer(folder: Path) -> Iterator[None]:
     """Hold a folder while it is written. The system frees the lock of a process that ends, also of one that is killed.

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection
 from threading import Thread
+from types import FrameType
 from typing import Any, TypeVar
 
 K = TypeVar("K")
@@ -37,13 +39,34 @@ def _end_when_cut(end: Connection) -> None:
 
 @contextmanager
 def deaf_to_interrupts() -> Iterator[None]:
-    """Processes started in here do not hear the Ctrl-C that a terminal sends to all; the one that starts them does."""
+    """Processes started in here do not hear the Ctrl-C that a terminal sends to all; the one that starts them does.
+
+    It hears Ctrl-C and SIGTERM when all are started: a process whose start is broken off prints a traceback.
+    """
     resource_tracker.ensure_running()  # its start would unblock the signal
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        yield
+        with _later(signal.SIGINT), _later(signal.SIGTERM):  # other threads take a signal that this one blocks
+            yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _later(number: signal.Signals) -> Iterator[None]:
+    """Have Python's handler of a signal run when this ends. Blocking it would make processes started in here deaf."""
+    handler = signal.getsignal(number)
+    if not callable(handler) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    caught: list[FrameType | None] = []
+    signal.signal(number, lambda _, frame: caught.append(frame))
+    try:
+        yield
+    finally:
+        signal.signal(number, handler)
+        if caught:
+            handler(number, caught[0])
 
 
 def in_processes(

@@ -49,6 +49,21 @@ class Problem:
     reason: str
 
 
+def length_tolerance(dtype: np.dtype[Any]) -> float:
+    """How far the length of a unit vector may be off 1, in the dtype in which it is stored.
+
+    float16 rounds every component by up to 2^-11 of it. float32 keeps what the arithmetic of an encoder leaves.
+    """
+    return 2e-3 if dtype.itemsize == 2 else 1e-4
+
+
+def off_unit_length(vectors: np.ndarray) -> np.ndarray:
+    """(rows,) bool: the rows of (rows, D) vectors that have not length 1."""
+    lengths = np.linalg.norm(vectors.astype(np.float32), axis=1)
+    off: np.ndarray = ~(np.abs(lengths - 1) <= length_tolerance(vectors.dtype))
+    return off
+
+
 class FeatureStore:
     """A complete store, memory-mapped.
 

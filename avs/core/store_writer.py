@@ -19,7 +19,7 @@ from avs.core.artifacts import Manifest, atomic_write, complete_folder, read_man
 from avs.core.errors import ChangedInputsError, DataError, StoreError
 from avs.core.ids import some
 from avs.core.spec import EmbedderSpec
-from avs.core.store import STORE_TYPE, FeatureStore, Level, Status
+from avs.core.store import STORE_TYPE, FeatureStore, Level, Status, length_tolerance, off_unit_length
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,7 +88,8 @@ class FeatureWriter:
         """Add one shot; it is safe on disk after the next flush.
 
         Raises:
-            DataError: a vector of the wrong length, not finite, or all zero; a status that does not fit.
+            DataError: a vector of the wrong dimension, not finite, all zero, or not of length 1 where the spec says so;
+                a status that does not fit.
         """
         self._check(features)
         self._pending.append(features)
@@ -106,7 +107,7 @@ class FeatureWriter:
             )
         if len(vectors) and vectors.shape[1:] != (self.spec.dim,):
             raise DataError(
-                "a vector of the wrong length", where=features.shot, got=vectors.shape, wanted=self.spec.dim
+                "a vector of the wrong dimension", where=features.shot, got=vectors.shape, wanted=self.spec.dim
             )
         stored = vectors.astype(self.dtype)
         if not np.isfinite(stored).all():
@@ -118,6 +119,15 @@ class FeatureWriter:
             )
         if len(stored) and not stored.any(axis=1).all():
             raise DataError("a feature vector is all zero", where=features.shot)
+        if self.spec.normalised and (off := off_unit_length(stored)).any():
+            lengths = np.linalg.norm(stored[off].astype(np.float32), axis=1)
+            raise DataError(
+                "a feature vector has not the length 1 that the spec of its encoder says",
+                where=features.shot,
+                got=f"length {lengths[0]:.6g}" + (f", and {len(lengths) - 1} more" if len(lengths) > 1 else ""),
+                wanted=f"1, to {length_tolerance(self.dtype):g}",
+                next_step="divide the vectors by their lengths in the encoder's family, or say normalised=False there",
+            )
 
     def flush(self) -> None:
         """Write the pending shots as one part."""

@@ -7,12 +7,15 @@ whatever the number of workers, the order in which they finish, and the moment a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import pickle
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from multiprocessing.connection import Connection
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -213,6 +216,24 @@ def _join(pieces: Sequence[tuple[np.ndarray, ...]]) -> list[np.ndarray]:
     return [np.concatenate(arrays) for arrays in zip(*pieces, strict=True)]
 
 
+class _BatchesOfFile(IterableDataset[ImageBatch]):
+    """ImageBatches that a worker reads from a file.
+
+    Sent through its pipe, those of a million shots would keep the start of a worker waiting until it has imported
+    torch, and the start of the next one, and Ctrl-C.
+    """
+
+    def __init__(self, batches: ImageBatches, path: Path) -> None:
+        self.path = path
+        with open(path, "wb") as file:
+            pickle.dump(batches, file)
+
+    def __iter__(self) -> Iterator[ImageBatch | AvsError]:  # type: ignore[override]
+        with open(self.path, "rb") as file:
+            batches: ImageBatches = pickle.load(file)
+        yield from batches
+
+
 def load_batches(batches: ImageBatches, *, workers: int, pin: bool) -> Iterator[ImageBatch]:
     """The batches as they become ready, decoded in `workers` processes (0: in this one).
 
@@ -222,12 +243,13 @@ def load_batches(batches: ImageBatches, *, workers: int, pin: bool) -> Iterator[
     Raises:
         AvsError: an error in a worker.
     """
-    end, held = lifeline()
     if workers == 0:
-        loader: DataLoader[ImageBatch] = DataLoader(batches, batch_size=None, pin_memory=pin)
-    else:
-        loader = DataLoader(
-            batches,
+        yield from _whole(DataLoader(batches, batch_size=None, pin_memory=pin))
+        return
+    end, held = lifeline()
+    with TemporaryDirectory(prefix="avs-") as folder:
+        loader: DataLoader[ImageBatch] = DataLoader(
+            _BatchesOfFile(batches, Path(folder) / "batches"),
             batch_size=None,
             num_workers=workers,
             prefetch_factor=BATCHES_AHEAD,
@@ -236,16 +258,30 @@ def load_batches(batches: ImageBatches, *, workers: int, pin: bool) -> Iterator[
             in_order=False,
             pin_memory=pin,
         )
+        yield from _of_workers(loader, end, held)
+
+
+def _whole(items: Iterable[ImageBatch | AvsError]) -> Iterator[ImageBatch]:
+    """The batches; an error among them is raised."""
+    for item in items:
+        if isinstance(item, AvsError):
+            raise item
+        yield item
+
+
+def _of_workers(loader: DataLoader[ImageBatch], end: Connection, held: Connection) -> Iterator[ImageBatch]:
+    """The batches of a loader's workers, which end with this."""
     items: Iterator[ImageBatch] = iter(())
     try:
         with end, held:
             with deaf_to_interrupts():
                 items = iter(loader)
-            for item in items:
-                if isinstance(item, AvsError):
-                    raise item
-                yield item
+            yield from _whole(items)
     finally:
+        for worker in getattr(items, "_workers", ()):  # one that still imports torch does not yet hang on its lifeline
+            for end_it in (worker.terminate, worker.join):
+                with suppress(Exception):  # torch raises when a worker is terminated
+                    end_it()
         # torch shuts its side down when the iterator is forgotten, and prints what half-written messages it meets
         with suppress(Exception):
             getattr(items, "_shutdown_workers", lambda: None)()

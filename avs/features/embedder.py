@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
-from avs.core.errors import AvsError, ConfigError
+from avs.core.errors import AvsError, ConfigError, typed
 from avs.core.spec import EmbedderSpec
 from avs.features.catalog import CATALOG, Entry, get_entry, read_catalog
 from avs.features.families import families
@@ -116,7 +116,7 @@ def require_text_side(spec: EmbedderSpec, *, where: object) -> None:
             "the store has no text side: its encoder does not encode texts",
             where=where,
             got=f'model "{spec.name}"',
-            next_step=f"train a model on it: avs train-laff --store {where} ..., then search with --checkpoint",
+            next_step=f"train a model on it: avs train-laff --store {typed(where)} ..., then search with --checkpoint",
         )
     raise ConfigError(
         "the store was made by a model that the catalog does not know",
@@ -279,5 +279,5 @@ def _require_entry(model: str, entry: Entry, facts: Facts, preprocessing: Prepro
             where=folder,
             got=", ".join(f"{key} {sizes[key]}" for key in differing),
             wanted=", ".join(f"{key} {wanted[key]}" for key in differing),
-            next_step=f"for weights of your own use --model {entry.family} --weights {folder}",
+            next_step=f"for weights of your own use --model {entry.family} --weights {typed(folder)}",
         )

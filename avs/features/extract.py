@@ -116,8 +116,7 @@ def extract(
         StoreError: all shots failed.
     """
     start = time.monotonic()
-    if batch_size < 1 or workers < 0:
-        raise ConfigError("batch size must be at least 1 and workers at least 0", got=(batch_size, workers))
+    _require_counts(batch_size, workers)
     clip_frames = {target.clip_frames for target in targets}
     if len(clip_frames) > 1:
         raise ConfigError("images and clips of several lengths cannot share a pass", got=sorted(clip_frames))
@@ -144,6 +143,30 @@ def extract(
             for writer in writers:
                 writer.flush()
     return [writer.commit(shots.ids, seconds=time.monotonic() - start) for writer in writers]
+
+
+def require_runtime(device: str, dtype: str, *, batch_size: int, workers: int) -> None:
+    """Check how extraction is to run, before anything is read.
+
+    Args:
+        device, dtype: as for load_embedder.
+        batch_size, workers: as for extract.
+
+    Raises:
+        ConfigError: an unknown device or dtype, or a number out of range.
+        MissingDependencyError: a CUDA device that this machine does not have.
+    """
+    from avs.features.encoders import resolve_device
+
+    _require_counts(batch_size, workers)
+    resolve_device(device, dtype)
+
+
+def _require_counts(batch_size: int, workers: int) -> None:
+    if batch_size < 1 or workers < 0:
+        raise ConfigError(
+            "the batch size must be at least 1 and the workers at least 0", got=f"{batch_size} and {workers}"
+        )
 
 
 class _Extraction:

@@ -40,6 +40,12 @@ class StorePlan:
         return json.dumps([config["sampling"], config.get("clip_frames", 0)], sort_keys=True)
 
 
+def store_folders(folder: Path, recipe: ExtractionRecipe) -> list[Path]:
+    """The folders `folder/MODEL/LEVEL` of a recipe's stores, by encoder and then level."""
+    levels = list(dict.fromkeys(recipe.levels))
+    return [Path(folder) / encoder.model / level for encoder in recipe.encoders for level in levels]
+
+
 def plan_stores(
     folder: Path,
     recipe: ExtractionRecipe,
@@ -60,7 +66,7 @@ def plan_stores(
     models = [encoder.model for encoder in recipe.encoders]
     if len(set(models)) < len(models):
         raise ConfigError("a model is named twice", got=" ".join(models))
-    plans = []
+    plans, folders = [], iter(store_folders(folder, recipe))
     for encoder in recipe.encoders:
         spec = read_spec(encoder.model, weights=encoder.weights, pooling=encoder.pooling)
         family = family_of(encoder.model)
@@ -75,7 +81,7 @@ def plan_stores(
                 clip_frames=family.clip_frames,
             )
             manifest = replace(manifest, paths=dict(paths or {}))
-            plans.append(StorePlan(Path(folder) / encoder.model / level, encoder, manifest))
+            plans.append(StorePlan(next(folders), encoder, manifest))
     return plans
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from avs.core.artifacts import fingerprint_file, require_path
+from avs.core.artifacts import fingerprint_content, require_path
 from avs.core.errors import DataError, FormatError, MissingDependencyError
 from avs.core.ids import some
 
@@ -52,8 +52,8 @@ class WordVectors:
 def fingerprint_word_vectors(path: Path) -> str:
     """The fingerprint of a file or BigFile folder of word vectors, which does not depend on its location."""
     if not require_path(path, what="file of word vectors").is_dir():
-        return fingerprint_file(path)
-    parts = [fingerprint_file(require_path(path / name)) for name in BIGFILE]
+        return fingerprint_content(path)
+    parts = [fingerprint_content(require_path(path / name)) for name in BIGFILE]
     return f"sha256:{hashlib.sha256(' '.join(parts).encode()).hexdigest()}"
 
 

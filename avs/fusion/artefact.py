@@ -22,6 +22,15 @@ from avs.fusion.two_step import TwoStep
 
 FILE = "fuser.json"
 TWO_STEP = "two-step"
+AGAIN = "put the file back, or fit the fuser again: --qrels --force"
+DAMAGED = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    OSError,
+    RecursionError,
+)  # what reading a damaged file raises
 
 
 def write_fuser(fuser: Fuser, folder: Path) -> None:
@@ -48,11 +57,13 @@ def read_fuser(folder: Path) -> Fuser:
     if not path.is_file():
         raise FormatError("not a fuser", where=folder, wanted=path, next_step="fit one: avs fuse --qrels ... --fuser")
     if manifest_path(folder).is_file():
-        require_unchanged(folder, read_manifest(folder), next_step="fit the fuser again: --qrels --force")
+        require_unchanged(folder, read_manifest(folder), next_step=AGAIN)
     try:
         return _decode(json.loads(path.read_text(encoding="utf-8")), Path(folder))
-    except (ValueError, KeyError, TypeError, AttributeError, OSError, ConfigError, FormatError) as error:
-        raise FormatError("not a fuser of avs", where=path, got=f"{type(error).__name__}: {error}") from error
+    except (*DAMAGED, ConfigError, FormatError) as error:
+        raise FormatError(
+            "not a fuser of avs", where=path, got=f"{type(error).__name__}: {error}", next_step=AGAIN
+        ) from error
 
 
 def _encode(fuser: Fuser, texts: dict[str, str]) -> dict[str, Any]:
@@ -74,6 +85,9 @@ def _encode(fuser: Fuser, texts: dict[str, str]) -> dict[str, Any]:
 
 
 def _decode(data: Mapping[str, Any], folder: Path) -> Fuser:
+    names = [data.get("alone", ()), data.get("lists", ()), *dict(data.get("families", {})).values()]
+    if not all(isinstance(some, list | tuple) and all(isinstance(one, str) for one in some) for some in names):
+        raise TypeError("names of lists are texts")
     if data["type"] == TWO_STEP:
         if set(data["families"]) != set(data["first"]):
             raise ValueError("families and their fusers differ")

@@ -29,6 +29,9 @@ NEEDED_BY = {
 }
 
 
+MANY = 12  # numbers of one kind; more are told by their range
+
+
 def describe_artefact(path: Path) -> dict[str, Any]:
     """The manifest of an artefact, with the shape of a feature store, or what a trained model reads and how good it is.
 
@@ -136,10 +139,15 @@ def _describe_torchvision() -> str:
 
 
 def fact_lines(facts: Mapping[str, Any], indent: str = "") -> list[str]:
-    """Facts as lines of text; nested ones are indented."""
+    """Facts as lines of text; nested ones are indented, many numbers are told by their range."""
     lines = []
     for key, value in facts.items():
-        if isinstance(value, Mapping):
+        if value is None:
+            continue
+        if isinstance(value, Mapping) and len(value) > MANY and all(isinstance(v, int | float) for v in value.values()):
+            low, high = min(value.values()), max(value.values())
+            lines.append(f"{indent}{key}: {len(value)} numbers, {low:g} to {high:g} (--json lists them)")
+        elif isinstance(value, Mapping):
             lines += [f"{indent}{key}:", *fact_lines(value, indent + "  ")] if value else [f"{indent}{key}: none"]
         else:
             lines.append(f"{indent}{key}: {value}")

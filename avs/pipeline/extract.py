@@ -8,17 +8,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from avs.core.artifacts import as_made_before, fingerprint_input, require_path
+from avs.core.artifacts import as_made_before, fingerprint_input, require_path, require_writable
 from avs.core.config import load_config
 from avs.core.device import available_cores
 from avs.core.errors import ConfigError, UnknownIdError, did_you_mean
 from avs.core.ids import some
+from avs.core.lock import require_no_writer
 from avs.core.progress import Reporter
 from avs.core.shots import ShotTable, read_shot_table
 from avs.core.store import FeatureStore
 from avs.features.embedder import require_encoder
+from avs.features.extract import require_runtime
 from avs.features.recipe import ExtractionRecipe
-from avs.features.stores import make_stores, plan_stores
+from avs.features.stores import make_stores, plan_stores, store_folders
 from avs.video.find import VideoIds, find_videos
 from avs.video.fingerprints import (
     VIDEOS_FILE,
@@ -61,21 +63,23 @@ def extract_features(
 
     Raises:
         ChangedInputsError: a folder has a store of other inputs or settings, and `force` is off.
+        StoreError: another process is writing one of the stores.
         UnknownIdError: the folder has none of the videos of the shot table.
         AvsError: settings, weights or files that cannot be used.
     """
     require_usable(recipe)
+    _require_free(output, recipe, force=force)
     paths = find_videos(videos, ids=video_ids)
     table = read_shot_table(require_path(shots, what="shot table"))
     _require_videos(table, paths, videos, reporter)
     used = {video: paths[video] for video in table.video_ids if video in paths}
+    workers = min(available_cores(), len(used)) if workers is None else workers
+    require_runtime(device, recipe.compute_dtype, batch_size=batch_size, workers=workers)
+    inputs = {"shots": fingerprint_input(shots)}
+    plans = plan_stores(output, recipe, inputs=inputs, paths={"shots": shots, "videos": videos})
     hashes = fingerprint_videos(used, videos, reporter)
-    plans = plan_stores(
-        output,
-        recipe,
-        inputs={"shots": fingerprint_input(shots), "videos": listing_fingerprint(hashes)},
-        paths={"shots": shots, "videos": videos},
-    )
+    inputs["videos"] = listing_fingerprint(hashes)
+    plans = [replace(plan, manifest=replace(plan.manifest, inputs=inputs)) for plan in plans]
     older_inputs = {"videos": sizes_of_store(used)}
     plans = [replace(plan, manifest=as_made_before(plan.folder, plan.manifest, older_inputs)) for plan in plans]
 
@@ -89,7 +93,7 @@ def extract_features(
         force=force,
         device=device,
         batch_size=batch_size,
-        workers=min(available_cores(), len(used)) if workers is None else workers,
+        workers=workers,
         reporter=reporter,
         extra_files={VIDEOS_FILE: partial(write_videos, hashes)},
     )
@@ -175,6 +179,14 @@ def _require_choices(kind: str, values: Sequence[str]) -> None:
     for value in values:
         if value not in known:
             raise ConfigError(f'unknown {kind} "{value}"{did_you_mean(value, known)}', wanted=", ".join(known))
+
+
+def _require_free(output: Path, recipe: ExtractionRecipe, *, force: bool) -> None:
+    """Check that the stores that are not complete can be written, and that no other process writes them."""
+    for folder in store_folders(output, recipe):
+        if force or not (folder / "manifest.json").is_file():
+            require_writable(folder)
+            require_no_writer(folder)
 
 
 def _require_videos(table: ShotTable, paths: Mapping[str, Path], folder: Path, reporter: Reporter) -> None:

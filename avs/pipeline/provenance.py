@@ -14,7 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from avs.core.artifacts import fingerprint_file, input_paths, manifest_path, read_manifest, require_path
+from avs.core.artifacts import (
+    fingerprint_content,
+    fingerprint_file,
+    input_paths,
+    manifest_path,
+    read_manifest,
+    require_path,
+)
 from avs.core.bigfile import FILES as BIGFILE
 from avs.core.bigfile import BigFile
 from avs.core.contents import changed_files, content_fingerprint
@@ -118,7 +125,7 @@ class Trail:
         kept = ("type", "config", "spec", "counts", "seconds", "command", "created", "versions", "fingerprint")
         return {
             "roots": {
-                relative(root): fingerprint_file(root)
+                relative(root): fingerprint_content(root)
                 if root.is_file()
                 else self.artefacts[root].manifest["fingerprint"]
                 for root in self.roots
@@ -228,6 +235,7 @@ def _fingerprints(path: Path) -> Iterator[str]:
         yield content_fingerprint(manifest)
     if path.is_file():
         yield fingerprint_file(path)
+        yield fingerprint_content(path)
     elif (path / "manifest.json").is_file():
         yield fingerprint_file(path / "manifest.json")
         if (path / "ids.txt").is_file():  # a list records the shot ids of its store

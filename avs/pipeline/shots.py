@@ -13,7 +13,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from avs.core.artifacts import Manifest, as_made_before, atomic_write, is_up_to_date, write_artefact
+from avs.core.artifacts import Manifest, as_made_before, atomic_write, is_up_to_date, require_writable, write_artefact
 from avs.core.device import available_cores
 from avs.core.errors import ConfigError, TooManyFailuresError, UnknownIdError
 from avs.core.ids import some
@@ -99,6 +99,8 @@ def make_shot_table(
         AvsError: nothing to read, or files that cannot be read.
     """
     start = perf_counter()
+    if force or not output.exists():
+        require_writable(output)
     files = find_videos(source.videos, ids=source.video_ids) if source.videos else {}
     hashes = fingerprint_videos(files, source.videos, reporter) if source.videos else []
     tables = find_master_shots(source.master_shots) if source.master_shots else {}

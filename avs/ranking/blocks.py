@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from avs.core.artifacts import EDGE_BYTES
+from avs.core.bigfile import BigFile
 from avs.core.columns import row_positions
+from avs.core.contents import content_fingerprint
 from avs.core.device import require_device
 from avs.core.errors import ConfigError, DataError, StoreError
 from avs.core.ids import natural_key, parse_shot_id
 from avs.core.shots import ids_fingerprint
+from avs.core.store import FeatureStore
 
 if TYPE_CHECKING:
     import torch
@@ -159,7 +162,7 @@ class _Reader:
     """
 
     def __init__(self, name: str, store: Rows, ids: tuple[str, ...], source: BlockSource) -> None:
-        self.offsets = store.offsets
+        self.offsets, self._store = store.offsets, store
         if self.offsets is not None and np.diff(self.offsets).min(initial=1) < 1:
             raise StoreError("a shot has no row", where=name, got=store.ids[int(np.diff(self.offsets).argmin())])
         self.positions = None if store.ids == ids else _positions(store.ids, ids)  # (N,) in the store, -1 if absent
@@ -177,6 +180,8 @@ class _Reader:
         digest = hashlib.sha256(f"{values.shape} {values.dtype} ".encode())
         for part in (values[:edge], values[-edge:], self.offsets):
             digest.update(b"" if part is None else part.tobytes())
+        if isinstance(self._store, FeatureStore | BigFile):  # the edges say nothing of the rows between them
+            digest.update(content_fingerprint(self._store.manifest).encode())
         return digest.hexdigest()
 
     def _ends(self) -> np.ndarray | None:

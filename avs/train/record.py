@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from avs.core.artifacts import atomic_write
-from avs.train.state import Progress
+from avs.core.errors import FormatError
+from avs.core.text_files import read_text
+from avs.train.state import AGAIN, Progress
 
 
 class Record:
@@ -66,9 +68,24 @@ class Record:
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """The rows of a training's `metrics.jsonl`, one per epoch."""
-    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines if line.endswith("}")]
+    """The rows of a training's `metrics.jsonl`, one per epoch. A last line that was cut short is left out.
+
+    Raises:
+        FormatError: a line is damaged.
+    """
+    path, rows = folder / "metrics.jsonl", []
+    lines = read_text(path, next_step=AGAIN).splitlines()
+    for number, line in enumerate(lines, start=1):
+        if number == len(lines) and not line.endswith("}"):
+            break
+        try:
+            rows.append({**json.loads(line)})
+            rows[-1]["epoch"], rows[-1]["loss"]
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            got = f"{type(error).__name__}: {error}"
+            where = f"{path}:{number}"
+            raise FormatError("not an epoch of a training", where=where, got=got, next_step=AGAIN) from error
+    return rows
 
 
 def draw_curve(folder: Path, measure: str) -> Path:

@@ -1,23 +1,25 @@
 """The saved state of a training. A killed training resumes from it with the same losses.
 
-The file is whole or absent. Nothing is pickled: tensors are safetensors, the rest is JSON in the file's header.
+The file is whole or absent, and carries the hash of its content. Nothing is pickled: tensors are safetensors, the rest
+is JSON in the file's header.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
-from avs.core.artifacts import atomic_write
-from avs.core.errors import ChangedInputsError
+from avs.core.errors import ChangedInputsError, FormatError
 from avs.train.optimiser import Schedule
+from avs.train.weights import read_tensors, write_tensors
+
+AGAIN = "start the training over with --force"
 
 
 @dataclass(slots=True)
@@ -68,9 +70,7 @@ def save_state(
         "optimiser": numbers,
         "scaler": scaler.state_dict(),
     }
-    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with atomic_write(path, "wb") as file:
-        file.write(save(whole, metadata={"state": json.dumps(header)}))
+    write_tensors(path, tensors, {"state": json.dumps(header)})
 
 
 def load_state(
@@ -80,17 +80,34 @@ def load_state(
 
     Raises:
         ChangedInputsError: the state belongs to a training with other inputs or settings.
+        FormatError: the file is damaged.
     """
     if not path.is_file():
         return None
-    with safe_open(path, framework="pt") as file:
-        header = json.loads(file.metadata()["state"])
-        tensors = {name: file.get_tensor(name) for name in file.keys()}
+    tensors, texts = read_tensors(path, next_step=AGAIN)
+    try:
+        return _restored(path, fingerprint, json.loads(texts["state"]), tensors, model, optimiser, scaler)
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise FormatError(
+            "not the state of this training", where=path, got=f"{type(error).__name__}: {error}", next_step=AGAIN
+        ) from error
+
+
+def _restored(
+    path: Path,
+    fingerprint: str,
+    header: Any,
+    tensors: Mapping[str, Tensor],
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    scaler: Any,
+) -> Progress:
+    """Put what was saved into model, optimiser and scaler."""
     if header["fingerprint"] != fingerprint:
         raise ChangedInputsError(
             "an unfinished training with other inputs or settings is here",
             where=path,
-            next_step="choose another -o, or start over with --force",
+            next_step=f"choose another -o, or {AGAIN}",
         )
     prefix = "model."
     model.load_state_dict({name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)})

@@ -1,28 +1,38 @@
-"""Weights as safetensors files, the mean of several, and weights in the files of others."""
+"""Weights as safetensors files that carry the hash of what they hold, the mean of several, and the files of others."""
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
 
 from avs.core.artifacts import atomic_write, require_path
-from avs.core.errors import FormatError
+from avs.core.errors import AvsError, FormatError
 from avs.core.ids import some
 
+HASH = "sha256"
+AGAIN = "put the file back, or train the model again with --force"
 STATE_KEYS = ("model", "state_dict", "model_state_dict")
 
 
 def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
     """Write a state dict, atomically."""
+    write_tensors(path, weights)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], texts: Mapping[str, str] | None = None) -> None:
+    """Write named tensors and texts, atomically, with the hash of all of them."""
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    metadata = {**(texts or {}), HASH: _hash(whole, texts or {})}
     with atomic_write(path, "wb") as file:
-        file.write(save({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}))
+        file.write(save(whole, metadata=metadata))
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -30,19 +40,45 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
     Raises:
         AvsError: there is no such file.
-        FormatError: it is not a safetensors file, or cut short.
+        FormatError: as read_tensors.
+    """
+    if not path.is_file():
+        raise AvsError("no such file of weights", where=path, next_step=AGAIN)
+    return read_tensors(path)[0]
+
+
+def read_tensors(path: Path, *, next_step: str = AGAIN) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors and the texts in a file.
+
+    Raises:
+        FormatError: it is not a safetensors file, cut short, or its content has not the hash that it carries. A file of
+            an older avs carries none.
     """
     try:
-        weights: dict[str, Tensor] = load_file(require_path(path, what="file of weights"))
+        with safe_open(path, framework="pt") as file:
+            texts = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+        recorded = texts.pop(HASH, None)
+        if recorded not in (None, _hash(tensors, texts)):
+            raise ValueError("its content has not the hash that it was written with")
     except (SafetensorError, ValueError) as error:
         raise FormatError(
             "not a safetensors file, or damaged",
             where=path,
             got=f"{path.stat().st_size} bytes: {error}",
             wanted="weights as avs writes them; pickled ones (.pt, .pth) are never loaded",
-            next_step="put the file back, or train the model again with --force",
+            next_step=next_step,
         ) from error
-    return weights
+    return tensors, texts
+
+
+def _hash(tensors: Mapping[str, Tensor], texts: Mapping[str, str]) -> str:
+    """sha256 of texts and tensors: names, types, shapes and values."""
+    digest = hashlib.sha256(repr(sorted(texts.items())).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def read_foreign_weights(path: Path, *, to_tensors: str) -> dict[str, Tensor]:

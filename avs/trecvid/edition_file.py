@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from avs.core.config import load_config
+from avs.core.errors import ConfigError
 from avs.trecvid.editions import Attribute, Edition, EditionCollection, edition_names, get_edition
 
 COLLECTIONS = {edition.collection.name: edition.collection for edition in map(get_edition, edition_names())}
@@ -84,6 +85,19 @@ def read_edition(file: Path) -> Edition:
         max_results=form.max_results or like.max_results,
         file=Path(file),
     )
+
+
+def read_editions(files: Sequence[Path]) -> list[Edition]:
+    """The editions that several YAMLs describe.
+
+    Raises:
+        ConfigError: what read_edition refuses; two files describe editions of one id.
+    """
+    editions = [read_edition(file) for file in files]
+    twice = [e for n, e in enumerate(editions) if e.id in {one.id for one in editions[:n]}]
+    if twice:
+        raise ConfigError(f'two files describe "{twice[0].id}"', where=twice[0].file, next_step="leave one out")
+    return editions
 
 
 def _problems(form: EditionForm) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -174,7 +174,8 @@ def get_edition(name: str, file: Path | None = None) -> Edition:
     if name.lower() not in editions:
         hint = _same_year(name.lower(), editions)
         describe = (
-            f"describe {name} in a YAML (topics/README.md), and give it wherever --edition is: --edition-file my.yaml"
+            f"describe {name} in a YAML (topics/README.md), and give it wherever --edition or --fit-on is: "
+            f"--edition-file my.yaml"
         )
         raise ConfigError(
             f'unknown edition "{name}"{hint}', wanted=", ".join(editions), next_step=None if hint else describe
@@ -194,10 +195,10 @@ def edition_names() -> tuple[str, ...]:
     return tuple(_editions())
 
 
-def editions_with_topics(topics: Iterable[str]) -> list[str]:
-    """Ids of the editions that have all of `topics`."""
-    wanted = list(topics)
-    return [e.id for e in _editions().values() if e.topics and all(e.task_of(topic) for topic in wanted)]
+def editions_with_topics(topics: Iterable[str], described: Iterable[Edition] = ()) -> list[str]:
+    """Ids of the editions that have all of `topics`, also of those that are `described` in files."""
+    wanted, editions = list(topics), [*_editions().values(), *described]
+    return [e.id for e in editions if e.topics and all(e.task_of(topic) for topic in wanted)]
 
 
 @cache

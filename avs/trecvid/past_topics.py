@@ -12,7 +12,14 @@ from avs.trecvid.editions import Edition, editions_with_topics, get_edition
 from avs.trecvid.qrels import read_qrels
 
 
-def past_qrels(files: Sequence[Path], *, fit_on: Sequence[str] | None, submitted: Sequence[str], study: bool) -> Qrels:
+def past_qrels(
+    files: Sequence[Path],
+    *,
+    fit_on: Sequence[str] | None,
+    submitted: Sequence[str],
+    study: bool,
+    described: Sequence[Edition] = (),
+) -> Qrels:
     """The judgments to learn from.
 
     Args:
@@ -20,19 +27,21 @@ def past_qrels(files: Sequence[Path], *, fit_on: Sequence[str] | None, submitted
         fit_on: names of the editions to learn from, such as ("tv19", "tv20"); None: all judged topics.
         submitted: ids of the topics that a list is made for; learning from their judgments is a leak.
         study: whether this is a study of judged topics and not a submission; then there is no leak.
+        described: editions that avs does not know, of --edition-file.
 
     Raises:
         ConfigError: an edition is unknown, none of its topics is judged, or topics leak.
         DataError: two files judge a topic, or a topic has no relevant shot, so that nothing can be learned from it.
     """
-    editions = [get_edition(name) for name in fit_on or ()]
+    known = {edition.id: edition for edition in described}
+    editions = [known.get(name.lower()) or get_edition(name) for name in fit_on or ()]
     judged = _merge(files)
     unjudged = [e.id for e in editions if not any(e.task_of(topic) for topic in judged)]
     if unjudged:
         raise ConfigError(
             f"no topic of {', '.join(unjudged)} is judged",
             where=", ".join(map(str, files)),
-            got=f"{len(judged)} topics of {', '.join(editions_with_topics(judged)) or 'no one edition'}",
+            got=f"{len(judged)} topics of {', '.join(editions_with_topics(judged, described)) or 'no one edition'}",
             next_step="give the qrels of these editions too: --qrels, repeatable",
         )
     chosen = {topic: qrels for topic, qrels in judged.items() if not editions or _any_has(editions, topic)}
@@ -42,16 +51,20 @@ def past_qrels(files: Sequence[Path], *, fit_on: Sequence[str] | None, submitted
     return Qrels(chosen)
 
 
-def edition_of(topic: str) -> str:
+def edition_of(topic: str, described: Sequence[Edition] = ()) -> str:
     """The group that a topic is held out with: its edition, or the progress set, whose topics return year after year.
+
+    Args:
+        described: editions that avs does not know.
 
     >>> edition_of("661"), edition_of("595"), edition_of("901"), edition_of("x7")
     ('tv21', 'progress tv19 tv20 tv21', 'mini', 'other')
     """
-    editions = editions_with_topics([topic])
+    editions = editions_with_topics([topic], described)
     if not editions:
         return "other"
-    progress = all(get_edition(name).task_of(topic) == "P" for name in editions)
+    own = {edition.id: edition for edition in described}
+    progress = all((own.get(name) or get_edition(name)).task_of(topic) == "P" for name in editions)
     return " ".join(["progress", *editions]) if progress else editions[0]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import signal
@@ -16,6 +17,7 @@ from tiny_checkpoints import DIM, make_blip, make_clip
 from tiny_videos import write_collection
 
 from avs.cli.main import main
+from avs.core import artifacts
 from avs.core.artifacts import Manifest, fingerprint_file, input_paths, read_manifest, write_manifest
 from avs.core.store import FeatureStore
 from avs.video.fingerprints import listing_fingerprint, read_videos, sizes_of_store
@@ -215,3 +217,72 @@ def test_a_config_stands_for_the_options_and_is_checked_before_work_starts(
     assert f'{config}:3: levles: unknown key; did you mean "levels"?' in message
     assert main(words) == 2
     assert "no encoder is named" in capsys.readouterr().err
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from avs.core.lock import sole_writer
+with sole_writer(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_a_store_that_is_being_written_is_refused_before_videos_are_hashed(
+    collection: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [sys.executable, "-c", HOLD, str(tmp_path / "clip/shot")]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+        assert main(arguments(collection, tmp_path)) == 2
+        err = capsys.readouterr().err
+        assert err.startswith("avs extract-features: another process is writing here") and "hash videos" not in err
+        assert f"process {holder.pid} on" in err
+        holder.communicate("done\n")
+    assert main(arguments(collection, tmp_path)) == 0
+
+
+@pytest.mark.parametrize("verb", ["shots", "extract-features"])
+@pytest.mark.parametrize("force", [[], ["--force"]])
+def test_an_output_that_cannot_be_written_is_refused_before_videos_are_hashed(
+    collection: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    verb: str,
+    force: list[str],
+) -> None:
+    def read_only(dir: Path) -> None:  # noqa: A002
+        raise OSError(errno.EROFS, "Read-only file system", str(dir))
+
+    monkeypatch.setattr(artifacts, "TemporaryFile", read_only)
+    words = arguments(collection, tmp_path / "x")
+    if verb == "shots":
+        words = ["shots", "--videos", str(collection / "videos"), "-o", str(tmp_path / "x.tsv")]
+    assert main([*words, *force]) == 2
+    err = capsys.readouterr().err
+    assert "the output cannot be written" in err and "hash videos" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--device", "cuda:99"], 'there is no CUDA device "cuda:99"'),
+        (["--compute-dtype", "float16"], "float16 is not computed on a CPU"),
+        (["--batch-size", "0"], "the batch size must be at least 1"),
+        (["--weights", "nothere"], "no such checkpoint folder"),
+    ],
+)
+def test_how_it_runs_is_checked_before_videos_are_hashed(
+    collection: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], said: str
+) -> None:
+    where = arguments(collection, tmp_path / "out", *options)
+    if "--weights" in options:
+        place = where.index("--weights")
+        del where[place : place + 2]
+    assert main(where) in (2, 3)
+    err = capsys.readouterr().err
+    assert said in err and "hash videos" not in err
+    assert not (tmp_path / "out").exists()

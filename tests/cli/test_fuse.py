@@ -153,6 +153,30 @@ def test_learn_from_the_past_and_fuse_the_new(work: Path, tmp_path: Path, method
         assert (read_trec(again).lists[topic].scores == read_trec(out).lists[topic].scores).all()
 
 
+def test_an_edition_that_avs_does_not_know_is_learned_from(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The topics of tv20 as if they were of tv26, which a file describes."""
+    (tmp_path / "tv26.yaml").write_text("id: tv26\nyear: 2026\ntopics: {M: [771, 790]}\n")
+    for name in NOISE:
+        text = re.sub("^64(.)", r"77\1", (work / f"past/{name}.trec").read_text(), flags=re.MULTILINE)
+        (tmp_path / f"{name}.trec").write_text(text)
+    text = re.sub("^164", "177", (work / "qrels.tv20").read_text(), flags=re.MULTILINE)
+    (tmp_path / "qrels.tv26").write_text(text)
+    judged = ["--qrels", str(work / "qrels.tv19"), "--qrels", str(tmp_path / "qrels.tv26")]
+    words = [*(str(tmp_path / f"{name}.trec") for name in NOISE), "--method", "coordinate-ascent", *judged]
+    page, of_file = tmp_path / "study.html", ["--edition-file", str(tmp_path / "tv26.yaml")]
+    assert main(["fuse", *words, *of_file, "--study", "--report", str(page), "--quiet"]) == 0
+    folds = json.loads(page.with_suffix(".json").read_text())["folds"]
+    assert {fold["name"]: fold["test"] for fold in folds} == {"tv19": TV19, "tv26": [f"77{i}" for i in range(1, 7)]}
+    fit = [*words, "--fit-on", "tv26", "--fuser", str(tmp_path / "fuser")]
+    assert "give it wherever --edition or --fit-on is: --edition-file" in failure(fit, capsys)
+    assert main(["fuse", *fit, *of_file, "--quiet"]) == 0
+    manifest = json.loads((tmp_path / "fuser/manifest.json").read_text())
+    assert manifest["config"]["topics"] == [f"77{i}" for i in range(1, 7)] and "edition 1" in manifest["inputs"]
+    assert "--edition-file: only for learning" in failure([*lists(work), *of_file, "-o", "x.trec"], capsys)
+
+
 def test_a_study_holds_editions_out_and_reports(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page, out = tmp_path / "report.html", tmp_path / "oof.trec"
     how = ["--family", "two=[gf]*", "--method", "coordinate-ascent", *qrels(work), "--threads", "1", "--study"]

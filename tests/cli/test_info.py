@@ -17,7 +17,7 @@ SPEC = EmbedderSpec("tiny", "sha256:1", 4, 8, (0.5,) * 3, (0.5,) * 3, "square", 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
     writer = FeatureWriter(tmp_path / "store", Manifest("feature-store", {"level": "shot"}, {}, SPEC.to_json()))
-    writer.add(ShotFeatures("shot1_1", np.ones((1, 4)), np.zeros(1)))
+    writer.add(ShotFeatures("shot1_1", np.full((1, 4), 0.5), np.zeros(1)))
     writer.add(ShotFeatures("shot1_2", np.ones((0, 4)), np.zeros(0), "failed", "cannot decode"))
     writer.commit(["shot1_1", "shot1_2"])
     return tmp_path / "store"

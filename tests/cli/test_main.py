@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import signal
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -9,6 +10,7 @@ import typer
 
 from avs.cli import main as cli
 from avs.cli.options import FORMER
+from avs.core.artifacts import Manifest, write_manifest
 from avs.core.errors import MissingDependencyError
 
 
@@ -110,6 +112,18 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert re.fullmatch(r"\d+\.\d+\S*\n", capsys.readouterr().out)
 
 
-def test_a_folder_in_place_of_a_file(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_with(monkeypatch, IsADirectoryError(21, "Is a directory", "runs")) == 2
-    assert capsys.readouterr().err == "avs info: Is a directory\n  where:  runs\n  wanted: a file\n"
+def test_a_folder_in_place_of_a_file(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def told() -> str:
+        assert run_with(monkeypatch, IsADirectoryError(21, "Is a directory", str(folder))) == 2
+        return capsys.readouterr().err.removeprefix(f"avs info: Is a directory\n  where:  {folder}\n  wanted: a file\n")
+
+    folder = tmp_path / "my lists"
+    folder.mkdir()
+    assert told() == ""
+    (folder / "a.trec").write_text("")
+    (folder / "README.md").write_text("")
+    assert told() == f"  next:   name a file in it; for all: '{folder}'/*.trec\n"
+    write_manifest(folder, Manifest("feature-store"))
+    assert told() == "  got:    a feature-store: were two inputs swapped?\n"

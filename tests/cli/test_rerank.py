@@ -247,10 +247,20 @@ def test_a_list_is_not_replaced_by_its_own_reranking_and_a_damaged_reranker_is_r
     model = tmp_path / "reranker"
     fit = words(work, "--method", "clip", "--qrels", str(work / "qrels"), "--reranker", str(model))
     assert main(["rerank", *fit, "--quiet"]) == 0
-    (model / "reranker.json").write_text("{")
+    whole = json.loads((model / "reranker.json").read_text())
     without_hashes(model)
     apply = words(work, "--reranker", str(model), "-o", str(tmp_path / "x.trec"), name="tv23")
-    assert "not a reranker of avs" in failure(apply, capsys)
+    damaged = [{"depth": None}, {"depth": True}, {"method": "klip"}, {"parameters": {"alpha": "x"}}]
+    damaged += [{"parameters": {"beta": 1}}, {"parameters": 3}]
+    for text in ("{", "[]", "[" * 100_000, *(json.dumps({**whole, **change}) for change in damaged)):
+        (model / "reranker.json").write_text(text)
+        err = failure(apply, capsys)
+        assert "not a reranker of avs" in err and f"where:  {model}/reranker.json" in err, text[:80]
+    (model / "reranker.json").write_text(json.dumps(whole))
+    manifest = json.loads((model / "manifest.json").read_text())
+    for change in ({"config": {}}, {"config": {**manifest["config"], "topics": [[]]}}, {"spec": {}}, {"spec": None}):
+        (model / "manifest.json").write_text(json.dumps({**manifest, **change}))
+        assert "does not say what the reranker was fitted on" in failure(apply, capsys), change
     assert "--narratives needs --query-mode" in failure(
         words(work, "--method", "clip", "--narratives", "n.txt", "-o", str(tmp_path / "x.trec")), capsys
     )
@@ -332,3 +342,25 @@ def test_a_reranker_from_outside_reranks_and_is_fitted(
     assert main(new) == 0
     assert main(["rerank", "--help"]) == 0
     assert "by-video: one video first" in " ".join(capsys.readouterr().out.replace("│", " ").split())
+
+
+def test_an_edition_that_avs_does_not_know_is_fitted_on(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "tv26.yaml").write_text("id: tv26\nyear: 2026\ntopics: {M: [771, 790]}\n")
+    for name in ("tv21.trec", "tv21.txt", "qrels"):
+        text = (work / name).read_text()
+        for topic, now in (("663", "771"), ("664", "772")):
+            text = text.replace(f"\n{topic} ", f"\n{now} ").replace(f"\n1{topic} ", f"\n1{now} ")
+        (tmp_path / name).write_text(text)
+    (tmp_path / "store").symlink_to(work / "store")
+    fit = words(tmp_path, "--method", "clip", "--qrels", str(tmp_path / "qrels"), "--fit-on", "tv26")
+    fit += ["--reranker", str(tmp_path / "reranker")]
+    assert "--edition-file my.yaml" in failure(fit, capsys)
+    of_file = ["--edition-file", str(tmp_path / "tv26.yaml")]
+    assert main(["rerank", *fit, *of_file]) == 0, capsys.readouterr().err
+    manifest = json.loads((tmp_path / "reranker/manifest.json").read_text())
+    assert manifest["config"]["topics"] == ["771", "772"] and "edition 1" in manifest["inputs"]
+    assert "--edition-file: only for learning" in failure(
+        words(tmp_path, "--method", "clip", *of_file, "-o", str(tmp_path / "x.trec")), capsys
+    )

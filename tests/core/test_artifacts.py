@@ -47,8 +47,27 @@ def test_a_missing_file_names_its_closest_sibling(tmp_path: Path) -> None:
     assert str(caught.value) == (
         f"no such topic file\n  where:  {tmp_path}/tv32.avs.txt\n  next:   did you mean {tmp_path}/tv23.avs.txt?"
     )
-    with pytest.raises(AvsError, match="does not exist either"):
-        require_path(tmp_path / "no" / "where")
+    (tmp_path / "features/mini-clip/shot").mkdir(parents=True)
+    with pytest.raises(AvsError, match=f"next:   did you mean {tmp_path}/features/mini-clip/shot\\?"):
+        require_path(tmp_path / "features/mini-clp/shot")
+    with pytest.raises(AvsError, match=f"got:    {tmp_path} holds features, tv23.avs.txt$"):
+        require_path(tmp_path / "nothing")
+    with pytest.raises(AvsError, match=f"got:    {tmp_path} holds features, tv23.avs.txt, and no nothing$"):
+        require_path(tmp_path / "nothing/there")
+    with pytest.raises(AvsError, match=f"got:    {tmp_path}/features/mini-clip/shot is empty$"):
+        require_path(tmp_path / "features/mini-clip/shot/x")
+
+
+def test_a_folder_above_artefacts_names_them(tmp_path: Path) -> None:
+    for name in ("a.trec", "b.trec"):
+        write_artefact(tmp_path / "lists" / name, Manifest("ranked-lists"), lambda path: path.write_text("x") and None)
+    (tmp_path / "models/laff/best").mkdir(parents=True)
+    write_manifest(tmp_path / "models/laff/best", Manifest("checkpoint"))
+    for folder, meant in (("lists", "lists/a.trec, {0}/lists/b.trec"), ("models", "models/laff/best")):
+        with pytest.raises(FormatError) as caught:
+            read_manifest(tmp_path / folder)
+        assert caught.value.what == "a folder above artefacts, and none itself"
+        assert caught.value.next_step == f"did you mean {tmp_path}/{meant.format(tmp_path)}?"
 
 
 def test_large_files_are_fingerprinted_by_their_edges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -266,3 +285,31 @@ def test_an_output_inside_a_file_is_refused_before_any_work(tmp_path: Path) -> N
     (tmp_path / "file").write_text("x")
     with pytest.raises(ConfigError, match="the output would be inside a file"):
         is_up_to_date(tmp_path / "file" / "lists" / "x.trec", Manifest("ranked-lists"), force=False)
+
+
+@pytest.mark.parametrize("name", ["x.trec", "lists/new/x.trec", "store/", "there.trec"])
+def test_an_output_that_cannot_be_written_is_refused_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def read_only(dir: Path) -> None:  # noqa: A002
+        raise OSError(errno.EROFS, "Read-only file system", str(dir))
+
+    (tmp_path / "store").mkdir()
+    monkeypatch.setattr(artifacts, "TemporaryFile", read_only)
+    for force in (False, True):
+        with pytest.raises(ConfigError) as caught:
+            is_up_to_date(tmp_path / name, Manifest("ranked-lists"), force=force)
+        folder = tmp_path / "store" if name == "store/" else tmp_path
+        assert caught.value.what == "the output cannot be written"
+        assert caught.value.got == f"{folder}: Read-only file system"
+
+
+def test_what_is_up_to_date_need_not_be_writable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_artefact(tmp_path / "x", Manifest("list"), lambda path: path.write_text("x") and None)
+    monkeypatch.setattr(artifacts, "TemporaryFile", None)
+    assert is_up_to_date(tmp_path / "x", Manifest("list"), force=False)
+
+
+def test_a_place_that_can_be_written_stays_as_it_is(tmp_path: Path) -> None:
+    assert not is_up_to_date(tmp_path / "lists/x.trec", Manifest("list"), force=False)
+    assert list(tmp_path.iterdir()) == []

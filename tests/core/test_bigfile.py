@@ -147,7 +147,7 @@ def test_a_folder_above_stores_names_them(tmp_path: Path) -> None:
     for level in ("frame", "shot"):
         make_store(tmp_path / "features/clip" / level, ROWS, lengths=np.array([5]) if level == "frame" else None)
     for above in ("features", "features/clip"):
-        with pytest.raises(StoreError, match="a folder above feature stores, not a store") as caught:
+        with pytest.raises(StoreError, match="a folder above stores, and none itself") as caught:
             open_features(tmp_path / above)
         meant = f"{tmp_path}/features/clip/frame, {tmp_path}/features/clip/shot"
         assert caught.value.next_step == f"did you mean {meant}?"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import time
+from threading import Event, Thread
 
 import pytest
 from processes import end_by, session, started, wait_until
 
-from avs.core.processes import in_processes
+from avs.core.processes import deaf_to_interrupts, in_processes
 
 TEN_MINUTES = """
 import time
@@ -36,3 +39,22 @@ def test_jobs_under_way_are_broken_off(how: signal.Signals) -> None:
 def test_workers_do_not_hear_the_ctrl_c_of_the_terminal() -> None:
     blocked = dict(in_processes(signal.pthread_sigmask, {0: (signal.SIG_BLOCK, ())}, workers=1))
     assert signal.SIGINT in blocked[0]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_processes_start_is_heard_when_they_are_started(number: signal.Signals) -> None:
+    """Other threads take a signal that the main thread blocks, and Python runs its handler all the same."""
+    heard: list[str] = []
+    before = signal.signal(number, lambda *_: heard.append("signal"))
+    go = Event()
+    sender = Thread(target=lambda: go.wait() and os.kill(os.getpid(), number))
+    sender.start()
+    try:
+        with deaf_to_interrupts():
+            go.set()
+            sender.join()
+            time.sleep(0.01)  # bytecodes, between which a handler would run
+            heard.append("started")
+        assert heard == ["started", "signal"]
+    finally:
+        signal.signal(number, before)

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from avs.core.spec import EmbedderSpec
 from avs.core.store import FeatureStore, Problem
 from avs.core.store_writer import FeatureWriter, ShotFeatures
 
-SPEC = EmbedderSpec("tiny", "sha256:1", 4, 8, (0.5,) * 3, (0.5,) * 3, "square", "bicubic", "gelu", "cls", True)
+SPEC = EmbedderSpec("tiny", "sha256:1", 4, 8, (0.5,) * 3, (0.5,) * 3, "square", "bicubic", "gelu", "cls", False)
 
 
 def manifest(level: str = "shot", **config: object) -> Manifest:
@@ -122,7 +123,7 @@ def test_parts_of_other_settings_are_refused(tmp_path: Path) -> None:
         ([[np.nan, 0, 0, 1]], "features that are not finite in float16"),
         ([[1e6, 0, 0, 1]], "features that are not finite in float16"),
         ([[0, 0, 0, 0]], "a feature vector is all zero"),
-        ([[1, 2, 3]], "a vector of the wrong length"),
+        ([[1, 2, 3]], "a vector of the wrong dimension"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:overflow")
@@ -130,6 +131,20 @@ def test_unusable_vectors_are_refused(tmp_path: Path, vectors: list[list[float]]
     writer = FeatureWriter(tmp_path, manifest())
     with pytest.raises(DataError, match=message):
         writer.add(ShotFeatures("shot1_1", np.array(vectors, dtype=np.float32), np.zeros(1)))
+
+
+@pytest.mark.parametrize(("dtype", "kept", "refused"), [("float16", 0.999, 0.99), ("float32", 1.00001, 0.999)])
+def test_rows_have_length_1_where_the_spec_says_so(tmp_path: Path, dtype: str, kept: float, refused: float) -> None:
+    unit = np.array([[0.6, 0.0, 0.8, 0.0], [0.5, 0.5, 0.5, -0.5]])
+    writer = FeatureWriter(
+        tmp_path, replace(manifest("frame"), spec=replace(SPEC, normalised=True).to_json()), dtype=dtype
+    )
+    writer.add(ShotFeatures("shot1_1", unit * kept, np.arange(2)))
+    with pytest.raises(DataError) as caught:
+        writer.add(ShotFeatures("shot1_2", unit * [[1], [refused]], np.arange(2)))
+    assert "not the length 1" in str(caught.value) and "where:  shot1_2" in str(caught.value)
+    assert f"got:    length {refused}" in str(caught.value)
+    assert writer.commit(["shot1_1"]).vectors.shape == (2, 4)
 
 
 def test_a_shot_cannot_be_added_twice(tmp_path: Path) -> None:

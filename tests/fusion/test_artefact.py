@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -100,6 +102,12 @@ def test_a_folder_without_a_fuser(tmp_path: Path) -> None:
         '{"type": "ltr", "lists": ["a"], "trees": 3, "model": "../../x.txt"}',
         '{"type": "two-step", "families": [], "alone": [], "first": {}, "second": {"type": "borda"}}',
         '{"type": "two-step", "families": {"f": ["a"]}, "alone": [], "first": {}, "second": {"type": "borda"}}',
+        '{"type": "two-step", "families": {"f": [{}]}, "alone": [], "first": {"f": {"type": "borda"}}, '
+        '"second": {"type": "borda"}}',
+        '{"type": "two-step", "families": {}, "alone": [3], "first": {}, "second": {"type": "borda"}}',
+        '{"type": "ltr", "lists": [["a"]], "trees": 0, "model": "ltr-1.txt"}',
+        "[" * 100_000,
+        '{"a":' * 100_000,
     ],
 )
 def test_a_damaged_fuser_says_so(text: str, tmp_path: Path) -> None:
@@ -114,6 +122,38 @@ def test_a_damaged_model_says_so(text: str, tmp_path: Path) -> None:
     path = tmp_path / "ltr-1.txt"
     path.write_text(path.read_text()[:900] if text == "cut" else text)
     with pytest.raises(FormatError, match="^not a fuser of avs\n  where:  .*\n  got:    "):
+        read_fuser(tmp_path)
+
+
+def without(pattern: str) -> Callable[[str], str]:
+    return lambda text: re.sub(pattern, "", text, count=1, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (without("^num_cat=0\n"), "tree 0: "),
+        (lambda text: text.replace("num_cat=0", "num_dog=0", 1), "tree 0: KeyError: 'num_cat'"),
+        (lambda text: re.sub("(?<=left_child=)-1", "-9", text, count=1), "left_child of split"),
+        (lambda text: re.sub("(?<=^left_child=)-?[0-9]", "0", text, count=1, flags=re.M), "tree 0: "),
+        (lambda text: re.sub("(?<=split_feature=)[0-9]", "x", text, count=1), "tree 0: ValueError"),
+        (lambda text: re.sub(r"(?<=leaf_value=)-?0\.", "nan", text, count=1), "ValueError|not where"),
+        (lambda text: text[: text.index("end of trees")], "what follows the trees is not whole"),
+        (lambda text: text[: text.index("end of parameters") - 30], "what follows the trees is not whole"),
+        (without("^num_class=1\n"), "no trees of LightGBM"),
+    ],
+)
+def test_a_damaged_model_never_reaches_lightgbm(
+    damage: Callable[[str], str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would end the process."""
+    write_fuser(ltr(POOLS, 3), tmp_path)
+    path = tmp_path / "ltr-1.txt"
+    text = path.read_text()
+    path.write_text(damage(text))
+    assert path.read_text() != text
+    monkeypatch.setattr("lightgbm.Booster", None)
+    with pytest.raises(FormatError, match=said):
         read_fuser(tmp_path)
 
 

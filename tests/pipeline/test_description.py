@@ -32,3 +32,6 @@ def test_the_environment_names_missing_packages(monkeypatch: pytest.MonkeyPatch)
 
 def test_facts_are_indented_lines() -> None:
     assert fact_lines({"a": 1, "b": {"c": {"d": 2}}, "e": {}}) == ["a: 1", "b:", "  c:", "    d: 2", "e: none"]
+    assert fact_lines({"spec": None, "k": {"901": 2}}) == ["k:", "  901: 2"]
+    elapsed = {str(topic): topic / 1000 for topic in range(901, 931)}
+    assert fact_lines({"elapsed_s": elapsed}) == ["elapsed_s: 30 numbers, 0.901 to 0.93 (--json lists them)"]

@@ -11,17 +11,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from tiny_pairs import tiny_model, tiny_pairs
 
 from avs.core.columns import VectorColumn
-from avs.core.errors import ChangedInputsError, DataError
+from avs.core.errors import ChangedInputsError, DataError, FormatError
 from avs.models.architectures import architectures
 from avs.train.data import FeatureTable, Pairs
 from avs.train.embed import similarities
 from avs.train.loop import Trained, TrainingLoop
 from avs.train.record import draw_curve, read_metrics
 from avs.train.settings import Settings
-from avs.train.weights import read_weights
+from avs.train.weights import read_tensors, read_weights, write_tensors
 
 SETTINGS = Settings(learning_rate=1e-3, batch_size=16, epochs=6, patience=10, average_last=3, seed=7)
 
@@ -182,6 +183,79 @@ def test_a_state_of_another_training_is_refused(tmp_path: Path) -> None:
     other.fingerprint = "another"
     with pytest.raises(ChangedInputsError, match="an unfinished training with other inputs or settings is here"):
         other.run()
+
+
+def flip(place: float, *, bits: int = 4):
+    """Flip bits of the byte at a share of a file."""
+
+    def damage(path: Path) -> None:
+        data = bytearray(path.read_bytes())
+        data[int(place * len(data))] ^= bits
+        path.write_bytes(data)
+
+    return damage
+
+
+def change_header(**changes: object):
+    """Write the state with another header, and the hash of that."""
+
+    def damage(path: Path) -> None:
+        tensors, texts = read_tensors(path)
+        write_tensors(path, tensors, {"state": json.dumps({**json.loads(texts["state"]), **changes})})
+
+    return damage
+
+
+@pytest.mark.parametrize("name", ["state.safetensors", "best.safetensors", "epochs/0002.safetensors"])
+@pytest.mark.parametrize("place", [0.0, 0.02, 0.3, 0.6, 0.9, 0.9999])
+def test_a_flipped_bit_in_what_a_training_resumes_from_is_told(tmp_path: Path, name: str, place: float) -> None:
+    """Every epoch's best is the first one's, so that no file is written again before it is read."""
+    best = {"validate": lambda model: {"MRR": 1.0}}
+    trainer(tmp_path, replace(SETTINGS, epochs=2), **best).run()
+    flip(place)(tmp_path / name)
+    with pytest.raises(FormatError) as caught:
+        trainer(tmp_path, replace(SETTINGS, epochs=3), **best).run()
+    assert caught.value.where == tmp_path / name and "--force" in str(caught.value.next_step)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda path: path.write_bytes(b"") and None, "not a safetensors file, or damaged"),
+        (lambda path: os.truncate(path, 2000), "not a safetensors file, or damaged"),
+        (lambda path: write_tensors(path, read_tensors(path)[0]), "KeyError: 'state'"),
+        (lambda path: write_tensors(path, {}, read_tensors(path)[1]), "Missing key"),
+        (change_header(progress={"schedule": {}}), "TypeError"),
+        (change_header(progress=3), "TypeError"),
+        (change_header(optimiser=[]), "AttributeError"),
+    ],
+)
+def test_a_damaged_state_is_named(tmp_path: Path, damage, said: str) -> None:
+    trainer(tmp_path, replace(SETTINGS, epochs=1)).run()
+    path = tmp_path / "state.safetensors"
+    damage(path)
+    with pytest.raises(FormatError) as caught:
+        trainer(tmp_path).run()
+    assert caught.value.where == path and said in str(caught.value)
+    assert caught.value.next_step == "start the training over with --force"
+
+
+def test_a_state_without_a_hash_is_resumed(tmp_path: Path) -> None:
+    """An older avs wrote none."""
+    trainer(tmp_path, replace(SETTINGS, epochs=1)).run()
+    path = tmp_path / "state.safetensors"
+    tensors, texts = read_tensors(path)
+    save_file(tensors, path, metadata=texts)
+    trainer(tmp_path, replace(SETTINGS, epochs=2)).run()
+    assert [row["epoch"] for row in read_metrics(tmp_path)] == [1, 2]
+
+
+@pytest.mark.parametrize("line", ['{"epoch": 1, loss: 2}', '{"epoch": 1}', '{"a": {}}', "[{}]"])
+def test_a_damaged_record_is_named(tmp_path: Path, line: str) -> None:
+    (tmp_path / "metrics.jsonl").write_text('{"epoch": 1, "loss": 2.0}\n' + line + '\n{"epoch": 2')
+    with pytest.raises(FormatError, match="not an epoch of a training") as caught:
+        read_metrics(tmp_path)
+    assert caught.value.where == f"{tmp_path / 'metrics.jsonl'}:2"
 
 
 def test_the_average_is_of_the_last_epochs_and_not_of_live_tensors(tmp_path: Path) -> None:

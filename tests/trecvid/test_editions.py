@@ -82,7 +82,8 @@ def test_no_hint_leads_to_another_year(name: str) -> None:
         get_edition(name)
     assert str(caught.value).startswith(f'unknown edition "{name}"\n  wanted: tv16, ')
     assert caught.value.next_step == (
-        f"describe {name} in a YAML (topics/README.md), and give it wherever --edition is: --edition-file my.yaml"
+        f"describe {name} in a YAML (topics/README.md), and give it wherever --edition or --fit-on is: "
+        f"--edition-file my.yaml"
     )
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from avs.core.errors import ConfigError, DataError
 from avs.fusion.folds import leave_one_out
+from avs.trecvid.edition_file import read_editions
 from avs.trecvid.past_topics import edition_of, past_qrels
 
 
@@ -114,3 +115,20 @@ def test_progress_topics_are_one_group_whatever_year_they_are_submitted_in() -> 
     }
     folds = leave_one_out(groups)
     assert next(fold.test for fold in folds if "591" in fold.test) == ("591", "610")
+
+
+def test_an_edition_of_a_file_is_learned_from_and_held_out(tmp_path: Path, two_years: list[Path]) -> None:
+    """Its main topics are a group of their own; its progress topics stay with those of other years."""
+    for name, first in (("tv26", 771), ("tv27", 801)):
+        text = f"id: {name}\nyear: 20{name[2:]}\ntopics: {{M: [{first}, {first + 19}], P: [681, 700]}}\n"
+        (tmp_path / f"{name}.yaml").write_text(text)
+    described = read_editions([tmp_path / "tv26.yaml", tmp_path / "tv27.yaml"])
+    files = [*two_years, qrels_file(tmp_path / "avs.qrels.tv26", "771", "790", "681")]
+    found = past_qrels(files, fit_on=("tv26", "tv19"), submitted=("661",), study=False, described=described)
+    assert found.ids == ("591", "611", "612", "771", "790", "681")
+    groups = [edition_of(topic, described) for topic in ("771", "801", "681", "661", "791")]
+    assert groups == ["tv26", "tv27", "progress tv22 tv23 tv24 tv26 tv27", "tv21", "other"]
+    with pytest.raises(ConfigError, match="no topic of tv27 is judged"):
+        past_qrels(two_years, fit_on=("TV27",), submitted=(), study=False, described=described)
+    with pytest.raises(ConfigError, match='two files describe "tv26"'):
+        read_editions([tmp_path / "tv26.yaml", tmp_path / "tv27.yaml", tmp_path / "tv26.yaml"])

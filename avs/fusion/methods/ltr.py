@@ -31,6 +31,7 @@ from avs.core.ranking import MAX_RESULTS
 from avs.fusion.cross_validation import first_within_one_error
 from avs.fusion.folds import Fold
 from avs.fusion.fuser import Pools
+from avs.fusion.lightgbm_text import require_whole
 from avs.fusion.methods.ltr_features import BY_LIST, feature_names, features, monotone_constraints
 from avs.fusion.methods.method import AVERAGE, METHODS, Learned, Learning, Method
 from avs.fusion.methods.start import STARTS, choose_start
@@ -127,8 +128,9 @@ class Ltr:
 
         wanted = f"a model of LightGBM, {self.trees} trees or more over {len(feature_names(self.lists))} features"
         try:
+            require_whole(self.model)
             got = f"{self._booster.num_trees()} trees over {self._booster.num_feature()} features"
-        except LightGBMError as error:
+        except (LightGBMError, ValueError) as error:
             raise FormatError("not a model", got=error, wanted=wanted) from error
         if self._booster.num_trees() < self.trees or self._booster.num_feature() != len(feature_names(self.lists)):
             raise FormatError("not the model of these lists", got=got, wanted=wanted)

@@ -16,7 +16,7 @@ from avs.core.artifacts import (
     require_path,
     write_artefact,
 )
-from avs.core.errors import ConfigError, FormatError
+from avs.core.errors import ConfigError, FormatError, typed
 from avs.core.list_files import fused_before, seconds_of_search
 from avs.core.progress import Reporter
 from avs.core.ranking import Run
@@ -65,6 +65,19 @@ def apply_fusion(options: FusionOptions, *, reporter: Reporter) -> dict[str, Any
     return write_fused(run, output, options, manifest, since=start, reporter=reporter)
 
 
+def _is_config(fitted: object) -> bool:
+    """Whether it is what the manifest of a fuser records: a plan, the lists, and the topics it was fitted on."""
+    if not isinstance(fitted, Mapping) or not isinstance(fitted.get("plan"), Mapping):
+        return False
+    names = [fitted.get("topics"), fitted.get("lists")]
+    plan = fitted["plan"]
+    return (
+        all(isinstance(some, list) and all(isinstance(one, str) for one in some) for some in names)
+        and isinstance(plan.get("method"), str)
+        and type(plan.get("depth")) is int
+    )
+
+
 def read_fitted(options: FusionOptions, fuser: Path) -> Mapping[str, Any]:
     """The config in the manifest of a fuser: its plan, its lists, and the topics it was fitted on.
 
@@ -77,8 +90,8 @@ def read_fitted(options: FusionOptions, fuser: Path) -> Mapping[str, Any]:
     manifest = read_manifest(folder)
     if manifest["type"] != FUSER_TYPE:
         raise FormatError("not a fuser", where=folder, got=manifest["type"])
-    fitted: Mapping[str, Any] = manifest["config"]
-    if not {"plan", "topics", "lists"} <= set(fitted):
+    fitted: Mapping[str, Any] = manifest.get("config", {})
+    if not _is_config(fitted):
         raise FormatError("not a fuser of this avs", where=folder, next_step="fit it again: --qrels")
     decided = {
         "--normalize": options.normalization, "--missing": options.missing, "--weight": options.weights,
@@ -115,7 +128,9 @@ def write_fused(
     complete = replace(manifest, counts=counts, seconds=of_search + seconds if of_search else 0.0)
     write_artefact(output, complete, lambda file: write_trec(run, file))
     reporter.say(f"wrote {output}: {len(options.lists)} lists fused for {len(run.lists)} topics, {seconds:.1f} s")
-    reporter.suggest(f"avs make-run {output} --topics TOPICS --edition EDITION ..., or avs rerank {output}")
+    reporter.suggest(
+        f"avs make-run {typed(output)} --topics TOPICS --edition EDITION ..., or avs rerank {typed(output)}"
+    )
     return {"path": str(output), **counts, "seconds": round(seconds, 3)}
 
 

@@ -21,7 +21,7 @@ from avs.core.artifacts import (
     require_place,
     write_artefact,
 )
-from avs.core.errors import ConfigError, DataError, Problems
+from avs.core.errors import ConfigError, DataError, Problems, typed
 from avs.core.ids import some
 from avs.core.list_files import fused_before
 from avs.core.progress import Reporter
@@ -41,6 +41,8 @@ from avs.pipeline.fuse.apply import FUSER_TYPE, list_manifest, write_fused
 from avs.pipeline.fuse.options import RECOMPUTED, FusionOptions, name_lists
 from avs.pipeline.fuse.pools import pools_of, read_pools, submitted_topics
 from avs.pipeline.fuse.study import FusionStudy, study_fusion, with_curve
+from avs.trecvid.edition_file import read_editions
+from avs.trecvid.editions import Edition
 from avs.trecvid.past_topics import edition_of, past_qrels, refuse_leak
 from avs.trecvid.run_file import read_run
 from avs.trecvid.topics import read_topics
@@ -89,7 +91,10 @@ def learn_fusion(options: FusionOptions, *, reporter: Reporter) -> dict[str, Any
     options = options.checked(reporter)
     plan = options.plan()
     _require_sense(options, plan)
-    judgments = past_qrels(options.qrels, fit_on=options.fit_on, submitted=_to_submit(options), study=options.study)
+    described = read_editions(options.edition_files)
+    judgments = past_qrels(
+        options.qrels, fit_on=options.fit_on, submitted=_to_submit(options), study=options.study, described=described
+    )
     outputs = _outputs(options, judgments)
     outdated = {
         path
@@ -116,21 +121,26 @@ def learn_fusion(options: FusionOptions, *, reporter: Reporter) -> dict[str, Any
         run = _fused(task, options.output.stem, final, scores_by_topic, reporter)
         summary |= write_fused(run, options.output, options, outputs[options.output], since=start, reporter=reporter)
     elif options.fuser:
-        reporter.suggest(f"avs fuse LISTS --fuser {options.fuser} -o lists/fused.trec")
+        reporter.suggest(f"avs fuse LISTS --fuser {typed(options.fuser)} -o lists/fused.trec")
     if study and options.report:
         summary |= _write_report(task, options.report, study, reporter)
     return summary
 
 
-def make_folds(topics: Sequence[str], count: int, *, seed: int, same: Mapping[str, str]) -> list[Fold]:
+def make_folds(
+    topics: Sequence[str], count: int, *, seed: int, same: Mapping[str, str], described: Sequence[Edition] = ()
+) -> list[Fold]:
     """Folds that leave one edition out; or `count` folds, when all topics are of one edition.
+
+    Args:
+        described: editions that avs does not know.
 
     Raises:
         ConfigError: there are fewer topics than folds.
     """
     if len(topics) < 2:
         raise ConfigError("a study needs two judged topics or more", got=", ".join(topics))
-    editions = {topic: edition_of(topic) for topic in topics}
+    editions = {topic: edition_of(topic, described) for topic in topics}
     if len(set(editions.values())) > 1:
         return leave_one_out(editions, same=same)
     return topic_folds(topics, count, seed=seed, same=same)
@@ -244,7 +254,13 @@ def _fit(task: FusionTask, reporter: Reporter) -> Fuser:
 
 
 def _folds(task: FusionTask) -> list[Fold]:
-    return make_folds(tuple(task.judged), task.options.folds, seed=task.options.seed, same=task.learning.same)
+    return make_folds(
+        tuple(task.judged),
+        task.options.folds,
+        seed=task.options.seed,
+        same=task.learning.same,
+        described=read_editions(task.options.edition_files),
+    )
 
 
 def _study(task: FusionTask, final: Fuser | None, reporter: Reporter) -> FusionStudy:

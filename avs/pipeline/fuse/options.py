@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from avs.core.errors import ConfigError
+from avs.core.errors import ConfigError, typed
 from avs.core.list_files import list_name
 from avs.core.named_values import named_values
 from avs.core.progress import Reporter
@@ -41,6 +41,7 @@ class FusionOptions:
         force: whether outputs made from other inputs are replaced.
         qrels: files of judgments to learn from.
         fit_on: editions to learn from; None: all judged topics.
+        edition_files: YAMLs of past editions that avs does not know.
         study: whether the topics are judged, so that each one is fused by a fuser that was fitted without it.
         folds: number of folds, when all topics are of one edition.
         seed: random seed for folds, restarts and LightGBM.
@@ -71,6 +72,7 @@ class FusionOptions:
     force: bool = False
     qrels: Sequence[Path] = ()
     fit_on: Sequence[str] | None = None
+    edition_files: Sequence[Path] = ()
     study: bool = False
     folds: int = 5
     seed: int = 0
@@ -148,6 +150,7 @@ class FusionOptions:
             inputs |= {f"checkpoint {i}": folder for i, folder in enumerate(self.checkpoints, start=1)}
             inputs |= {"narratives": self.narratives} if self.narratives else {}
         inputs |= {f"topics {i}": file for i, file in enumerate(self.topics, start=1)}
+        inputs |= {f"edition {i}": file for i, file in enumerate(self.edition_files, start=1)}
         return inputs | {f"past topics {i}": file for i, file in enumerate(self.past_topics, start=1)}
 
 
@@ -161,7 +164,7 @@ def name_lists(files: Sequence[Path]) -> dict[str, Path]:
     for file in files:
         name = list_name(file)
         if file.is_dir():
-            raise ConfigError("a folder, not a list", where=file, next_step=f"give its lists: {file}/*.trec")
+            raise ConfigError("a folder, not a list", where=file, next_step=f"give its lists: {typed(file)}/*.trec")
         if name in by_name:
             raise ConfigError(f'two lists are called "{name}"', got=f"{by_name[name]} and {file}")
         by_name[name] = file

@@ -21,7 +21,8 @@ def run_fusion(options: FusionOptions, *, reporter: Reporter) -> dict[str, Any]:
     if options.qrels:
         return learn_fusion(options, reporter=reporter)
     learning = {
-        "--fit-on": options.fit_on, "--past": options.past, "--report": options.report, "--study": options.study,
+        "--fit-on": options.fit_on, "--edition-file": options.edition_files, "--past": options.past,
+        "--report": options.report, "--study": options.study,
     }  # fmt: skip
     unused = [option for option, value in learning.items() if value]
     if unused:

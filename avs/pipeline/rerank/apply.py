@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from avs.core.artifacts import Manifest, is_up_to_date, write_artefact
-from avs.core.errors import ConfigError, DataError, Problems, UnknownIdError
+from avs.core.errors import ConfigError, DataError, Problems, UnknownIdError, typed
 from avs.core.features import Features, open_features
 from avs.core.list_files import seconds_of_search
 from avs.core.progress import Reporter
@@ -80,7 +80,7 @@ def write_lists(
     write_artefact(output, complete, lambda path: write_trec(run, path))
     method = manifest.config["method"]
     reporter.say(f"wrote {output}: {len(lists)} topics reranked by {method}, {seconds:.1f} s")
-    reporter.suggest(f"avs eval {output} --qrels QRELS, or avs make-run {output} --topics TOPICS ...")
+    reporter.suggest(f"avs eval {typed(output)} --qrels QRELS, or avs make-run {typed(output)} --topics TOPICS ...")
     return {"path": str(output), "method": method, **counts, "seconds": round(seconds, 3)}
 
 

@@ -14,11 +14,13 @@ from avs.core.errors import ConfigError, FormatError, SpecMismatchError
 from avs.core.features import open_features
 from avs.core.spec import EmbedderSpec
 from avs.pipeline.rerank.options import RerankOptions, option_name
+from avs.reranking.methods import RERANKERS
 from avs.trecvid.past_topics import refuse_leak
 from avs.trecvid.topics import read_topics
 from avs.trecvid.trec import read_trec
 
 RERANKER_TYPE, FILE = "reranker", "reranker.json"
+AGAIN = "put the file back, or fit the reranker again: --qrels --force"
 
 
 def with_fitted(options: RerankOptions, folder: Path) -> RerankOptions:
@@ -32,7 +34,7 @@ def with_fitted(options: RerankOptions, folder: Path) -> RerankOptions:
     manifest = read_manifest(require_path(folder, what="reranker"))
     if manifest["type"] != RERANKER_TYPE:
         raise FormatError("not a reranker", where=folder, got=manifest["type"])
-    require_unchanged(folder, manifest, next_step="fit the reranker again: --qrels --force")
+    require_unchanged(folder, manifest, next_step=AGAIN)
     method, parameters, depth = read_settings(folder)
     decided = [option_name(name) for name in options.fixed] + (["--depth"] if options.depth is not None else [])
     decided += [f"--method {options.method}"] if options.method not in ("", method) else []
@@ -44,10 +46,30 @@ def with_fitted(options: RerankOptions, folder: Path) -> RerankOptions:
             next_step="leave it out, or fit another reranker: --qrels",
         )
     topics = read_topics(list(options.topics)).ids if options.topics else read_trec(options.ranked).topics
+    _require_config(manifest, folder, with_store=options.store is not None)
     refuse_leak(set(manifest["config"]["topics"]), topics)
     options = replace(options, method=method, fixed=parameters, depth=depth).checked()
     _require_same(options, manifest, folder)
     return replace(options, query_mode=manifest["config"]["query_mode"]) if options.needs("topics") else options
+
+
+def _require_config(manifest: Mapping[str, Any], folder: Path, *, with_store: bool) -> None:
+    """Check that a manifest says what the reranker was fitted on.
+
+    Raises:
+        FormatError: it does not.
+    """
+    try:
+        topics = manifest["config"]["topics"]
+        whole = isinstance(topics, list) and all(isinstance(topic, str) for topic in topics)
+        whole = whole and isinstance(manifest["config"]["query_mode"], str)
+        if with_store:
+            EmbedderSpec.from_json(manifest["spec"])
+    except (KeyError, TypeError, ValueError):
+        whole = False
+    if not whole:
+        where = folder / "manifest.json"
+        raise FormatError("the manifest does not say what the reranker was fitted on", where=where, next_step=AGAIN)
 
 
 def level_of(options: RerankOptions) -> str | None:
@@ -70,10 +92,16 @@ def read_settings(folder: Path) -> tuple[str, dict[str, Any], int]:
     """
     try:
         fitted = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        return str(fitted["method"]), dict(fitted["parameters"]), int(fitted["depth"])
-    except (ValueError, KeyError, TypeError) as error:
-        where = folder / FILE
-        raise FormatError("not a reranker of avs", where=where, got=f"{type(error).__name__}: {error}") from error
+        method, parameters, depth = str(fitted["method"]), dict(fitted["parameters"]), fitted["depth"]
+        known = {**RERANKERS.get(method).defaults, "depth": 1}
+        for name, value in {**parameters, "depth": depth}.items():
+            if type(value) is not type(known[name]) and not (type(value) is int and type(known[name]) is float):
+                raise TypeError(f"{name} is {json.dumps(value)}")
+        return method, parameters, depth
+    except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError, ConfigError) as error:
+        raise FormatError(
+            "not a reranker of avs", where=folder / FILE, got=f"{type(error).__name__}: {error}", next_step=AGAIN
+        ) from error
 
 
 def _require_same(options: RerankOptions, manifest: Mapping[str, Any], folder: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from avs.core.artifacts import require_path
+from avs.core.artifacts import require_path, require_writable
 from avs.core.errors import AvsError, ConfigError, Problems, UnknownIdError
 from avs.core.frames import ShotFrames
 from avs.core.progress import Reporter
@@ -101,7 +101,7 @@ def open_judging(values: Mapping[str, Any], *, device: str) -> VideoJudging:
         device: where the model computes.
 
     Raises:
-        ConfigError: an option is missing, or out of range.
+        ConfigError: an option is missing, or out of range; the cache cannot be written.
         AvsError: there is no such model or file, or the weights are a pickle.
     """
     missing = [f"--{name} {form}" for name, form in JUDGE_OPTIONS.items() if form and name not in values]
@@ -109,6 +109,7 @@ def open_judging(values: Mapping[str, Any], *, device: str) -> VideoJudging:
         raise ConfigError(f"--method judge needs {', '.join(missing)}")
     if values.get("batch_size", 1) < 1:
         raise ConfigError("--batch-size must be at least 1", got=values["batch_size"])
+    require_writable(values["cache"])
     table = read_shot_table(require_path(values["shots"], what="shot table"))
     sampling = Sampling("uniform", frames=values.get("frames", FRAMES))
     source = VideoFolder(find_videos(values["videos"]), sampling)

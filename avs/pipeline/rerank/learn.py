@@ -19,7 +19,7 @@ from avs.core.artifacts import (
     manifest_path,
     require_place,
 )
-from avs.core.errors import ConfigError
+from avs.core.errors import ConfigError, typed
 from avs.core.progress import Reporter
 from avs.core.qrels import Qrels
 from avs.core.ranking import RankedList, Run
@@ -31,6 +31,8 @@ from avs.pipeline.rerank.judge import JUDGE_OPTIONS
 from avs.pipeline.rerank.options import RerankOptions
 from avs.reranking.blend import reranked
 from avs.reranking.fitting import Fit, fit_grid
+from avs.trecvid.edition_file import read_editions
+from avs.trecvid.editions import Edition
 from avs.trecvid.judged_list import judged_topics
 from avs.trecvid.past_topics import edition_of, past_qrels
 
@@ -66,7 +68,8 @@ def fit_reranker(options: RerankOptions, *, reporter: Reporter) -> dict[str, Any
     """
     start = perf_counter()
     _require_sense(options)
-    judgments = past_qrels(options.qrels, fit_on=options.fit_on, submitted=(), study=options.study)
+    described = read_editions(options.edition_files)
+    judgments = past_qrels(options.qrels, fit_on=options.fit_on, submitted=(), study=options.study, described=described)
     run, topics = read_inputs(options)
     judged = judged_topics(run, judgments, options.ranked)
     settings = options.entry.settings(options.parameters, options.fixed)
@@ -78,11 +81,11 @@ def fit_reranker(options: RerankOptions, *, reporter: Reporter) -> dict[str, Any
         return {"up_to_date": True, "outputs": [str(path) for path in outputs]}
     past = Run({topic: run.lists[topic] for topic in judged}, run.tag)
     evidence = evidence_grid(options, past, topics, settings, reporter)
-    best = _fit(list(past.lists.values()), evidence, settings, judgments)
+    best = _fit(list(past.lists.values()), evidence, settings, judgments, described)
     summary = _report(best, options, reporter)
     if options.reranker and options.reranker in outdated:
         _write_reranker(options.reranker, best, options, outputs[options.reranker])
-        command = f"avs rerank LIST {_needed_words(options)} --reranker {options.reranker} -o OUT.trec"
+        command = f"avs rerank LIST {_needed_words(options)} --reranker {typed(options.reranker)} -o OUT.trec"
         reporter.say(f"wrote {options.reranker}")
         reporter.suggest(command)
         summary["reranker"] = str(options.reranker)
@@ -129,15 +132,17 @@ def _fit(
     evidence: Sequence[np.ndarray],
     settings: Sequence[Mapping[str, Any]],
     judgments: Qrels,
+    described: Sequence[Edition],
 ) -> FittedGrid:
-    fit = fit_grid(lists, evidence, xinfap_objective(judgments), folds=_folds([one.topic for one in lists]))
+    folds = _folds([one.topic for one in lists], described)
+    fit = fit_grid(lists, evidence, xinfap_objective(judgments), folds=folds)
     held_out = [rows[setting] for rows, setting in zip(evidence, fit.settings, strict=True)]
     return FittedGrid(fit, {**settings[fit.setting], "alpha": fit.alpha}, lists, held_out)
 
 
-def _folds(topics: Sequence[str]) -> list[str]:
+def _folds(topics: Sequence[str], described: Sequence[Edition]) -> list[str]:
     """The edition of each topic; or the topic itself, when all are of one edition."""
-    editions = [edition_of(topic) for topic in topics]
+    editions = [edition_of(topic, described) for topic in topics]
     return editions if len(set(editions)) > 1 else list(topics)
 
 

@@ -47,6 +47,7 @@ class RerankOptions:
         output: file of the reranked list.
         reranker: folder of the fitted reranker; it is written with judgments and read without.
         qrels, fit_on, study: what to fit on; see `past_qrels`.
+        edition_files: YAMLs of past editions that avs does not know.
         force: whether outputs made from other inputs are replaced.
     """
 
@@ -69,6 +70,7 @@ class RerankOptions:
     reranker: Path | None = None
     qrels: Sequence[Path] = ()
     fit_on: Sequence[str] | None = None
+    edition_files: Sequence[Path] = ()
     study: bool = False
     force: bool = False
 
@@ -127,6 +129,7 @@ class RerankOptions:
         inputs = {"list": self.ranked} | ({"store": self.store} if self.store else {})
         inputs |= {f"topics {i}": file for i, file in enumerate(self.topics, start=1)}
         inputs |= {f"other topics {i}": file for i, file in enumerate(self.other_topics, start=1)}
+        inputs |= {f"edition {i}": file for i, file in enumerate(self.edition_files, start=1)}
         return inputs | ({"narratives": self.narratives} if self.narratives else {})
 
     def manifest(self, kind: str, config: Mapping[str, Any], reporter: Reporter, more: Mapping[str, Path]) -> Manifest:

@@ -30,7 +30,7 @@ def run_reranking(options: RerankOptions, *, reporter: Reporter) -> dict[str, An
         options = options.checked()
     if options.qrels:
         return fit_reranker(options, reporter=reporter)
-    learning = {"--fit-on": options.fit_on, "--study": options.study}
+    learning = {"--fit-on": options.fit_on, "--edition-file": options.edition_files, "--study": options.study}
     unused = [option for option, value in learning.items() if value]
     if unused:
         raise ConfigError(f"{', '.join(unused)}: only for learning", next_step="give judgments to learn from: --qrels")

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from avs.core.artifacts import Manifest, fingerprint_file, is_folder, is_up_to_date, write_artefact
+from avs.core.artifacts import Manifest, fingerprint_content, fingerprint_file, is_folder, is_up_to_date, write_artefact
 from avs.core.contents import content_fingerprint
-from avs.core.errors import ConfigError
+from avs.core.errors import ConfigError, typed
 from avs.core.features import Features, open_features
 from avs.core.progress import Reporter
 from avs.core.ranking import Run
@@ -159,7 +159,7 @@ def plan_lists(
     Raises:
         ConfigError: several lists and no folder to write them to; two lists of one name.
     """
-    inputs = {name: fingerprint_file(path) for name, path in files.items()}
+    inputs = {name: fingerprint_content(path) for name, path in files.items()}
     plan = []
     for system in searcher.systems.values():
         if is_folder(output):
@@ -168,7 +168,7 @@ def plan_lists(
             path = Path(output)
         else:
             raise ConfigError(
-                "several lists need a folder to be written to", got=f"-o {output}", next_step=f"use -o {output}/"
+                "several lists need a folder to be written to", got=f"-o {output}", next_step=f"use -o {typed(output)}/"
             )
         manifest = _manifest(system, searcher.stores, settings, inputs, files)
         plan.append(PlannedList(system, path, manifest))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from avs.core.artifacts import atomic_write, fingerprint_file, manifest_path
+from avs.core.artifacts import atomic_write, fingerprint_file, manifest_path, require_writable
 from avs.core.errors import ChangedInputsError, ConfigError
 from avs.core.progress import Reporter
 from avs.pipeline.provenance import Trail
@@ -100,6 +100,7 @@ def _claim(folder: Path, config: Path, *, force: bool) -> None:
             next_step="choose another -o, or replace it with --force",
         )
     if owner != yaml:
+        require_writable(mark)
         with atomic_write(mark) as file:
             file.write(f"{yaml}\n")
 

@@ -296,7 +296,10 @@ class _Planner:
     ) -> None:  # fmt: skip
         name = name or str(place[-1])
         refusal = self.verb(verb).refusal(words)
-        if refusal and not any(location[: len(place)] == place for location, _ in self.problems):
+        told = any(location[: len(place)] == place for location, _ in self.problems)
+        if refusal and refusal.startswith("Missing option"):  # topics or shots of the submission that are not there
+            told |= any(location in (("topics",), ("shots",)) for location, _ in self.problems)
+        if refusal and not told:
             self.wrong(*place, what=f"avs {verb}: {refusal}")
         self.steps.setdefault(name, Step(name, verb, tuple(words), tuple(dict.fromkeys(needs)), makes))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from avs.core.config import load_config, validate_config
-from avs.core.errors import ConfigError
+from avs.core.errors import ConfigError, typed
 from avs.models.architectures import architectures
 from avs.pipeline.train.recipe import TrainRecipe
 
@@ -68,7 +68,7 @@ def _require_architecture(name: object, wanted: str, path: Path | None) -> None:
         raise ConfigError(
             f"the recipe is for another architecture: {name}",
             where=path,
-            next_step=f"avs train-{name} --config {path}",
+            next_step=f"avs train-{name} --config {typed(path)}",
         )
 
 

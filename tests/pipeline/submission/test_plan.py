@@ -240,6 +240,14 @@ def test_problems_are_told_with_their_place_before_anything_runs(text: str, prob
     assert refused(text) == problems
 
 
+def test_topics_and_shots_that_are_not_there_are_told_once(folder: Path) -> None:
+    Path("topics.txt").unlink()
+    Path("table").unlink()
+    text = "lists: {a: other.trec}\nruns: [{priority: 1, list: a, desc: x}, {priority: 2, list: a, desc: y}]"
+    first = [problem for problem in refused(text) if "the list a" not in problem]
+    assert first == ["x.yaml:2: topics: no such file: topics.txt", "x.yaml:3: shots: no such file: table"]
+
+
 def test_everything_at_the_top_that_cannot_be(folder: Path) -> None:
     Path("x.yaml").write_text(
         "edition: tv2023\ntopics: [no.txt]\nshots: none\npid: a b\nlists: {a: other.trec}\n" + RUN

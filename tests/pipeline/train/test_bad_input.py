@@ -195,7 +195,7 @@ def make_whole(folder: Path) -> None:
     writer = FeatureWriter(folder, Manifest("feature-store", {"level": "shot"}, {}, spec.to_json()))
     ids = ["shotvideo7_1", "shotvideo8_1"]
     for shot in ids:
-        writer.add(ShotFeatures(shot, np.ones((1, spec.dim)), np.zeros(1)))
+        writer.add(ShotFeatures(shot, np.full((1, spec.dim), spec.dim**-0.5), np.zeros(1)))
     writer.commit(ids)
 
 
