@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+from processes import left_over, mark_children
 
 # The same examples every time, and no deadline: a test must not fail because the machine is busy.
 settings.register_profile(
@@ -35,6 +36,13 @@ def shared() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_process_is_left():
+    mark = mark_children()
+    yield
+    assert left_over(mark) == []
 
 
 @pytest.fixture(autouse=True)

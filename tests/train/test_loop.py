@@ -3,14 +3,14 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
-import sys
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from processes import started
 from tiny_pairs import tiny_model, tiny_pairs
 
 from avs.core.columns import VectorColumn
@@ -244,6 +244,7 @@ sys.path[:0] = [{tests!r}, {tests!r} + "/train"]
 import torch
 torch.set_num_threads(1)
 from test_loop import SETTINGS, trainer, replace
+from processes import started
 from tiny_pairs import tiny_model
 from avs.train.distributed import workers_of_environment
 with workers_of_environment("cpu") as (workers, _):
@@ -259,13 +260,11 @@ def test_two_workers_do_what_one_does_on_the_same_batches(tmp_path: Path) -> Non
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     common = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
-    running = [
-        subprocess.Popen([sys.executable, str(script)], env={**common, "RANK": str(rank)}, stderr=subprocess.PIPE)
-        for rank in range(2)
-    ]
-    for process in running:
-        _, said = process.communicate(timeout=120)
-        assert process.returncode == 0, said.decode()
+    with ExitStack() as running:
+        workers = [running.enter_context(started([script], env={**common, "RANK": str(rank)})) for rank in range(2)]
+        for process in workers:
+            _, said = process.communicate()
+            assert process.returncode == 0, said
     np.testing.assert_allclose(losses(tmp_path / "two"), losses(tmp_path / "one"), rtol=1e-4)
     together = read_weights(tmp_path / "two" / "best.safetensors")
     for name, tensor in alone.best.items():

@@ -8,6 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from files import files
 from tiny_videos import MakeVideo, frame_of
 
 from avs.core.frames import ShotFrames
@@ -225,7 +226,7 @@ def test_corrupted_file_by_shot(shared: Shared) -> None:
 
 
 def test_master_shots_of_iacc3_give_frames(shared: Shared) -> None:
-    for path in sorted(shared("iacc3").glob("*.mp4")):
+    for path in files(shared("iacc3"), "*.mp4"):
         with Video(path) as video:
             duration_s = video.duration_s()
         (shot,) = read(path, (0.0, duration_s))
