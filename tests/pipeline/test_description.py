@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import sys
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -32,3 +34,15 @@ def test_the_environment_names_missing_packages(monkeypatch: pytest.MonkeyPatch)
 
 def test_facts_are_indented_lines() -> None:
     assert fact_lines({"a": 1, "b": {"c": {"d": 2}}, "e": {}}) == ["a: 1", "b:", "  c:", "    d: 2", "e: none"]
+
+
+def test_a_torchvision_that_does_not_fit_torch_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    installed: set[str] = set()
+    monkeypatch.setattr(description, "find_spec", lambda name: name in installed)
+    assert "torchvision" not in describe_environment()
+    installed.add("torchvision")
+    monkeypatch.setitem(sys.modules, "torchvision", ModuleType("torchvision"))
+    sys.modules["torchvision"].__dict__["__version__"] = "9.9"
+    assert describe_environment()["torchvision"] == "9.9 (not needed)"
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    assert "installed but broken" in str(describe_environment()["torchvision"])

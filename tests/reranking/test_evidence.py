@@ -113,3 +113,11 @@ def test_the_evidence_that_is_best_on_the_other_folds_is_taken() -> None:
             for one, some, setting, alpha in zip(lists, evidence, fit.settings, fit.alphas, strict=True)
         ],
     )
+
+
+def test_ties_keep_their_order_also_for_readers_that_order_ties_by_id() -> None:
+    ranked = RankedList("1", tuple("abcdefg"), np.arange(7.0)[::-1])
+    new = with_top(ranked, np.array([0.5, 0.5, 0.75, 0.5, 0.0]))
+    assert new.shots == tuple("cabdefg") and (np.diff(new.scores) < 0).all()
+    again = RankedList.from_scores("1", new.shots, new.scores)
+    assert again.shots == new.shots

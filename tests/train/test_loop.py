@@ -17,6 +17,7 @@ from avs.core.columns import VectorColumn
 from avs.core.errors import ChangedInputsError, DataError
 from avs.models.architectures import architectures
 from avs.train.data import FeatureTable, Pairs
+from avs.train.distributed import Workers
 from avs.train.embed import similarities
 from avs.train.loop import Trained, TrainingLoop
 from avs.train.record import draw_curve, read_metrics
@@ -269,3 +270,25 @@ def test_two_workers_do_what_one_does_on_the_same_batches(tmp_path: Path) -> Non
     together = read_weights(tmp_path / "two" / "best.safetensors")
     for name, tensor in alone.best.items():
         torch.testing.assert_close(together[name], tensor, rtol=1e-3, atol=1e-5)
+
+
+class Told(Workers):
+    """The one worker of a training, which tells what it was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+
+    def average_buffers(self, model: torch.nn.Module) -> None:
+        self.asked.append("average the running statistics")
+
+
+def test_running_statistics_are_averaged_before_every_validation(tmp_path: Path) -> None:
+    workers = Told()
+
+    def validate(model: torch.nn.Module) -> dict[str, float]:
+        workers.asked.append("validate")
+        return {"MRR": 0.5}
+
+    trainer(tmp_path, replace(SETTINGS, epochs=2), validate=validate, workers=workers).run()
+    assert workers.asked == ["average the running statistics", "validate"] * 2
