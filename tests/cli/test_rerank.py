@@ -332,3 +332,11 @@ def test_a_reranker_from_outside_reranks_and_is_fitted(
     assert main(new) == 0
     assert main(["rerank", "--help"]) == 0
     assert "by-video: one video first" in " ".join(capsys.readouterr().out.replace("│", " ").split())
+
+
+def test_what_was_made_and_what_to_do_next(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = tmp_path / "x.trec"
+    assert main(["rerank", *words(work, "--method", "clip", "--alpha", "0.5", "-o", str(made))]) == 0
+    err = capsys.readouterr().err
+    assert f"wrote {made}: 4 topics reranked by clip, " in err
+    assert f"next: avs eval {made} --qrels QRELS, or avs make-run {made} --topics TOPICS ..." in err

@@ -56,6 +56,7 @@ def test_a_model_learns_and_the_best_epoch_is_kept(tmp_path: Path) -> None:
     assert found.measures["MRR"] > 0.5  # at random, 30 videos give 0.13
     assert found.measures["MRR"] == max(row["MRR"] for row in rows)
     assert rows[found.best_epoch - 1]["MRR"] == found.measures["MRR"]
+    assert 0 < found.data_share < 1
     model = tiny_model(seed=3)
     model.load_state_dict(found.best)
     model.eval()

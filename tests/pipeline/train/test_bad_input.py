@@ -74,6 +74,7 @@ texts: [bow]
         ("train: [b]", "no such collection: b; there are a"),
         ("validation: {share: 0.2, collection: a}", "give one of share, collection"),
         ("validation: {measure: xinfAP}", "measure xinfAP goes with topics, qrels and features"),
+        ("video: {checkpoint: models/x, keep: 0}", "keep: "),
         ("video: [three]", "no store of three; it has one"),
         ("text: [bov]", 'no text feature "bov"; did you mean "bow"?'),
         ("model: {architecture: dual-encoding}", "avs train-dual-encoding --config"),

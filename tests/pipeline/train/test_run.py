@@ -288,3 +288,15 @@ def test_the_first_worker_encodes_the_captions_and_the_others_wait_for_it(
     task = SimpleNamespace(runtime=SimpleNamespace(workers=workers, text_cache=None), recipe=None, data=None)
     run_module._Task._tables(task, [])  # type: ignore[arg-type]
     assert done == order
+
+
+def test_a_training_says_what_it_trains_on(collection: TinyCollection, tmp_path: Path, capsys) -> None:
+    assert train(collection, tmp_path / "laff", "--epochs", "1") == 0
+    err = capsys.readouterr().err
+    for line in (
+        "train on 86 captions of 43 videos (captions)",
+        "validate on 10 texts against 5 videos, by MRR",
+        "video: one, two; text: bow",
+        "laff: 0.0 M parameters",
+    ):
+        assert f"{line}\n" in err, line
