@@ -15,6 +15,7 @@ from tiny_pairs import tiny_model, tiny_pairs
 
 from avs.core.columns import VectorColumn
 from avs.core.errors import ChangedInputsError, DataError
+from avs.core.progress import Reporter
 from avs.models.architectures import architectures
 from avs.train.data import FeatureTable, Pairs
 from avs.train.distributed import Workers
@@ -293,3 +294,10 @@ def test_running_statistics_are_averaged_before_every_validation(tmp_path: Path)
 
     trainer(tmp_path, replace(SETTINGS, epochs=2), validate=validate, workers=workers).run()
     assert workers.asked == ["average the running statistics", "validate"] * 2
+
+
+def test_a_training_that_goes_on_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trainer(tmp_path, replace(SETTINGS, epochs=2), reporter=Reporter(quiet=False)).run()
+    assert "resuming" not in capsys.readouterr().err
+    trainer(tmp_path, replace(SETTINGS, epochs=3), reporter=Reporter(quiet=False)).run()
+    assert f"resuming {tmp_path} after 2 epochs and 0 steps\n" in capsys.readouterr().err

@@ -155,11 +155,13 @@ def test_the_page_stands_by_itself(tmp_path: Path, learn: Learner) -> None:
     text = path.read_text(encoding="utf-8")
     page = Page(text)
     assert "://" not in text and "url(http" not in text
-    assert not {"script", "link", "img", "iframe", "object", "b1"} & set(page.tags)
+    assert not {"script", "link", "img", "iframe", "object", "hr"} & set(page.tags)
     assert not [found for name, found in page.attributes if name in ("src", "xlink:href") or name.startswith("on")]
     assert page.tags.count("svg") == (5 if learn is weighted else 6)
     assert len([found for name, found in page.attributes if name == "aria-label" and found]) == page.tags.count("svg")
     assert NASTY in page.cells  # as text, neither a tag nor a formula
+    assert all(re.match(r"\s*<", drawn) for drawn in re.split(r"<svg [^>]*>", text)[1:])  # nothing left of its header
+    assert page.tags.count("details") > 4 and [name for name, _ in page.attributes].count("open") == 1
     assert f">{escape(NASTY)}</text>" in text
     assert [path.name for path in path.parent.iterdir()] == ["report.html"]
 
