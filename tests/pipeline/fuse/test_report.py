@@ -126,6 +126,8 @@ def test_the_lines_hold_every_system_and_the_findings(counted: tuple[FusionStudy
     for system in found.systems:
         assert re.search(rf"^{re.escape(system.name)}( \(list\))? +{system.mean:.4f} ", text, re.MULTILINE)
     assert all(finding in text for finding in findings(found)[:-1])
+    means = re.findall(r"^.*?  (\d\.\d{4})", text.partition("\n\n")[0], re.MULTILINE)
+    assert len(means) == len(found.systems) and means == sorted(means, reverse=True)
     assert findings(found)[-1:] == curve_lines(found) and curve_lines(found)[0] not in text
     assert "The best single list is chosen in hindsight" in text
 

@@ -13,6 +13,7 @@ from tiny_collection import TinyCollection, spec_named, tiny_collection
 from tiny_stores import make_store, shot_ids, with_hashes
 
 from avs.cli.main import main
+from avs.core.progress import Reporter
 from avs.core.store import FeatureStore
 from avs.pipeline.search.trained import load_trained
 from avs.pipeline.train import run as run_module
@@ -300,3 +301,15 @@ def test_a_training_says_what_it_trains_on(collection: TinyCollection, tmp_path:
         "laff: 0.0 M parameters",
     ):
         assert f"{line}\n" in err, line
+
+
+@pytest.mark.parametrize(("models", "more"), [(3, ""), (4, " ...")])
+def test_the_next_command_names_three_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], models: int, more: str
+) -> None:
+    monkeypatch.setattr(run_module, "train", lambda recipe, out, runtime: {"path": out.name})
+    grid = {f"m{n}": None for n in range(models)}
+    run_module.train_grid(grid, tmp_path, device="cpu", reporter=Reporter(quiet=False))  # type: ignore[arg-type]
+    err = capsys.readouterr().err
+    assert f"--checkpoint m0 --checkpoint m1 --checkpoint m2{more} -o lists/" in err
+    assert f"model {models} of {models}: m{models - 1}" in err
