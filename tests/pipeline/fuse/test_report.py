@@ -221,3 +221,22 @@ def test_names_that_no_font_of_the_plots_has_are_drawn_by_the_browser(tmp_path: 
     write_page(found, tmp_path / "report.html")
     plots = "".join(re.findall(r"<svg.*?</svg>", (tmp_path / "report.html").read_text("utf-8"), re.DOTALL))
     assert ">雪</text>" in plots and ">aaaaaaaaaaaaaaaaa…aaaaaaaaaaaaaaaa</text>" in plots
+
+
+MARKS = {
+    "mean xinfAP over 9 topics (the axis does not start at 0)",
+    *("single list", "unlearned", "average", "best subset", "coordinate-ascent"),
+    *("topic", "xinfAP, coordinate-ascent − average"),
+    *("share of all weights", "mean over folds (bar: range)", "fitted on all topics", "equal weights: the average"),
+    *("number of lists averaged", "mean xinfAP", "average of all", "best in sample: 4 lists"),
+    *("in sample: selected on the same topics", "out of fold: selected without them"),
+    *("number of topics learned from", "mean xinfAP, same held-out topics"),
+    *("coordinate-ascent, mean", "one draw of topics", "average, which learns nothing"),
+}
+
+
+@pytest.mark.parametrize("learn", [weighted, two_steps], ids=["one step", "two steps"])
+def test_plots_name_their_axes_and_their_marks(tmp_path: Path, learn: Learner) -> None:
+    write_page(study(learn, final=learn(POOLS)), tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert MARKS <= set(re.findall(r">([^<>]+)</text>", text))
