@@ -473,3 +473,9 @@ def test_findings_raise_as_one_error() -> None:
 def test_a_file_on_disk(tmp_path: Path, shared: Callable[[str], Path]) -> None:
     (tmp_path / "r.xml").write_text(xml())
     assert check_run(tmp_path / "r.xml", TV24, SHOTS).name == str(tmp_path / "r.xml")
+
+
+def test_a_topic_without_a_number() -> None:
+    line = xml().split("\n").index('<videoAdhocSearchTopicResult tNum="752" elapsedTime="5">') + 1
+    found = faults(xml().replace('tNum="752"', 'tNum=""'))
+    assert any(fault.startswith(f"{line}: empty tNum in ") for fault in found), found

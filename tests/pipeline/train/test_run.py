@@ -313,3 +313,18 @@ def test_the_next_command_names_three_models(
     err = capsys.readouterr().err
     assert f"--checkpoint m0 --checkpoint m1 --checkpoint m2{more} -o lists/" in err
     assert f"model {models} of {models}: m{models - 1}" in err
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_legacy_reaches_the_model(collection: TinyCollection, tmp_path: Path, legacy: bool) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    features = ", ".join(str(store) for store in collection.stores)
+    recipe.write_text(f"""
+collections: {{tiny: {{captions: {collection.captions}, features: [{features}]}}}}
+text: [bow]
+legacy: {str(legacy).lower()}
+model: {{architecture: laff, heads: 2, head_dim: 8}}
+training: {{epochs: 1, batch_size: 32}}
+""")
+    assert main(["train-laff", "--config", str(recipe), "-o", str(tmp_path / "laff")]) == 0
+    assert read_checkpoint(tmp_path / "laff").config["legacy"] is legacy
