@@ -7,7 +7,7 @@ from pathlib import Path
 from tiny_runs import tiny_qrels, tiny_run
 
 from avs.core.ranking import RankedList, Run
-from avs.metrics.report import warnings
+from avs.metrics.report import aligned, warnings
 from avs.pipeline.evaluation import evaluate
 
 
@@ -21,3 +21,13 @@ def test_missing_and_strange_topics_are_told_with_their_effect(tmp_path: Path) -
     assert list(warnings([scores], official_mean=True)) == [left_out, ignored]
     counted = "one: no shots for 1 of 3 topics, each counts as 0: 662"
     assert list(warnings([scores], official_mean=False)) == [counted, ignored]
+
+
+def test_columns_stand_under_each_other() -> None:
+    rows = [["run", "topic", "AP"], ["a long name", "all", "0.5"], ["b", "661", "10.25"]]
+    assert aligned(rows).splitlines() == [
+        "run          topic     AP",
+        "-----------  -----  -----",
+        "a long name  all      0.5",
+        "b            661    10.25",
+    ]
