@@ -162,7 +162,8 @@ def test_a_study_holds_editions_out_and_reports(work: Path, tmp_path: Path, caps
     assert summary["method"] == "average, then coordinate-ascent" and summary["learned_from"] == 12
     assert set(read_trec(out).topics) == {*TV19, *TV20}
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
-    assert json.loads(page.with_suffix(".json").read_text()) == summary["study"]
+    data = page.with_suffix(".json").read_text()
+    assert json.loads(data) == summary["study"] and data.endswith("}\n")
 
 
 def test_the_list_and_the_table_of_a_study_come_before_its_learning_curve(
