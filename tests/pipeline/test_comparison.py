@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -58,3 +59,13 @@ def test_runs_of_equal_novelty_stand_by_their_names(
     for order in (files, files[::-1]):  # a file system lists them in any order
         monkeypatch.setattr(Path, "iterdir", lambda folder, order=order: iter(order))
         assert [n.team for n in novelty_of_folder(tmp_path / "runs", qrels)] == ["ONE", "SIX", "TWO"]
+    monkeypatch.undo()
+    for name in ("b", "a", "c"):
+        write_trec(tiny_run("one", "2"), tmp_path / f"runs/{name}.trec")
+    files = sorted((tmp_path / "runs").iterdir())
+    for order in (files, files[::-1]):
+        monkeypatch.setattr(Path, "iterdir", lambda folder, order=order: iter(order))
+        with pytest.raises(DataError) as caught:
+            novelty_of_folder(tmp_path / "runs", qrels)
+        named = re.findall(r"(\w)\.trec: ", str(caught.value))
+        assert named == ["a", "b", "c"], caught.value
