@@ -27,6 +27,7 @@ TRAIN = "train-"  # and the name of an architecture
 VERBS = {
     "shots": "Make the shot table of a collection: import master shots, or detect them.",
     "extract-features": "Turn the frames of every shot into vectors, resumably.",
+    "import-checkpoint": "Make a checkpoint of the weights that the authors of a model published.",
     "search": "Rank the shots of a collection for every topic, zero-shot or with trained models.",
     "fuse": "Fuse ranked lists: classic combinations, learned weights, learning to rank.",
     "rerank": "Rerank the best shots of a list: by frames, other topics, neighbours; near duplicates.",
@@ -50,7 +51,7 @@ def verbs() -> dict[str, str]:
     train_verbs = {f"{TRAIN}{name}": architectures.get(name).summary for name in architectures}
     order: dict[str, str] = {}
     for verb, line in VERBS.items():
-        order |= {**train_verbs, verb: line} if verb == "search" else {verb: line}
+        order |= {**train_verbs, verb: line} if verb == "import-checkpoint" else {verb: line}
     return order
 
 

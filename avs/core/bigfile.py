@@ -4,8 +4,9 @@
     id.txt        N ids, separated by white space
     feature.bin   N x D float32, row after row
 
-Frame features come as rows with ids `<video>_<frame number>`. RUC's own reader answers a request in the order of the
-file, each id once; here rows come in the order of the request.
+Frame features come as rows with ids `<video>_<frame number>`, in any order: a directory listing puts frame 10 before
+frame 2. As in RUC's own reader, the frames of a video are those with its name, by their numbers. That reader answers a
+request in the order of the file, each id once; here rows come in the order of the request.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import tempfile
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -29,7 +31,9 @@ from avs.core.store import Level, Problem
 from avs.core.text_files import read_text
 
 UNSAFE = re.compile(r"[/\\\x00-\x08\x0e-\x1b\x7f]")  # path separators, and control characters that are no white space
+FRAME_ID = re.compile("(?P<video>.+)_(?P<number>[0-9]{1,18})")
 FILES = ("feature.bin", "id.txt", "shape.txt")
+BLOCK_ROWS = 4096
 
 
 class BigFile:
@@ -40,7 +44,9 @@ class BigFile:
 
     Args:
         folder: with the three files.
-        level: "frame": ids are `<video>_<frame number>`, and the rows of a video are together, in order of its frames.
+        level: "frame": ids are `<video>_<frame number>`. Videos come in the order in which they first appear. If the
+            rows are not by video and frame, they are copied in that order to an unnamed temporary file, which costs
+            its size on the disk of temporary files at every opening.
 
     Attributes:
         ids: of the N shots (or videos).
@@ -49,7 +55,7 @@ class BigFile:
 
     Raises:
         StoreError: a file is missing, or they do not fit together.
-        FormatError: an id occurs twice or could be a path, frames are not in order, or the text is not UTF-8.
+        FormatError: an id occurs twice or could be a path, a frame id has no number, or the text is not UTF-8.
     """
 
     def __init__(self, folder: Path, *, level: Level = "shot") -> None:
@@ -71,13 +77,13 @@ class BigFile:
             )
         self.vectors: np.ndarray = np.memmap(self.folder / "feature.bin", np.float32, "r", shape=(rows, dim))
         self.offsets: np.ndarray | None = None
-        self.ids = names if level == "shot" else self._grouped(names)
+        self.ids = names if level == "shot" else self._group(names)
         self._row = {name: row for row, name in enumerate(self.ids)}
         if len(self._row) < len(self.ids):
             raise FormatError("ids occur twice", where=self.folder / "id.txt", got=some(_twice(self.ids)))
         place = self.folder.resolve()
         name = place.parent.name if place.name in ("shot", "frame") else place.name
-        self.spec = EmbedderSpec(name, "bigfile", dim, 0, (), (), "", "", "", "", False)
+        self.spec = bigfile_spec(name, dim)
 
     def _shape(self) -> tuple[int, int]:
         words = read_text(self.folder / "shape.txt").split()
@@ -99,30 +105,29 @@ class BigFile:
             )
         return names
 
-    def _grouped(self, names: Sequence[str]) -> tuple[str, ...]:
-        """The videos of frame ids, and `offsets`."""
-        videos: list[str] = []
-        starts: list[int] = []
-        before = -1
-        for row, name in enumerate(names):
-            video, _, number = name.rpartition("_")
-            if not video or not re.fullmatch("[0-9]{1,18}", number):
-                raise FormatError(
-                    "not a frame id", where=self.folder / "id.txt", got=name, wanted="<video>_<frame number>"
-                )
-            if not videos or video != videos[-1]:
-                videos.append(video)
-                starts.append(row)
-            elif int(number) <= before:
-                raise FormatError(
-                    "frames that are not in order",
-                    where=self.folder / "id.txt",
-                    got=f"{name} after frame {before}",
-                    next_step="sort the rows by video and frame number, and write them with write_bigfile",
-                )
-            before = int(number)
-        self.offsets = np.array([*starts, len(names)], dtype=np.int64)
-        return tuple(videos)
+    def _group(self, names: Sequence[str]) -> tuple[str, ...]:
+        """The videos of frame ids; sets `offsets`, and puts `vectors` in order."""
+        found = [FRAME_ID.fullmatch(name) for name in names]
+        wrong = [name for name, match in zip(names, found, strict=True) if match is None]
+        if wrong:
+            raise FormatError(
+                f"{len(wrong)} ids are not frame ids",
+                where=self.folder / "id.txt",
+                got=some(wrong),
+                wanted="<video>_<frame number>",
+            )
+        place: dict[str, int] = {}
+        video_of = np.array([place.setdefault(match["video"], len(place)) for match in found if match], dtype=np.int64)
+        numbers = np.array([int(match["number"]) for match in found if match], dtype=np.int64)
+        order = np.lexsort((numbers, video_of))
+        same = (np.diff(video_of[order]) == 0) & (np.diff(numbers[order]) == 0)
+        if same.any():
+            twice = [names[row] for row in order[1:][same].tolist()]
+            raise FormatError("frames occur twice", where=self.folder / "id.txt", got=some(twice))
+        if (np.diff(order) != 1).any():
+            self.vectors = _reordered(self.vectors, order)
+        self.offsets = np.searchsorted(video_of[order], np.arange(len(place) + 1))
+        return tuple(place)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -170,9 +175,27 @@ class BigFile:
         return np.asarray(self.vectors[self.index(ids)])
 
 
+def _reordered(vectors: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """(N, D) rows in another order, memory-mapped from a temporary file that is gone when the array is."""
+    try:
+        with tempfile.TemporaryFile(prefix="avs-frames-") as file:
+            for first in range(0, len(order), BLOCK_ROWS):
+                file.write(vectors[order[first : first + BLOCK_ROWS]].tobytes())
+            file.flush()  # written, not mapped: a full disk is an error here and would kill the process there
+            return np.memmap(file, np.float32, "r", shape=vectors.shape)
+    except OSError as error:
+        wanted = f"{vectors.nbytes} bytes for the frames in order (TMPDIR names another folder)"
+        raise OSError(error.errno, f"{error.strerror}; wanted {wanted}", tempfile.gettempdir()) from error
+
+
 def _twice(ids: Iterable[str]) -> list[str]:
     seen: set[str] = set()
     return [name for name in ids if name in seen or seen.add(name)]  # type: ignore[func-returns-value]
+
+
+def bigfile_spec(name: str, dim: int) -> EmbedderSpec:
+    """The spec of the BigFile folder `name`: no encoder is known."""
+    return EmbedderSpec(name, "bigfile", dim, 0, (), (), "", "", "", "", False)
 
 
 def write_bigfile(folder: Path, ids: Sequence[str], blocks: Iterable[np.ndarray]) -> BigFile:

@@ -32,8 +32,12 @@ class TextEmbedder(Protocol):
 
     spec: EmbedderSpec
 
-    def encode_texts(self, texts: Sequence[str], *, batch_size: int = 64) -> np.ndarray:
-        """(T, D) float32 unit-length vectors of texts; one that is too long is cut, with a warning that names it."""
+    def encode_texts(self, texts: Sequence[str], *, batch_size: int = 64, unit_length: bool = True) -> np.ndarray:
+        """(T, D) float32 vectors of texts; one that is too long is cut, with a warning that names it.
+
+        Args:
+            unit_length: whether they are scaled to length 1, which comparing them with images takes for granted.
+        """
         ...
 
 

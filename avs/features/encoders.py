@@ -64,8 +64,8 @@ class Encoder:
         return (images.to(self.device, non_blocking=True).float() * self._scale - self._shift).to(self._dtype)
 
     @torch.inference_mode()
-    def encode_texts(self, texts: Sequence[str], *, batch_size: int = 64) -> np.ndarray:
-        """(T, D) float32 unit-length vectors of texts.
+    def encode_texts(self, texts: Sequence[str], *, batch_size: int = 64, unit_length: bool = True) -> np.ndarray:
+        """(T, D) float32 vectors of texts, scaled to length 1 unless `unit_length` is false.
 
         A text with more tokens than the tower takes is cut at its end, and a warning names it.
 
@@ -80,16 +80,15 @@ class Encoder:
         if empty:
             raise DataError(f"{len(empty)} of {len(texts)} texts are empty", got=some(empty))
         self._warn_of_cuts(texts, cleaned)
-        vectors = [self._encode_batch(cleaned[i : i + batch_size]) for i in range(0, len(cleaned), batch_size)]
+        batches = (self._encode_batch(cleaned[i : i + batch_size]) for i in range(0, len(cleaned), batch_size))
+        vectors = [_unit_length(batch) if unit_length else batch.float().cpu().numpy() for batch in batches]
         return np.concatenate([np.empty((0, self.spec.dim), dtype=np.float32), *vectors])
 
-    def _encode_batch(self, texts: Sequence[str]) -> np.ndarray:
+    def _encode_batch(self, texts: Sequence[str]) -> Tensor:
         tokens = self._tokenizer(
             list(texts), padding=True, truncation=True, max_length=self.max_tokens, return_tensors="pt"
         )
-        return _unit_length(
-            self._family.texts(tokens["input_ids"].to(self.device), tokens["attention_mask"].to(self.device))
-        )
+        return self._family.texts(tokens["input_ids"].to(self.device), tokens["attention_mask"].to(self.device))
 
     def _warn_of_cuts(self, texts: Sequence[str], cleaned: Sequence[str]) -> None:
         if not cleaned:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from unicodedata import normalize
@@ -45,9 +45,9 @@ def tokenise(text: str) -> list[str]:
     return WORD.findall(text.lower())
 
 
-def content_words(text: str) -> list[str]:
+def content_words(text: str, stop_words: Collection[str] = STOP_WORDS) -> list[str]:
     """The words of a text without stop words."""
-    return [word for word in tokenise(text) if word not in STOP_WORDS]
+    return [word for word in tokenise(text) if word not in stop_words]
 
 
 @dataclass(frozen=True, slots=True)

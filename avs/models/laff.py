@@ -1,141 +1,28 @@
 """LAFF: lightweight attentional feature fusion (Hu et al., ECCV 2022, arXiv 2112.01832).
 
-A block transforms k features into one space and adds them up, weighted by attention:
-
-    g_i = tanh(W_i f_i + b_i)        a = softmax_i(u . g_i)        e = l2(sum_i a_i g_i)
-
-The authors add a bias c to u . g_i. It cancels in the softmax and is left out here.
-Paired blocks, h for videos and h for texts, span h common spaces. A similarity is the mean of the h cosines.
+A block (avs/models/blocks) transforms k features into one space and adds them up, weighted by attention. Paired blocks,
+h for videos and h for texts, span h common spaces. A similarity is the mean of the h cosines.
 In LAFF-ml, a frame-level block (FrameLaff) first fuses frames into a video-level feature.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from avs.core.errors import DataError
 from avs.models.architectures.laff import LaffConfig
 from avs.models.batch import Batch
+from avs.models.blocks import BLOCKS
+from avs.models.blocks.block import FusionBlock
 from avs.models.frame_laff import FrameLaff
-from avs.models.layers import BatchNorm, Dropout, LinearTanh
+from avs.models.layers import LinearTanh
 from avs.models.losses import different_videos, margin_ranking_loss
 from avs.models.retrieval import RetrievalModel, Side
 from avs.models.text_encoders import TokenEncoders
-
-
-class Transform(nn.Module):
-    """Transforms a feature for all heads at once: linear, tanh, dropout, and batch normalisation if asked for.
-
-    Weights start Xavier-uniform, biases zero. W2VV++ normalises before the tanh, and its dropout comes last.
-    """
-
-    def __init__(self, dim: int, width: int, *, dropout: float, batch_norm: bool) -> None:
-        super().__init__()
-        self.linear = LinearTanh(dim, width)
-        self.dropout = Dropout(dropout)
-        self.norm = BatchNorm(width) if batch_norm else nn.Identity()
-        nn.init.xavier_uniform_(self.linear.weight)
-        nn.init.zeros_(self.linear.bias)
-
-    def forward(self, feature: Tensor) -> Tensor:
-        """(B, H*d) values of (B, D) features."""
-        transformed: Tensor = self.norm(self.dropout(self.linear(feature)))
-        return transformed
-
-
-class Tile(nn.Module):
-    """Gives a feature with the dimension of a head to every head, with batch normalisation and nothing else."""
-
-    def __init__(self, heads: int, head_dim: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.norm = BatchNorm(heads * head_dim)
-
-    def forward(self, feature: Tensor) -> Tensor:
-        """(B, H*d) values of (B, d) features."""
-        tiled: Tensor = self.norm(feature.repeat(1, self.heads))
-        return tiled
-
-
-class Laff(nn.Module):
-    """The h blocks of one side, over the same k features.
-
-    Args:
-        dims: name -> dimension of each feature.
-        heads, head_dim, dropout, batch_norm, no_transform, with_ave: as in LaffConfig.
-    """
-
-    average_weight: Tensor
-
-    def __init__(
-        self,
-        dims: Mapping[str, int],
-        *,
-        heads: int = 8,
-        head_dim: int = 512,
-        dropout: float = 0.2,
-        batch_norm: bool = False,
-        no_transform: Sequence[str] = (),
-        with_ave: bool = False,
-    ) -> None:
-        super().__init__()
-        self.names, self.heads, self.head_dim = tuple(dims), heads, head_dim
-        self.transforms = nn.ModuleList(
-            Tile(heads, head_dim)
-            if name in no_transform
-            else Transform(dim, heads * head_dim, dropout=dropout, batch_norm=batch_norm)
-            for name, dim in dims.items()
-        )
-        self.attention = nn.Parameter(torch.empty(heads, head_dim))  # the u of every head
-        nn.init.uniform_(self.attention, -(head_dim**-0.5), head_dim**-0.5)
-        self.with_ave = with_ave
-        # r is saved with the weights that were validated with it; without with_ave there is nothing to save
-        self.register_buffer("average_weight", torch.zeros(()), persistent=with_ave)
-
-    def start_epoch(self, epoch: int) -> None:
-        """Set r of `with_ave` for the 0-based epoch."""
-        if self.with_ave:
-            self.average_weight.fill_(max(0.8 - 0.2 * epoch, 0.0))
-
-    def forward(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
-        """(B, H, d) unit vectors of (B, D_i) features. A row leaves out the features that it lacks."""
-        transformed = self._transformed(features, present)
-        shares = self._attention(transformed, present)
-        if self.with_ave:
-            shares = shares + self.average_weight * (shares > 0)
-        fused = transformed[0] * shares[:, :, 0, None]
-        for place, feature in enumerate(transformed[1:], start=1):
-            fused.addcmul_(feature, shares[:, :, place, None])
-        return F.normalize(fused, dim=-1)
-
-    def weights(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
-        """(B, H, k) attention over the features in the order of `names`. It adds up to 1 over the features."""
-        return self._attention(self._transformed(features, present), present)
-
-    def _transformed(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> list[Tensor]:
-        """(B, H, d) values of every feature; zeros where it is not present."""
-        columns = []
-        for name, transform in zip(self.names, self.transforms, strict=True):
-            mask = present.get(name)
-            if mask is None:
-                values = transform(features[name])
-            else:  # rows without the feature must not enter the statistics of a batch normalisation either
-                own = transform(features[name][mask])
-                values = own.new_zeros(len(mask), own.shape[1]).index_put((mask,), own)
-            columns.append(values.unflatten(1, (self.heads, self.head_dim)))
-        return columns
-
-    def _attention(self, transformed: Sequence[Tensor], present: Mapping[str, Tensor]) -> Tensor:
-        columns = []
-        for name, feature in zip(self.names, transformed, strict=True):
-            # the diagonal of every head's g with every head's u: no other product is faster
-            logits = F.linear(feature, self.attention).diagonal(dim1=1, dim2=2)  # (B, H)
-            mask = present.get(name)
-            columns.append(logits if mask is None else logits.masked_fill(~mask[:, None], float("-inf")))
-        return torch.stack(columns, dim=2).softmax(dim=2)
 
 
 class LaffModel(RetrievalModel):
@@ -158,17 +45,17 @@ class LaffModel(RetrievalModel):
         self.video = self._side({**config.video, **config.video_frames})
         self.text = self._side({**config.text, **token_dims})
 
-    def _side(self, dims: Mapping[str, int]) -> Laff:
+    def _side(self, dims: Mapping[str, int]) -> FusionBlock:
         c = self.config
-        tiled = [name for name in c.no_transform if name in dims]
-        return Laff(
+        own: dict[str, Any] = {"with_ave": c.with_ave} if c.fusion == "attention" else {}
+        return BLOCKS[c.fusion](
             dims,
             heads=c.heads,
             head_dim=c.head_dim,
             dropout=c.dropout,
             batch_norm=c.batch_norm,
-            no_transform=tiled,
-            with_ave=c.with_ave,
+            no_transform=[name for name in c.no_transform if name in dims],
+            **own,
         )
 
     def start_epoch(self, epoch: int) -> None:
@@ -179,6 +66,13 @@ class LaffModel(RetrievalModel):
         return [self.frames, self.video]
 
     def embed_videos(self, videos: Batch) -> Tensor:
+        """(B, E).
+
+        Raises:
+            DataError: a video lacks a feature, and the block is a concatenation.
+        """
+        if self.config.fusion == "concatenation":
+            _require_every_feature(videos)
         embedded: Tensor = self.video(self._video_vectors(videos), videos.present)
         return embedded.flatten(1)
 
@@ -217,7 +111,8 @@ class LaffModel(RetrievalModel):
         block, vectors = (
             (self.video, self._video_vectors(batch)) if side == "video" else (self.text, self._text_vectors(batch))
         )
-        return dict(zip(block.names, block.weights(vectors, batch.present).unbind(2), strict=True))
+        weights = block.weights(vectors, batch.present)
+        return {} if weights is None else dict(zip(block.names, weights.unbind(2), strict=True))
 
     def _video_vectors(self, videos: Batch) -> dict[str, Tensor]:
         vectors = {name: self._noise_for_zeros(videos.vectors[name]) for name in self.config.video}
@@ -235,3 +130,13 @@ class LaffModel(RetrievalModel):
         if self.config.legacy and self.training and not feature.any():
             return torch.randn_like(feature)
         return feature
+
+
+def _require_every_feature(videos: Batch) -> None:
+    lacking = {name: int((~mask).sum()) for name, mask in videos.present.items() if not bool(mask.all())}
+    if lacking:
+        raise DataError(
+            "a model that concatenates features needs all of them",
+            got=", ".join(f"{count} of {len(videos)} videos have no {name}" for name, count in lacking.items()),
+            next_step="extract the features for all videos, or train with another `fusion`",
+        )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -75,15 +77,38 @@ def test_frames_of_a_video_stand_together_in_order(tmp_path: Path) -> None:
         file.rows(["s_1"])
 
 
+@pytest.mark.parametrize("blocks", [1, 4096])
+def test_frames_in_any_order_are_put_by_video_and_number(
+    tmp_path: Path, blocks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("avs.core.bigfile.BLOCK_ROWS", blocks)
+    file = BigFile(by_hand(tmp_path / "f", "t_1 s_10 t_0 s_2 s_9", ROWS, "5 3"), level="frame")
+    assert file.ids == ("t", "s") and file.offsets is not None and file.offsets.tolist() == [0, 2, 5]
+    assert np.array_equal(file.vectors, ROWS[[2, 0, 3, 4, 1]])
+
+
+def test_a_full_disk_of_temporary_files_is_named(tmp_path: Path) -> None:
+    big = by_hand(tmp_path / "f", " ".join(f"s_{i}" for i in range(5000)[::-1]), np.ones((5000, 64)), "5000 64")
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**18, limit[1]))
+    try:
+        with pytest.raises(OSError, match="wanted 1280000 bytes for the frames in order"):
+            BigFile(big, level="frame")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, ignored)
+
+
 @pytest.mark.parametrize(
     ("ids", "said"),
     [
-        ("s_0 s_100 s_15 t_0 t_1", "frames that are not in order"),
-        ("s_0 t_0 s_1 t_1 t_2", "ids occur twice"),
-        ("s_0 s_1 s_2 t t_1", "not a frame id"),
+        ("s_0 t_0 s_1 t_00 t_2", "frames occur twice"),
+        ("s_0 s_1 s_2 t t_1", "1 ids are not frame ids"),
+        ("s_0 _1 s_2 t_ t_1", "2 ids are not frame ids"),
     ],
 )
-def test_frames_out_of_order_are_refused(tmp_path: Path, ids: str, said: str) -> None:
+def test_ids_that_name_no_frame_or_one_twice_are_refused(tmp_path: Path, ids: str, said: str) -> None:
     with pytest.raises(FormatError, match=said):
         BigFile(by_hand(tmp_path / "f", ids, ROWS, "5 3"), level="frame")
 

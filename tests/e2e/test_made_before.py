@@ -6,16 +6,20 @@ and a reranker learned from random judgments. "Up to date" says that nothing tha
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from files import files
+from safetensors.torch import load_file
 
+import avs
 from avs.cli.main import main
 from avs.trecvid.trec import read_trec
 
+ENCODERS = Path(avs.__file__).parent / "demo" / "encoders"
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "made_before"
 MODELS = ["--store", "collection/one", "--store", "collection/two", "--store", "collection/film"]
 MODELS += ["--checkpoint", "models/laff", "--checkpoint", "models/dual"]
@@ -42,8 +46,24 @@ def assert_same(one: Path, other: Path) -> None:
         np.testing.assert_allclose(first.lists[topic].scores, second.lists[topic].scores, rtol=1e-4, atol=1e-5)
 
 
+def mini_clip_of_then(folder: Path) -> Path:
+    """mini-clip as it was: with the logit scale that its training started from, which no vector depends on."""
+    shutil.copytree(ENCODERS / "clip", folder)
+    weights = load_file(folder / "model.safetensors")
+    header_bytes = int.from_bytes((folder / "model.safetensors").read_bytes()[:8], "little")
+    content = bytearray((folder / "model.safetensors").read_bytes())
+    start = 8 + header_bytes + json.loads(content[8 : 8 + header_bytes])["logit_scale"]["data_offsets"][0]
+    assert weights["logit_scale"].exp().item() == pytest.approx(19.8, abs=0.02)
+    content[start : start + 2] = np.float16(np.log(1 / 0.07)).tobytes()
+    (folder / "model.safetensors").write_bytes(content)
+    return folder
+
+
 @pytest.mark.parametrize(("systems", "lists"), [(MODELS, "lists"), (ZERO_SHOT, "zero-shot")])
 def test_searches(folder: Path, capsys: pytest.CaptureFixture[str], systems: list[str], lists: str) -> None:
+    if lists == "zero-shot":
+        weights = str(mini_clip_of_then(folder / "mini-clip"))
+        systems = [*systems, "--weights", weights, "--weights", weights]
     run("search", "--topics", "topics.txt", *systems, "-o", f"{lists}/")
     assert capsys.readouterr().err.count("up to date: ") == 2
     run("search", "--topics", "topics.txt", *systems, "-o", "again/", "--quiet")

@@ -82,7 +82,7 @@ def test_a_model_asked_for_twice_is_refused(checkpoints: dict[str, Path], tmp_pa
 @pytest.mark.parametrize(
     ("model", "level", "fingerprint"),
     [
-        ("mini-clip", "shot", "f1fc126e5342eab455bf321c798d26f8878189c30796017082690f52531ace8d"),
+        ("mini-blip", "shot", "74bfe8cd43753e208751b9c395d17f4d786e0d270d448739daab511c181be1f6"),
         ("mini-blip2", "frame", "eff6ac4a9a7b14fc6baf190fc94aeb5abf16d269588e6ebc38f160da843796ad"),
     ],
 )

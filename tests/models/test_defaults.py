@@ -13,6 +13,7 @@ from avs.models.architectures.laff import LaffConfig
 from avs.train.settings import Settings
 
 LAFF = {
+    "fusion": "attention",
     "heads": 8, "head_dim": 512, "dropout": 0.2, "batch_norm": False, "no_transform": (), "with_ave": False,
     "max_frames": None, "margin": 0.2, "direction": "t2v", "reduction": "sum", "loss_per_head": True, "legacy": False,
 }  # fmt: skip

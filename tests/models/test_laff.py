@@ -14,8 +14,10 @@ from avs.core.errors import ConfigError
 from avs.models.architectures import Tokens, config_to_json, make_config
 from avs.models.architectures.laff import LaffConfig
 from avs.models.batch import Batch, Sequences
+from avs.models.blocks.attention import Laff
+from avs.models.blocks.block import Tile, Transform
 from avs.models.frame_laff import FrameLaff
-from avs.models.laff import Laff, LaffModel, Tile, Transform
+from avs.models.laff import LaffModel
 from avs.models.losses import different_videos, margin_ranking_loss
 
 DIMS = {"clip": 6, "blip": 4, "motion": 5}

@@ -158,6 +158,12 @@ class Pretraining:
         """What similarities are multiplied by before the softmax."""
         return self.scale.exp().clamp(max=MAX_SCALE)
 
+    @torch.no_grad()
+    def store_scale(self) -> None:
+        """Give CLIP the scale that its vectors were trained with; the other encoders have no place for it."""
+        if hasattr(self.encoder.model, "logit_scale"):
+            self.encoder.model.logit_scale.fill_(self.logit_scale().log())
+
     def match_loss(self, images: torch.Tensor, texts: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
         """The contrastive loss of (I, D) or (I, Q, D) images and (T, D) texts; with queries also that of the best."""
         scale = self.logit_scale()
@@ -215,6 +221,7 @@ def pretrain(
             point = {"step": number, "seconds": round(time.monotonic() - start, 1)}
             curve.append(point | {key: round(value, 4) for key, value in figures.items()})
             print(json.dumps(curve[-1]), file=sys.stderr, flush=True)
+    training.store_scale()
     small_models.save(training.encoder, out)
     log = {
         "encoder": name, "seed": seed, "steps": steps, "batch": batch, "frames": frames, "threads": threads,

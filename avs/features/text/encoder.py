@@ -27,6 +27,7 @@ class EncoderOptions(BaseModel):
         model: its catalog name, which is the name of the feature too.
         weights: a checkpoint folder, or `org/name[@revision]` on the Hub; None: what the catalog says.
         pooling: of its images, which is part of its spec; None: the family's first.
+        unit_length: whether vectors are scaled to length 1; false: as the tower gives them, as in LAFF's own code.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -35,6 +36,7 @@ class EncoderOptions(BaseModel):
     model: str
     weights: str | None = None
     pooling: str | None = None
+    unit_length: bool = True
 
     @field_validator("model")
     @classmethod
@@ -53,11 +55,12 @@ class EncoderOptions(BaseModel):
 
 @text_features.register("encoder")
 class EncoderText:
-    """Vectors of an encoder's text tower, of length 1.
+    """Vectors of an encoder's text tower.
 
     Attributes:
         spec: of the encoder.
         weights: current location of its weights; None: where `spec` says.
+        unit_length: whether its vectors are scaled to length 1.
         device, dtype: what it computes on and in.
     """
 
@@ -68,17 +71,18 @@ class EncoderText:
         spec: EmbedderSpec,
         *,
         weights: str | Path | None = None,
+        unit_length: bool = True,
         device: str = "cpu",
         dtype: str = "float32",
     ) -> None:
-        self.spec, self.weights, self.device, self.dtype = spec, weights, device, dtype
+        self.spec, self.weights, self.unit_length, self.device, self.dtype = spec, weights, unit_length, device, dtype
         self._embedder: TextEmbedder | None = None
         self._last: tuple[tuple[str, ...], VectorColumn] = ((), VectorColumn(np.zeros((0, spec.dim), np.float32)))
 
     @classmethod
     def build(cls, options: EncoderOptions, texts: Sequence[str], *, device: str, dtype: str, **_: bool) -> EncoderText:
         spec = read_spec(options.model, weights=options.weights, pooling=options.pooling)
-        return cls(spec, weights=options.weights, device=device, dtype=dtype)
+        return cls(spec, weights=options.weights, unit_length=options.unit_length, device=device, dtype=dtype)
 
     @property
     def name(self) -> str:
@@ -111,7 +115,7 @@ class EncoderText:
 
     def _encoded(self, texts: Sequence[str]) -> np.ndarray:
         place = {text: number for number, text in enumerate(dict.fromkeys(texts))}
-        distinct = self.embedder.encode_texts(list(place))
+        distinct = self.embedder.encode_texts(list(place), unit_length=self.unit_length)
         return distinct if len(place) == len(texts) else distinct[[place[text] for text in texts]]
 
     def unknown_words(self, texts: Sequence[str]) -> list[list[str]]:
@@ -119,10 +123,12 @@ class EncoderText:
         return [[] for _ in texts]
 
     def to_json(self) -> dict[str, Any]:
-        return {"kind": "encoder", "name": self.name, "spec": self.spec.to_json()}
+        scaled = {} if self.unit_length else {"unit_length": False}  # as avs wrote it before there was a choice
+        return {"kind": "encoder", "name": self.name, "spec": self.spec.to_json(), **scaled}
 
     @classmethod
     def from_json(
         cls, data: dict[str, Any], *, path: str | Path | None = None, device: str = "cpu", dtype: str = "float32"
     ) -> EncoderText:
-        return cls(EmbedderSpec.from_json(data["spec"]), weights=path, device=device, dtype=dtype)
+        spec, unit_length = EmbedderSpec.from_json(data["spec"]), data.get("unit_length", True)
+        return cls(spec, weights=path, unit_length=unit_length, device=device, dtype=dtype)

@@ -15,7 +15,7 @@ from avs.core.errors import SpecMismatchError
 from avs.features.text.bag_of_words import count_words, known_rows
 from avs.features.text.registry import TextFeatureOptions, text_features
 from avs.features.word_vectors import WordVectors, fingerprint_word_vectors, open_word_vectors
-from avs.features.words import Vocabulary, content_words, tokenise
+from avs.features.words import STOP_WORDS, Vocabulary, content_words, tokenise
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,16 +71,26 @@ class Word2Vec:
         path: file or folder of the vectors, read when first needed; see `avs.features.word_vectors`.
         fingerprint: of its content.
         remove_stop_words: whether stop words are left out of the mean.
+        stop_words: those words, if they are not avs's own; of a model of others, for example.
         legacy: as above.
     """
 
     options: ClassVar[type[TextFeatureOptions]] = Word2VecOptions
 
-    def __init__(self, name: str, path: str | Path, *, remove_stop_words: bool = True, legacy: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        path: str | Path,
+        *,
+        remove_stop_words: bool = True,
+        stop_words: Sequence[str] | None = None,
+        legacy: bool = False,
+    ) -> None:
         self.name = name
         self.path = Path(path)
         self.fingerprint = fingerprint_word_vectors(self.path)
         self.remove_stop_words = remove_stop_words
+        self.stop_words = None if stop_words is None else frozenset(stop_words)
         self.legacy = legacy
 
     @classmethod
@@ -101,7 +111,7 @@ class Word2Vec:
     def columns(self, texts: Sequence[str]) -> tuple[WordMeanColumn, np.ndarray | None]:
         """The (N, dim) means of N texts, and (N,) bool which of them have a known word; None when all do."""
         used = {word for text in texts for word in self._words(text)}
-        known = Vocabulary(tuple(sorted(used & self.vectors.index.keys())), self.remove_stop_words)
+        known = Vocabulary(tuple(sorted(used & self.vectors.index.keys())))
         counts = count_words(known, texts)
         values = np.ones_like(counts.values) if self.legacy else counts.values
         shape = (len(texts), len(known))
@@ -117,7 +127,9 @@ class Word2Vec:
         return [[word for word in dict.fromkeys(self._words(text)) if word not in index] for text in texts]
 
     def _words(self, text: str) -> list[str]:
-        return content_words(text) if self.remove_stop_words else tokenise(text)
+        if not self.remove_stop_words:
+            return tokenise(text)
+        return content_words(text, STOP_WORDS if self.stop_words is None else self.stop_words)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -126,6 +138,7 @@ class Word2Vec:
             "path": str(self.path.resolve()),
             "fingerprint": self.fingerprint,
             "remove_stop_words": self.remove_stop_words,
+            **({} if self.stop_words is None else {"stop_words": sorted(self.stop_words)}),
             "legacy": self.legacy,
         }
 
@@ -144,6 +157,7 @@ class Word2Vec:
             data["name"],
             path or data["path"],
             remove_stop_words=data["remove_stop_words"],
+            stop_words=data.get("stop_words"),
             legacy=data["legacy"],
         )
         if feature.fingerprint != data["fingerprint"]:

@@ -65,7 +65,8 @@ class Architecture:
         recipe: section of a recipe -> values of the authors, where they differ from LAFF's.
         bag_of_words: whether bag of words is a text feature unless the recipe names others; without it, only the text
             towers of the video features are.
-        every_feature: whether a training video must have all features; otherwise the model does without some.
+        every_feature: whether with some options a training video must have all features; otherwise the model does
+            without some.
     """
 
     config: type[Any]
@@ -75,7 +76,7 @@ class Architecture:
     examples: str
     recipe: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     bag_of_words: bool = True
-    every_feature: bool = False
+    every_feature: Callable[[Mapping[str, Any]], bool] = lambda options: False
 
     @property
     def inputs(self) -> tuple[str, ...]:

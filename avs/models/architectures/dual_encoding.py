@@ -129,6 +129,6 @@ avs train-dual-encoding --captions c.txt --store features/clip/frame --text bow 
             "validation": {"measure": "SumR"},
         },
         bag_of_words=False,
-        every_feature=True,
+        every_feature=lambda options: True,
     )
 )

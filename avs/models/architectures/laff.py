@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from avs.core.errors import ConfigError, Problems
 from avs.models.architectures.architecture import Architecture, Direction, Reduction, Tokens, architectures, option
 
 if TYPE_CHECKING:
     from avs.models.laff import LaffModel
+
+Fusion = Literal["attention", "concatenation", "mean", "weighted-sum", "self-attention"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,7 @@ class LaffConfig:
         video_frames: name -> dimension of the frame-level features; a FrameLaff pools each one (LAFF-ml).
         text: name -> dimension of the text features that come as vectors.
         text_tokens: name -> encoder of the text features that come as words; it is trained with the model.
+        fusion: the block that fuses features: LAFF's "attention", or one that its authors compare it with.
         heads: h, the number of common spaces.
         head_dim: d, the dimension of each common space.
         dropout: probability of dropout after the tanh.
@@ -45,6 +48,7 @@ class LaffConfig:
     text: Mapping[str, int]
     video_frames: Mapping[str, int] = field(default_factory=dict)
     text_tokens: Mapping[str, Tokens] = field(default_factory=dict)
+    fusion: Fusion = option("attention", "Block that fuses features")
     heads: int = option(8, "Number of common spaces")
     head_dim: int = option(512, "Dimensions of each common space")
     dropout: float = 0.2
@@ -74,7 +78,17 @@ class LaffConfig:
             if dims != {self.head_dim}:
                 got = f"got {', '.join(map(str, sorted(dims)))} dimensions" if dims else "there is no such feature"
                 problems.add("no_transform", f"{name}: {got}; wanted head_dim, {self.head_dim}")
+        self._check_fusion(problems)
         problems.raise_if_any(ConfigError)
+
+    def _check_fusion(self, problems: Problems) -> None:
+        if self.fusion != "attention" and self.with_ave:
+            problems.add("with_ave", f"got true with fusion {self.fusion}; it is an option of fusion attention")
+        if self.fusion == "concatenation" and self.no_transform:
+            problems.add("no_transform", "got features with fusion concatenation, which transforms all of them at once")
+        if self.fusion == "self-attention" and self.heads * self.head_dim % 8:
+            width = self.heads * self.head_dim
+            problems.add("heads", f"got heads x head_dim = {width}; wanted a multiple of 8 for fusion self-attention")
 
 
 def _build(config: LaffConfig) -> LaffModel:
@@ -87,6 +101,7 @@ architectures.register("laff")(
     Architecture(
         config=LaffConfig,
         build=_build,
+        every_feature=lambda options: options.get("fusion") == "concatenation",
         summary="Train LAFF, attention over any number of video and text features, on captioned videos.",
         description="Train LAFF on captioned videos. Attention fuses any number of video and text features into common "
         "spaces. With a frame-level store among the features it is LAFF-ml.",
@@ -94,6 +109,7 @@ architectures.register("laff")(
 avs train-laff --captions msrvtt.caption.txt --store features/clip/shot --store features/blip/shot -o models/laff
 avs train-laff --config configs/train/laff_msrvtt.yaml -o models/laff-msrvtt
 avs train-laff --config configs/train/rucmm_tv23.yaml --list
+avs train-laff --config configs/train/laff_msrvtt.yaml --fusion self-attention --heads 1 --head-dim 4096 -o models/mhsa
 avs train-laff --captions c.txt --store features/clip/shot --start-from models/v3c1-pc -o models/laff-finetuned
 """,
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 from avs.core.errors import ConfigError
 from avs.core.list_files import list_name
+from avs.core.named_values import named_values
 from avs.core.progress import Reporter
 from avs.fusion.methods import AVERAGE
 from avs.fusion.normalize import RRF_K, Scale
@@ -82,9 +83,9 @@ class FusionOptions:
             ConfigError: a name is unknown, or options do not fit together.
         """
         families: dict[str, list[str]] = {}
-        for name, pattern in _pairs(self.families, "--family", "NAME=PATTERN"):
+        for name, pattern in named_values(self.families, "--family", "NAME=PATTERN"):
             families.setdefault(name, []).append(pattern)
-        pairs = _pairs(self.weights, "--weight", "LIST=W")
+        pairs = named_values(self.weights, "--weight", "LIST=W")
         weights = {name: _number(weight) for name, weight in pairs}
         if len(weights) < len(pairs):
             raise ConfigError("a list has two weights", got=", ".join(self.weights))
@@ -170,14 +171,6 @@ def name_lists(files: Sequence[Path]) -> dict[str, Path]:
 def _policy(missing: str | None) -> str:
     """The policy of the scale: a score that cannot be recomputed becomes the list's minimum."""
     return "minimum" if missing in (None, RECOMPUTED) else missing
-
-
-def _pairs(words: Sequence[str], option: str, form: str) -> list[tuple[str, str]]:
-    """NAME=VALUE words as pairs; the value may contain "=" too."""
-    pairs = [(name, value) for name, _, value in (word.partition("=") for word in words)]
-    if not all(name and value for name, value in pairs):
-        raise ConfigError(f"{option} is written {form}", got=", ".join(words))
-    return pairs
 
 
 def _number(word: str) -> float:

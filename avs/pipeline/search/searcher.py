@@ -19,7 +19,7 @@ from avs.features.embedder import TextEmbedder, load_embedder_for
 from avs.features.text import TextFeature
 from avs.models.scorer import ModelScorer, PackedModel
 from avs.pipeline.search.system import Locations, System, model_system, named_stores, open_source, store_system
-from avs.pipeline.search.trained import TrainedModel, load_trained
+from avs.pipeline.search.trained import Tower, TrainedModel, load_trained
 from avs.ranking.blocks import DTYPES, BlockSource
 from avs.ranking.cosine import CosineScorer
 from avs.ranking.score import Scorer, search
@@ -80,7 +80,7 @@ class Searcher:
         self.reporter = reporter or Reporter()
         self._sources: dict[frozenset[str], BlockSource] = {}
         self._encoders: dict[EmbedderSpec, TextEmbedder] = {}
-        self._towers: dict[EmbedderSpec, TextFeature] = {}
+        self._towers: dict[Tower, TextFeature] = {}
         self._models: dict[str, TrainedModel] = {}
         self._packed: dict[str, PackedModel] = {}
 

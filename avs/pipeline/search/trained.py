@@ -11,7 +11,6 @@ from torch import Tensor
 from avs.core.list_files import model_name
 from avs.core.spec import EmbedderSpec
 from avs.features.text import TextFeature, report_unknown, text_feature_from_json
-from avs.features.text.encoder import EncoderText
 from avs.models.retrieval import RetrievalModel
 from avs.pipeline.search.system import Locations
 from avs.pipeline.train.tables import require_known_words
@@ -19,6 +18,9 @@ from avs.pipeline.train.texts import text_table
 from avs.train.checkpoint import Checkpoint
 from avs.train.data import FeatureTable
 from avs.train.embed import embed_texts
+
+Tower = tuple[EmbedderSpec, bool]
+"""The spec of a text tower, and whether its vectors have length 1."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,7 +63,7 @@ def load_trained(
     *,
     locations: Locations | None = None,
     device: str = "cpu",
-    towers: dict[EmbedderSpec, TextFeature] | None = None,
+    towers: dict[Tower, TextFeature] | None = None,
 ) -> TrainedModel:
     """The model of a checkpoint with its text features.
 
@@ -78,12 +80,12 @@ def load_trained(
 
 
 def _text_feature(
-    data: Mapping[str, Any], locations: Locations, device: str, towers: dict[EmbedderSpec, TextFeature]
+    data: Mapping[str, Any], locations: Locations, device: str, towers: dict[Tower, TextFeature]
 ) -> TextFeature:
     if data["kind"] != "encoder":
         path = locations.word2vec if data["kind"] == "word2vec" else None
         return text_feature_from_json(data, path=path, device=device)
-    spec = EmbedderSpec.from_json(data["spec"])
-    if spec not in towers:
-        towers[spec] = EncoderText(spec, weights=locations.encoders.get(spec.name), device=device)
-    return towers[spec]
+    spec, unit_length = EmbedderSpec.from_json(data["spec"]), bool(data.get("unit_length", True))
+    if (spec, unit_length) not in towers:
+        towers[spec, unit_length] = text_feature_from_json(data, path=locations.encoders.get(spec.name), device=device)
+    return towers[spec, unit_length]

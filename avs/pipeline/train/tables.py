@@ -219,7 +219,7 @@ def make_tables(
     left_out = [ids[i] for i in np.flatnonzero(texts.lacking).tolist()]
     videos = video_table(data.train, list(data.specs))
     pairs = Pairs([ids[i] for i in known.tolist()], texts.select(known), videos, video_of[known])
-    if architectures.get(recipe.architecture).every_feature:
+    if architectures.get(recipe.architecture).every_feature(recipe.model):
         _require_every_feature(recipe.architecture, data, videos)
     if data.held_out is None:
         return Tables(pairs, _judged(recipe, data, features, cache), left_out)

@@ -40,7 +40,7 @@ def build_text_features(
     """
     known = {spec.name: spec for spec in video.values()}
     return [
-        EncoderText(known[option.model], device=device)
+        EncoderText(known[option.model], unit_length=option.unit_length, device=device)
         if isinstance(option, EncoderOptions) and option.weights is None and option.model in known
         else build_text_feature(option, captions, device=device, legacy=legacy)
         for option in options
@@ -109,7 +109,8 @@ def text_table(
 
 def _cached(feature: EncoderText, texts: Sequence[str], cache: Path) -> Column:
     """An encoder's vectors of the texts, read from the cache if it has them."""
-    key = json.dumps([feature.spec.revision, feature.spec.name, feature.spec.pooling, *texts])
+    scaled = [] if feature.unit_length else ["as the tower gives them"]
+    key = json.dumps([feature.spec.revision, feature.spec.name, feature.spec.pooling, *scaled, *texts])
     path = cache / f"{feature.name}-{hashlib.sha256(key.encode()).hexdigest()[:24]}.npy"
     if not path.is_file():
         column, _ = feature.columns(texts)

@@ -13,7 +13,8 @@ from files import files
 from avs.core.config import load_config
 from avs.features.catalog import read_catalog
 from avs.models.architectures import Tokens, make_config, make_model
-from avs.models.laff import LaffModel, Tile
+from avs.models.blocks.block import Tile
+from avs.models.laff import LaffModel
 from avs.pipeline.train.recipe import TrainRecipe
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"

@@ -1,0 +1,244 @@
+"""Make a checkpoint of weights that the authors of a model published, so that it searches as one trained here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from avs.core.artifacts import Manifest, fingerprint_file, is_up_to_date
+from avs.core.bigfile import bigfile_spec
+from avs.core.errors import ConfigError, FormatError, Problems
+from avs.core.features import feature_name, open_features
+from avs.core.progress import Reporter
+from avs.core.spec import EmbedderSpec
+from avs.core.text_files import read_text
+from avs.features.embedder import read_spec
+from avs.features.text import TextFeature
+from avs.features.text.bag_of_words import BagOfWords
+from avs.features.text.encoder import EncoderText
+from avs.features.text.word2vec import Word2Vec
+from avs.features.text.word_ids import WordIds
+from avs.features.word_vectors import fingerprint_word_vectors
+from avs.features.words import MARKS, STOP_WORDS, Vocabulary
+from avs.models.architectures import config_to_json, make_config, make_model
+from avs.models.importers import ForeignWeights, Imported, TextInput, importers
+from avs.models.retrieval import RetrievalModel
+from avs.pipeline.train.texts import model_inputs
+from avs.train.checkpoint import CHECKPOINT_TYPE, Checkpoint, write_checkpoint
+from avs.train.weights import read_foreign_weights
+
+
+@dataclass(frozen=True, slots=True)
+class ImportSources:
+    """What is imported, and what the weights alone do not hold.
+
+    Attributes:
+        weights: state dict of the authors.
+        vocabularies: "bow", "gru" or "bigru" -> file with a word per line, in the order of the authors' numbers.
+        word2vec: file or BigFile of the word vectors.
+        stop_words: file with the stop words that the authors leave out of word2vec; None: those of avs.
+        text_encoder: catalog name of the encoder of the CLIP text vectors.
+        text_encoder_weights: its weights; None: what the catalog says.
+        stores: name of a video feature in the weights -> store that holds it; otherwise a BigFile of that name does.
+        options: options of the architecture that the weights do not show.
+    """
+
+    weights: Path
+    vocabularies: Mapping[str, Path] = field(default_factory=dict)
+    word2vec: Path | None = None
+    stop_words: Path | None = None
+    text_encoder: str | None = None
+    text_encoder_weights: str | None = None
+    stores: Mapping[str, Path] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def import_checkpoint(
+    architecture: str, sources: ImportSources, out: Path, *, force: bool = False, reporter: Reporter
+) -> dict[str, Any]:
+    """Write the checkpoint folder `out`.
+
+    Returns:
+        Its path, with the video and text features it reads; or "up_to_date".
+
+    Raises:
+        ConfigError: no importer for the architecture; an option, vocabulary or encoder that is missing or does not fit.
+        FormatError: the file holds more than tensors, or tensors that do not match on either side.
+    """
+    importer = importers.get(architecture)
+    if (out / "best").is_dir():
+        raise ConfigError("a training is in the way", where=out, next_step="choose another -o")
+    specs = {name: open_features(store) for name, store in sources.stores.items()}
+    manifest = _manifest(architecture, sources)
+    if is_up_to_date(out, manifest, force=force, reporter=reporter):
+        return {"path": str(out), "up_to_date": True}
+    names = {name: feature_name(store).removesuffix("/frame") for name, store in specs.items()}
+    if sources.text_encoder:
+        names["CLIP"] = sources.text_encoder
+    theirs = ForeignWeights(read_foreign_weights(sources.weights, to_tensors=importer.to_tensors))
+    imported = importer.convert(theirs, names, sources.options)
+    texts = _text_features(imported.text, sources)
+    config = make_config(
+        architecture,
+        {
+            **imported.options,
+            **sources.options,
+            "video": imported.video,
+            "video_frames": imported.video_frames,
+            **model_inputs(texts),
+        },
+    )
+    given = {feature_name(store): store.spec for store in specs.values()}
+    model = _loaded(make_model(architecture, config), imported.weights, where=sources.weights)
+    checkpoint = Checkpoint(
+        architecture=architecture,
+        config=config_to_json(config),
+        video_features=_video_specs(imported, given),
+        text_features=[feature.to_json() for feature in texts],
+        epoch=0,
+        measures={},
+        validation={"imported from": sources.weights.name},
+        folder=out,
+    )
+    write_checkpoint(checkpoint, model.state_dict(), manifest)
+    for line in imported.left_out:
+        reporter.say(f"left out: {line}")
+    reporter.say(f"wrote {out}: {', '.join(checkpoint.video_features)}; text {', '.join(f.name for f in texts)}")
+    return {"path": str(out), "video": list(checkpoint.video_features), "text": [feature.name for feature in texts]}
+
+
+def _manifest(architecture: str, sources: ImportSources) -> Manifest:
+    inputs = {"weights": fingerprint_file(sources.weights)}
+    inputs |= {f"vocabulary of {name}": fingerprint_file(path) for name, path in sources.vocabularies.items()}
+    paths: dict[str, Path] = {"weights": sources.weights}
+    if sources.word2vec:
+        inputs["word vectors"] = fingerprint_word_vectors(sources.word2vec)
+    if sources.stop_words:
+        inputs["stop words"] = fingerprint_file(sources.stop_words)
+    if sources.text_encoder:
+        inputs["text encoder"] = _encoder(sources).revision
+    config = {
+        "architecture": architecture,
+        "options": dict(sources.options),
+        "text_encoder": sources.text_encoder,
+        "stores": {name: str(path) for name, path in sources.stores.items()},
+    }
+    return Manifest(type=CHECKPOINT_TYPE, config=config, inputs=inputs, paths=paths)
+
+
+def _encoder(sources: ImportSources) -> EmbedderSpec:
+    assert sources.text_encoder is not None
+    return read_spec(sources.text_encoder, weights=sources.text_encoder_weights)
+
+
+def _video_specs(imported: Imported, given: Mapping[str, EmbedderSpec]) -> dict[str, EmbedderSpec]:
+    """The spec of each video feature: of the store that was given, or of a BigFile of its name."""
+    dims = {**imported.video, **imported.video_frames}
+    problems = Problems("stores that do not fit the weights")
+    for name, spec in given.items():
+        if name not in dims:
+            problems.add(name, f"is no video feature of the weights, which read {', '.join(dims)}")
+        elif spec.dim != dims[name]:
+            problems.add(name, f"has {spec.dim} dimensions, wanted {dims[name]}")
+    problems.raise_if_any(ConfigError)
+    return {name: given.get(name, bigfile_spec(name.removesuffix("/frame"), dim)) for name, dim in dims.items()}
+
+
+def _text_features(inputs: Sequence[TextInput], sources: ImportSources) -> list[TextFeature]:
+    """The text features as the authors compute them.
+
+    Raises:
+        ConfigError: something that they are made from is missing, not asked for, or of another size; all at once.
+    """
+    problems, features = Problems("text features of the weights"), []
+    kinds = {one.kind for one in inputs}
+    for name in sources.vocabularies.keys() - kinds:
+        problems.add(f"--vocabulary {name}", f"the weights read no {name}; they read {', '.join(sorted(kinds))}")
+    for option, kind in (("word2vec", "word2vec"), ("stop_words", "word2vec"), ("text_encoder", "encoder")):
+        if getattr(sources, option) is not None and kind not in kinds:
+            problems.add(f"--{option.replace('_', '-')}", f"the weights read no {kind}")
+    for one in inputs:
+        try:
+            features.append(MAKERS[one.kind](one, sources))
+        except ConfigError as error:
+            problems.add(one.name, error.what)
+    problems.raise_if_any(ConfigError)
+    return features
+
+
+def _bag_of_words(one: TextInput, sources: ImportSources) -> TextFeature:
+    words = _words(one, sources)
+    # without a stop word among the words it changes nothing to skip them, and they are not reported as unknown
+    return BagOfWords("bow", Vocabulary(words, remove_stop_words=STOP_WORDS.isdisjoint(words)), legacy=True)
+
+
+def _word_ids(one: TextInput, sources: ImportSources) -> TextFeature:
+    words = _words(one, sources)
+    lacking = [mark for mark in MARKS if mark not in words]
+    if lacking:
+        raise ConfigError(f"its vocabulary lacks {', '.join(lacking)}")
+    known = Vocabulary(words, start_end=True)
+    return WordIds(one.name, known, one.embedding, one.hidden, bidirectional=one.kind == "bigru")
+
+
+def _word2vec(one: TextInput, sources: ImportSources) -> TextFeature:
+    if sources.word2vec is None:
+        raise ConfigError("its word vectors are not given: --word2vec")
+    stop_words = read_text(sources.stop_words).split() if sources.stop_words else None
+    feature = Word2Vec("word2vec", sources.word2vec, stop_words=stop_words, legacy=True)
+    if feature.dim != one.dim:
+        raise ConfigError(f"the word vectors have {feature.dim} dimensions, wanted {one.dim}")
+    return feature
+
+
+def _encoder_text(one: TextInput, sources: ImportSources) -> TextFeature:
+    if sources.text_encoder is None:
+        raise ConfigError("its encoder is not given: --text-encoder, such as clip-vit-b32")
+    spec = _encoder(sources)
+    if spec.dim != one.dim:
+        raise ConfigError(f"{spec.name} has {spec.dim} dimensions, wanted {one.dim}")
+    return EncoderText(spec, weights=sources.text_encoder_weights, unit_length=False)
+
+
+MAKERS = {
+    "bow": _bag_of_words,
+    "gru": _word_ids,
+    "bigru": _word_ids,
+    "word2vec": _word2vec,
+    "encoder": _encoder_text,
+}
+
+
+def _words(one: TextInput, sources: ImportSources) -> tuple[str, ...]:
+    """The words of a vocabulary file."""
+    path = sources.vocabularies.get(one.kind)
+    if path is None:
+        raise ConfigError(f"its vocabulary is not given: --vocabulary {one.kind}=FILE")
+    words = tuple(read_text(path).split("\n"))
+    words = words[:-1] if words[-1] == "" else words
+    if len(words) != one.dim:
+        raise ConfigError(f"{path} has {len(words)} words, wanted {one.dim}, one per line")
+    if len(set(words)) < len(words):
+        raise ConfigError(f"{path} has words that occur twice")
+    return words
+
+
+def _loaded(model: RetrievalModel, weights: Mapping[str, Tensor], *, where: Path) -> RetrievalModel:
+    """The model with the weights.
+
+    Raises:
+        FormatError: a tensor has another shape than the model's, or one of the two has no counterpart.
+    """
+    problems, wanted = Problems(f"tensors of {where} that do not fit"), model.state_dict()
+    for name in sorted({*weights, *wanted}):
+        if name not in weights or name not in wanted:
+            problems.add(name, "is missing in the file" if name in wanted else "has no place in the model")
+        elif weights[name].shape != wanted[name].shape:
+            problems.add(name, f"has shape {list(weights[name].shape)}, wanted {list(wanted[name].shape)}")
+    problems.raise_if_any(FormatError)
+    model.load_state_dict(dict(weights))
+    return model.eval()
