@@ -8,6 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
+from processes import left_over, mark_children
+
+# The same examples every time, and no deadline: a test must not fail because the machine is busy.
+settings.register_profile(
+    "same",
+    derandomize=True,
+    deadline=None,
+    database=None,
+    max_examples=60,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("same")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -23,6 +36,13 @@ def shared() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_process_is_left():
+    mark = mark_children()
+    yield
+    assert left_over(mark) == []
 
 
 @pytest.fixture(autouse=True)

@@ -7,9 +7,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from files import files
 
 ROOT = Path(__file__).resolve().parents[1]
-MODULES = sorted((ROOT / "avs").rglob("*.py")) + sorted((ROOT / "tools").rglob("*.py"))
+MODULES = files(ROOT, "avs/**/*.py") + files(ROOT, "tools/**/*.py")
 MOST_LINES = 60
 VAGUE = {"Planned", "Moved", "Opened", "Held", "Made"}
 

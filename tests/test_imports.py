@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from files import files
 
 PACKAGE = Path(__file__).resolve().parents[1] / "avs"
 STAGES = set("captions video features models train ranking fusion reranking trecvid metrics demo".split())
@@ -22,7 +23,7 @@ LIGHT = {"numpy", "scipy", "pandas", "yaml", "pydantic", "lxml", "rich"}
 
 
 def modules() -> list[Path]:
-    return sorted(PACKAGE.rglob("*.py"))
+    return files(PACKAGE, "**/*.py")
 
 
 def imports(path: Path) -> Iterator[tuple[str, bool]]:
@@ -66,7 +67,7 @@ def test_a_stage_imports_core_and_no_other_stage(path: Path) -> None:
 
 @pytest.mark.parametrize("stage", ["core", "trecvid", "metrics", "fusion"])
 def test_light_stages_need_no_heavy_package(stage: str) -> None:
-    for path in sorted((PACKAGE / stage).rglob("*.py")):
+    for path in files(PACKAGE / stage, "**/*.py"):
         for name, _ in imports(path):
             top = name.split(".")[0]
             allowed = LIGHT | ({"lightgbm"} if path.stem in ("ltr",) else set())
@@ -74,7 +75,7 @@ def test_light_stages_need_no_heavy_package(stage: str) -> None:
 
 
 def test_core_needs_only_numpy_when_imported() -> None:
-    for path in sorted((PACKAGE / "core").glob("*.py")):
+    for path in files(PACKAGE / "core", "*.py"):
         for name, at_import in imports(path):
             top = name.split(".")[0]
             assert not at_import or top in {"avs", "numpy"} | set(sys.stdlib_module_names), f"{path.name}: {name}"
@@ -110,7 +111,7 @@ ROOMS = {
 def test_rooms_of_pipeline_are_ordered() -> None:
     pipeline = PACKAGE / "pipeline"
     assert {path.name for path in pipeline.iterdir() if path.is_dir() and path.name != "__pycache__"} == set(ROOMS)
-    for path in sorted(pipeline.rglob("*.py")):
+    for path in files(pipeline, "**/*.py"):
         room = path.relative_to(pipeline).parts[0]
         for name, _ in imports(path):
             parts = name.split(".")

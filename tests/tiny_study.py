@@ -19,7 +19,7 @@ from avs.fusion.two_step import TwoStep
 from avs.metrics.xinfap_objective import xinfap_objective
 from avs.pipeline.fuse.study import FusionStudy, study_fusion, with_curve
 
-NASTY = "<b>&$x$_{1"
+NASTY = "<hr>&$x$_{1"
 NAMES = ("laff", "laff-ml", "clip", NASTY)
 SHOTS = [f"shot{i // 7 + 1:05d}_{i % 7 + 1}" for i in range(60)]
 

@@ -129,7 +129,7 @@ def _checked(ids: Sequence[str], starts: np.ndarray, ends: np.ndarray) -> tuple[
         for shot, times in Counter(ids).items():
             if times > 1:
                 problems.add(shot, f"occurs {times} times")
-    good = (starts >= 0) & (starts < ends)  # NaN compares false, so it is caught too
+    good = (starts >= 0) & (starts < ends) & (ends < np.inf)  # NaN compares false, so it is caught too
     for row in np.flatnonzero(~good):
         problems.add(ids[int(row)], f"start {starts[row]} s must be >= 0 and before end {ends[row]} s")
     problems.raise_if_any(FormatError)

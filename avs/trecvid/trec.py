@@ -23,6 +23,7 @@ from avs.trecvid.file_kind import RUN, refuse_other_kind
 FIELDS = 6
 RANK = re.compile(r"[0-9]{1,18}")
 INTEGER = re.compile(r"[+-]?[0-9]+")
+LINE_END = "\0"  # a word that no good file has
 MAX_EXACT = 2**53  # every integer below it is a float64
 NEXT_STEP = "a line is: topic 0 shot rank score tag"
 
@@ -160,16 +161,23 @@ def _parse(path: Path) -> _Lines:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise FormatError("the run file is not UTF-8 text", where=path, got=str(error)) from error
-    fields = text.split()
-    line_count = text.count("\n") + (not text.endswith("\n"))
-    # Splitting the whole text at once is several times faster than splitting each line. A missing field shifts the
-    # columns, so the second one is no longer constant. In that case, or if the counts differ, each line is checked.
-    if len(fields) != FIELDS * line_count or len(set(fields[1::FIELDS])) != 1:
+    lines = text.removesuffix("\n").split("\n")
+    # Splitting the whole text at once, with a mark where a line ends, is several times faster than splitting each line.
+    # If the marks are not where six fields end, each line is checked.
+    fields = f" {LINE_END} ".join(lines).split()
+    if (
+        LINE_END in text
+        or len(fields) != (FIELDS + 1) * len(lines) - 1
+        or set(fields[FIELDS :: FIELDS + 1]) - {LINE_END}
+    ):
         fields = _split_lines(path, text)
+    else:
+        del fields[FIELDS :: FIELDS + 1]
     scores = fields[4::FIELDS]
     try:
         values = np.fromiter(map(float, scores), dtype=np.float64, count=len(scores))
-        good = bool(np.isfinite(values).all()) and "_" not in "".join(scores)
+        written = "".join(scores)  # float() takes 1_000 and the digits of every script; other tools do not
+        good = bool(np.isfinite(values).all()) and "_" not in written and written.isascii()
     except ValueError:
         good = False
     if not good:
@@ -200,7 +208,7 @@ def _refuse_scores(path: Path, text: str, scores: Sequence[str]) -> None:
 
 def _is_number(score: str) -> bool:
     try:
-        return bool(np.isfinite(float(score))) and "_" not in score
+        return bool(np.isfinite(float(score))) and "_" not in score and score.isascii()
     except ValueError:
         return False
 

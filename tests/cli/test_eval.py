@@ -112,3 +112,12 @@ def test_nothing_heavy_is_imported() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_cutoffs_are_those_of_inferred_precision(capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate("--cutoffs", "1, 3", "--format", "tsv", "--quiet") == 0
+    header = capsys.readouterr().out.splitlines()[0].split("\t")
+    assert [name for name in header if name.startswith("iP@")] == ["iP@1", "iP@3"]
+    for bad in ("0", "1,x", "-1", "２"):
+        assert evaluate("--cutoffs", bad) == 2
+        assert "--cutoffs are whole numbers from 1" in capsys.readouterr().err

@@ -124,7 +124,7 @@ def test_a_killed_command_goes_on(collection: Path, tmp_path: Path) -> None:
     )
     parts = tmp_path / "killed/clip/shot/parts"
     with started(["-c", slow, *arguments(collection, tmp_path / "killed", "--batch-size", "2")]) as process:
-        wait_until(lambda: (parts / "000002.npz").exists())
+        wait_until(lambda: (parts / "000002.npz").exists(), process)
         end_by(process, signal.SIGKILL)
     assert main(["info", str(tmp_path / "killed/clip/shot")]) == 2  # not complete, and not opened by accident
     assert main(arguments(collection, tmp_path / "killed", "--batch-size", "2")) == 0

@@ -186,7 +186,8 @@ def test_a_study_holds_editions_out_and_reports(work: Path, tmp_path: Path, caps
     assert summary["method"] == "average, then coordinate-ascent" and summary["learned_from"] == 12
     assert set(read_trec(out).topics) == {*TV19, *TV20}
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
-    assert json.loads(page.with_suffix(".json").read_text()) == summary["study"]
+    data = page.with_suffix(".json").read_text()
+    assert json.loads(data) == summary["study"] and data.endswith("}\n")
 
 
 def test_the_list_and_the_table_of_a_study_come_before_its_learning_curve(
@@ -563,3 +564,26 @@ def test_a_learned_method_from_outside_is_fitted_kept_read_and_reported(
     (table,) = json.loads(page.with_suffix(".json").read_text())["learned"]
     assert table["what"] == "the list chosen" and set(table["folds"]["tv19"]) == {"good"}
     assert "the list chosen" in capsys.readouterr().err
+
+
+def test_a_list_that_is_itself_fused_is_told(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fused = tmp_path / "fused.trec"
+    assert main(["fuse", *lists(work, names=("good", "fair")), "-o", str(fused)]) == 0
+    assert "itself a fused list" not in capsys.readouterr().err
+    assert main(["fuse", str(fused), *lists(work, names=("poor",)), "-o", str(tmp_path / "again.trec")]) == 0
+    warning = f"warning: {fused} is itself a fused list: the lists it was made of count twice"
+    assert warning in capsys.readouterr().err
+
+
+def test_a_fuser_is_told_with_its_topics(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    learn = [
+        "--method",
+        "coordinate-ascent",
+        "--past",
+        str(work / "past"),
+        *qrels(work),
+        "--fuser",
+        str(tmp_path / "f"),
+    ]
+    assert main(["fuse", *lists(work, "new"), *learn, "-o", str(tmp_path / "new.trec")]) == 0
+    assert f"wrote {tmp_path / 'f'}: coordinate-ascent fitted on 12 topics" in capsys.readouterr().err

@@ -39,7 +39,7 @@ def test_shots_keeps_finished_videos(videos: Path, tmp_path: Path, how: signal.S
     out = tmp_path / "shots.tsv"
     found = pipeline.found_shots_path(out)
     with started(["-m", "avs", "shots", "--videos", videos, "-o", out, "--workers", 2]) as process:
-        wait_until(lambda: lines(found) > 5)
+        wait_until(lambda: lines(found) > 5, process)
         ended, err = end_by(process, how)
     assert ended == code
     assert ("run the same command again to resume" in err) == (how != signal.SIGKILL)
@@ -52,7 +52,7 @@ def test_shots_keeps_finished_videos(videos: Path, tmp_path: Path, how: signal.S
 def test_rendering_ends(tmp_path: Path, how: signal.Signals, code: int) -> None:
     rendered: Callable[[], int] = lambda: len(list(tmp_path.glob("collection/videos/*.mp4")))  # noqa: E731
     with started(["-m", "avs", "demo", "--size", 3000, "-o", tmp_path, "--workers", 2]) as process:
-        wait_until(lambda: rendered() > 2)
+        wait_until(lambda: rendered() > 2, process)
         ended, err = end_by(process, how)
     assert ended == code
     assert "Traceback" not in err
@@ -66,7 +66,7 @@ def test_extraction_leaves_no_process(tmp_path: Path, how: signal.Signals, code:
     arguments = ["--videos", tmp_path / "videos", "--shots", tmp_path / "shots.tsv", "-o", tmp_path / "out"]
     arguments += ["--model", "clip", "--weights", tmp_path / "clip", "--batch-size", 1, "--workers", 2]
     with started(["-m", "avs", "extract-features", *arguments]) as process:
-        wait_until(lambda: len(session(process.pid)) >= 4)  # with both workers and Python's own helper
+        wait_until(lambda: len(session(process.pid)) >= 4, process)  # with both workers and Python's own helper
         ended, err = end_by(process, how)
     assert ended == code
     if how != signal.SIGKILL:

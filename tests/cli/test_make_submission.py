@@ -142,7 +142,7 @@ def test_interrupted_between_steps_it_goes_on_where_it_was(
 def test_killed_for_good_it_goes_on_where_it_was(folder: Path) -> None:
     first = Path("submissions/x/lists/clip/mini-clip-shot.trec")
     with started(["-m", "avs", "make-submission", "x.yaml"]) as process:
-        wait_until(first.is_file)
+        wait_until(first.is_file, process)
         end_by(process, signal.SIGKILL)
     when = first.stat().st_mtime_ns
     assert main(["make-submission", "x.yaml"]) == 0

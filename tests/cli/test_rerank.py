@@ -364,3 +364,24 @@ def test_an_edition_that_avs_does_not_know_is_fitted_on(
     assert "--edition-file: only for learning" in failure(
         words(tmp_path, "--method", "clip", *of_file, "-o", str(tmp_path / "x.trec")), capsys
     )
+
+
+def test_what_was_made_and_what_to_do_next(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = tmp_path / "x.trec"
+    assert main(["rerank", *words(work, "--method", "clip", "--alpha", "0.5", "-o", str(made))]) == 0
+    err = capsys.readouterr().err
+    assert f"wrote {made}: 4 topics reranked by clip, " in err
+    assert f"next: avs eval {made} --qrels QRELS, or avs make-run {made} --topics TOPICS ..." in err
+
+
+def test_narratives_are_what_is_asked_for(work: Path, tmp_path: Path) -> None:
+    told = {topic: f"{text}, seen from afar" for topic, text in TOPICS.items()}
+    (tmp_path / "n.txt").write_text("".join(f"{t}  {text}\n" for t, text in told.items()), encoding="utf-8")
+    narrative = ["--narratives", str(tmp_path / "n.txt"), "--query-mode", "narrative"]
+    made = []
+    for topics, more in ((work / "tv21.txt", narrative), (tmp_path / "n.txt", []), (work / "tv21.txt", [])):
+        out = tmp_path / f"{len(made)}.trec"
+        call = [str(work / "tv21.trec"), "--store", str(work / "store"), "--topics", str(topics), *more]
+        assert main(["rerank", *call, "--method", "clip", "--alpha", "0", "--quiet", "-o", str(out)]) == 0
+        made.append({topic: ranked.shots for topic, ranked in read_trec(out).lists.items()})
+    assert made[0] == made[1] != made[2]

@@ -30,7 +30,7 @@ def test_every_job_is_answered() -> None:
 def test_jobs_under_way_are_broken_off(how: signal.Signals) -> None:
     with started(["-c", TEN_MINUTES]) as process:
         assert process.stdout is not None and process.stdout.readline() == "0\n"  # two workers sleep from now on
-        wait_until(lambda: len(session(process.pid)) >= 3)
+        wait_until(lambda: len(session(process.pid)) >= 3, process)
         code, err = end_by(process, how)
     assert code == {signal.SIGINT: -signal.SIGINT, signal.SIGTERM: 143, signal.SIGKILL: -signal.SIGKILL}[how]
     assert err.count("Traceback") == (how == signal.SIGINT)  # that of the process itself, none of a worker

@@ -174,3 +174,9 @@ def test_a_model_is_looked_for_in_the_folder_alone(tmp_path: Path) -> None:
     (inside / "fuser.json").write_text(text.replace("ltr-1.txt", "../ltr-1.txt"))
     with pytest.raises(FormatError, match="FileNotFoundError"):
         read_fuser(inside)
+
+
+def test_nothing_is_left_of_a_fuser_that_was_there_before(tmp_path: Path) -> None:
+    write_fuser(two_step(), tmp_path)
+    write_fuser(Borda(), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["fuser.json"]

@@ -39,3 +39,11 @@ def test_importances_are_shares_by_list_and_by_feature() -> None:
     assert lists.by_fold["a"]["laff"] == pytest.approx(of_laff)
     across = sum(share for name, share in kinds.by_fold["a"].items() if name.endswith(ACROSS_LISTS))
     assert lists.by_fold["a"][ACROSS_LISTS] == pytest.approx(across)
+
+
+def test_a_fuser_that_was_fitted_on_all_topics_alone_has_no_folds() -> None:
+    (part,) = learned_tables({}, Linear({"x": 0.2, "y": 0.8}))
+    assert [(row.name, row.values, row.mean, row.least, row.most) for row in part.rows()] == [
+        ("x", (), 0.0, 0.0, 0.0),
+        ("y", (), 0.0, 0.0, 0.0),
+    ]

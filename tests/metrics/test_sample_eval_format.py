@@ -5,12 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from files import files
 
 from avs.cli.main import main
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
-OWN_CASES = sorted((Path(__file__).resolve().parents[1] / "golden" / "sample_eval").glob("*.expected"))
-CASES = sorted((DATA / "infap_golden").glob("*.expected"))
+OWN_CASES = files(Path(__file__).resolve().parents[1] / "golden" / "sample_eval", "*.expected")
+NOT_HERE = pytest.mark.skip(reason="sample_eval.pl's outputs (../shared/data/infap_golden) are not here")
+CASES = (
+    files(DATA / "infap_golden", "*.expected")
+    if (DATA / "infap_golden").is_dir()
+    else [pytest.param(Path("none"), marks=NOT_HERE)]
+)
 
 
 def printed(capsys: pytest.CaptureFixture[str], run: Path, qrels: Path, *options: str) -> str:
@@ -28,7 +34,6 @@ def test_every_case_of_the_repository_is_reproduced(case: Path, capsys: pytest.C
     assert printed(capsys, case.with_suffix(".run"), case.with_suffix(".qrels")) == case.read_text()
 
 
-@pytest.mark.skipif(not CASES, reason="the golden outputs of sample_eval.pl are not here (../shared/data/infap_golden)")
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.stem)
 def test_every_golden_output_is_reproduced(case: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert printed(capsys, case.with_suffix(".run"), case.with_suffix(".qrels")) == case.read_text()

@@ -183,6 +183,7 @@ def test_the_table_ends_with_the_sum_of_both_directions() -> None:
         "clip v2t group optimistic 4 100 50.0 50.0 50.0 150.0 10.5 13.00 12.51 0.5208 0.5208",
         "clip both group optimistic - - - - - 300.0 - - - - -",
     ]
+    assert list(retrieval_rows({"clip": [forth]}))[0] == lines[0].split()
 
 
 def test_nan_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

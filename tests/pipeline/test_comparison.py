@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,24 @@ def test_novelty_of_a_folder_is_sorted_and_an_empty_folder_is_refused(tmp_path: 
     assert [(n.team, n.score, n.unique_shots) for n in novelty_of_folder(folder, qrels)] == [
         ("TWO", 1 / 2, 3), ("ONE", 0.0, 0),
     ]  # fmt: skip
+
+
+def test_runs_of_equal_novelty_stand_by_their_names(
+    tmp_path: Path, qrels: Qrels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for team in ("ONE", "SIX", "TWO"):
+        write_trec(tiny_run("one", "2"), tmp_path / f"runs/F_M_C_D_{team}.21_1.trec")
+    files = sorted((tmp_path / "runs").iterdir())
+    for order in (files, files[::-1]):  # a file system lists them in any order
+        monkeypatch.setattr(Path, "iterdir", lambda folder, order=order: iter(order))
+        assert [n.team for n in novelty_of_folder(tmp_path / "runs", qrels)] == ["ONE", "SIX", "TWO"]
+    monkeypatch.undo()
+    for name in ("b", "a", "c"):
+        write_trec(tiny_run("one", "2"), tmp_path / f"runs/{name}.trec")
+    files = sorted((tmp_path / "runs").iterdir())
+    for order in (files, files[::-1]):
+        monkeypatch.setattr(Path, "iterdir", lambda folder, order=order: iter(order))
+        with pytest.raises(DataError) as caught:
+            novelty_of_folder(tmp_path / "runs", qrels)
+        named = re.findall(r"(\w)\.trec: ", str(caught.value))
+        assert named == ["a", "b", "c"], caught.value

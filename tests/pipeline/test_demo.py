@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
@@ -125,3 +128,30 @@ def test_wrong_topics_and_encoders_are_refused_before_the_work(
         demo.own_videos(tmp_path, [tmp_path / "t.txt"])
     assert what in str(caught.value)
     assert not verbs.commands
+
+
+def test_every_command_is_printed_before_it_is_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    verbs = FakeVerbs("extract-features")
+    (tmp_path / "a.mp4").touch()
+    with pytest.raises(SystemExit):
+        Demo(tmp_path / "out", Reporter(quiet=False), verbs).own_videos(tmp_path, ())
+    printed = [line[2:] for line in capsys.readouterr().err.splitlines() if line.startswith("$ ")]
+    assert printed == [shlex.join(["avs", *command]) for command in verbs.commands] and len(printed) == 2
+
+
+def test_runs_of_the_mini_collection_are_checked_before_they_are_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = SimpleNamespace(topics="t", qrels="q", qrels_full="f", valid_shots="table", videos="v")
+    made: dict[str, object] = {
+        "_generate": files,
+        "_search": {"one": Path("one")},
+        "_make_runs": {"one": Path("one.xml")},
+    }
+    for name in ("_generate", "_import_shots", "_extract", "_train_laff", "_search", "_fuse", "_shuffle", "_make_runs"):
+        monkeypatch.setattr(Demo, name, Mock(return_value=made.get(name)))
+    verbs = FakeVerbs("check-run")
+    with pytest.raises(SystemExit):
+        Demo(tmp_path, Reporter(), verbs).mini_collection(120, 0)
+    (command,) = verbs.commands
+    assert command[:6] == ["check-run", "one.xml", "--edition", "mini", "--shots", "table"]

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import sys
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -35,3 +37,15 @@ def test_facts_are_indented_lines() -> None:
     assert fact_lines({"spec": None, "k": {"901": 2}}) == ["k:", "  901: 2"]
     elapsed = {str(topic): topic / 1000 for topic in range(901, 931)}
     assert fact_lines({"elapsed_s": elapsed}) == ["elapsed_s: 30 numbers, 0.901 to 0.93 (--json lists them)"]
+
+
+def test_a_torchvision_that_does_not_fit_torch_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    installed: set[str] = set()
+    monkeypatch.setattr(description, "find_spec", lambda name: name in installed)
+    assert "torchvision" not in describe_environment()
+    installed.add("torchvision")
+    monkeypatch.setitem(sys.modules, "torchvision", ModuleType("torchvision"))
+    sys.modules["torchvision"].__dict__["__version__"] = "9.9"
+    assert describe_environment()["torchvision"] == "9.9 (not needed)"
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    assert "installed but broken" in str(describe_environment()["torchvision"])

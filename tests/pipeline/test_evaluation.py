@@ -7,6 +7,7 @@ from tiny_runs import TOPICS, tiny_qrels, tiny_run
 
 from avs.core.errors import ConfigError
 from avs.core.qrels import Qrels
+from avs.metrics.evaluation import DEFAULT_MEASURES
 from avs.pipeline.evaluation import evaluate, read_runs
 from avs.trecvid.trec import write_trec
 
@@ -35,3 +36,8 @@ def test_runs_of_one_name_are_told_apart_and_topic_ids_are_those_of_the_qrels(tm
     runs = dict(read_runs([tmp_path / "a/one.trec", tmp_path / "b/one.trec"], qrels))
     assert list(runs) == ["one", f"{tmp_path / 'b'}/one"]
     assert [tuple(columns) for columns in runs.values()] == [TOPICS, TOPICS]
+
+
+def test_without_names_all_measures_of_sample_eval_are_told(qrels: Qrels) -> None:
+    scores = evaluate(tiny_run("one", "1 2 3"), qrels)
+    assert scores.measures == DEFAULT_MEASURES and {"infAP", "infNDCG", "iP@10"} <= set(scores.means)

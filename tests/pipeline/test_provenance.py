@@ -129,3 +129,19 @@ def test_words_of_a_bigfile_need_not_be_ids(folder: Path) -> None:
     (words / "feature.bin").write_bytes(bytes(4))
     make("x.json", Manifest("training", {}, {"word2vec": "sha256:1"}, paths={"word2vec": words}))
     assert "word2vec: words  ✗ changed since" in "\n".join(Trail([Path("x.json")]).lines())
+
+
+@pytest.mark.parametrize(("changed", "more"), [(5, []), (6, ["          ... and 1 more (--json lists all)"])])
+def test_five_videos_that_changed_are_shown(folder: Path, changed: int, more: list[str]) -> None:
+    videos = {f"0000{n}": Path(f"videos/0000{n}.mp4") for n in range(1, 9)}
+    for number, path in videos.items():
+        path.write_text(number * 50_000)
+    hashed = fingerprint_videos(videos, Path("videos"))
+    write_videos(hashed, Path(f"shots.{VIDEOS_FILE}"))
+    make("shots.tsv", Manifest("shot-table", {}, {"videos": listing_fingerprint(hashed)}, paths={"videos": "videos"}))
+    for path in list(videos.values())[:changed]:
+        path.write_text("other")
+    lines = list(Trail([Path("shots.tsv")]).lines())
+    assert any(line.strip().startswith("8 videos, 2.0 MB, ") for line in lines)
+    assert sum(".mp4  ✗ changed since" in line for line in lines) == 5
+    assert [line.strip() for line in lines if "more (--json" in line] == [line.strip() for line in more]

@@ -169,3 +169,11 @@ def test_a_changed_fuser_or_reranker_is_not_applied(
     file.write_text(file.read_text().replace("1", "2", 1))
     assert main(words) == 2
     assert f"{file.name} was changed after it was written" in capsys.readouterr().err
+
+
+def test_shots_that_failed_and_have_vectors_are_told_in_order(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "store", np.eye(8, 4) + 0.1)
+    (store.folder / "problems.tsv").write_text("".join(f"{shot}\tfailed\tgone\n" for shot in reversed(store.ids)))
+    without_hashes(store.folder)
+    said = [line for line in verify(store.folder).problems if "have vectors" in line]
+    assert said == [f"{store.folder}: 8 shots failed and have vectors: {', '.join(sorted(store.ids)[:5])} and 3 more"]

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from avs.core.progress import Reporter
 from avs.core.ranking import RankedList
 from avs.core.spec import EmbedderSpec
 from avs.core.store import FeatureStore
+from avs.ranking import score as score_module
 from avs.ranking.blocks import Block, BlockSource
 from avs.ranking.cosine import CosineScorer
 from avs.ranking.score import search
@@ -314,3 +317,19 @@ def test_scorers_that_do_not_fit(tmp_path: Path) -> None:
         search([scorer, scorer], ["1"], BlockSource({"a": store}))
     with pytest.raises(ConfigError, match="by a needs features that no store gives\n  got:    b\n  wanted: a"):
         search([scorer], ["1"], BlockSource({"b": store}))
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_every_block_comes_out_once_and_in_order_whether_the_next_is_read_first_or_not(device: str) -> None:
+    read: list[int] = []
+
+    def blocks(first: int) -> Iterator[int]:
+        for number in range(first, 4):
+            read.append(number)
+            yield number
+
+    source = SimpleNamespace(device=SimpleNamespace(type=device), blocks=blocks)
+    scorer = SimpleNamespace(name="x", score=lambda block: block * 10)
+    found = [(block, scores, len(read)) for block, scores in score_module._scored([scorer], source, 1)]  # type: ignore
+    assert [(block, scores["x"]) for block, scores, _ in found] == [(1, 10), (2, 20), (3, 30)]
+    assert [ahead for *_, ahead in found] == ([1, 2, 3] if device == "cpu" else [2, 3, 3])

@@ -113,3 +113,23 @@ def test_the_evidence_that_is_best_on_the_other_folds_is_taken() -> None:
             for one, some, setting, alpha in zip(lists, evidence, fit.settings, fit.alphas, strict=True)
         ],
     )
+
+
+def test_ties_keep_their_order_also_for_readers_that_order_ties_by_id() -> None:
+    ranked = RankedList("1", tuple("abcdefg"), np.arange(7.0)[::-1])
+    new = with_top(ranked, np.array([0.5, 0.5, 0.75, 0.5, 0.0]))
+    assert new.shots == tuple("cabdefg") and (np.diff(new.scores) < 0).all()
+    again = RankedList.from_scores("1", new.shots, new.scores)
+    assert again.shots == new.shots
+
+
+@pytest.mark.parametrize("settings", [1, 3])
+def test_the_baseline_is_the_list_as_it_is(settings: int) -> None:
+    lists = [RankedList(topic, tuple("abc"), np.array([4.0, 3.9, 0.0])) for topic in "12"]
+    evidence = [np.tile([0.0, 1.0, 0.0], (settings, 1))] * 2  # the largest alpha below 1 swaps the first two already
+
+    def objective(topic, shots):
+        return lambda orders: (orders == shots.index("a")).argmax(axis=-1) * -1.0
+
+    fit = fit_grid(lists, evidence, objective, folds=list("12"))
+    assert fit.baseline.tolist() == [0, 0] and fit.alpha == 1

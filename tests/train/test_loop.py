@@ -3,21 +3,23 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
-import sys
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from processes import started
 from safetensors.torch import save_file
 from tiny_pairs import tiny_model, tiny_pairs
 
 from avs.core.columns import VectorColumn
 from avs.core.errors import ChangedInputsError, DataError, FormatError
+from avs.core.progress import Reporter
 from avs.models.architectures import architectures
 from avs.train.data import FeatureTable, Pairs
+from avs.train.distributed import Workers
 from avs.train.embed import similarities
 from avs.train.loop import Trained, TrainingLoop
 from avs.train.record import draw_curve, read_metrics
@@ -56,6 +58,7 @@ def test_a_model_learns_and_the_best_epoch_is_kept(tmp_path: Path) -> None:
     assert found.measures["MRR"] > 0.5  # at random, 30 videos give 0.13
     assert found.measures["MRR"] == max(row["MRR"] for row in rows)
     assert rows[found.best_epoch - 1]["MRR"] == found.measures["MRR"]
+    assert 0 < found.data_share < 1
     model = tiny_model(seed=3)
     model.load_state_dict(found.best)
     model.eval()
@@ -318,6 +321,7 @@ sys.path[:0] = [{tests!r}, {tests!r} + "/train"]
 import torch
 torch.set_num_threads(1)
 from test_loop import SETTINGS, trainer, replace
+from processes import started
 from tiny_pairs import tiny_model
 from avs.train.distributed import workers_of_environment
 with workers_of_environment("cpu") as (workers, _):
@@ -333,14 +337,41 @@ def test_two_workers_do_what_one_does_on_the_same_batches(tmp_path: Path) -> Non
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     common = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
-    running = [
-        subprocess.Popen([sys.executable, str(script)], env={**common, "RANK": str(rank)}, stderr=subprocess.PIPE)
-        for rank in range(2)
-    ]
-    for process in running:
-        _, said = process.communicate(timeout=120)
-        assert process.returncode == 0, said.decode()
+    with ExitStack() as running:
+        workers = [running.enter_context(started([script], env={**common, "RANK": str(rank)})) for rank in range(2)]
+        for process in workers:
+            _, said = process.communicate()
+            assert process.returncode == 0, said
     np.testing.assert_allclose(losses(tmp_path / "two"), losses(tmp_path / "one"), rtol=1e-4)
     together = read_weights(tmp_path / "two" / "best.safetensors")
     for name, tensor in alone.best.items():
         torch.testing.assert_close(together[name], tensor, rtol=1e-3, atol=1e-5)
+
+
+class Told(Workers):
+    """The one worker of a training, which tells what it was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+
+    def average_buffers(self, model: torch.nn.Module) -> None:
+        self.asked.append("average the running statistics")
+
+
+def test_running_statistics_are_averaged_before_every_validation(tmp_path: Path) -> None:
+    workers = Told()
+
+    def validate(model: torch.nn.Module) -> dict[str, float]:
+        workers.asked.append("validate")
+        return {"MRR": 0.5}
+
+    trainer(tmp_path, replace(SETTINGS, epochs=2), validate=validate, workers=workers).run()
+    assert workers.asked == ["average the running statistics", "validate"] * 2
+
+
+def test_a_training_that_goes_on_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trainer(tmp_path, replace(SETTINGS, epochs=2), reporter=Reporter(quiet=False)).run()
+    assert "resuming" not in capsys.readouterr().err
+    trainer(tmp_path, replace(SETTINGS, epochs=3), reporter=Reporter(quiet=False)).run()
+    assert f"resuming {tmp_path} after 2 epochs and 0 steps\n" in capsys.readouterr().err

@@ -473,3 +473,15 @@ def test_findings_raise_as_one_error() -> None:
 def test_a_file_on_disk(tmp_path: Path, shared: Callable[[str], Path]) -> None:
     (tmp_path / "r.xml").write_text(xml())
     assert check_run(tmp_path / "r.xml", TV24, SHOTS).name == str(tmp_path / "r.xml")
+
+
+def test_a_topic_without_a_number() -> None:
+    line = xml().split("\n").index('<videoAdhocSearchTopicResult tNum="752" elapsedTime="5">') + 1
+    found = faults(xml().replace('tNum="752"', 'tNum=""'))
+    assert any(fault.startswith(f"{line}: empty tNum in ") for fault in found), found
+
+
+def test_a_long_stray_text_is_cut_short() -> None:
+    stray = "<![CDATA[" + "x" * 60 + "]]>"
+    (found,) = [fault for fault in faults(xml().replace(ITEM, ITEM + stray, 1)) if "CDATA" in fault]
+    assert f": <![CDATA[{'x' * 31} between elements: remove it" in found

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from files import files
 
 from avs.cli.main import main
 from avs.core.errors import FormatError
@@ -76,5 +77,5 @@ def test_real_files(shared: Callable[[str], Path]) -> None:
         assert [other_kind(content, wanted) is None for wanted in (RUN, QRELS, TOPICS)] == [
             wanted == kind for wanted in (RUN, QRELS, TOPICS)
         ]
-    for file in shared("topics").glob("*.txt"):
+    for file in files(shared("topics"), "*.txt"):
         assert other_kind(file.read_bytes(), TOPICS) is None

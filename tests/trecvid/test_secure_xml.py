@@ -56,3 +56,7 @@ def test_sniffing() -> None:
 def test_a_huge_tree_is_refused() -> None:
     with pytest.raises(FormatError, match="f:1: .*depth"):
         parse_xml(b"<a>" * 1000 + b"</a>" * 1000, "f")
+
+
+def test_what_the_parser_only_warns_of_is_read() -> None:
+    assert parse_xml(b'<a xmlns="x"/>', "f").tag == "{x}a"  # a name that is no absolute address

@@ -372,3 +372,16 @@ def test_two_codings_of_one_film_look_alike(shared: Shared) -> None:
             pictures.append([f.rgb() for n, f in enumerate(video.frames()) if n in (0, 30, 75, 147)])
     for one, other in zip(*pictures, strict=True):
         assert np.abs(one.astype(int) - other).mean() < 6
+
+
+def test_sound_alone_is_no_video(tmp_path: Path) -> None:
+    path = tmp_path / "sound.wav"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), dtype=np.int16), format="s16", layout="mono")
+        frame.rate = 8000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with pytest.raises(VideoError) as caught, Video(path):
+        pass
+    assert (caught.value.what, caught.value.got) == ("the file has no video", "audio")

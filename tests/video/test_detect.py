@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from files import files
 from tiny_videos import MakeVideo
 
 from avs.core.errors import VideoError
@@ -99,5 +100,5 @@ def test_cuts_of_a_real_film(shared: Callable[[str], Path]) -> None:
 
 def test_master_shots_hold_no_cut(shared: Callable[[str], Path]) -> None:
     """Among them 25 s of hand-held film with repeated frames."""
-    for path in shared("iacc3").glob("*.mp4"):
+    for path in files(shared("iacc3"), "*.mp4"):
         assert len(detect_shots(path)) == 1, path.name

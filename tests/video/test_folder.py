@@ -4,14 +4,17 @@ import math
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
 import pytest
+from files import files
 from tiny_videos import MakeVideo, frame_of
 
 from avs.core.frames import ShotFrames
 from avs.core.shots import Shot
+from avs.video import folder as folder_module
 from avs.video.decode import Video
 from avs.video.folder import VideoFolder
 from avs.video.sampling import Sampling
@@ -225,7 +228,7 @@ def test_corrupted_file_by_shot(shared: Shared) -> None:
 
 
 def test_master_shots_of_iacc3_give_frames(shared: Shared) -> None:
-    for path in sorted(shared("iacc3").glob("*.mp4")):
+    for path in files(shared("iacc3"), "*.mp4"):
         with Video(path) as video:
             duration_s = video.duration_s()
         (shot,) = read(path, (0.0, duration_s))
@@ -250,3 +253,17 @@ def test_sparse_shots_of_a_real_file_are_the_same_by_seeking_and_in_sequence(
         assert one.status == two.status == three.status == "ok"
         assert one.pts_s.tolist() == two.pts_s.tolist() == three.pts_s.tolist()
         assert np.array_equal(one.data, two.data) and np.array_equal(one.data, three.data)
+
+
+@pytest.mark.parametrize(
+    ("lost_s", "why"),
+    [
+        (0.5, "the file has no frame for 0.5 s"),
+        (2.0, "decode error at 1.5 s"),
+        (3.5, "decode error at 3.0 s"),
+        (4.0, "the video ends at 4.0 s"),
+    ],
+)
+def test_a_lost_frame_is_the_fault_of_the_last_error_before_it(lost_s: float, why: str) -> None:
+    video = SimpleNamespace(end_s=4.0, errors_s=[1.5, 1.0, 3.0])
+    assert folder_module._why(lost_s, video) == why  # type: ignore[arg-type]

@@ -40,3 +40,12 @@ def test_long_ids_get_files_of_their_own(tmp_path: Path) -> None:
     paths = {write_keyframe(frames(shot, 1), tmp_path) for shot in shots}
     assert len(paths) == 4
     assert len({path.parent for path in paths if path}) == 2
+
+
+def test_many_are_as_small_as_asked_for(tmp_path: Path) -> None:
+    assert write_keyframes([frames("shotv_1", 1, (90, 60)), frames("shotv_2", 3)], tmp_path, longest_side=30) == 2
+    sizes = []
+    for shot in ("shotv_1", "shotv_2"):
+        with Image.open(keyframe_path(tmp_path, shot)) as picture:
+            sizes.append(picture.size)
+    assert sizes == [(20, 30), (30, 23)]

@@ -109,3 +109,10 @@ def test_a_real_table(shared: Callable[[str], Path]) -> None:
     assert (len(shots), shots.video_ids) == (873, ("39238",))
     assert (shots.get("shot39238_14").start_s, shots.get("shot39238_14").end_s) == (197 / 25, 225 / 25)
     assert all(a.end_s == b.start_s for a, b in zip(shots, list(shots)[1:], strict=False))
+
+
+def test_a_table_without_rows_has_no_shots_and_needs_no_frame_rate(tmp_path: Path) -> None:
+    (tmp_path / "35345.msb").write_text("35345.mp4\nstart end\n")
+    with pytest.raises(FormatError) as caught:
+        read_master_shots(find_master_shots(tmp_path), fps_of=lambda video: None)
+    assert "35345.msb: has no shots" in str(caught.value) and "frame rate" not in str(caught.value)

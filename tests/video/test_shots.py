@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -39,3 +40,14 @@ def test_one_videos_fault_costs_no_other_videos_rows() -> None:
         )
     assert table.ids == ("shotgood_1",)
     assert failed == {"bad": "the video's times make no shots (one from 0.0 s to 0.0 s)"}
+
+
+def process_id(path: Path) -> list[tuple[float, float]]:
+    return [(0.0, float(os.getpid()))]
+
+
+@pytest.mark.parametrize(("workers", "here"), [(1, True), (2, False)])
+def test_two_workers_are_other_processes(workers: int, here: bool) -> None:
+    with Reporter().stage("shots", 2, "videos") as stage:
+        table, _ = shots_of_videos({v: Path(v) for v in "ab"}, process_id, workers=workers, stage=stage, found={})
+    assert (set(table.end_s.tolist()) == {float(os.getpid())}) == here

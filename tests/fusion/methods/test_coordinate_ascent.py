@@ -15,6 +15,7 @@ from avs.fusion.fuser import Pools
 from avs.fusion.methods import coordinate_ascent as module
 from avs.fusion.methods.comb import Average
 from avs.fusion.methods.coordinate_ascent import LEAST_GAIN, SHRINKAGE, Climb, climb, coordinate_ascent
+from avs.fusion.methods.method import METHODS, Learning
 from avs.fusion.methods.weighted import Linear
 from avs.fusion.normalize import Scale
 from avs.metrics.xinfap_objective import xinfap_objective
@@ -165,3 +166,16 @@ def test_defaults() -> None:
     ladder = [0.05, 0.1, 0.2, 0.4, 0.8, 1.6]
     np.testing.assert_allclose(module.STEPS, [*(-step for step in reversed(ladder)), *ladder])
     assert (module.LEAST_GAIN, module.RESTARTS, module.SHRINKAGE) == (1e-4, 5, (0.0, 0.25, 0.5, 0.75, 1.0))
+
+
+def test_settings_of_the_method_reach_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, object] = {}
+    monkeypatch.setattr(module, "coordinate_ascent", lambda pools, objective, **how: given.update(how))
+    pools, qrels = random_pools(0, topics=4)
+    learning = Learning(xinfap_objective(qrels), qrels, {topic: topic for topic in pools}, seed=7, threads=3)
+    fit = METHODS.get("coordinate-ascent").fit
+    assert fit is not None
+    fit(pools, Scale("zscore"), learning, restarts=5)
+    assert given == {
+        "folds": learning.folds(tuple(pools)), "scale": Scale("zscore"), "restarts": 5, "seed": 7, "threads": 3,
+    }  # fmt: skip

@@ -126,6 +126,8 @@ def test_the_lines_hold_every_system_and_the_findings(counted: tuple[FusionStudy
     for system in found.systems:
         assert re.search(rf"^{re.escape(system.name)}( \(list\))? +{system.mean:.4f} ", text, re.MULTILINE)
     assert all(finding in text for finding in findings(found)[:-1])
+    means = re.findall(r"^.*?  (\d\.\d{4})", text.partition("\n\n")[0], re.MULTILINE)
+    assert len(means) == len(found.systems) and means == sorted(means, reverse=True)
     assert findings(found)[-1:] == curve_lines(found) and curve_lines(found)[0] not in text
     assert "The best single list is chosen in hindsight" in text
 
@@ -155,11 +157,13 @@ def test_the_page_stands_by_itself(tmp_path: Path, learn: Learner) -> None:
     text = path.read_text(encoding="utf-8")
     page = Page(text)
     assert "://" not in text and "url(http" not in text
-    assert not {"script", "link", "img", "iframe", "object", "b1"} & set(page.tags)
+    assert not {"script", "link", "img", "iframe", "object", "hr"} & set(page.tags)
     assert not [found for name, found in page.attributes if name in ("src", "xlink:href") or name.startswith("on")]
     assert page.tags.count("svg") == (5 if learn is weighted else 6)
     assert len([found for name, found in page.attributes if name == "aria-label" and found]) == page.tags.count("svg")
     assert NASTY in page.cells  # as text, neither a tag nor a formula
+    assert all(re.match(r"\s*<", drawn) for drawn in re.split(r"<svg [^>]*>", text)[1:])  # nothing left of its header
+    assert page.tags.count("details") > 4 and [name for name, _ in page.attributes].count("open") == 1
     assert f">{escape(NASTY)}</text>" in text
     assert [path.name for path in path.parent.iterdir()] == ["report.html"]
 
@@ -217,3 +221,22 @@ def test_names_that_no_font_of_the_plots_has_are_drawn_by_the_browser(tmp_path: 
     write_page(found, tmp_path / "report.html")
     plots = "".join(re.findall(r"<svg.*?</svg>", (tmp_path / "report.html").read_text("utf-8"), re.DOTALL))
     assert ">雪</text>" in plots and ">aaaaaaaaaaaaaaaaa…aaaaaaaaaaaaaaaa</text>" in plots
+
+
+MARKS = {
+    "mean xinfAP over 9 topics (the axis does not start at 0)",
+    *("single list", "unlearned", "average", "best subset", "coordinate-ascent"),
+    *("topic", "xinfAP, coordinate-ascent − average"),
+    *("share of all weights", "mean over folds (bar: range)", "fitted on all topics", "equal weights: the average"),
+    *("number of lists averaged", "mean xinfAP", "average of all", "best in sample: 4 lists"),
+    *("in sample: selected on the same topics", "out of fold: selected without them"),
+    *("number of topics learned from", "mean xinfAP, same held-out topics"),
+    *("coordinate-ascent, mean", "one draw of topics", "average, which learns nothing"),
+}
+
+
+@pytest.mark.parametrize("learn", [weighted, two_steps], ids=["one step", "two steps"])
+def test_plots_name_their_axes_and_their_marks(tmp_path: Path, learn: Learner) -> None:
+    write_page(study(learn, final=learn(POOLS)), tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert MARKS <= set(re.findall(r">([^<>]+)</text>", text))

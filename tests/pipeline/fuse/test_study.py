@@ -150,3 +150,14 @@ def test_a_pool_in_another_order_of_lists_is_the_same_study() -> None:
     one, other = (study(lambda _: Average(SCALE), pools=pools) for pools in (POOLS, turned))
     for first, second in zip(one.systems, other.systems, strict=True):
         assert first.values == pytest.approx(second.values)
+
+
+def test_the_lists_of_a_fold_are_selected_on_its_topics_and_the_scale_of_the_study(
+    counted: tuple[FusionStudy, Counting],
+) -> None:
+    found, _ = counted
+    for fold in FOLDS:
+        wanted = forward_selection({topic: POOLS[topic] for topic in fold.train}, OBJECTIVE, scale=SCALE)
+        selection = found.subset.by_fold[fold.name]
+        assert (selection.path, selection.lists, selection.scale) == (wanted.path, wanted.lists, SCALE)
+        np.testing.assert_array_equal(selection.means, wanted.means)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from files import files
 from tiny_collection import TinyCollection, spec_named
 from tiny_stores import make_store
 
@@ -73,6 +74,7 @@ texts: [bow]
         ("train: [b]", "no such collection: b; there are a"),
         ("validation: {share: 0.2, collection: a}", "give one of share, collection"),
         ("validation: {measure: xinfAP}", "measure xinfAP goes with topics, qrels and features"),
+        ("video: {checkpoint: models/x, keep: 0}", "keep: "),
         ("video: [three]", "no store of three; it has one"),
         ("text: [bov]", 'no text feature "bov"; did you mean "bow"?'),
         ("model: {architecture: dual-encoding}", "avs train-dual-encoding --config"),
@@ -105,7 +107,7 @@ def test_the_recipes_that_are_shipped_are_understood_and_the_examples_name_them(
 
     root = Path(__file__).resolve().parents[3]
     sizes = {}
-    for path in sorted((root / "configs/train").glob("*.yaml")):
+    for path in files(root / "configs/train", "*.yaml"):
         recipe = load_config(path, TrainRecipe)
         sizes[path.name] = len(expand(recipe))
         dims = {"video": {}, "video_frames": {"clip/frame": 512}, "text": {"bow": 3, "concepts": 2, "clip": 512}}

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 from tiny_collection import TinyCollection, spec_named, tiny_collection
 from tiny_stores import make_store, shot_ids, with_hashes
 
 from avs.cli.main import main
+from avs.core.progress import Reporter
 from avs.core.store import FeatureStore
 from avs.pipeline.search.trained import load_trained
+from avs.pipeline.train import run as run_module
 from avs.train.checkpoint import read_checkpoint
 from avs.trecvid.trec import read_trec
 
@@ -248,3 +252,79 @@ def test_retrieval_by_a_trained_model_and_the_warning_on_what_selected_it(
     assert system["system"] == "model"
     assert system["rankings"][0]["MRR"] == pytest.approx(read_checkpoint(tmp_path / "model").measures["MRR"])
     assert "was selected on 24 of these 24 videos" in said.err
+
+
+def weights_of(folder: Path) -> dict[str, np.ndarray]:
+    return load_file(folder / "best/model.safetensors")
+
+
+def test_fine_tuning_starts_from_the_weights_of_the_checkpoint(
+    collection: TinyCollection, trained: Path, tmp_path: Path
+) -> None:
+    options = ["train-laff", *collection.options, "--start-from", str(trained), "--epochs", "1"]
+    assert main([*options, "--learning-rate", "1e-9", "-o", str(tmp_path / "tuned")]) == 0
+    before, after = weights_of(trained), weights_of(tmp_path / "tuned")
+    assert before.keys() == after.keys()
+    for name, values in before.items():
+        np.testing.assert_allclose(after[name], values, atol=1e-6, err_msg=name)
+
+
+def test_the_average_is_recorded_with_its_own_measures(collection: TinyCollection, tmp_path: Path) -> None:
+    assert train(collection, tmp_path / "laff", "--learning-rate", "0.002", "--epochs", "4") == 0
+    rows = [json.loads(line) for line in (tmp_path / "laff/metrics.jsonl").read_text().splitlines()]
+    best, average = (read_checkpoint(tmp_path / "laff" / name).measures for name in ("best", "average"))
+    assert best == {
+        name: value for name, value in rows[int(np.argmax([row["MRR"] for row in rows]))].items() if name in best
+    }
+    assert average.keys() == best.keys() and average != best
+
+
+@pytest.mark.parametrize(("rank", "order"), [(0, ["encode", "wait"]), (1, ["wait", "encode"])])
+def test_the_first_worker_encodes_the_captions_and_the_others_wait_for_it(
+    monkeypatch: pytest.MonkeyPatch, rank: int, order: list[str]
+) -> None:
+    done: list[str] = []
+    workers = SimpleNamespace(first=rank == 0, wait=lambda: done.append("wait"))
+    monkeypatch.setattr(run_module, "make_tables", lambda *_, **__: done.append("encode"))
+    task = SimpleNamespace(runtime=SimpleNamespace(workers=workers, text_cache=None), recipe=None, data=None)
+    run_module._Task._tables(task, [])  # type: ignore[arg-type]
+    assert done == order
+
+
+def test_a_training_says_what_it_trains_on(collection: TinyCollection, tmp_path: Path, capsys) -> None:
+    assert train(collection, tmp_path / "laff", "--epochs", "1") == 0
+    err = capsys.readouterr().err
+    for line in (
+        "train on 86 captions of 43 videos (captions)",
+        "validate on 10 texts against 5 videos, by MRR",
+        "video: one, two; text: bow",
+        "laff: 0.0 M parameters",
+    ):
+        assert f"{line}\n" in err, line
+
+
+@pytest.mark.parametrize(("models", "more"), [(3, ""), (4, " ...")])
+def test_the_next_command_names_three_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], models: int, more: str
+) -> None:
+    monkeypatch.setattr(run_module, "train", lambda recipe, out, runtime: {"path": out.name})
+    grid = {f"m{n}": None for n in range(models)}
+    run_module.train_grid(grid, tmp_path, device="cpu", reporter=Reporter(quiet=False))  # type: ignore[arg-type]
+    err = capsys.readouterr().err
+    assert f"--checkpoint m0 --checkpoint m1 --checkpoint m2{more} -o lists/" in err
+    assert f"model {models} of {models}: m{models - 1}" in err
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_legacy_reaches_the_model(collection: TinyCollection, tmp_path: Path, legacy: bool) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    features = ", ".join(str(store) for store in collection.stores)
+    recipe.write_text(f"""
+collections: {{tiny: {{captions: {collection.captions}, features: [{features}]}}}}
+text: [bow]
+legacy: {str(legacy).lower()}
+model: {{architecture: laff, heads: 2, head_dim: 8}}
+training: {{epochs: 1, batch_size: 32}}
+""")
+    assert main(["train-laff", "--config", str(recipe), "-o", str(tmp_path / "laff")]) == 0
+    assert read_checkpoint(tmp_path / "laff").config["legacy"] is legacy

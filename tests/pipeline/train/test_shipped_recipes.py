@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from files import files
 
 from avs.core.config import load_config
 from avs.features.catalog import read_catalog
@@ -44,9 +45,7 @@ BIGFILES = {"beit", "ircsn", "resnet152", "resnext101-resnet152", "timesformer",
 """Features of the papers that avs does not extract: they come as RUC's BigFiles."""
 
 
-@pytest.mark.parametrize(
-    "path", sorted(CONFIGS.glob("[rt]*/*.yaml")), ids=lambda path: f"{path.parent.name}/{path.stem}"
-)
+@pytest.mark.parametrize("path", files(CONFIGS, "[rt]*/*.yaml"), ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_every_store_of_a_recipe_is_of_an_encoder_in_the_catalog(path: Path) -> None:
     stores = re.findall(r"FeatureData/([\w.-]+)(/shot|/frame)?", path.read_text(encoding="utf-8"))
     for name, level in stores:
@@ -59,6 +58,6 @@ def test_the_encoders_of_rucmms_recipes_are_those_that_its_features_are_made_wit
     features = yaml.safe_load((CONFIGS / "features/clip_blip_blip2.yaml").read_text(encoding="utf-8"))
     made = {encoder["model"] for encoder in features["encoders"]}
     assert set(features["levels"]) == {"shot", "frame"}
-    for path in (CONFIGS / "train/rucmm_tv23.yaml", *(CONFIGS / "runs").glob("rucmm*.yaml")):
+    for path in (CONFIGS / "train/rucmm_tv23.yaml", *files(CONFIGS / "runs", "rucmm*.yaml")):
         read = set(re.findall(r"FeatureData/([\w.-]+)", path.read_text(encoding="utf-8"))) - BIGFILES
         assert read and read <= made, path
