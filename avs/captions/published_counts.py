@@ -6,8 +6,8 @@ known of files and splits that were given other names.
 Sources: MSR-VTT, Xu et al. (CVPR 2016), with 20 sentences a video; its 1k-A and "9k", JSFusion (Yu et al., ECCV 2018).
 MSVD, DiDeMo's lists, ActivityNet Captions and LSMDC's training: the READMEs and lists of Collaborative Experts (Liu et
 al., BMVC 2019). LSMDC's validation and test: CLIP-straight (MCPR 2021). DiDeMo's descriptions were counted in the files
-of LisaAnne/LocalizingMoments. VATEX, Wang et al. (ICCV 2019), with 10 sentences a video. TGIF, Li et al. (CVPR 2016) and
-its lists.
+of LisaAnne/LocalizingMoments. VATEX, Wang et al. (ICCV 2019), with 10 sentences a video. TGIF, Li et al. (CVPR 2016)
+and its lists.
 """
 
 from __future__ import annotations

@@ -14,7 +14,8 @@ from avs.core.captions import Caption, CaptionSet
 from avs.core.errors import ConfigError
 
 MIXED = CaptionSet(
-    "x", [Caption("b#0", "b", "one"), Caption("a#0", "a", "two"), Caption("b#1", "b", "three."), Caption("a#1", "a", "x")]
+    "x",
+    [Caption("b#0", "b", "one"), Caption("a#0", "a", "two"), Caption("b#1", "b", "three."), Caption("a#1", "a", "x")],
 )
 
 

@@ -22,7 +22,8 @@ def numbered(videos: int, each: int) -> CaptionSet:
 def test_what_is_said_of_a_part_that_is_not_whole(tmp_path: Path) -> None:
     path = write(tmp_path, json.dumps(MSRVTT), "MSRVTT_data.json")
     assert read_caption_file(path, split="train").remark == (
-        "note: MSRVTT_data.json, split train: 1 videos, 2 captions; the published part has 6,513 videos, 130,260 captions"
+        "note: MSRVTT_data.json, split train: 1 videos, 2 captions; "
+        "the published part has 6,513 videos, 130,260 captions"
     )
     assert "7,010 videos, 140,200 captions" in str(read_caption_file(path, split="train+validate").remark)
     listed = write(tmp_path, "video_id\nvideo7\n", "MSRVTT_train.9k.csv")

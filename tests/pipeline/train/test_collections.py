@@ -42,7 +42,11 @@ def didemo(folder: Path, **more: object) -> CollectionRecipe:
 
 
 def test_a_recipe_chooses_the_captions_of_a_video(tmp_path: Path) -> None:
-    chosen = {"all": ("a dog", "a tree", "it barks"), "first": ("a dog", "a tree"), "paragraph": ("a dog it barks", "a tree")}
+    chosen = {
+        "all": ("a dog", "a tree", "it barks"),
+        "first": ("a dog", "a tree"),
+        "paragraph": ("a dog it barks", "a tree"),
+    }
     for how, texts in chosen.items():
         assert open_collection("d", didemo(tmp_path / how, captions_per_video=how)).captions.texts == texts
     with pytest.raises(ValidationError, match="captions_per_video"):
