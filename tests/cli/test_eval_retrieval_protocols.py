@@ -200,6 +200,25 @@ def test_ranks_over_lengths_are_drawn(
     assert f"up to date: {path}" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("systems", [1, 2, 5])
+def test_the_plot_has_a_panel_for_each_system_with_rank_1_on_top(systems: int) -> None:
+    from avs.metrics.text_to_video import rank_videos
+    from avs.pipeline.search.rank_plot import draw_ranks
+
+    video_of = np.array([0, 0, 1, 2])
+    lengths_s = np.array([4.0, 8.0, 2.0])
+    ranking = rank_videos(np.random.default_rng(0).random((4, 3)), video_of)
+    figure = draw_ranks({f"system {n}": ranking for n in range(systems)}, video_of, lengths_s)
+    panels = [panel for panel in figure.axes if panel.axison]
+    assert [panel.get_title().split(" (")[0] for panel in panels] == [f"system {n}" for n in range(systems)]
+    for panel in panels:
+        bottom, top = panel.get_ylim()
+        assert bottom > top and panel.get_yscale() == "log"
+        dots, medians = panel.get_lines()
+        assert dots.get_xdata().tolist() == [4, 4, 8, 2] and dots.get_ydata().tolist() == ranking.ranks.tolist()
+        assert medians.get_xdata().tolist() == [2, 4, 4, 8]
+
+
 def test_lengths_are_those_of_the_shots_or_of_the_frames(work: Path) -> None:
     from avs.core.errors import UnknownIdError
     from avs.core.shots import read_shot_table

@@ -34,7 +34,7 @@ from avs.metrics.text_to_video import (
     rank_videos,
 )
 from avs.models.clip_straight import Aggregation
-from avs.pipeline.search.rank_plot import require_png, video_lengths_s, write_rank_plot
+from avs.pipeline.search.rank_plot import draw_ranks, require_png, video_lengths_s, write_rank_plot
 from avs.pipeline.search.searcher import Searcher
 from avs.pipeline.search.system import System, locations_of, model_system
 from avs.pipeline.search.zero_shot import CaptionedFrames, Spans, ZeroShot, open_zero_shot
@@ -301,7 +301,7 @@ class _Outputs:
             self.reporter.say(f"wrote {self.per_query}")
         if self.plot is not None:
             forth = {name: next(r for r in rows if r.direction == "t2v") for name, rows in rankings.items()}
-            write_rank_plot(self.plot, forth, captions.video_of, self.lengths_s, self.plot_manifest)
+            write_rank_plot(self.plot, draw_ranks(forth, captions.video_of, self.lengths_s), self.plot_manifest)
             self.reporter.say(f"wrote {self.plot}")
 
     def _is_wanted(self, path: Path, manifest: Manifest) -> bool:

@@ -20,6 +20,7 @@ from avs.video.find import video_id
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 COLUMNS = 4  # of panels, at most
 GROUPS = 10  # of equally many captions, whose median ranks are joined by a line
@@ -79,23 +80,25 @@ def _length_in(shots: ShotTable, ends_s: Mapping[str, float], video: str, proble
     return ends_s.get(video_id(video), 0.0)
 
 
-def write_rank_plot(
-    path: Path, rankings: Mapping[str, Ranking], video_of: np.ndarray, lengths_s: np.ndarray, manifest: Manifest
-) -> None:
-    """Draw a panel for every system: a dot per caption, and the median rank of groups of like length.
+def write_rank_plot(path: Path, figure: Figure, manifest: Manifest) -> None:
+    """Write a figure as PNG, with its manifest beside it."""
+    write_artefact(path, manifest, lambda target: figure.savefig(target, format="png"))
+
+
+def draw_ranks(rankings: Mapping[str, Ranking], video_of: np.ndarray, lengths_s: np.ndarray) -> Figure:
+    """A panel for every system: a dot per caption, and the median rank of groups of like length. Rank 1 is on top.
 
     Args:
         rankings: name of a system -> its ranking, text to video.
         video_of: (T,) the video of each caption.
         lengths_s: (V,) of the videos.
-        manifest: of the plot.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     columns = min(COLUMNS, len(rankings))
     rows = ceil(len(rankings) / columns)
-    size = (PANEL_IN[0] * columns + 0.6, PANEL_IN[1] * rows + 0.4)
+    size = (PANEL_IN[0] * columns + 0.6, PANEL_IN[1] * rows + 0.6)
     figure = Figure(figsize=size, dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
@@ -103,21 +106,24 @@ def write_rank_plot(
         _draw(panel, name, lengths_s[video_of[ranking.queries]], ranking.ranks)
     for panel in panels.flat[len(rankings) :]:
         panel.set_axis_off()
-    figure.supxlabel("length of the video (s)")
-    figure.supylabel("rank of the caption's video")
-    write_artefact(path, manifest, lambda target: figure.savefig(target, format="png"))
+    last = max(int(ranking.ranks.max()) for ranking in rankings.values())
+    first_panel = panels[0, 0]
+    first_panel.set_yscale("log")
+    first_panel.yaxis.set_major_formatter("{x:g}")
+    first_panel.set_ylim(1.3 * last, 0.8)  # the panels share it
+    figure.supxlabel("length of the video (s)", fontsize=10)
+    figure.supylabel("rank of the caption's video", fontsize=10)
+    figure.legend(*first_panel.get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize=8)
+    return figure
 
 
 def _draw(panel: Axes, name: str, lengths_s: np.ndarray, ranks: np.ndarray) -> None:
-    panel.scatter(lengths_s, ranks, s=6, alpha=0.35, color="tab:blue", linewidths=0, label="caption")
+    panel.plot(lengths_s, ranks, ".", markersize=5, alpha=0.3, color="tab:blue", markeredgewidth=0, label="caption")
     groups = [part for part in np.array_split(np.argsort(lengths_s, kind="stable"), GROUPS) if len(part)]
     middles = [float(np.median(lengths_s[part])) for part in groups]
     medians = [float(np.median(ranks[part])) for part in groups]
-    panel.plot(middles, medians, color="tab:red", marker=".", label="median of a tenth")
-    panel.set_yscale("log")
-    panel.invert_yaxis()
+    panel.plot(middles, medians, color="tab:red", marker=".", label="median of each tenth of the captions")
     panel.set_title(f"{name}{_correlation(lengths_s, ranks)}", fontsize=9)
-    panel.legend(loc="lower right", fontsize=7)
 
 
 def _correlation(lengths_s: np.ndarray, ranks: np.ndarray) -> str:
@@ -126,4 +132,5 @@ def _correlation(lengths_s: np.ndarray, ranks: np.ndarray) -> str:
 
     if len(np.unique(lengths_s)) < 2 or len(np.unique(ranks)) < 2:
         return ""
-    return f" (Spearman {spearmanr(lengths_s, ranks).statistic:+.2f})"
+    rho = round(float(spearmanr(lengths_s, ranks).statistic), 2) + 0.0  # no "-0.00"
+    return f" (Spearman {rho:.2f})"
