@@ -43,10 +43,9 @@ avs eval-retrieval --captions msvd.caption.txt --store features/clip-vit-b32/sho
 avs eval-retrieval --captions msvd.caption.txt --store features/clip-vit-b32/frame --aggregate kmeans_maxsim --k 5
 avs eval-retrieval --captions msvd.caption.txt --store features/clip/shot --store features/blip/shot --checkpoint m/laff
 avs eval-retrieval --captions MSRVTT_data.json --split test --store features/clip-vit-b32/frame --ties both --json
-avs eval-retrieval --captions MSRVTT_data.json --split validate --captions-per-video first \\
-    --store features/clip-vit-b32/frame --aggregate all
-avs eval-retrieval --captions val_1.json --captions-per-video paragraph --recall-at 50 \\
-    --store features/clip-vit-b32/frame --plot ranks.png
+avs eval-retrieval --captions mini.caption.txt --captions-per-video first --store features/clip/frame --aggregate all
+avs eval-retrieval --captions val_1.json --captions-per-video paragraph --recall-at 50 --store features/clip/frame
+avs eval-retrieval --captions msvd.caption.txt --store features/clip/shot --shots shots.tsv --plot ranks.png
 """
 
 MEASURES = "Measures"

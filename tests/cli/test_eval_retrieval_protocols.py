@@ -160,6 +160,13 @@ def test_frames_of_didemo_that_count(
     assert [int(row[5]) for row in rows if row[1] == "t2v"] == ranks
 
 
+def test_ranks_by_other_frames_are_other_ranks(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(tmp_path / "ranks.tsv")
+    assert main(didemo(work, "--per-query", path)) == 0
+    assert main(didemo(work, "--per-query", path, "--proposals")) == 2
+    assert "changed: inputs.seen" in capsys.readouterr().err
+
+
 def test_frames_that_count_change_the_scores(work: Path) -> None:
     """The one above could not fail if all frames gave the same vectors."""
     from avs.pipeline.search.zero_shot import CaptionedFrames
@@ -198,6 +205,11 @@ def test_ranks_over_lengths_are_drawn(
     assert read_manifest(path)["type"] == "rank-plot"
     assert main(command) == 0
     assert f"up to date: {path}" in capsys.readouterr().err
+    if lengths:
+        later = (work / "shots.tsv").read_text().replace("\t44", "\t45")
+        (tmp_path / "later.tsv").write_text(later, encoding="utf-8")
+        assert main([*command, "--shots", str(tmp_path / "later.tsv")]) == 2
+        assert "changed: inputs.lengths" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("systems", [1, 2, 5])

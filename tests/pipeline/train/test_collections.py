@@ -62,6 +62,7 @@ def test_a_name_that_no_shot_can_have_is_found_under_its_encoded_id(tmp_path: Pa
 def test_counts_that_are_not_the_published_ones_are_said_once(tmp_path: Path) -> None:
     opened = open_collection("d", didemo(tmp_path, captions_per_video="first"))
     held_out = opened.with_captions(opened.captions.of_videos(opened.captions.videos[:1]))
+    assert held_out.remark == opened.remark
     assert remarks_of([opened, held_out]) == [
         "note: test_data.json: 2 videos, 3 captions; the published part has 1,004 videos, 4,021 captions"
     ]
