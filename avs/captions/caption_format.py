@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 from avs.core.artifacts import require_path
 from avs.core.errors import FormatError, Problems, typed
+from avs.core.ids import some
 from avs.core.registry import Registry
 
 
@@ -87,12 +89,20 @@ class SourceFile:
         """The whole file as JSON.
 
         Raises:
-            FormatError: the file is not JSON.
+            FormatError: the file is not JSON, or an object has two values of one name.
         """
         try:
-            return json.loads(self.text)
+            return json.loads(self.text, object_pairs_hook=self._object)
         except json.JSONDecodeError as error:
             raise FormatError("not JSON", where=self.at(error.lineno), got=error.msg) from error
+
+    def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        """A JSON object; Python's own would keep the last of several values, and lose the others without a word."""
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            twice = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
+            raise FormatError("a name occurs twice in a JSON object", where=self.path, got=some(twice))
+        return found
 
 
 @dataclass(frozen=True, slots=True)

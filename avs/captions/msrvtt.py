@@ -13,8 +13,8 @@ one `MSRVTT_data.json`): 10,000 videos of 20 sentences, each video in the split 
     ret0,msr9770,video9770,a person is connecting something to system
 
 In both, the video id is `video_id` and the caption id `<video>#<k>`, where k counts the sentences of a video from 0 in
-the order of the file. The training lists "7k" and "9k" (`MSRVTT_train.7k.csv`, `MSRVTT_train.9k.csv`, with a column
-`video_id`) are a `split` of the JSON that is a file.
+the order of the file. Training "7k" is the two splits `train+validate`, 6,513 + 497 videos. "9k" is all but the 1,000
+of 1k-A: a `split` of the JSON that is a file, `MSRVTT_train.9k.csv` with a column `video_id` (there is one of 7k too).
 """
 
 from __future__ import annotations
@@ -34,6 +34,11 @@ from avs.captions.caption_format import (
 from avs.core.errors import FormatError, Problems
 
 COLUMNS = ("video_id", "sentence")
+
+
+def _recognises(head: str) -> bool:
+    named = '"videos"' in head or '"sentences"' in head
+    return head.lstrip().startswith("{") and named and '"timestamps"' not in head  # which only ActivityNet has
 
 
 def _parse(file: SourceFile, problems: Problems) -> Iterator[SourceCaption]:
@@ -88,7 +93,7 @@ def _parse_csv(file: SourceFile, problems: Problems) -> Iterator[SourceCaption]:
 caption_formats.register("msrvtt")(
     CaptionFormat(
         'JSON {"videos": [...], "sentences": [...]}',
-        lambda head: head.lstrip().startswith("{") and ('"videos"' in head or '"sentences"' in head),
+        _recognises,
         _parse,
     )
 )

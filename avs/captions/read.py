@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
-from avs.captions import flickr8k, msrvtt, msvd, ruc, tgif, vatex, webvid  # noqa: F401  each registers its formats
+from avs.captions import (  # noqa: F401  each registers its formats
+    activitynet,
+    didemo,
+    flickr8k,
+    lsmdc,
+    msrvtt,
+    msvd,
+    ruc,
+    tgif,
+    vatex,
+    webvid,
+)
 from avs.captions.caption_format import (
     HEAD_CHARACTERS,
     CaptionFormat,
@@ -15,6 +27,8 @@ from avs.captions.caption_format import (
     first_line,
     read_source,
 )
+from avs.captions.per_video import CaptionsPerVideo, captions_per_video
+from avs.captions.published_counts import remark_on_counts, split_name
 from avs.core.captions import Caption, CaptionSet
 from avs.core.errors import ConfigError, FormatError, Problems, UnknownIdError, did_you_mean
 from avs.core.ids import some
@@ -22,16 +36,50 @@ from avs.core.ids import some
 COLUMN = "video_id"  # of a comma-separated list of videos
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class CaptionFile:
+    """The captions of a file, and what there is to say about it.
+
+    Attributes:
+        captions: those that count.
+        format: one of `caption_formats`.
+        remark: one line, if the file is a known part of a collection and its counts are not the published ones.
+    """
+
+    captions: CaptionSet
+    format: str
+    remark: str | None
+
+
 def read_captions(
-    path: Path, *, format: str | None = None, split: str | None = None, name: str | None = None
+    path: Path,
+    *,
+    format: str | None = None,
+    split: str | None = None,
+    name: str | None = None,
+    per_video: CaptionsPerVideo = "all",
 ) -> CaptionSet:
+    """The captions of a file in its order, as `read_caption_file` reads them."""
+    return read_caption_file(path, format=format, split=split, name=name, per_video=per_video).captions
+
+
+def read_caption_file(
+    path: Path,
+    *,
+    format: str | None = None,
+    split: str | None = None,
+    name: str | None = None,
+    per_video: CaptionsPerVideo = "all",
+) -> CaptionFile:
     """The captions of a file in its order. White space within a sentence becomes single spaces.
 
     Args:
         format: one of `caption_formats`; None: recognise it from the beginning of the file.
         split: part of the collection to read: a name that the file itself gives (MSR-VTT's JSON: train, validate,
-            test), or a file that lists the videos, one per line or as a csv with a video_id column.
+            test), several of these with "+" between them (train+validate), or a file that lists the videos, one per
+            line or as a csv with a video_id column.
         name: name of the collection; None: that of the file, followed by "-" and the name of the split if there is one.
+        per_video: the captions of each video that count: all, the first, or all as one paragraph.
 
     Raises:
         FormatError: the file is not UTF-8, or its format is not recognised; or lines in another layout, repeated ids
@@ -41,7 +89,8 @@ def read_captions(
     """
     path = Path(path)
     file = read_source(path)
-    layout = caption_formats.get(format) if format is not None else _recognised(file)
+    format = format if format is not None else _recognised(file)
+    layout = caption_formats.get(format)
     problems = Problems(f"captions {path}")
     captions = list(layout.parse(file, problems))
     _check(captions, file, problems)
@@ -51,8 +100,10 @@ def read_captions(
     name = name or path.name.removesuffix(path.suffix).removesuffix(".caption")
     if split is not None:
         captions = _of_split(captions, split, layout, path)
-        name = f"{name}-{Path(split).stem}"
-    return CaptionSet(name, (Caption(c.id, c.video, " ".join(c.text.split())) for c in captions))
+        name = f"{name}-{split_name(split)}"
+    found = CaptionSet(name, (Caption(c.id, c.video, " ".join(c.text.split())) for c in captions))
+    remark = remark_on_counts(found, format=format, path=path, split=split)
+    return CaptionFile(captions_per_video(found, per_video), format, remark)
 
 
 def read_video_list(path: Path) -> tuple[str, ...]:
@@ -79,11 +130,12 @@ def read_video_list(path: Path) -> tuple[str, ...]:
     return entries
 
 
-def _recognised(file: SourceFile) -> CaptionFormat:
+def _recognised(file: SourceFile) -> str:
+    """The name of the only format that the file fits."""
     head = file.text[:HEAD_CHARACTERS]
     fitting = [name for name in caption_formats if caption_formats.get(name).recognises(head)]
     if len(fitting) == 1:
-        return caption_formats.get(fitting[0])
+        return fitting[0]
     known = "\n".join(f"    {name:<11} {caption_formats.get(name).layout}" for name in fitting or caption_formats)
     raise FormatError(
         "the file fits several caption formats" if fitting else "not a known caption format",
@@ -105,10 +157,11 @@ def _check(captions: Iterable[SourceCaption], file: SourceFile, problems: Proble
 
 
 def _of_split(captions: list[SourceCaption], split: str, layout: CaptionFormat, path: Path) -> list[SourceCaption]:
-    """The captions of a split that the file names, or of the videos that the file `split` lists."""
+    """The captions of splits that the file names, or of the videos that the file `split` lists."""
     named = dict.fromkeys(caption.split for caption in captions if caption.split is not None)
-    if split in named:
-        return [caption for caption in captions if caption.split == split]
+    parts = [split] if split in named else split.split("+")
+    if set(parts) <= set(named):
+        return [caption for caption in captions if caption.split in parts]
     if not Path(split).is_file():
         raise ConfigError(
             f'unknown split "{split}"{did_you_mean(split, named)}',

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json as json_
 import sys
-from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from avs.cli.options import (
+    INPUTS,
     MODEL,
     OUTPUT,
     Captions,
@@ -36,14 +36,16 @@ from avs.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from avs.core.captions import CaptionSet
-    from avs.metrics.text_to_video import RetrievalScores
+    from avs.pipeline.search.caption_retrieval import RetrievalReport
 
 EXAMPLES = """
 avs eval-retrieval --captions msvd.caption.txt --store features/clip-vit-b32/shot
 avs eval-retrieval --captions msvd.caption.txt --store features/clip-vit-b32/frame --aggregate kmeans_maxsim --k 5
 avs eval-retrieval --captions msvd.caption.txt --store features/clip/shot --store features/blip/shot --checkpoint m/laff
 avs eval-retrieval --captions MSRVTT_data.json --split test --store features/clip-vit-b32/frame --ties both --json
+avs eval-retrieval --captions mini.caption.txt --captions-per-video first --store features/clip/frame --aggregate all
+avs eval-retrieval --captions val_1.json --captions-per-video paragraph --recall-at 50 --store features/clip/frame
+avs eval-retrieval --captions msvd.caption.txt --store features/clip/shot --shots shots.tsv --plot ranks.png
 """
 
 MEASURES = "Measures"
@@ -54,6 +56,13 @@ class Aggregate(StrEnum):
     mean = "mean"
     kmeans_minrank = "kmeans_minrank"
     kmeans_maxsim = "kmeans_maxsim"
+    all = "all"
+
+
+class PerVideo(StrEnum):
+    all = "all"
+    first = "first"
+    paragraph = "paragraph"
 
 
 class Directions(StrEnum):
@@ -77,14 +86,45 @@ class Ties(StrEnum):
 AggregateOption = Annotated[
     Aggregate | None,
     typer.Option(
-        "--aggregate", help="How frames become a video in a frame-level store; default mean.", rich_help_panel=MODEL
+        "--aggregate",
+        help="How frames become a video in a frame-level store; default mean; all: a table of every one.",
+        rich_help_panel=MODEL,
     ),
 ]
 Centroids = Annotated[
     int | None, typer.Option("--k", min=1, help="Number of centroids per video, for k-means.", rich_help_panel=MODEL)
 ]
+CaptionsPerVideo = Annotated[
+    PerVideo,
+    typer.Option(
+        "--captions-per-video",
+        help="All captions of a video, the first, or all as one paragraph.",
+        rich_help_panel=INPUTS,
+    ),
+]
+Proposals = Annotated[
+    bool,
+    typer.Option("--proposals", help="DiDeMo: search only the moments that are described.", rich_help_panel=INPUTS),
+]
+Shots = Annotated[
+    Path | None,
+    typer.Option("--shots", help="Shot table with the lengths of the videos, for --plot.", rich_help_panel=INPUTS),
+]
+RecallAt = Annotated[
+    list[int] | None,
+    typer.Option("--recall-at", min=1, help="One more rank to give the recall at; repeat.", rich_help_panel=MEASURES),
+]
+Plot = Annotated[
+    Path | None,
+    typer.Option("--plot", help="PNG of the ranks over the lengths of the videos.", rich_help_panel=OUTPUT),
+]
 DirectionsOption = Annotated[
-    Directions, typer.Option("--directions", help="Text to video, video to text, or both.", rich_help_panel=MEASURES)
+    Directions | None,
+    typer.Option(
+        "--directions",
+        help="Text to video, video to text, or both; default both, with --aggregate all t2v.",
+        rich_help_panel=MEASURES,
+    ),
 ]
 ProtocolOption = Annotated[
     Protocols,
@@ -111,15 +151,20 @@ def command(
     zero_shot: ZeroShot = False,
     captions_format: CaptionsFormat = None,
     split: Split = None,
+    captions_per_video: CaptionsPerVideo = PerVideo.all,
+    proposals: Proposals = False,
+    shots: Shots = None,
     weights: Weights = None,
     word2vec: Word2Vec = None,
     aggregate: AggregateOption = None,
     k: Centroids = None,
     seed: Seed = 0,
-    directions: DirectionsOption = Directions.both,
+    directions: DirectionsOption = None,
     protocol: ProtocolOption = Protocols.both,
     ties: TiesOption = Ties.optimistic,
+    recall_at: RecallAt = None,
     per_query: PerQuery = None,
+    plot: Plot = None,
     device: Device = "cpu",
     quiet: Quiet = False,
     json: Json = False,
@@ -129,8 +174,14 @@ def command(
     from avs.core.progress import Reporter
     from avs.pipeline.search.caption_retrieval import RetrievalInputs, evaluate_captions, ranking_kinds
 
-    scores, chosen = evaluate_captions(
-        RetrievalInputs(captions, captions_format, split, store, checkpoint or (), zero_shot, weights or (), word2vec),
+    study = aggregate == Aggregate.all
+    directions = directions or (Directions.t2v if study else Directions.both)
+    models = checkpoint or ()
+    report = evaluate_captions(
+        RetrievalInputs(
+            captions, captions_format, split, store, models, zero_shot, weights or (), word2vec,
+            captions_per_video=captions_per_video.value, proposals=proposals, shots=shots,
+        ),
         method=aggregate.value if aggregate else None,
         k=k,
         seed=seed,
@@ -139,24 +190,32 @@ def command(
         device=device,
         force=force,
         reporter=Reporter(quiet=quiet),
-    )
-    sys.stdout.write(_render(scores, chosen, json=json))
+        recall_at=recall_at or (),
+        plot=plot,
+    )  # fmt: skip
+    sys.stdout.write(_as_json(report, study=study) if json else _as_table(report, study=study))
 
 
-def _render(scores: Mapping[str, Sequence[RetrievalScores]], captions: CaptionSet, *, json: bool) -> str:
+def _as_table(report: RetrievalReport, *, study: bool) -> str:
     from avs.metrics.report import aligned, tsv
-    from avs.metrics.text_to_video import both_directions, retrieval_rows
+    from avs.metrics.text_to_video import aggregation_rows, retrieval_rows
 
-    if not json:
-        rows = list(retrieval_rows(scores))
-        return aligned(rows, text_columns=4) if sys.stdout.isatty() else tsv(rows)
+    rows = list(aggregation_rows(report.scores, report.aggregations) if study else retrieval_rows(report.scores))
+    return aligned(rows, text_columns=5 if study else 4) if sys.stdout.isatty() else tsv(rows)
+
+
+def _as_json(report: RetrievalReport, *, study: bool) -> str:
+    from avs.metrics.text_to_video import both_directions
+
     systems = [
         {
             "system": name,
+            **({"aggregation": report.aggregations.get(name)} if study else {}),
             "rankings": [row.to_json() for row in found],
             "both_directions": [{"protocol": p, "ties": t, "SumR": total} for p, t, total in both_directions(found)],
         }
-        for name, found in scores.items()
+        for name, found in report.scores.items()
     ]
+    captions = report.captions
     counts = {"captions": len(captions), "videos": len(captions.videos)}
     return json_.dumps({"collection": captions.name, **counts, "systems": systems}, indent=2) + "\n"

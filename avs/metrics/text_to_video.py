@@ -19,7 +19,7 @@ a query several ranks and thus more weight in the mean, and from argsort, where 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -32,6 +32,8 @@ Ties = Literal["optimistic", "pessimistic"]
 DIRECTIONS: tuple[Direction, ...] = ("t2v", "v2t")
 PROTOCOLS: tuple[CaptionProtocol, ...] = ("caption", "group")
 TIES: tuple[Ties, ...] = ("optimistic", "pessimistic")
+
+RECALLS = (1, 5, 10)  # in every table
 
 BLOCK_SCORES = 2**21  # compared at once: 8 MB of float32, which stays in the cache
 
@@ -135,6 +137,7 @@ class RetrievalScores:
         std_rank: StdR, of the queries as a population (ddof 0).
         mean_reciprocal_rank: MRR, "mir" in RUC's code.
         mean_average_precision: mAP, which differs from MRR only if a query has several answers.
+        more_recalls: rank -> percentage of queries whose rank is at most that, for other ranks than 1, 5 and 10.
     """
 
     direction: Direction
@@ -150,11 +153,17 @@ class RetrievalScores:
     std_rank: float
     mean_reciprocal_rank: float
     mean_average_precision: float
+    more_recalls: Mapping[int, float] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, ranking: Ranking) -> RetrievalScores:
-        """The measures of a ranking."""
+    def of(cls, ranking: Ranking, recall_at: Sequence[int] = ()) -> RetrievalScores:
+        """The measures of a ranking.
+
+        Args:
+            recall_at: ranks to give the recall at besides 1, 5 and 10, such as 50 on ActivityNet.
+        """
         ranks = ranking.ranks
+        more = sorted({k for k in recall_at if k not in RECALLS})
         return cls(
             direction=ranking.direction,
             protocol=ranking.protocol,
@@ -169,6 +178,7 @@ class RetrievalScores:
             std_rank=float(ranks.std()),
             mean_reciprocal_rank=float((1 / ranks).mean()),
             mean_average_precision=float(ranking.average_precision.mean()),
+            more_recalls={k: 100 * float((ranks <= k).mean()) for k in more},
         )
 
     @property
@@ -183,6 +193,7 @@ class RetrievalScores:
             "R@1": self.recall_at_1,
             "R@5": self.recall_at_5,
             "R@10": self.recall_at_10,
+            **{f"R@{k}": recall for k, recall in self.more_recalls.items()},
             "SumR": self.sum_of_recalls,
             "MdR": self.median_rank,
             "MnR": self.mean_rank,
@@ -219,6 +230,25 @@ def retrieval_rows(systems: Mapping[str, Sequence[RetrievalScores]]) -> Iterator
         for protocol, ties, total in both_directions(scores):
             cells = [_cell(measure, total) if measure == "SumR" else "-" for measure in measures]
             yield [name, "both", protocol or "-", ties, "-", "-", *cells]
+
+
+def aggregation_rows(
+    systems: Mapping[str, Sequence[RetrievalScores]], aggregations: Mapping[str, str]
+) -> Iterator[list[str]]:
+    """The rows of CLIP-straight's table of aggregations: a header, then R@1 to R@10, MdR, MnR, StdR of every system.
+
+    The first five columns are text: aggregation, system, direction, protocol, ties.
+
+    Args:
+        aggregations: name of a system -> A_s, A_avg, A_2 ...; "-" for systems that do not aggregate frames.
+    """
+    first = next(iter(systems.values()))[0]
+    measures = [measure for measure in first.measures if measure.startswith("R@") or measure in ("MdR", "MnR", "StdR")]
+    yield ["aggregation", "system", "direction", "protocol", "ties", *measures]
+    for name, scores in systems.items():
+        for row in scores:
+            cells = [_cell(measure, row.measures[measure]) for measure in measures]
+            yield [aggregations.get(name, "-"), name, row.direction, row.protocol or "-", row.ties, *cells]
 
 
 def _cell(measure: str, value: float) -> str:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from tiny_captions import ACTIVITYNET, CLIP, DIDEMO, EXAMPLES, GIF, LSMDC_LINE, MSRVTT, MSVD_HEADER, write
 
 from avs.captions.caption_format import HEAD_CHARACTERS, caption_formats
 from avs.captions.read import read_captions, read_video_list
@@ -14,49 +15,6 @@ from avs.core.captions import Caption, CaptionSet
 from avs.core.errors import AvsError, ConfigError, DataError, FormatError, UnknownIdError
 
 FLICKR8K = Path("../shared/data/flickr8k_clip/Flickr8k.token.txt")
-GIF = "https://38.media.tumblr.com/9f/tumblr_me{}_500.gif"
-MSRVTT = {
-    "info": {"year": "2016"},
-    "videos": [{"video_id": "video0", "split": "train"}, {"video_id": "video7", "split": "validate"}],
-    "sentences": [
-        {"sen_id": 0, "video_id": "video0", "caption": "a car is shown"},
-        {"sen_id": 2, "video_id": "video7", "caption": "men play"},
-        {"sen_id": 1, "video_id": "video0", "caption": "a  red car"},
-    ],
-}
-MSVD_HEADER = "VideoID,Start,End,WorkerID,Source,AnnotationTime,Language,Description\n"
-EXAMPLES = {
-    "ruc": ("bu_150_166#0 A woman\nvideo7#enc#3 a man\n", [("bu_150_166#0", "bu_150_166"), ("video7#enc#3", "video7")]),
-    "flickr8k": ("1_a.jpg#0\tA child\n2_b.jpg.1#0\tA dog\n", [("1_a#0", "1_a"), ("2_b#0", "2_b")]),
-    "tgif": (
-        f"{GIF.format(1)}\ta man\n{GIF.format(1)}\ta cat\n",
-        [("tumblr_me1_500#0", "tumblr_me1_500"), ("tumblr_me1_500#1", "tumblr_me1_500")],
-    ),
-    "vatex": (
-        json.dumps([{"videoID": "abc_1_11", "enCap": ["One.", "Two."], "chCap": ["一"]}]),
-        [("abc_1_11#0", "abc_1_11"), ("abc_1_11#1", "abc_1_11")],
-    ),
-    "msvd": (
-        "The English descriptions.\n\n-4wsuPCjDBc_5_15 a squirrel\n-4wsuPCjDBc_5_15 it eats\n",
-        [("-4wsuPCjDBc_5_15#0", "-4wsuPCjDBc_5_15"), ("-4wsuPCjDBc_5_15#1", "-4wsuPCjDBc_5_15")],
-    ),
-    "msvd-csv": (
-        MSVD_HEADER + 'mv89psg6zh4,33,46,1,clean,5,German,Vogel\nmv89psg6zh4,33,46,1,clean,5,English,"A bird, wet"\n',
-        [("mv89psg6zh4_33_46#0", "mv89psg6zh4_33_46")],
-    ),
-    "webvid": (
-        'videoid,contentUrl,duration,page_dir,name\n21,http://x,PT1S,0_1,"Aerial, forest"\n',
-        [("21#0", "21")],
-    ),
-    "msrvtt": (json.dumps(MSRVTT), [("video0#0", "video0"), ("video7#0", "video7"), ("video0#1", "video0")]),
-    "msrvtt-1ka": ("key,vid_key,video_id,sentence\nret0,msr9,video9,a person\n", [("video9#0", "video9")]),
-}
-
-
-def write(folder: Path, text: str, name: str = "c.txt") -> Path:
-    path = folder / name
-    path.write_text(text, encoding="utf-8")
-    return path
 
 
 def test_every_format_has_an_example() -> None:
@@ -131,6 +89,16 @@ def test_all_problems_of_a_file_at_once(tmp_path: Path) -> None:
             "video a was used before, at [0]",
         ),
         ('{"videos": [],\n "sentences": [}', "msrvtt", ":2"),
+        ('[{"videoID": "a", "enCap": ["x"], "enCap": ["y"]}]', "vatex", "a name occurs twice in a JSON object"),
+        (LSMDC_LINE + "a\nx\t1\t2\n", "lsmdc", ':2: 3 fields, wanted 6, in "x\t1\t2"'),
+        (LSMDC_LINE + " \n", "lsmdc", f":1: the caption {CLIP}#0 is empty"),
+        ('{"v": {"duration": 1, "timestamps": [[0, 1]], "sentences": []}}', "activitynet", ":v: wanted"),
+        ('{"v": {"duration": 1, "timestamps": [[0]], "sentences": ["a"]}}', "activitynet", ":v: wanted"),
+        ('{"v": {"timestamps": [[0, 1]], "sentences": ["a"]}}', "activitynet", ":v: wanted"),
+        ('{"v": {}, "v": {}}', "activitynet", "a name occurs twice"),
+        ('[{"video": "a.mov", "description": "x", "times": []}]', "didemo", ":[0]: wanted"),
+        ('[{"video": "a.mov", "description": "x", "times": [[2, 1]]}]', "didemo", ":[0]: wanted"),
+        ('[{"video": "a.mov", "description": "x", "times": [[0.5, 1]]}]', "didemo", ":[0]: wanted"),
         ('{"videos": [], "sentences": [{"video_id": "v", "caption": "x"}]}', "msrvtt", "[0]: v is none of the videos"),
     ],
 )
@@ -177,7 +145,24 @@ def test_splits_by_name_and_by_list(tmp_path: Path) -> None:
         read_captions(path, split=str(write(tmp_path, "video7\nvideo8\n", "list.txt")))
 
 
+def test_named_splits_joined(tmp_path: Path) -> None:
+    path = write(tmp_path, json.dumps(MSRVTT), "m.json")
+    both = read_captions(path, split="train+validate")
+    assert (both.name, both.ids) == ("m-train+validate", ("video0#0", "video7#0", "video0#1"))
+    with pytest.raises(ConfigError, match=r'unknown split "train\+test"'):
+        read_captions(path, split="train+test")
+
+
 def test_lists_name_videos_as_their_collection_does(tmp_path: Path) -> None:
+    for text, entry, video in (
+        (json.dumps(ACTIVITYNET), "Aaaaaaaaaa0", "v_Aaaaaaaaaa0"),
+        (json.dumps(ACTIVITYNET), "v_Aaaaaaaaaa0", "v_Aaaaaaaaaa0"),
+        (json.dumps(DIDEMO), "3@N00_4_cd.", "3@N00_4_cd"),
+        (json.dumps(DIDEMO), "1@N00_2_ab.avi", "1@N00_2_ab"),
+        (EXAMPLES["lsmdc"][0], f"{CLIP}.avi", CLIP),
+    ):
+        listed = write(tmp_path, entry + "\n", "list.txt")
+        assert read_captions(write(tmp_path, text), split=str(listed)).videos == (video,)
     gifs = write(tmp_path, f"{GIF.format(1)}\ta\n{GIF.format(2)}\tb\n", "t.tsv")
     assert read_captions(gifs, split=str(write(tmp_path, GIF.format(2) + "\n", "val.txt"))).texts == ("b",)
     images = write(tmp_path, EXAMPLES["flickr8k"][0])

@@ -162,6 +162,14 @@ def test_the_measures_as_formulas() -> None:
     assert data["direction"] == "t2v" and data["protocol"] is None and data["SumR"] == 150.0
 
 
+def test_recall_at_other_ranks() -> None:
+    scores = -np.arange(8.0)[None].repeat(8, axis=0)  # every query ranks video v at v + 1
+    found = RetrievalScores.of(rank_videos(scores, np.arange(8)), (50, 6, 5, 2, 6))
+    assert found.more_recalls == {2: 25.0, 6: 75.0, 50: 100.0}
+    assert list(found.measures)[:6] == ["R@1", "R@5", "R@10", "R@2", "R@6", "R@50"]
+    assert found.sum_of_recalls == RetrievalScores.of(rank_videos(scores, np.arange(8))).sum_of_recalls
+
+
 def test_the_best_of_several_rankings_is_taken_per_query() -> None:
     a = rank_videos(np.array([[0.9, 0.2], [0.7, 0.1]]), np.array([0, 1]))
     b = rank_videos(np.array([[0.1, 0.95], [0.1, 0.2]]), np.array([0, 1]))

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from avs.captions.read import read_captions
-from avs.core.artifacts import Manifest, atomic_write, is_up_to_date, write_artefact
+from avs.captions.didemo import RETRIEVAL_S, spans
+from avs.captions.per_video import CaptionsPerVideo
+from avs.captions.read import CaptionFile, read_caption_file
+from avs.core.artifacts import Manifest, atomic_write, is_up_to_date, require_path, write_artefact
 from avs.core.captions import CaptionSet
 from avs.core.contents import content_fingerprint
-from avs.core.errors import ConfigError, Problems, UnknownIdError
+from avs.core.errors import ConfigError
 from avs.core.features import Features, open_features
 from avs.core.progress import Reporter
+from avs.core.shots import read_shot_table
 from avs.core.store import FeatureStore
-from avs.features.embedder import require_text_side
 from avs.metrics.text_to_video import (
     PROTOCOLS,
     TIES,
@@ -28,76 +33,20 @@ from avs.metrics.text_to_video import (
     rank_captions,
     rank_videos,
 )
-from avs.models.clip_straight import Aggregation, aggregate, score_matrices
+from avs.models.clip_straight import Aggregation
+from avs.pipeline.search.rank_plot import draw_ranks, require_png, video_lengths_s, write_rank_plot
 from avs.pipeline.search.searcher import Searcher
 from avs.pipeline.search.system import System, locations_of, model_system
+from avs.pipeline.search.zero_shot import CaptionedFrames, Spans, ZeroShot, open_zero_shot
 from avs.pipeline.train.collections import CaptionedCollection, require_known_videos, video_table
 from avs.train.checkpoint import Checkpoint, read_checkpoint
 from avs.train.embed import similarities
+from avs.video.find import video_id
 
 CAPTIONS_AT_ONCE = 1024  # between two steps of the progress bar
 RankingKind = tuple[
     CaptionProtocol | None, Ties
 ]  # protocol of video to text, None for text to video; and how ties count
-
-
-@dataclass(frozen=True, slots=True)
-class Pooling:
-    """How the frames of a video become what a caption is compared with, as CLIP-straight does.
-
-    Attributes:
-        method: one of models.clip_straight; the one row of a shot is its own mean.
-        k: number of centroids, for k-means.
-        seed: of k-means.
-    """
-
-    method: Aggregation = "mean"
-    k: int = 1
-    seed: int = 0
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ZeroShot:
-    """A store searched with the encoder that made it."""
-
-    store: FeatureStore
-    pooling: Pooling
-
-    @property
-    def name(self) -> str:
-        """features/mini-clip/frame gives `mini-clip-frame mean`, features/mini-clip/shot `mini-clip-shot`."""
-        folder = self.store.folder.resolve()
-        words = [f"{folder.parent.name}-{folder.name}"]
-        if self.store.level == "frame":
-            method = self.pooling.method
-            words.append(f"{method} {self.pooling.k}" if method.startswith("kmeans") else method)
-        return " ".join(words)
-
-
-def open_zero_shot(stores: Iterable[Features], method: Aggregation | None, k: int | None, seed: int) -> list[ZeroShot]:
-    """The zero-shot systems of stores.
-
-    Args:
-        method: for frame-level stores; None: "mean".
-        k: for k-means alone.
-
-    Raises:
-        ConfigError: options that do not fit each other or the stores.
-    """
-    if (method or "mean").startswith("kmeans") != (k is not None):
-        raise ConfigError("--k is the number of centroids of k-means", got=f"--aggregate {method or 'mean'}, --k {k}")
-    systems = []
-    for store in stores:
-        require_text_side(store.spec, where=store.folder)
-        assert isinstance(store, FeatureStore)  # only those have a text side
-        if method and store.level == "shot":
-            raise ConfigError("--aggregate is for frame-level stores", where=store.folder, got="a shot-level store")
-        if store.spec.pooling == "queries":
-            raise ConfigError(
-                "CLIP-straight aggregates one vector per frame", where=store.folder, got='pooling "queries"'
-            )
-        systems.append(ZeroShot(store, Pooling(method or "mean", k or 1, seed)))
-    return systems
 
 
 class CaptionRetrieval:
@@ -108,16 +57,24 @@ class CaptionRetrieval:
         checkpoints: trained models.
         zero_shot: stores that are searched with their own encoders.
         searcher: the opened systems.
+        seen: the stretches of the videos whose frames count in the zero-shot search; None: all.
 
     Raises:
         UnknownIdError: a store lacks videos that are described; a video has none of a model's features.
     """
 
     def __init__(
-        self, captions: CaptionSet, checkpoints: Sequence[Checkpoint], zero_shot: Sequence[ZeroShot], searcher: Searcher
+        self,
+        captions: CaptionSet,
+        checkpoints: Sequence[Checkpoint],
+        zero_shot: Sequence[ZeroShot],
+        searcher: Searcher,
+        seen: Spans | None = None,
     ) -> None:
         self.captions, self.checkpoints, self.zero_shot, self.searcher = captions, checkpoints, zero_shot, searcher
-        _require_videos(captions, [one.store for one in zero_shot])
+        self.seen = seen
+        stores = list({one.store.folder: one.store for one in zero_shot}.values())
+        self.frames = CaptionedFrames(captions.name, captions.videos, stores, seen)
         if checkpoints:
             collection = CaptionedCollection(captions.name, captions, searcher.stores)
             for checkpoint in checkpoints:
@@ -126,7 +83,7 @@ class CaptionRetrieval:
     @property
     def warnings(self) -> list[str]:
         """One for each model whose best epoch was chosen on videos that these captions describe."""
-        videos = {name for video in self.captions.videos for name in (video, f"shot{video}_1")}
+        videos = {name for video in self.captions.videos for name in (video, f"shot{video_id(video)}_1")}
         shared = {
             checkpoint.folder: len(videos.intersection(checkpoint.selected_on)) for checkpoint in self.checkpoints
         }
@@ -143,6 +100,8 @@ class CaptionRetrieval:
         inputs = {one.name: content_fingerprint(one.store.manifest) for one in self.zero_shot}
         inputs |= {str(checkpoint.folder): checkpoint.fingerprint for checkpoint in self.checkpoints}
         config = {"systems": systems, "ways": kinds}
+        if self.seen is not None:
+            inputs["seen"] = _sha256(json.dumps(dict(self.seen)).encode())
         return Manifest("query-ranks", config, {"captions": self.captions.fingerprint, **inputs})
 
     def rankings(self, kinds: Sequence[RankingKind]) -> dict[str, list[Ranking]]:
@@ -181,7 +140,8 @@ class CaptionRetrieval:
         for one in self.zero_shot:
             if one.store.spec not in encoded:
                 encoded[one.store.spec] = self._encode(one.store, list(position))
-            yield one.name, (scores[row_of] for scores in self._zero_shot_scores(one, encoded[one.store.spec]))
+            matrices = self.frames.score_matrices(one, encoded[one.store.spec], searcher.reporter)
+            yield one.name, (scores[row_of] for scores in matrices)
 
     def _encode(self, store: FeatureStore, texts: Sequence[str]) -> np.ndarray:
         """(T, D) vectors of texts."""
@@ -191,19 +151,6 @@ class CaptionRetrieval:
                 parts.append(self.searcher.encode(store.spec, texts[first : first + CAPTIONS_AT_ONCE]))
                 stage.advance(len(parts[-1]))
         return np.concatenate(parts)
-
-    def _zero_shot_scores(self, one: ZeroShot, texts: np.ndarray) -> Iterator[np.ndarray]:
-        """The score matrices of texts and the captioned videos."""
-        videos, pooling = self.captions.videos, one.pooling
-        with self.searcher.reporter.stage(f"aggregate {one.name}", len(videos), "videos") as stage:
-
-            def frames() -> Iterator[tuple[str, np.ndarray]]:
-                for video in videos:
-                    yield video, one.store.frames(video)
-                    stage.advance()
-
-            prototypes = aggregate(frames(), pooling.method, k=pooling.k, seed=pooling.seed)
-        yield from score_matrices(texts, prototypes, pooling.method)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +164,9 @@ class RetrievalInputs:
         zero_shot: also search with the stores' own encoders, beside the models.
         weights: current locations of the stores' encoders, one per store; empty: where they were.
         word2vec: current location of the models' word vectors.
+        captions_per_video: which captions of a video count.
+        proposals: DiDeMo: only the frames of the described moments count, not those of the first 31 seconds.
+        shots: shot table with the lengths of the videos, for the plot.
     """
 
     captions: Path
@@ -227,12 +177,30 @@ class RetrievalInputs:
     zero_shot: bool
     weights: Sequence[str]
     word2vec: Path | None
+    captions_per_video: CaptionsPerVideo = "all"
+    proposals: bool = False
+    shots: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RetrievalReport:
+    """The scores of systems, and what was searched.
+
+    Attributes:
+        scores: name of a system -> its scores, one for each kind of ranking.
+        captions: that were the queries.
+        aggregations: name of a zero-shot system -> the paper's name of its aggregation.
+    """
+
+    scores: dict[str, list[RetrievalScores]]
+    captions: CaptionSet
+    aggregations: dict[str, str]
 
 
 def evaluate_captions(
     inputs: RetrievalInputs,
     *,
-    method: Aggregation | None,
+    method: Aggregation | Literal["all"] | None,
     k: int | None,
     seed: int,
     kinds: Sequence[RankingKind],
@@ -240,38 +208,47 @@ def evaluate_captions(
     device: str,
     force: bool,
     reporter: Reporter,
-) -> tuple[dict[str, list[RetrievalScores]], CaptionSet]:
-    """Name of a system -> its scores, a ranking of each kind; and the captions.
+    recall_at: Sequence[int] = (),
+    plot: Path | None = None,
+) -> RetrievalReport:
+    """Rank the videos for every caption, and the captions for every video, with every system.
 
     Args:
         method, k, seed: as of open_zero_shot.
         per_query: file to write the rank of every query to.
-        force: replace the file when it was made from other inputs.
+        force: replace the files when they were made from other inputs.
+        recall_at: ranks to give the recall at, besides 1, 5 and 10.
+        plot: PNG to draw the ranks over the lengths of the videos to.
 
     Raises:
         ConfigError: options that do not fit together; two systems of one name.
         SpecMismatchError: the stores are not from the encoders that a model was trained with.
-        ChangedInputsError: `per_query` was made from other inputs, and `force` is off.
+        ChangedInputsError: `per_query` or `plot` was made from other inputs, and `force` is off.
     """
+    if plot is not None:
+        _require_plot(plot, inputs, kinds)
     stores = [open_features(folder) for folder in inputs.stores]
     checkpoints = [read_checkpoint(folder) for folder in inputs.checkpoints]
     searched = stores if inputs.zero_shot or not checkpoints else []
     zero_shot = open_zero_shot(searched, method, k, seed)
-    captions = read_captions(inputs.captions, format=inputs.captions_format, split=inputs.split)
+    file = read_caption_file(
+        inputs.captions, format=inputs.captions_format, split=inputs.split, per_video=inputs.captions_per_video
+    )
+    captions, seen = file.captions, _seen(inputs, file, zero_shot, reporter)
     systems = [*(model_system(one) for one in checkpoints), *(System(one.name, one.store) for one in zero_shot)]
     locations = locations_of(stores, inputs.weights, inputs.word2vec)
     searcher = Searcher(systems, stores, locations=locations, device=device, reporter=reporter)
-    retrieval = CaptionRetrieval(captions, checkpoints, zero_shot, searcher)
-    for warning in retrieval.warnings:
-        reporter.say(warning)
-    manifest = retrieval.manifest(kinds)
-    write = per_query is not None and not is_up_to_date(per_query, manifest, force=force, reporter=reporter)
+    retrieval = CaptionRetrieval(captions, checkpoints, zero_shot, searcher, seen)
+    for line in [*retrieval.warnings, *([file.remark] if file.remark else [])]:
+        reporter.say(line)
+    outputs = _Outputs(retrieval.manifest(kinds), per_query, plot, force, reporter)
+    if plot is not None:
+        outputs.measure_videos(captions, inputs.shots, stores)
     reporter.say(f"{captions.name}: {len(captions)} captions of {len(captions.videos)} videos")
     rankings = retrieval.rankings(kinds)
-    if per_query is not None and write:
-        write_query_ranks(per_query, rankings, captions, manifest)
-        reporter.say(f"wrote {per_query}")
-    return {name: [RetrievalScores.of(one) for one in of_system] for name, of_system in rankings.items()}, captions
+    outputs.write(rankings, captions)
+    scores = {name: [RetrievalScores.of(one, recall_at) for one in rows] for name, rows in rankings.items()}
+    return RetrievalReport(scores, captions, {one.name: one.pooling.in_paper for one in zero_shot})
 
 
 def ranking_kinds(directions: str, protocol: str, ties: str) -> list[RankingKind]:
@@ -299,19 +276,69 @@ def write_query_ranks(
     write_artefact(path, manifest, write)
 
 
-def _require_videos(captions: CaptionSet, stores: Sequence[FeatureStore]) -> None:
-    """Check that every store has every video that is described.
+class _Outputs:
+    """The files to write, all of them checked before the ranking begins."""
+
+    def __init__(
+        self, manifest: Manifest, per_query: Path | None, plot: Path | None, force: bool, reporter: Reporter
+    ) -> None:
+        self.manifest, self.force, self.reporter = manifest, force, reporter
+        self.per_query = per_query if per_query is not None and self._is_wanted(per_query, manifest) else None
+        self.plot, self.plot_manifest, self.lengths_s = plot, manifest, np.zeros(0)
+
+    def measure_videos(self, captions: CaptionSet, shots: Path | None, stores: Sequence[Features]) -> None:
+        """Find the lengths that the plot shows; no plot is drawn if the same is there."""
+        self.lengths_s = video_lengths_s(captions.videos, read_shot_table(shots) if shots else None, stores)
+        inputs = {**self.manifest.inputs, "lengths": _sha256(self.lengths_s.tobytes())}
+        self.plot_manifest = replace(self.manifest, type="rank-plot", inputs=inputs)
+        if self.plot is not None and not self._is_wanted(self.plot, self.plot_manifest):
+            self.plot = None
+
+    def write(self, rankings: Mapping[str, Sequence[Ranking]], captions: CaptionSet) -> None:
+        """Write what is wanted."""
+        if self.per_query is not None:
+            write_query_ranks(self.per_query, rankings, captions, self.manifest)
+            self.reporter.say(f"wrote {self.per_query}")
+        if self.plot is not None:
+            forth = {name: next(r for r in rows if r.direction == "t2v") for name, rows in rankings.items()}
+            write_rank_plot(self.plot, draw_ranks(forth, captions.video_of, self.lengths_s), self.plot_manifest)
+            self.reporter.say(f"wrote {self.plot}")
+
+    def _is_wanted(self, path: Path, manifest: Manifest) -> bool:
+        return not is_up_to_date(path, manifest, force=self.force, reporter=self.reporter)
+
+
+def _sha256(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def _require_plot(plot: Path, inputs: RetrievalInputs, kinds: Sequence[RankingKind]) -> None:
+    require_png(plot)
+    if all(protocol is not None for protocol, _ in kinds):
+        raise ConfigError("--plot shows the ranks of captions, text to video", got="--directions v2t")
+    if inputs.shots is not None:
+        require_path(inputs.shots, what="shot table")
+
+
+def _seen(
+    inputs: RetrievalInputs, file: CaptionFile, zero_shot: Sequence[ZeroShot], reporter: Reporter
+) -> Spans | None:
+    """The stretches of videos that count: those of DiDeMo's protocol; None: all there is.
 
     Raises:
-        UnknownIdError: naming every video that a store lacks.
+        ConfigError: proposals of another collection than DiDeMo, or for systems that have no times of frames.
     """
-    problems = Problems(f"videos of {captions.name} without features")
-    for store in stores:
-        ids = set(store.ids)
-        reasons = {problem.shot: f" ({problem.reason})" for problem in store.problems if problem.status == "failed"}
-        for video in captions.videos:
-            if video not in ids:
-                problems.add(video, f"not in {store.folder}{reasons.get(video, '')}")
-    problems.raise_if_any(
-        UnknownIdError, next_step="extract their features, or take the captions of the store's videos (--split)"
-    )
+    paragraphs = file.format == "didemo" and inputs.captions_per_video == "paragraph"
+    timed = [one for one in zero_shot if one.store.level == "frame"]
+    if inputs.proposals and not (paragraphs and len(timed) == len(zero_shot) and not inputs.checkpoints):
+        raise ConfigError(
+            "--proposals is for paragraphs of DiDeMo, zero-shot in frame-level stores",
+            got=f"captions in the format {file.format}, --captions-per-video {inputs.captions_per_video}, "
+            f"{len(inputs.checkpoints)} checkpoints, {len(zero_shot) - len(timed)} shot-level stores",
+            next_step="for a trained model or a shot-level store, extract features of shots that end where they should",
+        )
+    if not paragraphs or not timed:
+        return None
+    which = "the described moments" if inputs.proposals else f"the first {RETRIEVAL_S:g} s of a video"
+    reporter.say(f"DiDeMo: frames within {which} count, in frame-level stores searched zero-shot")
+    return spans(inputs.captions, file.captions.videos, proposals=inputs.proposals)

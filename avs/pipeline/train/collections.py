@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from avs.captions.read import read_captions
+from avs.captions.read import read_caption_file
 from avs.core.captions import Caption, CaptionSet
 from avs.core.columns import ChainColumn, Column, SequenceColumn, VectorColumn
 from avs.core.errors import ConfigError, Problems, SpecMismatchError, UnknownIdError
@@ -16,19 +16,25 @@ from avs.core.ids import some
 from avs.core.spec import EmbedderSpec
 from avs.pipeline.train.recipe import CollectionRecipe
 from avs.train.data import FeatureTable
+from avs.video.find import video_id
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CaptionedCollection:
-    """Captions, and feature name -> store of the videos they describe."""
+    """Captions, and feature name -> store of the videos they describe.
+
+    Attributes:
+        remark: one line, if the caption file is a known part of a collection without its published counts.
+    """
 
     name: str
     captions: CaptionSet
     stores: Mapping[str, Features]
+    remark: str | None = None
 
     def with_captions(self, captions: CaptionSet) -> CaptionedCollection:
         """The same collection with other captions."""
-        return CaptionedCollection(self.name, captions, self.stores)
+        return CaptionedCollection(self.name, captions, self.stores, self.remark)
 
 
 def open_collection(name: str, recipe: CollectionRecipe) -> CaptionedCollection:
@@ -37,17 +43,25 @@ def open_collection(name: str, recipe: CollectionRecipe) -> CaptionedCollection:
     Raises:
         UnknownIdError: captions describe videos that no store holds.
     """
-    captions = read_captions(recipe.captions, format=recipe.format, split=recipe.split, name=name)
+    file = read_caption_file(
+        recipe.captions, format=recipe.format, split=recipe.split, name=name, per_video=recipe.captions_per_video
+    )
     stores = open_stores(recipe.features)
-    collection = CaptionedCollection(name, with_ids_of(stores, captions), stores)
+    collection = CaptionedCollection(name, with_ids_of(stores, file.captions), stores, file.remark)
     require_known_videos(collection, list(stores), where=recipe.captions)
     return collection
+
+
+def remarks_of(collections: Sequence[CaptionedCollection]) -> list[str]:
+    """What there is to say about the caption files of collections, each line once."""
+    return list(dict.fromkeys(one.remark for one in collections if one.remark))
 
 
 def with_ids_of(stores: Mapping[str, Features], captions: CaptionSet) -> CaptionSet:
     """The captions with the stores' names of their videos, so that a video has one name.
 
-    A caption may name a video that was indexed as one shot: video7010 for shotvideo7010_1.
+    A caption may name a video that was indexed as one shot: video7010 for shotvideo7010_1, and a@b for the id that
+    `avs.video.find.video_id` makes of this name.
     """
     names = dict(zip(captions.videos, captions.videos, strict=True))
     for store in stores.values():
@@ -85,8 +99,9 @@ def positions(store: Features, videos: Sequence[str]) -> np.ndarray:
     def place(video: str) -> int:
         if video in at:
             return at[video]
-        alone = f"shot{video}_1"
-        return at[alone] if alone in at and f"shot{video}_2" not in at else -1
+        encoded = video_id(video)
+        alone = f"shot{encoded}_1"
+        return at[alone] if alone in at and f"shot{encoded}_2" not in at else -1
 
     return np.fromiter((place(video) for video in videos), np.int64, len(videos))
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from avs.captions.per_video import CaptionsPerVideo
 from avs.features.text import TextOptions, text_feature_name
 from avs.features.text.concepts import ConceptOptions
 from avs.models.architectures import architectures
@@ -27,12 +28,14 @@ class CollectionRecipe(_Strict):
 
     Attributes:
         captions: its caption file; `format` and `split` are arguments of `avs.captions.read.read_captions`.
+        captions_per_video: "all" captions of a video, the "first", or all of them as one "paragraph".
         features: feature stores or RUC BigFile folders of its videos.
     """
 
     captions: Path
     format: str | None = None
     split: str | None = None
+    captions_per_video: CaptionsPerVideo = "all"
     features: list[Path] = Field(min_length=1)
 
 
