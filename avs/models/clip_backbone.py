@@ -71,7 +71,8 @@ class ClipBackbone(nn.Module):
             embeddings = self.clip.vision_model.embeddings
             embeddings.patch_embedding = _over_time(embeddings.patch_embedding)
         if gradient_checkpointing:
-            self.clip.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            renamed = getattr(self.clip, "activation_checkpointing_enable", None)  # in transformers 5.23
+            (renamed or self.clip.gradient_checkpointing_enable)({"use_reentrant": False})
 
     def start_from(self, clip: CLIPModel) -> None:
         """Take the weights of a CLIP of the same config; 3d patches start at its own, in the centre frame."""
