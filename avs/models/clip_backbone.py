@@ -40,7 +40,7 @@ class ClipBackbone(nn.Module):
     """A CLIPModel of transformers whose vision tower reads videos.
 
     Args:
-        config: CLIPConfig.to_dict(); the weights are fresh, from torch's random state.
+        config: CLIPConfig.to_dict(); the weights are fresh, from torch's random state, and float32.
         mean, std: of red, green and blue in [0, 1].
         patches: see above.
         gradient_checkpointing: compute activations again in the backward pass.
@@ -62,7 +62,8 @@ class ClipBackbone(nn.Module):
 
         super().__init__()
         self.patches = patches
-        self.clip = cast(Any, CLIPModel(CLIPConfig.from_dict(dict(config))))
+        # transformers makes only the towers, not the projections, in a dtype that the config names; hence float().
+        self.clip = cast(Any, CLIPModel(CLIPConfig.from_dict(dict(config))).float())
         self.dim: int = self.clip.config.projection_dim
         self.image_size: int = self.clip.config.vision_config.image_size
         self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)

@@ -53,6 +53,14 @@ def test_only_real_frames_run_through_the_tower(patches: Any) -> None:
     assert counts == [6, 6]
 
 
+def test_weights_are_float32_whatever_the_config_names() -> None:
+    config = make_clip().config.to_dict()
+    for part in (config, config["text_config"], config["vision_config"]):
+        part["dtype"] = "bfloat16"
+    made = ClipBackbone(config, mean=MEAN, std=STD, patches="3d")
+    assert {parameter.dtype for parameter in made.parameters()} == {torch.float32}
+
+
 def test_a_batch_without_frames_is_zero() -> None:
     made, clips = make(make_clip()), pixels(2, 2)
     assert not made.frames(clips.values, torch.zeros(2, 2, dtype=torch.bool)).any()
