@@ -11,7 +11,7 @@ from torch import Tensor
 from avs.models.architectures.clip4clip import Clip4ClipConfig
 from avs.models.batch import Batch, Sequences
 
-SIZE, DIM, WORDS, START, END = 8, 16, 30, 28, 29
+SIZE, DIM, WORDS, START, END = 8, 16, 30, 27, 28  # one id lies above the end token, as an added token does
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 POSITIONS = 12
 
