@@ -63,7 +63,7 @@ class ClipBackbone(nn.Module):
         super().__init__()
         self.patches = patches
         # transformers makes only the towers, not the projections, in a dtype that the config names; hence float().
-        self.clip = cast(Any, CLIPModel(CLIPConfig.from_dict(dict(config))).float())
+        self.clip = cast(Any, CLIPModel(CLIPConfig.from_dict(dict(config)))).float()
         self.dim: int = self.clip.config.projection_dim
         self.image_size: int = self.clip.config.vision_config.image_size
         self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
