@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -201,6 +202,10 @@ def test_another_width_starts_at_random() -> None:
     assert 0.01 < head.transformer.blocks[2].mlp.fc2.weight.std() < 0.03
     assert not head.transformer.blocks[2].mlp.fc2.bias.any()
     assert scores_of_width(head, 24).isfinite().all()
+    for _ in range(2):  # each time anew
+        head.transformer.config = replace(head.transformer.config, position_scale=20.0)
+        head.start_from(clip)
+        assert 0.2 < head.transformer.positions.weight.std() < 0.6
 
 
 def scores_of_width(head: FrameHead, dim: int) -> Tensor:
