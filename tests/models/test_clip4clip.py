@@ -18,6 +18,7 @@ from avs.models.architectures.clip4clip import Clip4ClipConfig, FrameHeadName
 from avs.models.batch import Batch, Sequences
 from avs.models.clip4clip import Clip4Clip
 from avs.models.frame_heads import HEADS
+from avs.models.losses import contrastive_loss
 from avs.models.scorer import PackedModel
 
 CLIP = make_clip()
@@ -54,6 +55,14 @@ def test_the_loss_table() -> None:  # N4, card 0.5
         assert orthogonal_loss(size, scale, same=True) == pytest.approx(
             math.log1p((size - 1) * math.exp(-scale)), abs=1e-6
         )
+
+
+def test_tight_scores_know_no_logit_scale() -> None:
+    model = make("tightTransf")
+    texts, videos = embed(model)
+    torch.nn.init.normal_(model.head.similarity.weight)
+    wanted = contrastive_loss(model.score(texts, videos))
+    assert torch.equal(model.loss(texts, videos, video_of=torch.arange(3)), wanted)
 
 
 def test_other_captions_of_a_video_are_no_negatives() -> None:

@@ -77,7 +77,7 @@ class TightTransformer(FrameHead):
                 for block in blocks
             ]
             rows.append(torch.cat(scores, dim=1))
-        return torch.cat(rows) if rows else texts.new_zeros(0, len(videos))
+        return torch.cat(rows)
 
     def _block(self, texts: Tensor, frames: Tensor, mask: Tensor) -> Tensor:
         """(T, B) scores of (T, D) texts and (B, F, D) frames."""
