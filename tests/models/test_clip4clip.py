@@ -100,6 +100,13 @@ def test_gradients_reach_what_is_trained_and_nothing_else(head: FrameHeadName, p
     assert bool(groups["new"]) == (head != "meanP")
 
 
+@pytest.mark.parametrize(("freeze", "embeddings", "block"), [(-1, True, True), (0, False, True), (1, False, False)])
+def test_the_config_says_what_is_frozen(freeze: int, embeddings: bool, block: bool) -> None:
+    for tower in (make(freeze=freeze).backbone.clip.text_model, make(freeze=freeze).backbone.clip.vision_model):
+        assert tower.embeddings.position_embedding.weight.requires_grad == embeddings
+        assert tower.encoder.layers[0].mlp.fc1.weight.requires_grad == block
+
+
 @pytest.mark.parametrize("head", list(HEADS))
 def test_training_lowers_the_loss(head: FrameHeadName) -> None:
     model = make(head, dropout=0.0)
@@ -160,6 +167,7 @@ def test_a_search_packs_the_video_side(head: FrameHeadName) -> None:
     texts = model.embed_texts(as_texts(tokens(5, 3, 7)))
     wanted = model.score(texts, model.embed_videos(as_videos(clips)))
     packed = PackedModel(model, dtype=torch.bfloat16)
+    assert packed.model is model  # not a copy with the text tower
     assert torch.allclose(packed.similarities(texts, as_videos(clips)), wanted, atol=0.02)
     assert torch.equal(model.embed_texts(as_texts(tokens(5, 3, 7))), texts)
 
