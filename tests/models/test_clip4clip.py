@@ -107,6 +107,16 @@ def test_the_config_says_what_is_frozen(freeze: int, embeddings: bool, block: bo
         assert tower.encoder.layers[0].mlp.fc1.weight.requires_grad == block
 
 
+def test_the_options_of_the_backbone_reach_it() -> None:
+    plain, other = make(), make(patches="3d", gradient_checkpointing=True, image_mean=(0, 0, 1), image_std=(1, 2, 3))
+    for model, dims, again in ((plain, 4, False), (other, 5, True)):
+        assert model.backbone.clip.vision_model.embeddings.patch_embedding.weight.dim() == dims
+        layers = model.backbone.clip.vision_model.encoder.modules()
+        assert any(getattr(layer, "gradient_checkpointing", False) for layer in layers) == again
+        assert model.backbone.mean.flatten().tolist() == pytest.approx(model.config.image_mean)
+        assert model.backbone.std.flatten().tolist() == pytest.approx(model.config.image_std)
+
+
 @pytest.mark.parametrize("head", list(HEADS))
 def test_training_lowers_the_loss(head: FrameHeadName) -> None:
     model = make(head, dropout=0.0)
