@@ -14,7 +14,8 @@ class Sequences:
     """Sequences of different lengths, padded at the end.
 
     Attributes:
-        values: (B, L, D) float vectors or (B, L) int64 tokens; the values after a row's end must not matter.
+        values: (B, L, D) float vectors, (B, L) int64 tokens, or (B, L, 3, S, S) uint8 pixels; the values after a
+            row's end must not matter.
         lengths: (B,) int64, at least 1 (0 only for a row that is not present).
     """
 
@@ -26,6 +27,9 @@ class Sequences:
         """(B, L) bool, true within a row's length."""
         places = torch.arange(self.values.shape[1], device=self.lengths.device)
         return places < self.lengths[:, None]
+
+    def __getitem__(self, rows: slice) -> Sequences:
+        return Sequences(self.values[rows], self.lengths[rows])
 
     def to(self, device: torch.device | str) -> Sequences:
         return Sequences(self.values.to(device, non_blocking=True), self.lengths.to(device, non_blocking=True))
@@ -52,6 +56,14 @@ class Batch:
         for sequences in self.sequences.values():
             return len(sequences.lengths)
         return 0
+
+    def __getitem__(self, rows: slice) -> Batch:
+        """Some of the B."""
+        return Batch(
+            {name: vectors[rows] for name, vectors in self.vectors.items()},
+            {name: sequences[rows] for name, sequences in self.sequences.items()},
+            {name: present[rows] for name, present in self.present.items()},
+        )
 
     def to(self, device: torch.device | str) -> Batch:
         """The same on another device."""

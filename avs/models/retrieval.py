@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from torch import Tensor, nn
@@ -10,6 +12,14 @@ from torch import Tensor, nn
 from avs.models.batch import Batch
 
 Side = Literal["video", "text"]
+
+
+@dataclass(frozen=True, slots=True)
+class RateGroup:
+    """Parameters whose learning rate is `factor` times that of the others."""
+
+    parameters: Sequence[nn.Parameter]
+    factor: float
 
 
 class RetrievalModel(nn.Module):
@@ -23,11 +33,23 @@ class RetrievalModel(nn.Module):
         video_features: names of what `embed_videos` reads.
         text_features: names of what `embed_texts` reads.
         needs_calibration: whether `calibrate` must be called after every epoch.
+        notes: what fresh weights started from, where a user should know; one sentence each.
+        pairwise: whether a score needs a pass over text and video together, so that no collection can be searched.
     """
 
     video_features: tuple[str, ...]
     text_features: tuple[str, ...]
     needs_calibration: bool = False
+    notes: Sequence[str] = ()
+    pairwise: bool = False
+
+    def start_from(self, pretrained: nn.Module) -> None:
+        """Before training: start from the weights of the pretrained network that the architecture builds on."""
+        raise NotImplementedError
+
+    def save_backbone(self, folder: Path) -> None:
+        """Write that network, as trained, to a folder in its own format."""
+        raise NotImplementedError
 
     def video_side(self) -> list[nn.Module]:
         """The modules that `embed_videos` and `score` use and `embed_texts` does not.
@@ -61,8 +83,15 @@ class RetrievalModel(nn.Module):
     def set_words(self, feature: str, rows: Tensor, vectors: Tensor) -> None:
         """Before training: start the word embeddings of a text feature from (R, D) `vectors` at (R,) `rows`."""
 
+    def rate_groups(self) -> Sequence[RateGroup]:
+        """Parameters with a learning rate of their own; a model without any trains all at one rate."""
+        return ()
+
     def start_epoch(self, epoch: int) -> None:
         """Training comes to the 0-based `epoch`."""
+
+    def after_step(self) -> None:
+        """The optimiser has moved the weights: put those back that left their range."""
 
     def calibrate(self, texts: Tensor, videos: Tensor) -> None:
         """After an epoch: set what the model keeps of the range of its scores.

@@ -95,6 +95,11 @@ class PairBatch:
     videos: Batch
     video_of: Tensor
 
+    def parts(self, size: int) -> list[PairBatch]:
+        """The same pairs in consecutive batches of `size`; the last one has the rest."""
+        cuts = (slice(first, first + size) for first in range(0, len(self.captions), size))
+        return [PairBatch(self.captions[r], self.texts[r], self.videos[r], self.video_of[r]) for r in cuts]
+
 
 def ahead(items: Iterable[T]) -> Iterator[T]:
     """The same items. A thread makes the next one while the current one is used."""

@@ -7,7 +7,7 @@ to its own rows. The sum of the workers' gradients is then the gradient of that 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -15,6 +15,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+BUCKET_BYTES = 25 * 2**20
 TIMEOUT = timedelta(hours=6)  # the other workers wait while the first validates
 
 
@@ -52,10 +53,18 @@ class Workers:
         """Replace every gradient by the sum over all workers."""
         if self.count == 1:
             return
+        gradients = []
         for parameter in parameters:
+            if not parameter.requires_grad:
+                continue
             if parameter.grad is None:  # none of our rows has the feature; others may have it
                 parameter.grad = torch.zeros_like(parameter)
-            dist.all_reduce(parameter.grad)
+            gradients.append(parameter.grad)
+        for bucket in _buckets(gradients):
+            flat = torch.cat([gradient.flatten() for gradient in bucket])
+            dist.all_reduce(flat)
+            for gradient, summed in zip(bucket, torch.split(flat, [one.numel() for one in bucket]), strict=True):
+                gradient.copy_(summed.view_as(gradient))
 
     def average_buffers(self, model: nn.Module) -> None:
         """Replace running statistics by their mean over all workers, so that the model of rank 0 stands for all."""
@@ -74,10 +83,32 @@ class Workers:
         dist.broadcast_object_list(box, src=0)
         return box[0]
 
+    def agree(self, decision: bool, *, device: str) -> bool:
+        """The decision of rank 0."""
+        if self.count == 1:
+            return decision
+        box = torch.tensor([decision], dtype=torch.uint8, device=device)
+        dist.broadcast(box, src=0)
+        return bool(box.item())
+
     def wait(self) -> None:
         """Wait until every worker is here."""
         if self.count > 1:
             dist.barrier()
+
+
+def _buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+    """Consecutive tensors of one type, together at least BUCKET_BYTES, so that few messages carry many tensors."""
+    bucket: list[Tensor] = []
+    size = 0
+    for tensor in tensors:
+        if bucket and (size >= BUCKET_BYTES or tensor.dtype != bucket[0].dtype):
+            yield bucket
+            bucket, size = [], 0
+        bucket.append(tensor)
+        size += tensor.numel() * tensor.element_size()
+    if bucket:
+        yield bucket
 
 
 @contextmanager

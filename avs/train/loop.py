@@ -22,19 +22,23 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from avs.core.errors import DataError
+from avs.core.errors import ConfigError, DataError
 from avs.core.ids import some
 from avs.core.progress import Reporter
 from avs.models.retrieval import RetrievalModel
 from avs.train.data import PairBatch, Pairs, ahead
 from avs.train.distributed import Workers
-from avs.train.optimiser import Schedule, make_optimiser
+from avs.train.gradient_caching import backward_in_chunks
+from avs.train.moving_average import MovingAverage
+from avs.train.optimisers import make_optimiser
 from avs.train.record import Record
 from avs.train.sampler import EpochSampler
+from avs.train.schedules import make_schedule
 from avs.train.settings import Settings
-from avs.train.state import Progress, load_state, save_state
+from avs.train.state import Progress, Training
 from avs.train.weights import average_weights, read_weights, write_weights
 
+STATE = "state.safetensors"
 Validate = Callable[[RetrievalModel], Mapping[str, float]]
 
 
@@ -103,7 +107,10 @@ class TrainingLoop:
             rank=self.workers.rank,
             workers=self.workers.count,
         )
+        self.average = MovingAverage(model, settings.ema) if settings.ema else None
         self.record = Record(self.folder, write=self.workers.first)
+        if settings.chunk:
+            _require_no_batch_statistics(model)
 
     def run(self) -> Trained:
         """Train to the end, from the start or from the saved state.
@@ -112,10 +119,10 @@ class TrainingLoop:
             DataError: the loss is not a number; names the batch.
             ChangedInputsError: the folder contains another training.
         """
-        settings, state = self.settings, self.folder / "state.safetensors"
-        progress = load_state(state, self.fingerprint, self.model, self.optimiser, self.scaler)
+        settings, schedule = self.settings, make_schedule(self.settings, steps_per_epoch=len(self.sampler))
+        progress = self._moving_parts().load(self.folder / STATE, self.fingerprint, schedule)
         if progress is None:
-            progress = Progress(Schedule.of(settings))
+            progress = Progress(schedule)
         else:
             done = f"{progress.epoch} epochs and {progress.step} steps"
             self.reporter.say(f"resuming {self.folder} after {done}")
@@ -123,17 +130,14 @@ class TrainingLoop:
         while progress.epoch < settings.epochs and progress.since_best < settings.patience:
             self._epoch(progress)
             self._judge(progress)
-            if self.workers.first:
-                self._save(progress)
+            self._save(progress)
         self.workers.wait()
         self.record.close()
         return self._result(progress)
 
     def _epoch(self, progress: Progress) -> None:
         """Do the remaining steps of an epoch."""
-        epoch, rate = progress.epoch, progress.schedule.rate
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
+        epoch = progress.epoch
         if progress.step == 0:  # otherwise the random state was restored
             torch.manual_seed(hash((self.settings.seed, epoch, self.workers.rank)) % 2**63)
         self.model.train()
@@ -148,14 +152,20 @@ class TrainingLoop:
                 progress.waited_s += time.perf_counter() - before
                 if batch is None:
                     break
+                for group in self.optimiser.param_groups:
+                    group["lr"] = self._rate(progress, progress.step) * group["factor"]
                 progress.losses.append(self.step(batch, epoch, progress.step))
                 progress.step += 1
                 stage.advance()
                 now = time.perf_counter()
-                if self.workers.first and now - saved > self.settings.save_every_s:
+                if self.workers.agree(now - saved > self.settings.save_every_s, device=self.device):
                     progress.seconds, start, saved = progress.seconds + now - start, now, now
                     self._save(progress)
         progress.seconds += time.perf_counter() - start
+
+    def _rate(self, progress: Progress, step: int) -> float:
+        """The learning rate of a step of the current epoch."""
+        return progress.schedule.rate_of(progress.epoch * len(self.sampler) + step)
 
     def step(self, batch: PairBatch, epoch: int, step: int) -> float:
         """Update the weights once.
@@ -164,16 +174,10 @@ class TrainingLoop:
             The loss of the whole batch.
         """
         model, workers, settings = self.model, self.workers, self.settings
-        video_of = workers.gather(batch.video_of.to(self.device, non_blocking=True))
-        with self._autocast():
-            texts = workers.gather(model.embed_texts(batch.texts.to(self.device)))
-            videos = workers.gather(model.embed_videos(batch.videos.to(self.device)))
-        loss = model.loss(texts.float(), videos.float(), video_of=video_of)
-        value = float(loss.detach())
+        self.optimiser.zero_grad(set_to_none=True)
+        value = float(self._backward(batch))
         if not math.isfinite(value):
             self._stop(batch, f"the loss is {value}", epoch, step)
-        self.optimiser.zero_grad(set_to_none=True)
-        torch.autograd.backward(self.scaler.scale(loss))
         workers.add_gradients(model.parameters())
         if not settings.legacy:
             self.scaler.unscale_(self.optimiser)
@@ -182,7 +186,33 @@ class TrainingLoop:
             self._stop(batch, f"the gradient's norm is {float(norm)}", epoch, step)
         self.scaler.step(self.optimiser)
         self.scaler.update()
+        model.after_step()
+        if self.average is not None:
+            self.average.update(model)
         return value
+
+    def _backward(self, batch: PairBatch) -> Tensor:
+        """Differentiate the loss of the whole batch, with the negatives of all workers. Returns the loss."""
+        workers = self.workers
+        video_of = workers.gather(batch.video_of.to(self.device, non_blocking=True))
+
+        def loss_of(texts: Tensor, videos: Tensor) -> Tensor:
+            return self.model.loss(workers.gather(texts), workers.gather(videos), video_of=video_of)
+
+        if self.settings.chunk:
+            return backward_in_chunks(
+                batch, self._embed, loss_of, chunk=self.settings.chunk, device=self.device, scale=self.scaler.scale
+            )
+        texts, videos = self._embed(batch)
+        loss = loss_of(texts.float(), videos.float())
+        torch.autograd.backward(self.scaler.scale(loss))
+        return loss.detach()
+
+    def _embed(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
+        """(B, E) embeddings of this worker's texts and videos."""
+        with self._autocast():
+            texts = self.model.embed_texts(batch.texts.to(self.device))
+            return texts, self.model.embed_videos(batch.videos.to(self.device))
 
     def _autocast(self) -> AbstractContextManager[object]:
         if self.settings.precision == "float32":
@@ -203,23 +233,25 @@ class TrainingLoop:
         start = time.perf_counter()
         self.workers.average_buffers(self.model)
         measures: dict[str, float] = {}
-        if self.workers.first:
-            self.model.eval()
-            with torch.inference_mode():
-                measures = dict(self.validate(self.model))
+        with self._averaged():
+            if self.workers.first:
+                self.model.eval()
+                with torch.inference_mode():
+                    measures = dict(self.validate(self.model))
         measures = self.workers.from_first(measures)
-        value, rate = measures[self.measure], progress.schedule.rate
+        value, rate = measures[self.measure], self._rate(progress, progress.step - 1)
         improved = progress.best_epoch < 0 or value > progress.best[self.measure]
         loss = sum(progress.losses) / len(progress.losses)
         if improved:
             progress.best, progress.best_epoch, progress.since_best = measures, progress.epoch, 0
         else:
             progress.since_best += 1
-        progress.schedule.step(value)
+        progress.schedule.end_epoch(value)
         progress.epoch, progress.step, progress.losses = progress.epoch + 1, 0, []
         progress.seconds += time.perf_counter() - start
         if self.workers.first:
-            self._keep_weights(progress.epoch, best=improved)
+            with self._averaged():
+                self._keep_weights(progress.epoch, best=improved)
             self.record.add(progress, loss=loss, rate=rate, measures=measures)
         shown = "  ".join(f"{name} {number:.4f}" for name, number in measures.items())
         mark = "  best" if improved else ""
@@ -235,9 +267,15 @@ class TrainingLoop:
     def _epoch_path(self, epoch: int) -> Path:
         return self.folder / "epochs" / f"{epoch:04d}.safetensors"
 
+    def _averaged(self) -> AbstractContextManager[object]:
+        """In here the model has the moving average for its weights, if there is one."""
+        return nullcontext() if self.average is None else self.average.in_place(self.model)
+
+    def _moving_parts(self) -> Training:
+        return Training(self.model, self.optimiser, self.scaler, self.average, self.device, self.workers)
+
     def _save(self, progress: Progress) -> None:
-        path = self.folder / "state.safetensors"
-        save_state(path, self.fingerprint, progress, self.model, self.optimiser, self.scaler)
+        self._moving_parts().save(self.folder / STATE, self.fingerprint, progress)
 
     def _result(self, progress: Progress) -> Trained:
         count = min(self.settings.average_last, progress.epoch)
@@ -256,6 +294,17 @@ class TrainingLoop:
 
     def clean(self) -> None:
         """Delete the files that only an unfinished training needs."""
-        for name in ("state.safetensors", "best.safetensors"):
+        for name in (STATE, "best.safetensors"):
             (self.folder / name).unlink(missing_ok=True)
         shutil.rmtree(self.folder / "epochs", ignore_errors=True)
+
+
+def _require_no_batch_statistics(model: nn.Module) -> None:
+    """Check that no row of a batch depends on the others."""
+    norms = [name for name, module in model.named_modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    if norms:
+        raise ConfigError(
+            "`chunk` and batch normalisation do not go together: its statistics would be those of a chunk",
+            got=some(norms),
+            next_step="leave `chunk` out, or train a model without batch normalisation",
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import pickle
 import re
 from collections.abc import Mapping, Sequence
@@ -10,13 +11,16 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from avs.core.artifacts import atomic_write, require_path
 from avs.core.errors import AvsError, FormatError
 from avs.core.ids import some
 
+TYPES = {
+    torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64",
+    torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL",
+}  # fmt: skip  # names that the format gives them
 HASH = "sha256"
 AGAIN = "put the file back, or train the model again with --force"
 STATE_KEYS = ("model", "state_dict", "model_state_dict")
@@ -28,11 +32,30 @@ def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], texts: Mapping[str, str] | None = None) -> None:
-    """Write named tensors and texts, atomically, with the hash of all of them."""
-    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    metadata = {**(texts or {}), HASH: _hash(whole, texts or {})}
+    """Write named tensors and texts, atomically, with the hash of all of them.
+
+    The tensors go to the disk one after another: the state of a large training is gigabytes, and safetensors' own
+    writer makes all bytes of a file in memory first.
+    """
+    metadata = {**(texts or {}), HASH: _hash(tensors, texts or {})}
+    order = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))  # so that all are aligned
+    header: dict[str, object] = {"__metadata__": metadata}
+    end = 0
+    for name in order:
+        start, end = end, end + tensors[name].numel() * tensors[name].element_size()
+        shape = list(tensors[name].shape)
+        header[name] = {"dtype": TYPES[tensors[name].dtype], "shape": shape, "data_offsets": [start, end]}
+    described = json.dumps(header).encode()
+    described += b" " * (-len(described) % 8)
     with atomic_write(path, "wb") as file:
-        file.write(save(whole, metadata=metadata))
+        file.write(len(described).to_bytes(8, "little") + described)
+        for name in order:
+            file.write(_bytes(tensors[name]))
+
+
+def _bytes(tensor: Tensor) -> memoryview:
+    """The values of a tensor, without a copy where it is contiguous and on the CPU."""
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -77,7 +100,7 @@ def _hash(tensors: Mapping[str, Tensor], texts: Mapping[str, str]) -> str:
     digest = hashlib.sha256(repr(sorted(texts.items())).encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+        digest.update(_bytes(tensor))
     return digest.hexdigest()
 
 

@@ -24,7 +24,9 @@ DUAL_ENCODING = {
     "loss_per_level": True, "legacy": False,
 }  # fmt: skip
 TRAINING = {
-    "optimiser": "rmsprop", "learning_rate": 1e-4, "decay": 0.99, "cut": 0.5, "cut_patience": 2, "cut_rest": 0,
+    "optimiser": "rmsprop", "learning_rate": 1e-4, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0,
+    "schedule": "plateau", "warm_up": 0.1, "ema": None, "chunk": None, "decay": 0.99,
+    "cut": 0.5, "cut_patience": 2, "cut_rest": 0,
     "cut_threshold": 1e-4, "clip_norm": 2.0, "batch_size": 128, "epochs": 80, "patience": 10, "average_last": 10,
     "precision": "float32", "seed": 2, "save_every_s": 600.0, "legacy": False,
 }  # fmt: skip
