@@ -13,6 +13,7 @@ from avs.models.retrieval import RetrievalModel
 from avs.train.data import FeatureTable, ahead
 
 BATCH = 256
+KEPT_BYTES = 2**30
 
 
 def batches(table: FeatureTable, *, device: str, batch_size: int = BATCH) -> Iterator[Batch]:
@@ -34,10 +35,25 @@ def embed_texts(model: RetrievalModel, table: FeatureTable, *, device: str = "cp
 def similarities(
     model: RetrievalModel, texts: FeatureTable, videos: FeatureTable, *, device: str = "cpu"
 ) -> np.ndarray:
-    """(T, V) float32 scores of all texts against all videos. Videos are embedded batch by batch and not kept."""
-    queries = embed_texts(model, texts, device=device)
-    blocks = [
-        model.score(queries, model.embed_videos(batch).float()).cpu().numpy()
-        for batch in batches(videos, device=device)
-    ]
-    return np.concatenate(blocks, axis=1)
+    """(T, V) float32 scores of all texts against all videos.
+
+    The texts' embeddings are kept, unless they take more than KEPT_BYTES and there are fewer videos, as with 59,800
+    captions of a model whose embedding holds every word: then the videos' are. The other side is embedded batch by
+    batch and not kept.
+    """
+    width = model.embed_texts(next(batches(texts, device=device, batch_size=1))).shape[1]
+    if 4 * width * len(texts) <= KEPT_BYTES or len(texts) <= len(videos):
+        queries = embed_texts(model, texts, device=device)
+        return np.concatenate([_scores(model, queries, one) for one in _video_blocks(model, videos, device)], axis=1)
+    kept = list(_video_blocks(model, videos, device))
+    blocks = (model.embed_texts(batch).float() for batch in batches(texts, device=device))
+    return np.concatenate([np.concatenate([_scores(model, q, one) for one in kept], axis=1) for q in blocks])
+
+
+def _video_blocks(model: RetrievalModel, videos: FeatureTable, device: str) -> Iterator[Tensor]:
+    return (model.embed_videos(batch).float() for batch in batches(videos, device=device))
+
+
+def _scores(model: RetrievalModel, texts: Tensor, videos: Tensor) -> np.ndarray:
+    scores: np.ndarray = model.score(texts, videos).cpu().numpy()
+    return scores

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import re
+from dataclasses import asdict, fields
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 from avs.captions.per_video import CaptionsPerVideo
 from avs.features.text import TextOptions, text_feature_name
@@ -15,7 +16,6 @@ from avs.features.text.concepts import ConceptOptions
 from avs.models.architectures import architectures
 from avs.train.settings import Settings
 
-MEASURES = ("MRR", "SumR", "xinfAP")
 DEFAULT_MODEL = {"architecture": "laff"}
 
 
@@ -53,7 +53,7 @@ class ValidationRecipe(_Strict):
         share: share of the training videos to hold out with all their captions; the default is 0.1.
         collection: name of a collection to validate on instead.
         topics, qrels, features: a judged test collection to validate on instead, by xinfAP.
-        measure: "MRR" (the authors'), "SumR" (R@1 + R@5 + R@10), or "xinfAP".
+        measure: "MRR" (LAFF's authors'), "R@1" (CLIP4Clip's), "SumR" (R@1 + R@5 + R@10), or "xinfAP".
     """
 
     share: float | None = Field(default=None, gt=0, lt=1)
@@ -61,7 +61,7 @@ class ValidationRecipe(_Strict):
     topics: Path | None = None
     qrels: Path | None = None
     features: list[Path] = []
-    measure: Literal["MRR", "SumR", "xinfAP"] = "MRR"
+    measure: Literal["MRR", "R@1", "SumR", "xinfAP"] = "MRR"
 
     @model_validator(mode="after")
     def _one_source(self) -> ValidationRecipe:
@@ -94,12 +94,15 @@ class GridRecipe(_Strict):
         pretrain: label -> collections to pre-train on ([]: no pre-training).
         video: label -> video features.
         text: label -> text features.
+        model, training: key of that section -> its values. A value's label is "KEY-VALUE".
         seed: seeds.
     """
 
     pretrain: dict[str, list[str]] = {}
     video: dict[str, list[str]] = {}
     text: dict[str, list[TextOptions]] = {}
+    model: dict[str, list[Any]] = {}
+    training: dict[str, list[Any]] = {}
     seed: list[int] = []
 
 
@@ -186,12 +189,30 @@ class TrainRecipe(_Strict):
         self._require_different_names()
         if not self.trained_on():
             raise ValueError("no collection is left to train on")
+        self._require_known_axes()
         name = self.model.get("architecture")
         options = architectures.get(str(name)).options
-        wrong = sorted(key for key in self.model if key not in (*options, "architecture"))
+        asked = {*self.model, *(self.grid.model if self.grid else ())}
+        wrong = sorted(key for key in asked if key not in (*options, "architecture"))
         if wrong:
             raise ValueError(f"{name} has no option {', '.join(wrong)}; it has {', '.join(options)}")
         return self
+
+    def _require_known_axes(self) -> None:
+        """Every value of an axis of `training` makes settings, and none is there twice."""
+        grid = self.grid or GridRecipe()
+        if "architecture" in grid.model:
+            raise ValueError("grid.model: the architecture is no axis; each has its own verb")
+        if "seed" in grid.training:
+            raise ValueError("grid.training: seeds are the axis grid.seed")
+        for section, axes in (("model", grid.model), ("training", grid.training)):
+            for key, values in axes.items():
+                labels = [_label(key, value) for value in values]
+                if not values or len(set(labels)) < len(labels):
+                    raise ValueError(f"grid.{section}.{key}: wanted different values, got {values}")
+        for key, values in grid.training.items():
+            for value in values:
+                _with_training(self.training, {key: value})
 
     def _require_different_names(self) -> None:
         lists = {"train": self.train, "pretrain": self.pretrain, "video": self.video}
@@ -247,12 +268,36 @@ def expand(recipe: TrainRecipe) -> dict[str, TrainRecipe]:
         [(label, {"pretrain": names}) for label, names in grid.pretrain.items()],
         [(label, {"video": names}) for label, names in grid.video.items()],
         [(label, {"text": features}) for label, features in grid.text.items()],
-        [(f"seed{seed}", {"training": replace(recipe.training, seed=seed)}) for seed in grid.seed],
+        *([(_label(key, v), {"model": {key: v}}) for v in values] for key, values in grid.model.items()),
+        *([(_label(key, v), {"training": {key: v}}) for v in values] for key, values in grid.training.items()),
+        [(f"seed{seed}", {"training": {"seed": seed}}) for seed in grid.seed],
     ]
     models = {}
     for chosen in product(*(axis for axis in axes if axis)):
         changes: dict[str, Any] = {"grid": None, "train": recipe.trained_on()}
+        model: dict[str, Any] = dict(recipe.model)
+        training: dict[str, Any] = {}
         for _, change in chosen:
+            model |= change.get("model", {})
+            training |= change.get("training", {})
             changes |= change
+        changes |= {"model": model, "training": _with_training(recipe.training, training)}
         models[".".join(label for label, _ in chosen)] = recipe.model_copy(update=changes)
     return models
+
+
+def _label(key: str, value: Any) -> str:
+    """The label of a value of an axis, as part of a folder's name."""
+    return re.sub(r"[^\w.-]+", "_", f"{key}-{value}").replace(".", "_")
+
+
+def _with_training(training: Settings, changes: dict[str, Any]) -> Settings:
+    """The settings with some changed, checked.
+
+    Raises:
+        ValueError: a key or a value that settings do not have.
+    """
+    unknown = sorted(set(changes) - {setting.name for setting in fields(Settings)})
+    if unknown:
+        raise ValueError(f"training has no setting {', '.join(unknown)}")
+    return TypeAdapter(Settings).validate_python({**asdict(training), **changes})
