@@ -14,7 +14,7 @@ from avs.core.errors import FormatError, Problems, VideoError
 from avs.core.ids import format_shot_id, natural_key
 
 VIDEO_SUFFIXES = frozenset(
-    ".3gp .asf .avi .divx .f4v .flv .gif .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogg .ogv .ts .vob .webm "
+    ".3g2 .3gp .asf .avi .divx .f4v .flv .gif .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogg .ogv .ts .vob .webm "
     ".wmv".split()
 )
 VideoIds = Literal["stem", "name"]

@@ -55,7 +55,8 @@ def make_whole_videos(folder: Path, spec: EmbedderSpec, rng: np.random.Generator
     writer = FeatureWriter(folder, Manifest("feature-store", {"level": "frame"}, {}, spec.to_json()), dtype="float32")
     ids = ["shotx--1.40N0_1", "shotx--2.40N0_1"]
     for shot in ids:
-        writer.add(ShotFeatures(shot, rng.normal(size=(len(FRAME_TIMES_S), spec.dim)), FRAME_TIMES_S))
+        vectors = rng.normal(size=(len(FRAME_TIMES_S), spec.dim))
+        writer.add(ShotFeatures(shot, vectors / np.linalg.norm(vectors, axis=1, keepdims=True), FRAME_TIMES_S))
     writer.commit(ids)
 
 

@@ -27,7 +27,7 @@ from avs.video.folder import VideoFolder
 def make_store_of(folder: Path, shots: list[str]) -> Path:
     writer = FeatureWriter(folder, Manifest("feature-store", {"level": "shot"}, {}, SPEC.to_json()))
     for shot in shots:
-        writer.add(ShotFeatures(shot, np.ones((1, SPEC.dim)), np.zeros(1)))
+        writer.add(ShotFeatures(shot, np.full((1, SPEC.dim), SPEC.dim**-0.5), np.zeros(1)))
     writer.commit(shots)
     return folder
 
