@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from avs.pipeline.train.recipe import TrainRecipe
 
 TEXT = "Text feature: bow, word2vec:FILE, gru, bigru or an encoder of the catalog; repeatable"
+BACKBONE = "CLIP to start from: a name of the catalog, or a folder of weights"
 RESUME = "Run the same command again to resume; the losses are identical."
 TRAINING_OPTIONS: Mapping[str, tuple[type, str]] = {
     "epochs": (int, "Largest number of epochs"),
@@ -81,6 +82,8 @@ def module_of(name: str) -> ModuleType:
 
     def command(**values: Any) -> None:
         model = {option.name: values.pop(option.name) for option in architecture.verb_options}
+        if architecture.backbone:
+            model["backbone"] = values.pop("backbone")
         training = {key: values.pop(key) for key in TRAINING_OPTIONS}
         train(name, model, training, values.pop("text"), **values)
 
@@ -96,6 +99,8 @@ def _own_options(architecture: Architecture) -> Iterator[inspect.Parameter]:
     from avs.train.settings import Settings
 
     types = get_type_hints(architecture.config)
+    if architecture.backbone:
+        yield _parameter("backbone", str, BACKBONE, "that of the recipe", MODEL)
     for option in architecture.verb_options:
         yield _parameter(option.name, types[option.name], option.metadata["help"], option.default, MODEL)
     towers = "the text tower of every store that has one"

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field, replace
@@ -228,13 +228,16 @@ def write_manifest(artefact: Path, manifest: Manifest) -> None:
         file.write("\n")
 
 
-def complete_folder(folder: Path, manifest: Manifest, hashes: Mapping[str, str] | None = None) -> None:
+def complete_folder(
+    folder: Path, manifest: Manifest, hashes: Mapping[str, str] | None = None, *, folders: Sequence[str] = ()
+) -> None:
     """Write the manifest of a folder, with the hash of every file in it. This completes the folder: call it last.
 
     Args:
         hashes: name of a file -> its hash, of files that were hashed while they were written.
+        folders: names of folders in it whose files belong to it.
     """
-    write_manifest(folder, replace(manifest, files=hash_files(folder, hashes)))
+    write_manifest(folder, replace(manifest, files=hash_files(folder, hashes, folders=folders)))
 
 
 def write_artefact(path: Path, manifest: Manifest, write: Callable[[Path], None]) -> None:

@@ -8,7 +8,8 @@ The heads are in avs/models/frame_heads.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from pathlib import Path
 
 from torch import Tensor, nn
 
@@ -18,10 +19,8 @@ from avs.models.batch import Batch, Sequences
 from avs.models.clip_backbone import ClipBackbone
 from avs.models.frame_heads import HEADS
 from avs.models.losses import contrastive_loss, different_videos
-from avs.models.retrieval import RetrievalModel
-
-if TYPE_CHECKING:
-    from transformers import CLIPModel
+from avs.models.retrieval import RateGroup, RetrievalModel
+from avs.models.sequence_levels import spaced_steps
 
 
 class Clip4Clip(RetrievalModel):
@@ -43,38 +42,42 @@ class Clip4Clip(RetrievalModel):
             gradient_checkpointing=config.gradient_checkpointing,
         )
         self.backbone.freeze(config.freeze)
+        if config.reads_vectors:
+            self.backbone.freeze_vision()
+        self.pairwise = config.head == "tightTransf"
         self.head = HEADS[config.head](config)
         self.head.start_from(self.backbone.clip)
+        self.notes = self.head.notes
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What the weights of the head started from, one sentence each."""
-        return self.head.notes
-
-    def start_from(self, clip: CLIPModel) -> None:
-        """Take the weights of a CLIP of the config's `backbone`, and start the head from them."""
-        self.backbone.start_from(clip)
+    def start_from(self, pretrained: nn.Module) -> None:
+        """Take the weights of a CLIPModel of the config's `backbone`, and start the head from them."""
+        self.backbone.start_from(pretrained)
         self.head.start_from(self.backbone.clip)
+        self.notes = self.head.notes
 
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """ "backbone": what is trained of CLIP; "new": the head."""
-        groups = {"backbone": self.backbone, "new": self.head}
-        return {name: [each for each in part.parameters() if each.requires_grad] for name, part in groups.items()}
+    def save_backbone(self, folder: Path) -> None:
+        """Write the CLIP for `from_pretrained`; with 3d patches its config alone, since it is no CLIPModel then."""
+        if self.config.patches == "2d":
+            self.backbone.clip.save_pretrained(folder)
+        else:
+            self.backbone.clip.config.save_pretrained(folder)
+
+    def rate_groups(self) -> Sequence[RateGroup]:
+        return [RateGroup(list(self.backbone.parameters()), self.config.backbone_ratio)]
 
     def after_step(self) -> None:
-        """After a step of the optimiser."""
         self.backbone.after_step()
 
     def video_side(self) -> list[nn.Module]:
         return [self.backbone.clip.vision_model, self.backbone.clip.visual_projection, self.head]
 
     def embed_videos(self, videos: Batch) -> Tensor:
-        """(B, E).
+        """(B, E). Of a video of more than `max_frames` frames, as many are read, evenly spaced.
 
         Raises:
-            DataError: a video has no frames, or more than `max_frames`; frames that the backbone cannot read.
+            DataError: a video has no frames; frames that the backbone cannot read.
         """
-        frames = self._sequences(videos, self.config.video_name, "frames", self.config.max_frames)
+        frames = spaced_steps(self._sequences(videos, self.config.video_name, "frames"), self.config.max_frames)
         return self.head.video_rows(self.backbone.frames(frames.values, frames.mask), frames.mask)
 
     def embed_texts(self, texts: Batch) -> Tensor:
@@ -83,7 +86,14 @@ class Clip4Clip(RetrievalModel):
         Raises:
             DataError: a text has no tokens, more than `max_words`, or no end token.
         """
-        tokens = self._sequences(texts, self.config.text_name, "tokens", self.config.max_words)
+        tokens = self._sequences(texts, self.config.text_name, "tokens")
+        if tokens.values.shape[1] > self.config.max_words:
+            raise DataError(
+                "texts of more tokens than the model has places for",
+                got=f"{tokens.values.shape[1]} tokens",
+                wanted=f"at most {self.config.max_words}",
+                next_step="cut the texts, or train a model with more places (max_words)",
+            )
         return self.head.text_rows(self.backbone.texts(tokens.values, tokens.mask))
 
     def score(self, texts: Tensor, videos: Tensor) -> Tensor:
@@ -96,20 +106,13 @@ class Clip4Clip(RetrievalModel):
             scores = self.backbone.logit_scale * scores
         return contrastive_loss(scores, negatives=None if self.config.legacy else different_videos(video_of))
 
-    def _sequences(self, batch: Batch, name: str, items: str, most: int) -> Sequences:
-        """The sequences of a name, if all of the batch have them and none is too long."""
+    def _sequences(self, batch: Batch, name: str, items: str) -> Sequences:
+        """The sequences of a name, if all of the batch have them."""
         found, present = batch.sequences[name], batch.present.get(name)
         if present is not None and not bool(present.all()):
             raise DataError(
                 f"{int((~present).sum())} of {len(batch)} have no {items}",
                 wanted=name,
                 next_step="leave them out, or extract what is missing",
-            )
-        if found.values.shape[1] > most:
-            raise DataError(
-                f"sequences of more {items} than the model has places for",
-                got=f"{found.values.shape[1]} {items}",
-                wanted=f"at most {most}",
-                next_step=f"choose fewer {items}, or train a model with more places",
             )
         return found

@@ -11,16 +11,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from avs.core.errors import DataError
 from avs.models.architectures.clip4clip import Patches
-
-if TYPE_CHECKING:
-    from transformers import CLIPModel
 
 MOST_LOG_SCALE = math.log(100)
 FRAMES_IN_A_ROW = 3  # that a 3d patch covers
@@ -75,7 +72,7 @@ class ClipBackbone(nn.Module):
             renamed = getattr(self.clip, "activation_checkpointing_enable", None)  # in transformers 5.23
             (renamed or self.clip.gradient_checkpointing_enable)({"use_reentrant": False})
 
-    def start_from(self, clip: CLIPModel) -> None:
+    def start_from(self, clip: nn.Module) -> None:
         """Take the weights of a CLIP of the same config; 3d patches start at its own, in the centre frame."""
         weights = dict(clip.state_dict())
         patch = weights[PATCHES + "weight"]
@@ -94,6 +91,11 @@ class ClipBackbone(nn.Module):
             block = re.search(r"\.encoder\.layers\.(\d+)\.", name)
             above = block is not None and int(block[1]) >= blocks
             parameter.requires_grad_(blocks < 0 or above or name.startswith(trained))
+
+    def freeze_vision(self) -> None:
+        """Freeze the whole vision tower, which vectors in place of frames leave out."""
+        for part in (self.clip.vision_model, self.clip.visual_projection):
+            part.requires_grad_(False)
 
     @property
     def logit_scale(self) -> Tensor:

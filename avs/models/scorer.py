@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from avs.core.errors import ConfigError
 from avs.models.batch import Batch, Sequences
 from avs.models.retrieval import RetrievalModel
 
@@ -54,7 +55,7 @@ class PackedModel:
         fingerprint: sha256 of the weights of the video side and of the length of a chunk.
 
     Raises:
-        ConfigError: the model was packed before for another dtype.
+        ConfigError: the model was packed before for another dtype; its scores are pairwise.
     """
 
     def __init__(
@@ -65,6 +66,12 @@ class PackedModel:
         dtype: torch.dtype = torch.float32,
         chunk_shots: int | None = None,
     ) -> None:
+        if model.pairwise:
+            raise ConfigError(
+                "the model reads every text together with every video, so it cannot search a collection",
+                got=type(model).__name__,
+                next_step="score captioned videos with it: avs eval-retrieval; or train another head to search with",
+            )
         self.model, self.device = model.eval(), torch.device(device)
         self.features: tuple[str, ...] = tuple(model.video_features)
         self.chunk_shots = chunk_shots or (CPU_CHUNK_SHOTS if self.device.type == "cpu" else CUDA_CHUNK_SHOTS)

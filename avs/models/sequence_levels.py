@@ -104,6 +104,21 @@ class MaxConvolutions(nn.Module):
         return values.amax(dim=2)
 
 
+def spaced_steps(sequences: Sequences, count: int) -> Sequences:
+    """At most `count` steps of each sequence, from the first to the last, evenly spaced.
+
+    Of n > count steps these are numbers int(linspace(0, n - 1, count)), as CLIP4Clip's "uniform" takes them.
+    """
+    if sequences.values.shape[1] <= count:
+        return sequences
+    lengths = sequences.lengths.clamp(max=count)
+    spaced = torch.arange(count, device=lengths.device) * (sequences.lengths[:, None] - 1).clamp(min=0)
+    places = torch.arange(count, device=lengths.device).expand(len(lengths), count)
+    places = torch.where((sequences.lengths > count)[:, None], spaced // max(count - 1, 1), places)
+    rows = torch.arange(len(lengths), device=lengths.device)[:, None]
+    return Sequences(sequences.values[rows, places], lengths)
+
+
 def first_steps(steps: Sequences, count: int) -> Sequences:
     """The first `count` steps of each sequence."""
     return Sequences(steps.values[:, :count], steps.lengths.clamp(max=count))

@@ -3,6 +3,7 @@
 model.safetensors   the weights
 checkpoint.json     architecture, config, the features of both sides with their specs and vocabularies, the validation
                     set, attention per feature
+backbone/           of a model that builds on a pretrained one: that one, as trained, with its tokenizer and processor
 manifest.json       inputs and settings of the training, hashes of the files; written last
 """
 
@@ -25,6 +26,7 @@ from avs.models.architectures import make_config, make_model
 from avs.models.retrieval import RetrievalModel
 from avs.train.weights import read_weights, write_weights
 
+BACKBONE = "backbone"  # folder of the pretrained network that the model builds on, as trained
 CHECKPOINT_TYPE = "checkpoint"
 TRAINING_TYPE = "training"
 AGAIN = "train the model again with --force"
@@ -120,7 +122,7 @@ def write_checkpoint(checkpoint: Checkpoint, weights: Mapping[str, Tensor], mani
     with atomic_write(folder / "checkpoint.json") as file:
         json.dump(plain, file, indent=1)
         file.write("\n")
-    complete_folder(folder, manifest)
+    complete_folder(folder, manifest, folders=[BACKBONE] if (folder / BACKBONE).is_dir() else [])
 
 
 def read_checkpoint(path: Path) -> Checkpoint:

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, SerializeAsAny, TypeAdapter, ValidationError
 
 from avs.core.errors import ConfigError, FormatError, Problems, did_you_mean
-from avs.features.text import bag_of_words, concepts, encoder, word2vec, word_ids  # noqa: F401 (they register)
+from avs.features.text import bag_of_words, clip_tokens, concepts, encoder, word2vec, word_ids  # noqa: F401 (they register)
 from avs.features.text.registry import TextFeature, TextFeatureOptions, text_features
 
 __all__ = [

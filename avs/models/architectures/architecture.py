@@ -65,6 +65,7 @@ class Architecture:
         recipe: section of a recipe -> values of the authors, where they differ from LAFF's.
         bag_of_words: whether bag of words is a text feature unless the recipe names others; without it, only the text
             towers of the video features are.
+        backbone: whether its models start from a pretrained CLIP, which the recipe's option `backbone` names.
         every_feature: whether with some options a training video must have all features; otherwise the model does
             without some.
     """
@@ -76,6 +77,7 @@ class Architecture:
     examples: str
     recipe: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     bag_of_words: bool = True
+    backbone: bool = False
     every_feature: Callable[[Mapping[str, Any]], bool] = lambda options: False
 
     @property

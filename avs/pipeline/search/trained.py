@@ -13,6 +13,7 @@ from avs.core.spec import EmbedderSpec
 from avs.features.text import TextFeature, report_unknown, text_feature_from_json
 from avs.models.retrieval import RetrievalModel
 from avs.pipeline.search.system import Locations
+from avs.pipeline.train.backbone import feature_paths
 from avs.pipeline.train.tables import require_known_words
 from avs.pipeline.train.texts import text_table
 from avs.train.checkpoint import Checkpoint
@@ -74,7 +75,13 @@ def load_trained(
         SpecMismatchError: the word vectors are not those of the training.
     """
     locations, towers = locations or Locations({}), {} if towers is None else towers
-    features = [_text_feature(data, locations, device, towers) for data in checkpoint.text_features]
+    kept = feature_paths(checkpoint.folder, checkpoint.text_features)
+    features = [
+        text_feature_from_json(data, path=kept[data["name"]], device=device)
+        if data["name"] in kept
+        else _text_feature(data, locations, device, towers)
+        for data in checkpoint.text_features
+    ]
     model: Any = checkpoint.load_model(device)
     return TrainedModel(model_name(checkpoint.folder), checkpoint, model, features, device)
 

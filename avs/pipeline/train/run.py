@@ -23,15 +23,18 @@ from avs.core.device import require_device
 from avs.core.errors import ConfigError
 from avs.core.ids import some
 from avs.core.progress import Reporter
-from avs.features.text import TextFeature, text_feature_from_json, text_feature_name
+from avs.features.text import TextFeature, parse_text_options, text_feature_from_json, text_feature_name
+from avs.features.text.clip_tokens import ClipTokens
 from avs.models.architectures import INPUTS, architectures, config_to_json, make_config, make_model
 from avs.models.retrieval import RetrievalModel
+from avs.pipeline.train.backbone import Backbone, feature_paths, open_backbone, save_backbone
+from avs.pipeline.train.collections import remarks_of
 from avs.pipeline.train.recipe import TrainRecipe
 from avs.pipeline.train.tables import Tables, TrainingData, judged_inputs, make_tables, open_data
 from avs.pipeline.train.texts import build_text_features, default_text, model_inputs, set_initial_words, text_inputs
 from avs.pipeline.train.validation import ValidationSet
 from avs.train.attention import mean_attention
-from avs.train.checkpoint import CHECKPOINT_TYPE, TRAINING_TYPE, Checkpoint, read_checkpoint, write_checkpoint
+from avs.train.checkpoint import BACKBONE, CHECKPOINT_TYPE, TRAINING_TYPE, Checkpoint, read_checkpoint, write_checkpoint
 from avs.train.distributed import Workers, workers_of_environment
 from avs.train.loop import Trained, TrainingLoop
 from avs.train.record import draw_curve
@@ -125,10 +128,27 @@ class _Task:
         self.recipe, self.out, self.runtime, self.start = recipe, out, runtime, start
         self.architecture = start.architecture if start else recipe.architecture
         self.data: TrainingData = open_data(recipe, start, without=without)
+        self.backbone = self._open_backbone()
         self.text = recipe.text or self._default_text()
         self.manifest = self._manifest()
 
+    def _open_backbone(self) -> Backbone | None:
+        """The CLIP that training starts from, if the architecture has one. Its own store must be what is trained on."""
+        if self.start or not architectures.get(self.architecture).backbone:
+            return None
+        backbone = open_backbone(self.recipe.model.get("backbone"))
+        for name, spec in self.data.specs.items():
+            if not name.endswith("/frame"):
+                raise ConfigError(
+                    f"{self.architecture} reads the frames of a video, and {name} has one vector per shot",
+                    next_step=f"extract a frame-level store: avs extract-features --model {spec.name} --level frame",
+                )
+            backbone.spec.require_same(spec, where=name)
+        return backbone
+
     def _default_text(self) -> list[Any]:
+        if self.backbone:
+            return parse_text_options([self.backbone.tokens(self.architecture, self.recipe.model)])
         return default_text(self.data.specs, bag_of_words=architectures.get(self.architecture).bag_of_words)
 
     def _manifest(self) -> Manifest:
@@ -137,12 +157,15 @@ class _Task:
             inputs["start"] = self.start.fingerprint
         else:
             inputs |= text_inputs(self.text, self.data.specs)
+            inputs |= {"backbone": self.backbone.spec.revision} if self.backbone else {}
         config = self.recipe.model_dump(mode="json", exclude={"grid", "collections", "start_from"})
         paths = {**self.data.paths, **({"start": self.start.folder} if self.start else {})}
         return Manifest(type=TRAINING_TYPE, config=config, inputs=inputs, paths=paths)
 
     def run(self) -> dict[str, Any]:
         runtime, recipe = self.runtime, self.recipe
+        for line in remarks_of(self.data.all):
+            runtime.reporter.say(line)
         features = self._text_features()
         tables = self._tables(features)
         torch.manual_seed(recipe.training.seed)
@@ -171,7 +194,11 @@ class _Task:
     def _text_features(self) -> list[TextFeature]:
         device = self.runtime.device
         if self.start:
-            return [text_feature_from_json(data, device=device) for data in self.start.text_features]
+            kept = feature_paths(self.start.folder, self.start.text_features)
+            return [
+                text_feature_from_json(data, path=kept.get(data["name"]), device=device)
+                for data in self.start.text_features
+            ]
         return build_text_features(
             self.text, self.data.sentences, self.data.specs, legacy=self.recipe.legacy, device=device
         )
@@ -190,6 +217,7 @@ class _Task:
         if self.start:
             return make_config(self.start.architecture, self.start.config)
         options = {key: value for key, value in self.recipe.model.items() if key != "architecture"}
+        options |= self.backbone.options() if self.backbone else {}
         dims = {name: spec.dim for name, spec in self.data.specs.items()}
         inputs: dict[str, Mapping[str, Any]] = {
             "video": {name: dim for name, dim in dims.items() if not name.endswith("/frame")},
@@ -207,6 +235,8 @@ class _Task:
         if self.start:
             model.load_state_dict(self.start.load_model().state_dict())
         else:
+            if self.backbone:
+                self.backbone.start(model)
             set_initial_words(model, self.text, features)
         if self.runtime.workers.count > 1 and self.runtime.device.startswith("cuda"):
             return cast(RetrievalModel, torch.nn.SyncBatchNorm.convert_sync_batchnorm(model))  # type: ignore[no-untyped-call]
@@ -225,6 +255,12 @@ class _Task:
             lacking = int((rows < 0).sum())
             if lacking:
                 say(f"{lacking} of {len(rows)} videos lack {name} and are trained without it")
+        for tokens in (feature for feature in features if isinstance(feature, ClipTokens)):
+            cut = tokens.cut(self.data.sentences)
+            if cut:
+                say(f"{cut} of {len(self.data.sentences)} captions are cut to {tokens.max_words} tokens")
+        for line in () if self.start else model.notes:
+            say(line)
         millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
         say(f"{self.architecture}: {millions:.1f} M parameters")
 
@@ -262,9 +298,18 @@ class _Task:
             made_from = {**self.manifest.inputs, "training": self.manifest.fingerprint}
             paths = {**self.manifest.paths, "training": self.out}
             manifest = Manifest(type=CHECKPOINT_TYPE, config=settings, inputs=made_from, paths=paths)
+            if architectures.get(self.architecture).backbone:
+                save_backbone(model, self._backbone_folder(), checkpoint.folder)
             write_checkpoint(checkpoint, model.state_dict(), manifest)
         counts = {"epochs": trained.epochs, "best_epoch": trained.best_epoch, **trained.measures}
         write_manifest(self.out, replace(self.manifest, counts=counts, seconds=trained.seconds))
+
+    def _backbone_folder(self) -> Path:
+        """Where the tokenizer and the processor of the CLIP are."""
+        if self.backbone:
+            return self.backbone.folder
+        assert self.start is not None
+        return self.start.folder / BACKBONE
 
     def _summary(self, trained: Trained, measure: str) -> dict[str, Any]:
         best = f"best {measure} {trained.measures[measure]:.4f} at epoch {trained.best_epoch} of {trained.epochs}"

@@ -1,0 +1,106 @@
+"""The pretrained CLIP that a model is trained on: found by its name, opened, and kept in the model's checkpoint."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from avs.core.errors import ConfigError
+from avs.core.spec import EmbedderSpec
+from avs.features.catalog import get_entry, read_catalog
+from avs.features.embedder import read_spec
+from avs.features.family import load_module, quiet_transformers, read_config
+from avs.features.weights import locate
+from avs.models.architectures import architectures
+from avs.models.retrieval import RetrievalModel
+from avs.train.checkpoint import BACKBONE
+
+FAMILY = "clip"
+TOKENIZER_AND_PROCESSOR = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "vocab.json",
+    "merges.txt",
+    "preprocessor_config.json",
+    "processor_config.json",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Backbone:
+    """A CLIP.
+
+    Attributes:
+        folder: of its weights.
+        spec: of its vectors.
+    """
+
+    folder: Path
+    spec: EmbedderSpec
+
+    def options(self) -> dict[str, Any]:
+        """Options of the model's config that follow from it."""
+        config = json.loads(json.dumps(read_config(self.folder).to_dict(), default=str))
+        return {"backbone": config, "image_mean": self.spec.mean, "image_std": self.spec.std}
+
+    def tokens(self, architecture: str, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The text feature of its tokenizer, as long as the model's options say."""
+        defaults = {each.name: each.default for each in fields(architectures.get(architecture).config)}
+        words = options.get("max_words", defaults["max_words"])
+        return {"kind": "clip-tokens", "tokenizer": self.folder, "max_words": words}
+
+    def start(self, model: RetrievalModel) -> None:
+        """Give a model its weights."""
+        import torch
+        from transformers import CLIPModel
+
+        model.start_from(load_module(CLIPModel, self.folder, torch.float32))
+
+
+def open_backbone(name: object) -> Backbone:
+    """The CLIP of a name of the catalog, or of a folder.
+
+    Raises:
+        ConfigError: there is no name, or it is no CLIP.
+        AvsError: there are no such weights.
+    """
+    if not isinstance(name, str):
+        raise ConfigError(
+            "no backbone", got=name, next_step="name a CLIP: --backbone clip-vit-b32, or a folder of weights"
+        )
+    known = name in read_catalog()
+    model, weights = (name, None) if known else (FAMILY, name)
+    entry = get_entry(model)
+    if entry.family != FAMILY:
+        raise ConfigError(f"the backbone is no CLIP: {name}", got=f"family {entry.family}", wanted=f"family {FAMILY}")
+    location = entry.weights if weights is None else weights
+    if location is None:
+        raise ConfigError("the backbone needs weights", got=name, next_step="name a folder: --backbone BACKBONE")
+    return Backbone(locate(location, revision=entry.revision), read_spec(model, weights=weights))
+
+
+def save_backbone(model: RetrievalModel, source: Path, folder: Path) -> None:
+    """Keep the trained CLIP, its tokenizer and its processor in a checkpoint, as `save_pretrained` does.
+
+    Args:
+        source: folder with the tokenizer and the processor.
+        folder: of the checkpoint.
+    """
+    target = folder / BACKBONE
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    with quiet_transformers():
+        model.save_backbone(target)
+    for name in TOKENIZER_AND_PROCESSOR:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, target / name)
+
+
+def feature_paths(checkpoint: Path, features: Sequence[Mapping[str, Any]]) -> dict[str, Path]:
+    """Name of a text feature -> where the checkpoint keeps what it is made of."""
+    return {str(one["name"]): checkpoint / BACKBONE for one in features if one["kind"] == "clip-tokens"}
