@@ -1,0 +1,120 @@
+"""The frame cache of a collection: from a folder of videos and a shot table."""
+
+from __future__ import annotations
+
+import shutil
+from math import ceil
+from pathlib import Path
+from time import perf_counter
+
+from avs.core.artifacts import Manifest, fingerprint_input, is_up_to_date, require_path, require_place
+from avs.core.device import available_cores
+from avs.core.errors import TooManyFailuresError, UnknownIdError
+from avs.core.ids import some
+from avs.core.lock import require_no_writer, sole_writer
+from avs.core.progress import Reporter
+from avs.core.shots import read_shot_table
+from avs.video.find import VideoIds, find_videos
+from avs.video.fingerprints import VIDEOS_FILE, fingerprint_videos, listing_fingerprint, write_videos
+from avs.video.frame_cache import CACHE_TYPE, CacheSettings, FrameCache
+from avs.video.frame_cache_writer import FrameCacheWriter, discard, estimated_bytes
+
+
+def make_frame_cache(
+    videos: Path,
+    shots: Path,
+    folder: Path,
+    settings: CacheSettings,
+    *,
+    video_ids: VideoIds = "stem",
+    max_failed: float = 0.05,
+    workers: int | None = None,
+    force: bool = False,
+    reporter: Reporter,
+) -> FrameCache:
+    """The frame cache of the shots of a table; one that is complete is kept, one that was interrupted goes on.
+
+    Args:
+        videos: folder of video files.
+        shots: shot table; `avs shots --per-file` makes one with a shot per file.
+        folder: of the cache.
+        video_ids: how ids are made of file names.
+        max_failed: share of shots that may have no frame.
+        workers: processes that decode; 0: this one; None: one per core. They do not change what comes out.
+        force: make the cache anew.
+
+    Raises:
+        ChangedInputsError: the folder has a cache of other videos, shots or settings, and `force` is off.
+        ConfigError: something else is in the folder, or it cannot be written.
+        StoreError: another process is writing the cache, or no shot has a frame.
+        TooManyFailuresError: more shots failed than may; the cache has the others.
+        UnknownIdError: the folder has none of the videos of the shot table.
+    """
+    start = perf_counter()
+    require_place(folder, CACHE_TYPE, sign="parts/manifest.json")
+    require_no_writer(folder)
+    paths = find_videos(videos, ids=video_ids)
+    table = read_shot_table(require_path(shots, what="shot table"))
+    used = {video: paths[video] for video in table.video_ids if video in paths}
+    if not used:
+        raise UnknownIdError(
+            "no video of the shot table is in the folder",
+            where=videos,
+            got=some(paths, shown=3),
+            wanted=some(table.video_ids, shown=3),
+            next_step="check that the table and the folder are of one collection, or try other video ids",
+        )
+    hashes = fingerprint_videos(used, videos, reporter)
+    inputs = {"shots": fingerprint_input(shots), "videos": listing_fingerprint(hashes)}
+    manifest = Manifest(CACHE_TYPE, settings.config, inputs, paths={"shots": shots, "videos": videos})
+    if is_up_to_date(folder, manifest, force=force, reporter=reporter):
+        cache = FrameCache(folder)
+    else:
+        with sole_writer(folder):
+            if force:
+                discard(folder)
+            writer = FrameCacheWriter(folder, manifest, table, settings)
+            write_videos(hashes, folder / VIDEOS_FILE)
+            _say_size(estimated_bytes(table, used, settings), sum(map(settings.count, table)), folder, reporter)
+            cores = min(available_cores(), len(used)) if workers is None else workers
+            with reporter.stage("frame cache", len(table), "shots") as stage:
+                writer.write(used, workers=cores, stage=stage)
+            cache = writer.commit(seconds=perf_counter() - start)
+            _say_written(cache, perf_counter() - start, reporter)
+    _require_few_failures(cache, max_failed, reporter)
+    return cache
+
+
+def _say_size(size: int | None, frames: int, folder: Path, reporter: Reporter) -> None:
+    """Say how much is about to be written, and how much room there is."""
+    free = shutil.disk_usage(folder).free
+    about = "of a size that no video tells" if size is None else f"about {size / 1e9:.2f} GB"
+    reporter.say(f"frame cache {folder}: {frames:,} frames, {about}; {free / 1e9:.1f} GB are free")
+    if size is not None and size > free:
+        reporter.say("this is more than there is room for; a smaller size, quality or fps needs less")
+
+
+def _say_written(cache: FrameCache, seconds: float, reporter: Reporter) -> None:
+    frames, size = (cache.manifest["counts"][name] for name in ("frames", "bytes"))
+    reporter.say(
+        f"wrote {cache.folder}: {frames:,} frames of {len(cache)} shots, {size / 1e9:.2f} GB, in {seconds:.1f} s"
+    )
+
+
+def _require_few_failures(cache: FrameCache, max_failed: float, reporter: Reporter) -> None:
+    """Say which shots are left out, and refuse a cache in which these are too many."""
+    failed = {shot: reason for shot, status, reason in cache.problems if status == "failed"}
+    if not failed:
+        return
+    total, path = len(cache) + len(failed), cache.folder / "problems.tsv"
+    reporter.say(f"{len(failed)} of {total} shots have no frame and are left out: {some(failed)}; reasons in {path}")
+    if len(failed) > max_failed * total:
+        shot, reason = next(iter(failed.items()))
+        enough = ceil(100 * len(failed) / total) / 100
+        raise TooManyFailuresError(
+            f"{len(failed)} of {total} shots failed",
+            where=path,
+            got=f"{shot}: {reason}" + (" ..." if len(failed) > 1 else ""),
+            wanted=f"at most {max_failed:.0%}",
+            next_step=f"remove or repair those videos, or allow them with a max_failed of {enough}",
+        )
