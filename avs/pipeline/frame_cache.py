@@ -17,7 +17,7 @@ from avs.core.shots import read_shot_table
 from avs.video.find import VideoIds, find_videos
 from avs.video.fingerprints import VIDEOS_FILE, fingerprint_videos, listing_fingerprint, write_videos
 from avs.video.frame_cache import CACHE_TYPE, CacheSettings, FrameCache
-from avs.video.frame_cache_writer import FrameCacheWriter, discard, estimated_bytes
+from avs.video.frame_cache_writer import UNFINISHED, FrameCacheWriter, discard, estimated_bytes
 
 
 def make_frame_cache(
@@ -51,8 +51,9 @@ def make_frame_cache(
         UnknownIdError: the folder has none of the videos of the shot table.
     """
     start = perf_counter()
-    require_place(folder, CACHE_TYPE, sign="parts/manifest.json")
     require_no_writer(folder)
+    if folder.is_dir() and not all(path.name.startswith(".") for path in folder.iterdir()):  # a lock is nobody's
+        require_place(folder, CACHE_TYPE, sign=f"{UNFINISHED}/manifest.json")
     paths = find_videos(videos, ids=video_ids)
     table = read_shot_table(require_path(shots, what="shot table"))
     used = {video: paths[video] for video in table.video_ids if video in paths}

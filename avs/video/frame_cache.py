@@ -142,6 +142,9 @@ class FrameCache:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def __reduce__(self) -> tuple[object, ...]:  # another process maps the files itself
+        return FrameCache, (self.folder,)
+
     @property
     def size(self) -> int:
         """Height and width of the pictures, in pixels."""

@@ -31,6 +31,7 @@ from avs.video.sampling import Sampling
 from avs.video.squares import square, to_jpeg
 
 JOB_FRAMES = 2048  # about 30 MB of squares of 224
+UNFINISHED = "unfinished"  # what is known of each finished shard, until all are
 SAMPLED_VIDEOS = 8  # for the estimate of the size
 
 
@@ -52,11 +53,9 @@ def jobs_of(table: ShotTable, settings: CacheSettings) -> list[list[Shot]]:
 def estimated_bytes(table: ShotTable, paths: Mapping[str, Path], settings: CacheSettings) -> int | None:
     """About the size of the cache, from a picture of each of some videos; None if none of these can be read."""
     videos = [video for video in table.video_ids if video in paths]
-    numbers = sorted(
-        set(np.linspace(0, max(len(videos) - 1, 0), min(SAMPLED_VIDEOS, len(videos))).astype(int).tolist())
-    )
+    places = np.linspace(0, max(len(videos) - 1, 0), min(SAMPLED_VIDEOS, len(videos))).astype(int).tolist()
     source, lengths = VideoFolder(paths, Sampling("middle")), []
-    for video in (videos[number] for number in numbers):
+    for video in (videos[place] for place in places):
         for frames in source.read(video, table.of_video(video)[:1]):
             lengths += [len(to_jpeg(square(picture, settings.size), settings.quality)) for picture in frames.data]
     return round(float(np.mean(lengths)) * sum(map(settings.count, table))) if lengths else None
@@ -77,7 +76,7 @@ class FrameCacheWriter:
 
     def __init__(self, folder: Path, manifest: Manifest, table: ShotTable, settings: CacheSettings) -> None:
         self.folder, self.manifest, self.table, self.settings = Path(folder), manifest, table, settings
-        self.parts = self.folder / "parts"
+        self.parts = self.folder / UNFINISHED
         self.jobs = jobs_of(table, settings)
         if (self.parts / "manifest.json").is_file():
             if read_manifest(self.parts)["fingerprint"] != manifest.fingerprint:
@@ -116,7 +115,7 @@ class FrameCacheWriter:
             stage.advance(len(self.jobs[job]), failed=failed)
 
     def commit(self, *, seconds: float = 0.0) -> FrameCache:
-        """Write the index and the manifest, forget the parts, and open the cache.
+        """Write the index and the manifest, forget what was unfinished, and open the cache.
 
         Raises:
             StoreError: no shot has a frame.
@@ -157,7 +156,7 @@ class FrameCacheWriter:
 def discard(folder: Path) -> None:
     """Make a cache incomplete and forget its shards; its other files are replaced when the new one is complete."""
     (folder / "manifest.json").unlink(missing_ok=True)
-    for name in ("parts", "shards"):
+    for name in (UNFINISHED, "shards"):
         with suppress(FileNotFoundError):
             shutil.rmtree(folder / name)
 
@@ -183,7 +182,7 @@ def write_shard(folder: Path, job: int, source: FrameSource, shots: Sequence[Sho
                     pts_s.append(time_s)
             read.append((len(lengths) - before, *_status(pieces.seen)))
     counts, status, reason = zip(*read, strict=True)
-    with atomic_write(folder / f"parts/{job:06d}.npz", "wb") as file:
+    with atomic_write(folder / UNFINISHED / f"{job:06d}.npz", "wb") as file:
         np.savez(
             file,
             counts=np.array(counts, dtype=np.int64),

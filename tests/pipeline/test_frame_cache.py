@@ -11,7 +11,6 @@ from processes import end_by, session, started, wait_until
 from tiny_videos import write_collection, write_film
 
 from avs.core.errors import ChangedInputsError, ConfigError, StoreError, TooManyFailuresError, UnknownIdError
-from avs.core.lock import sole_writer
 from avs.core.progress import Reporter
 from avs.pipeline.frame_cache import make_frame_cache
 from avs.video import frame_cache_writer
@@ -39,6 +38,15 @@ if workers < 2:
 with ending_in_order_when_terminated():
     make_frame_cache(root / "videos", root / "shots.tsv", root / "cache", CacheSettings(size=16), workers=workers,
                      reporter=Reporter())
+"""
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from avs.core.lock import sole_writer
+with sole_writer(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(600)
 """
 
 
@@ -72,7 +80,7 @@ def test_a_cache_of_other_settings_is_in_the_way(collection: Path, settings: Cac
     with pytest.raises(ChangedInputsError, match=r"changed: config\.(size|fps|quality)"):
         make(collection, settings)
     assert make(collection, settings, force=True).settings == settings
-    assert not (collection / "cache/parts").exists()
+    assert not (collection / "cache/unfinished").exists()
 
 
 def test_a_cache_of_other_videos_or_shots_is_in_the_way(collection: Path) -> None:
@@ -92,14 +100,11 @@ def test_what_is_no_cache_is_never_replaced(collection: Path) -> None:
 
 
 def test_one_process_writes_at_a_time(collection: Path) -> None:
-    # a lock of this process would let it in again, so another one holds it
-    script = "import sys; from avs.core.lock import sole_writer\nwith sole_writer(__import__('pathlib').Path(sys.argv[1])):\n print('held', flush=True); sys.stdin.read() or __import__('time').sleep(600)"  # noqa: E501
-    with sole_writer(collection / "cache"):
-        pass
-    with started(["-c", script, collection / "cache"]) as process:
+    with started(["-c", HOLD, collection / "cache"]) as process:
         assert process.stdout is not None and process.stdout.readline() == "held\n"
         with pytest.raises(StoreError, match="another process is writing here"):
             make(collection)
+    assert len(make(collection)) == 9  # a folder with nothing but the lock of a process that was killed is free
 
 
 def test_too_many_failures_are_told_each_time_and_the_rest_is_there(
@@ -126,14 +131,14 @@ def test_a_killed_making_goes_on_with_the_same_bytes(collection: Path, monkeypat
         wait_until(lambda: (collection / "cache/shards/.000002.jpegs.tmp").exists(), process)
         end_by(process, signal.SIGKILL)
     cache = collection / "cache"
-    assert sorted(path.name for path in (cache / "parts").glob("*.npz")) == ["000000.npz", "000001.npz"]
+    assert sorted(path.name for path in (cache / "unfinished").glob("*.npz")) == ["000000.npz", "000001.npz"]
     kept = {path: path.stat().st_mtime_ns for path in (cache / "shards").glob("*.jpegs")}
     monkeypatch.setattr(frame_cache_writer, "JOB_FRAMES", 1)
     resumed = make(collection)
     assert {path: path.stat().st_mtime_ns for path in kept} == kept and len(kept) == 2
     whole = make(collection, to="whole")
     assert resumed.manifest["files"] == whole.manifest["files"]
-    assert not (cache / "parts").exists() and not (cache / "shards/.000002.jpegs.tmp").exists()
+    assert not (cache / "unfinished").exists() and not (cache / "shards/.000002.jpegs.tmp").exists()
 
 
 @pytest.mark.parametrize(
@@ -146,7 +151,7 @@ def test_no_process_is_left(collection: Path, how: signal.Signals, code: int) ->
             shutil.copy(film, collection / f"videos/{number:05d}.mp4")
             table.write(f"shot{number:05d}_1\t{number:05d}\t0.0\t6.0\n")
     with started(["-c", SCRIPT, collection, -1, 2]) as process:
-        wait_until(lambda: list((collection / "cache").glob("parts/*.npz")), process)
+        wait_until(lambda: list((collection / "cache").glob("unfinished/*.npz")), process)
         ended, err = end_by(process, how)  # fails if a process of the session is left
     assert session(process.pid) == []
     assert ended == code, err

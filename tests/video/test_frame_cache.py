@@ -151,7 +151,7 @@ def test_shards_that_are_there_are_kept(collection: Path, monkeypatch: pytest.Mo
     (folder / "shards/000002.jpegs").write_bytes(b"a shard without a part is not complete")
     cache = write_cache(folder, paths, table)
     assert (folder / "shards/000001.jpegs").stat().st_mtime_ns == before
-    assert cache.decode(8, [0]).shape == (1, 3, 16, 16) and not (folder / "parts").exists()
+    assert cache.decode(8, [0]).shape == (1, 3, 16, 16) and not (folder / "unfinished").exists()
     assert cache.manifest["files"] == write_cache(collection / "whole", paths, table).manifest["files"]
 
 
