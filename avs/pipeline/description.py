@@ -8,6 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from avs.core.artifacts import manifest_path, read_manifest, require_path
 from avs.trecvid.file_kind import QRELS, RUN, TOPICS, file_kind
 from avs.trecvid.qrels import read_qrels
@@ -46,6 +48,8 @@ def describe_artefact(path: Path) -> dict[str, Any]:
     manifest = read_manifest(require_path(path, what="artefact"))
     if manifest["type"] == "feature-store":
         return manifest | _describe_store(path)
+    if manifest["type"] == "frame-cache":
+        return manifest | _describe_frame_cache(path)
     if manifest["type"] in ("checkpoint", "training"):
         return _describe_model(path) | {"made by": manifest}
     return manifest
@@ -79,6 +83,18 @@ def _describe_store(path: Path) -> dict[str, Any]:
     return {
         "vectors": f"{rows} x {dim} {store.vectors.dtype}, {len(store)} shots, {store.level} level",
         "problems": {problem.shot: f"{problem.status}: {problem.reason}" for problem in store.problems},
+    }
+
+
+def _describe_frame_cache(path: Path) -> dict[str, Any]:
+    from avs.video.frame_cache import FrameCache
+
+    cache = FrameCache(path)
+    size, counts = cache.manifest["counts"]["bytes"], np.diff(cache.offsets)
+    return {
+        "frames": f"{len(cache.pts_s)} of {len(cache)} shots, {counts.min()} to {counts.max()} a shot, "
+        f"{cache.size} x {cache.size} pixels, {size / 1e9:.3f} GB",
+        "problems": {shot: f"{status}: {reason}" for shot, status, reason in cache.problems},
     }
 
 

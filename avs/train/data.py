@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -15,6 +15,23 @@ from avs.core.columns import Column
 from avs.models.batch import Batch, Sequences
 
 T = TypeVar("T")
+
+
+@runtime_checkable
+class DrawnColumn(Column, Protocol):
+    """A column of which a training sees a part that is drawn, such as some frames of each video."""
+
+    def take_for(self, rows: np.ndarray, epoch: int, captions: np.ndarray) -> Any:
+        """As `take`, but what (B,) `captions` see of `rows` in an epoch."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Draw:
+    """What decides a draw besides the seed: the epoch, and (B,) numbers of captions."""
+
+    epoch: int
+    captions: np.ndarray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,8 +59,12 @@ class FeatureTable:
         """The same features of (M,) `items`."""
         return FeatureTable(self.columns, {name: rows[items] for name, rows in self.rows.items()})
 
-    def batch(self, items: np.ndarray) -> Batch:
-        """The features of (B,) `items`."""
+    def batch(self, items: np.ndarray, draw: Draw | None = None) -> Batch:
+        """The features of (B,) `items`.
+
+        Args:
+            draw: decides what a training sees of columns that are drawn; None: what a test sees.
+        """
         vectors: dict[str, Tensor] = {}
         sequences: dict[str, Sequences] = {}
         present: dict[str, Tensor] = {}
@@ -53,7 +74,10 @@ class FeatureTable:
             if not has_feature.all():
                 present[name] = torch.from_numpy(has_feature)
                 rows = np.where(has_feature, rows, 0)  # any row: the model does not read it
-            values = column.take(rows)
+            if draw is not None and isinstance(column, DrawnColumn):
+                values = column.take_for(rows, draw.epoch, draw.captions)
+            else:
+                values = column.take(rows)
             if isinstance(values, tuple):
                 sequences[name] = Sequences(torch.from_numpy(values[0]), torch.from_numpy(values[1]))
             else:
@@ -80,10 +104,11 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def batch(self, captions: np.ndarray) -> PairBatch:
-        """The pairs of (B,) `captions`."""
+    def batch(self, captions: np.ndarray, epoch: int = 0) -> PairBatch:
+        """The pairs of (B,) `captions`, as a training sees them in an epoch."""
         video_of = self.video_of[captions]
-        return PairBatch(captions, self.texts.batch(captions), self.videos.batch(video_of), torch.from_numpy(video_of))
+        videos = self.videos.batch(video_of, Draw(epoch, captions))
+        return PairBatch(captions, self.texts.batch(captions), videos, torch.from_numpy(video_of))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

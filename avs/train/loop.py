@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -142,7 +143,7 @@ class TrainingLoop:
             torch.manual_seed(hash((self.settings.seed, epoch, self.workers.rank)) % 2**63)
         self.model.train()
         self.model.start_epoch(epoch)
-        batches = ahead(map(self.pairs.batch, self.sampler.batches(epoch, first=progress.step)))
+        batches = ahead(map(partial(self.pairs.batch, epoch=epoch), self.sampler.batches(epoch, first=progress.step)))
         start = saved = time.perf_counter()
         with self.reporter.stage(f"epoch {epoch + 1}", len(self.sampler), "steps") as stage:
             stage.advance(progress.step)
