@@ -21,6 +21,7 @@ from avs.pipeline.fuse.apply import FUSER_TYPE
 from avs.pipeline.rerank.fitted import RERANKER_TYPE, read_settings
 from avs.train.checkpoint import CHECKPOINT_TYPE, TRAINING_TYPE, read_checkpoint
 from avs.trecvid.trec import read_trec
+from avs.video.frame_cache import CACHE_TYPE, FrameCache
 
 NO_HASH = "no hash was recorded: an older avs made it, or it is not of avs; only what it holds was checked"
 BLOCK_ROWS = 65_536
@@ -94,6 +95,8 @@ def _collect(found: Verification, path: Path, kind: str) -> None:
             read_fuser(path)
         elif kind == RERANKER_TYPE:
             read_settings(path)
+        elif kind == CACHE_TYPE:
+            FrameCache(path)
         elif kind == "ranked-lists":
             read_trec(path)
     except AvsError as error:

@@ -10,6 +10,7 @@ import pytest
 from processes import end_by, session, started, wait_until
 from tiny_videos import write_collection, write_film
 
+from avs.cli.main import main
 from avs.core.errors import ChangedInputsError, ConfigError, StoreError, TooManyFailuresError, UnknownIdError
 from avs.core.progress import Reporter
 from avs.pipeline.frame_cache import make_frame_cache
@@ -117,6 +118,19 @@ def test_too_many_failures_are_told_each_time_and_the_rest_is_there(
         assert "3 of 9 shots have no frame and are left out: shot00002_1" in capsys.readouterr().err
     cache = make(collection, max_failed=0.34)
     assert len(cache) == 6 and not any("shot00002" in shot for shot in cache.ids)
+
+
+def test_info_tells_what_is_in_a_cache_and_verifies_it(collection: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (collection / "videos/00002.mp4").write_bytes(b"no video")
+    make(collection, max_failed=0.5)
+    capsys.readouterr()
+    assert main(["info", str(collection / "cache")]) == 0
+    told = capsys.readouterr().out
+    assert "12 of 6 shots, 2 to 2 a shot, 16 x 16 pixels" in told
+    assert "shot00002_1: failed: " in told
+    assert main(["info", str(collection / "cache"), "--verify"]) == 0
+    (collection / "cache/ids.txt").write_text("shot00001_1\n")
+    assert main(["info", str(collection / "cache"), "--verify"]) == 1
 
 
 def test_videos_of_another_collection(collection: Path) -> None:

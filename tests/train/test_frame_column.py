@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from tiny_clips import SIZE, config_of, make_clip, tokens
+from tiny_training import SETTINGS, losses, measure_on, trainer
 
-from avs.core.columns import VectorColumn
+from avs.core.columns import SequenceColumn, VectorColumn
 from avs.core.errors import ConfigError
+from avs.models.clip4clip import Clip4Clip
 from avs.train.data import Draw, FeatureTable, Pairs
 from avs.train.frame_choice import FrameChoice
 from avs.train.frame_column import ChainedGrids, FrameColumn
@@ -107,6 +111,45 @@ def test_workers_and_a_resumed_epoch_see_the_same_frames() -> None:
             frames = data.batch(captions, 2).videos.sequences["frames"]
             for n, caption in enumerate(captions.tolist()):
                 assert torch.equal(frames.values[n, : frames.lengths[n]], whole[2, caption])
+
+
+class Spy(FrameColumn):
+    """A column that records the epochs and captions it is asked for."""
+
+    asked: list[tuple[int, int]] = []
+
+    def take_for(self, rows: np.ndarray, epoch: int, captions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        self.asked.extend((epoch, caption) for caption in captions.tolist())
+        return FrameColumn.take_for(self, rows, epoch, captions)
+
+
+def clip4clip_pairs(kind: type[FrameColumn]) -> Pairs:
+    words = tokens(*[5] * 40)
+    column = kind(NumberedFrames(size=SIZE), FrameChoice(4, "random"), threads=2)
+    texts = FeatureTable(
+        {"clip-tokens": SequenceColumn(words.values.numpy().reshape(-1), np.arange(41) * 5)},
+        {"clip-tokens": np.arange(40)},
+    )
+    return Pairs(
+        [f"v{n}#0" for n in range(40)], texts, FeatureTable({"frames": column}, {"frames": np.arange(4)}), VIDEO_OF
+    )
+
+
+def train(folder: Path, epochs: int, kind: type[FrameColumn] = FrameColumn) -> list[float]:
+    torch.manual_seed(0)
+    model, data = Clip4Clip(config_of(make_clip())), clip4clip_pairs(kind)
+    settings = replace(SETTINGS, epochs=epochs, batch_size=8)
+    trainer(folder, settings, model=model, pairs=data, validate=measure_on(data)).run()
+    return losses(folder)
+
+
+def test_a_training_on_pixels_asks_for_every_caption_of_every_epoch_and_resumes_to_the_same_losses(
+    tmp_path: Path,
+) -> None:
+    whole = train(tmp_path / "whole", 3, Spy)
+    assert sorted(Spy.asked)[:120] == [(epoch, caption) for epoch in range(3) for caption in range(40)]
+    train(tmp_path / "resumed", 2)
+    assert train(tmp_path / "resumed", 3) == whole
 
 
 def test_a_video_without_frames_is_told() -> None:
