@@ -24,7 +24,7 @@ from avs.core.frames import FrameSource, ShotFrames
 from avs.core.ids import some
 from avs.core.processes import in_processes
 from avs.core.progress import Stage
-from avs.core.shots import Shot, ShotTable
+from avs.core.shots import Shot, ShotTable, ids_fingerprint
 from avs.video.folder import VideoFolder
 from avs.video.frame_cache import CacheSettings, FrameCache
 from avs.video.sampling import Sampling
@@ -90,7 +90,12 @@ class FrameCacheWriter:
             write_manifest(self.parts, manifest)
 
     def _done(self, job: int) -> bool:
-        return (self.parts / f"{job:06d}.npz").is_file()
+        """Whether the shard of a job is there; an avs that divides the table otherwise may have begun."""
+        path = self.parts / f"{job:06d}.npz"
+        if not path.is_file():
+            return False
+        with np.load(path) as part:
+            return str(part["shots"]) == _fingerprint(self.jobs[job])
 
     def write(self, paths: Mapping[str, Path], *, workers: int, stage: Stage) -> None:
         """Write the shards that are missing.
@@ -133,6 +138,8 @@ class FrameCacheWriter:
         if not kept.any():
             reasons = sorted(set(reason.tolist()))
             raise StoreError(f"all {len(ids)} shots failed", where=self.folder, got=some(reasons, shown=3))
+        for path in sorted((self.folder / "shards").glob("*.jpegs"))[len(self.jobs) :]:
+            path.unlink()  # of an avs that divides the table otherwise
         self._write_index(_offsets(lengths), _offsets(counts[kept]), pts_s)
         with atomic_write(self.folder / "ids.txt") as file:
             file.writelines(f"{shot}\n" for shot, has_frames in zip(ids, kept, strict=True) if has_frames)
@@ -185,6 +192,7 @@ def write_shard(folder: Path, job: int, source: FrameSource, shots: Sequence[Sho
     with atomic_write(folder / UNFINISHED / f"{job:06d}.npz", "wb") as file:
         np.savez(
             file,
+            shots=np.array(_fingerprint(shots)),
             counts=np.array(counts, dtype=np.int64),
             lengths=np.array(lengths, dtype=np.int64),
             pts_s=np.array(pts_s, dtype=np.float64),
@@ -249,6 +257,10 @@ def _answers(arguments: Mapping[int, tuple[Any, ...]], workers: int) -> Iterator
         raise VideoError(
             "a process died while it read videos", next_step="use 0 workers to see at which file"
         ) from error
+
+
+def _fingerprint(shots: Sequence[Shot]) -> str:
+    return ids_fingerprint([shot.id for shot in shots])
 
 
 def _offsets(lengths: np.ndarray) -> np.ndarray:

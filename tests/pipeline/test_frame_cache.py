@@ -16,6 +16,7 @@ from avs.core.progress import Reporter
 from avs.pipeline.frame_cache import make_frame_cache
 from avs.video import frame_cache_writer
 from avs.video.frame_cache import CacheSettings, FrameCache
+from avs.video.frame_cache_writer import FrameCacheWriter
 
 SMALL = CacheSettings(size=16)
 SCRIPT = """
@@ -95,14 +96,49 @@ def test_a_cache_of_other_videos_or_shots_is_in_the_way(collection: Path) -> Non
         make(collection)
 
 
+def test_force_replaces_a_cache_that_was_interrupted_or_had_more_shards(
+    collection: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as smaller:
+        smaller.setattr(frame_cache_writer, "JOB_FRAMES", 1)
+        make(collection)
+        smaller.setattr(FrameCacheWriter, "commit", lambda *_, **__: exit_now())
+        with pytest.raises(KeyboardInterrupt):
+            make(collection, to="interrupted")
+    for folder in ("cache", "interrupted"):
+        if folder == "interrupted":
+            with pytest.raises(ChangedInputsError):
+                make(collection, CacheSettings(size=24), to=folder)
+        assert make(collection, CacheSettings(size=24), to=folder, force=True).size == 24
+        assert [path.name for path in (collection / folder / "shards").iterdir()] == ["000000.jpegs"]
+
+
+def exit_now() -> None:
+    raise KeyboardInterrupt
+
+
+def test_shards_of_an_avs_that_divides_the_table_otherwise_are_made_again(
+    collection: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as other:
+        other.setattr(frame_cache_writer, "JOB_FRAMES", 1)
+        other.setattr(FrameCacheWriter, "commit", lambda *_, **__: exit_now())
+        with pytest.raises(KeyboardInterrupt):
+            make(collection)
+    assert make(collection).manifest["files"] == make(collection, to="whole").manifest["files"]
+
+
 def test_what_is_no_cache_is_never_replaced(collection: Path) -> None:
     with pytest.raises(ConfigError, match="something else is where the frame-cache should go"):
         make(collection, to="videos", force=True)
 
 
-def test_one_process_writes_at_a_time(collection: Path) -> None:
+def test_one_process_writes_at_a_time(collection: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with started(["-c", HOLD, collection / "cache"]) as process:
         assert process.stdout is not None and process.stdout.readline() == "held\n"
+        with pytest.raises(StoreError, match="another process is writing here"):
+            make(collection)
+        monkeypatch.setattr("avs.pipeline.frame_cache.require_no_writer", lambda folder: None)  # it came just after
         with pytest.raises(StoreError, match="another process is writing here"):
             make(collection)
     assert len(make(collection)) == 9  # a folder with nothing but the lock of a process that was killed is free
