@@ -13,7 +13,7 @@ from avs.core.errors import TooManyFailuresError, UnknownIdError
 from avs.core.ids import some
 from avs.core.lock import require_no_writer, sole_writer
 from avs.core.progress import Reporter
-from avs.core.shots import read_shot_table
+from avs.core.shots import ShotTable, read_shot_table
 from avs.video.find import VideoIds, find_videos
 from avs.video.fingerprints import VIDEOS_FILE, fingerprint_videos, listing_fingerprint, write_videos
 from avs.video.frame_cache import CACHE_TYPE, CacheSettings, FrameCache
@@ -51,20 +51,9 @@ def make_frame_cache(
         UnknownIdError: the folder has none of the videos of the shot table.
     """
     start = perf_counter()
-    require_no_writer(folder)
-    if folder.is_dir() and not all(path.name.startswith(".") for path in folder.iterdir()):  # a lock is nobody's
-        require_place(folder, CACHE_TYPE, sign=f"{UNFINISHED}/manifest.json")
-    paths = find_videos(videos, ids=video_ids)
+    _require_free(folder)
     table = read_shot_table(require_path(shots, what="shot table"))
-    used = {video: paths[video] for video in table.video_ids if video in paths}
-    if not used:
-        raise UnknownIdError(
-            "no video of the shot table is in the folder",
-            where=videos,
-            got=some(paths, shown=3),
-            wanted=some(table.video_ids, shown=3),
-            next_step="check that the table and the folder are of one collection, or try other video ids",
-        )
+    used = _videos_of(table, videos, video_ids)
     hashes = fingerprint_videos(used, videos, reporter)
     inputs = {"shots": fingerprint_input(shots), "videos": listing_fingerprint(hashes)}
     manifest = Manifest(CACHE_TYPE, settings.config, inputs, paths={"shots": shots, "videos": videos})
@@ -84,6 +73,28 @@ def make_frame_cache(
             _say_written(cache, perf_counter() - start, reporter)
     _require_few_failures(cache, max_failed, reporter)
     return cache
+
+
+def _require_free(folder: Path) -> None:
+    """Check that nobody writes to the folder, and that it holds a cache, finished or not, or nothing."""
+    require_no_writer(folder)
+    if folder.is_dir() and not all(path.name.startswith(".") for path in folder.iterdir()):  # a lock is nobody's
+        require_place(folder, CACHE_TYPE, sign=f"{UNFINISHED}/manifest.json")
+
+
+def _videos_of(table: ShotTable, folder: Path, ids: VideoIds) -> dict[str, Path]:
+    """Id and file of the videos of a table that are in a folder."""
+    paths = find_videos(folder, ids=ids)
+    used = {video: paths[video] for video in table.video_ids if video in paths}
+    if not used:
+        raise UnknownIdError(
+            "no video of the shot table is in the folder",
+            where=folder,
+            got=some(paths, shown=3),
+            wanted=some(table.video_ids, shown=3),
+            next_step="check that the table and the folder are of one collection, or try other video ids",
+        )
+    return used
 
 
 def _say_size(size: int | None, frames: int, folder: Path, reporter: Reporter) -> None:

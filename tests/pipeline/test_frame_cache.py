@@ -11,6 +11,7 @@ from processes import end_by, session, started, wait_until
 from tiny_videos import write_collection, write_film
 
 from avs.cli.main import main
+from avs.core.contents import hash_file
 from avs.core.errors import ChangedInputsError, ConfigError, StoreError, TooManyFailuresError, UnknownIdError
 from avs.core.progress import Reporter
 from avs.pipeline.frame_cache import make_frame_cache
@@ -165,8 +166,14 @@ def test_info_tells_what_is_in_a_cache_and_verifies_it(collection: Path, capsys:
     assert "12 of 6 shots, 2 to 2 a shot, 16 x 16 pixels" in told
     assert "shot00002_1: failed: " in told
     assert main(["info", str(collection / "cache"), "--verify"]) == 0
-    (collection / "cache/ids.txt").write_text("shot00001_1\n")
+    ids, manifest = collection / "cache/ids.txt", collection / "cache/manifest.json"
+    before = hash_file(ids)
+    ids.write_text("shot00001_1\n")
     assert main(["info", str(collection / "cache"), "--verify"]) == 1
+    assert "ids.txt was changed" in "".join(capsys.readouterr())
+    manifest.write_text(manifest.read_text().replace(before, hash_file(ids)))
+    assert main(["info", str(collection / "cache"), "--verify"]) == 1
+    assert "got:    1 ids, 12 times, " in "".join(capsys.readouterr())
 
 
 def test_videos_of_another_collection(collection: Path) -> None:
