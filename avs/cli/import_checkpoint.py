@@ -3,7 +3,7 @@
 The file is a state dict: safetensors, or what torch.save writes of tensors alone. Other pickles are refused, with the
 lines that make a state dict of them. A tensor without a counterpart on either side is an error.
 
-The weights do not hold the vocabularies, the word vectors and the text encoder. docs/import.md says where they are.
+The weights do not hold vocabularies, word vectors, text encoder and tokenizer. docs/import.md says where they are.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ EXAMPLES = """
 avs import-checkpoint laff.pt --architecture laff --vocabulary bow=bow.txt --vocabulary gru=gru.txt --word2vec vec500flickr30m --stop-words stopwords_en.txt --text-encoder clip-vit-b32 --option with_ave=false -o models/laff-authors
 avs import-checkpoint laff.pt --architecture laff --text-encoder clip-vit-b32 --feature clip_ft=features/clip-ft/shot -o models/laff-clip
 avs import-checkpoint laff_ml.pt --architecture laff --vocabulary bow=bow.txt --vocabulary gru=gru.txt --word2vec vec500flickr30m --text-encoder clip-vit-b32 --option max_frames=50 --option with_ave=false -o models/laff-ml
+avs import-checkpoint clip4clip.pt --architecture clip4clip --tokenizer clip-vit-b32 -o models/clip4clip-authors
 """  # noqa: E501  # a command to copy is one line
 
 Weights = Annotated[Path, typer.Argument(metavar="FILE", help="State dict of the authors.")]
 ArchitectureName = Annotated[
-    str, typer.Option("--architecture", help="Architecture of the weights: laff.", rich_help_panel=MODEL)
+    str, typer.Option("--architecture", help="Architecture of the weights: laff or clip4clip.", rich_help_panel=MODEL)
 ]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for the checkpoint.", rich_help_panel=OUTPUT)]
 VocabularyFiles = Annotated[
@@ -50,6 +51,10 @@ TextEncoder = Annotated[
 TextEncoderWeights = Annotated[
     str | None,
     typer.Option("--text-encoder-weights", help="Its weights: a folder or a Hub name.", rich_help_panel=MODEL),
+]
+Tokenizer = Annotated[
+    str | None,
+    typer.Option("--tokenizer", help="Tokenizer of a CLIP: a folder, or a catalog name.", rich_help_panel=MODEL),
 ]
 FeatureStores = Annotated[
     list[str] | None,
@@ -80,6 +85,7 @@ def command(
     stop_words: StopWords = None,
     text_encoder: TextEncoder = None,
     text_encoder_weights: TextEncoderWeights = None,
+    tokenizer: Tokenizer = None,
     feature: FeatureStores = None,
     option: Options = None,
     quiet: Quiet = False,
@@ -103,6 +109,7 @@ def command(
         text_encoder,
         text_encoder_weights,
         {name: Path(path) for name, path in value_by_name(feature or (), "--feature", "NAME=STORE").items()},
+        tokenizer,
         {name: yaml.safe_load(value) for name, value in value_by_name(option or (), "--option", "NAME=VALUE").items()},
     )
     reporter = Reporter(quiet=quiet)

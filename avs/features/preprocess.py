@@ -8,6 +8,7 @@ case noise differs by up to 20 of 255, and pictures by about 5.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,28 @@ def read_preprocessing(folder: Path, *, shortest_edge: bool) -> Preprocessing:
     else:
         mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
     return Preprocessing(Geometry(size, edge, INTERPOLATIONS[code]), tuple(mean), tuple(std))
+
+
+def write_preprocessing(folder: Path, preprocessing: Preprocessing) -> None:
+    """Write a processor config from which read_preprocessing reads the same."""
+    geometry = preprocessing.geometry
+    square = {"height": geometry.size, "width": geometry.size}
+    codes = {name: code for code, name in INTERPOLATIONS.items()}
+    config = {
+        "image_processor_type": "CLIPImageProcessor",
+        "do_resize": True,
+        "size": square if geometry.edge is None else {"shortest_edge": geometry.edge},
+        "resample": codes[geometry.interpolation],
+        "do_center_crop": True,
+        "crop_size": square,
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_convert_rgb": True,
+        "do_normalize": True,
+        "image_mean": list(preprocessing.mean),
+        "image_std": list(preprocessing.std),
+    }
+    (folder / PROCESSOR_FILES[-1]).write_text(json.dumps(config, indent=1) + "\n")
 
 
 def _processor_config(folder: Path) -> tuple[Path, dict[str, Any]]:

@@ -9,26 +9,31 @@ from typing import Any
 
 from torch import Tensor
 
-from avs.core.artifacts import Manifest, fingerprint_file, is_up_to_date
+from avs.core.artifacts import Manifest, fingerprint_file, is_up_to_date, require_path
 from avs.core.bigfile import bigfile_spec
-from avs.core.errors import ConfigError, FormatError, Problems
+from avs.core.errors import ConfigError, FormatError, Problems, typed
 from avs.core.features import feature_name, open_features
 from avs.core.progress import Reporter
 from avs.core.spec import EmbedderSpec
 from avs.core.text_files import read_text
+from avs.features.catalog import get_entry, read_catalog
 from avs.features.embedder import read_spec
+from avs.features.preprocess import Geometry, Preprocessing, write_preprocessing
 from avs.features.text import TextFeature
 from avs.features.text.bag_of_words import BagOfWords
+from avs.features.text.clip_tokens import ClipTokens, ClipTokensOptions
 from avs.features.text.encoder import EncoderText
 from avs.features.text.word2vec import Word2Vec
 from avs.features.text.word_ids import WordIds
+from avs.features.weights import locate
 from avs.features.word_vectors import fingerprint_word_vectors
 from avs.features.words import MARKS, STOP_WORDS, Vocabulary
-from avs.models.architectures import config_to_json, make_config, make_model
+from avs.models.architectures import architectures, config_to_json, make_config, make_model
 from avs.models.importers import ForeignWeights, Imported, TextInput, importers
 from avs.models.retrieval import RetrievalModel
+from avs.pipeline.train.backbone import FAMILY, TOKENIZER, save_backbone
 from avs.pipeline.train.texts import model_inputs
-from avs.train.checkpoint import CHECKPOINT_TYPE, Checkpoint, write_checkpoint
+from avs.train.checkpoint import BACKBONE, CHECKPOINT_TYPE, Checkpoint, write_checkpoint
 from avs.train.weights import read_foreign_weights
 
 
@@ -44,6 +49,7 @@ class ImportSources:
         text_encoder: catalog name of the encoder of the CLIP text vectors.
         text_encoder_weights: its weights; None: what the catalog says.
         stores: name of a video feature in the weights -> store that holds it; otherwise a BigFile of that name does.
+        tokenizer: folder of a tokenizer of CLIP, or catalog name of a CLIP.
         options: options of the architecture that the weights do not show.
     """
 
@@ -54,6 +60,7 @@ class ImportSources:
     text_encoder: str | None = None
     text_encoder_weights: str | None = None
     stores: Mapping[str, Path] = field(default_factory=dict)
+    tokenizer: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -81,23 +88,15 @@ def import_checkpoint(
         names["CLIP"] = sources.text_encoder
     theirs = ForeignWeights(read_foreign_weights(sources.weights, to_tensors=importer.to_tensors))
     imported = importer.convert(theirs, names, sources.options)
+    _require_usable(imported, sources.options)
     texts = _text_features(imported.text, sources)
-    config = make_config(
-        architecture,
-        {
-            **imported.options,
-            **sources.options,
-            "video": imported.video,
-            "video_frames": imported.video_frames,
-            **model_inputs(texts),
-        },
-    )
+    model, config = _model(architecture, imported, texts, sources)
     given = {feature_name(store): store.spec for store in specs.values()}
-    model = _loaded(make_model(architecture, config), imported.weights, where=sources.weights)
+    bundled = _bundled_backbone(architecture, model, config, given, sources, out)
     checkpoint = Checkpoint(
         architecture=architecture,
         config=config_to_json(config),
-        video_features=_video_specs(imported, given),
+        video_features=_video_specs(imported, {**given, **bundled}),
         text_features=[feature.to_json() for feature in texts],
         epoch=0,
         measures={},
@@ -108,7 +107,70 @@ def import_checkpoint(
     for line in imported.left_out:
         reporter.say(f"left out: {line}")
     reporter.say(f"wrote {out}: {', '.join(checkpoint.video_features)}; text {', '.join(f.name for f in texts)}")
+    if bundled:
+        own = f"--model {FAMILY} --weights {typed(out / BACKBONE)}"
+        reporter.suggest(
+            f"avs extract-features --videos VIDEOS --shots SHOTS {own} --level frame --interval 1 -o FEATURES"
+        )
     return {"path": str(out), "video": list(checkpoint.video_features), "text": [feature.name for feature in texts]}
+
+
+def _require_usable(imported: Imported, stated: Mapping[str, Any]) -> None:
+    """Check that stores can give the model what it was trained on, and that options are not other than the weights'.
+
+    Raises:
+        ConfigError: they cannot, or they are.
+    """
+    problems = Problems("options that the weights decide")
+    for name, value in stated.items():
+        if name in imported.options and imported.options[name] != value:
+            problems.add(f"--option {name}", f"got {value}, but it is {imported.options[name]}")
+    problems.raise_if_any(ConfigError)
+    if imported.unserved:
+        raise ConfigError(
+            "a store cannot give these weights what they were trained on, so their scores would be wrong",
+            got="; ".join(imported.unserved),
+            next_step="import weights of another kind (docs/import.md), or train such a model on your store",
+        )
+
+
+def _model(
+    architecture: str, imported: Imported, texts: Sequence[TextFeature], sources: ImportSources
+) -> tuple[RetrievalModel, Any]:
+    """The model with its weights, and its config."""
+    inputs = {"video": imported.video, "video_frames": imported.video_frames, **model_inputs(texts)}
+    known = architectures.get(architecture).inputs
+    read = {name: value for name, value in inputs.items() if name in known or value}
+    config = make_config(architecture, {**sources.options, **imported.options, **read})
+    return _loaded(make_model(architecture, config), imported.weights, where=sources.weights), config
+
+
+def _bundled_backbone(
+    architecture: str,
+    model: RetrievalModel,
+    config: Any,
+    given: Mapping[str, EmbedderSpec],
+    sources: ImportSources,
+    out: Path,
+) -> dict[str, EmbedderSpec]:
+    """Keep the CLIP of the weights, if there is one, in the checkpoint. Returns the spec of the store that it makes.
+
+    Raises:
+        ConfigError: there is one, and stores were given, which another encoder made.
+    """
+    if not architectures.get(architecture).backbone:
+        return {}
+    if given:
+        raise ConfigError(
+            "no store can hold a video feature of these weights yet: the encoder of the frames is in the file",
+            got=f"--feature with {', '.join(given)}",
+            next_step="import without --feature, then make the store with the checkpoint's backbone",
+        )
+    save_backbone(model, _tokenizer_folder(sources), out, files=TOKENIZER)
+    geometry = Geometry(config.image_size, config.image_size, "bicubic")
+    write_preprocessing(out / BACKBONE, Preprocessing(geometry, config.image_mean, config.image_std))
+    spec = read_spec(FAMILY, weights=out / BACKBONE)
+    return {f"{spec.name}/frame": spec}
 
 
 def _manifest(architecture: str, sources: ImportSources) -> Manifest:
@@ -121,6 +183,9 @@ def _manifest(architecture: str, sources: ImportSources) -> Manifest:
         inputs["stop words"] = fingerprint_file(sources.stop_words)
     if sources.text_encoder:
         inputs["text encoder"] = _encoder(sources).revision
+    if sources.tokenizer:
+        options = ClipTokensOptions(kind="clip-tokens", tokenizer=_tokenizer_folder(sources))
+        inputs |= options.inputs()
     config = {
         "architecture": architecture,
         "options": dict(sources.options),
@@ -158,7 +223,7 @@ def _text_features(inputs: Sequence[TextInput], sources: ImportSources) -> list[
     kinds = {one.kind for one in inputs}
     for name in sources.vocabularies.keys() - kinds:
         problems.add(f"--vocabulary {name}", f"the weights read no {name}; they read {', '.join(sorted(kinds))}")
-    for option, kind in (("word2vec", "word2vec"), ("stop_words", "word2vec"), ("text_encoder", "encoder")):
+    for option, kind in SOURCE_OF.items():
         if getattr(sources, option) is not None and kind not in kinds:
             problems.add(f"--{option.replace('_', '-')}", f"the weights read no {kind}")
     for one in inputs:
@@ -204,7 +269,37 @@ def _encoder_text(one: TextInput, sources: ImportSources) -> TextFeature:
     return EncoderText(spec, weights=sources.text_encoder_weights, unit_length=False)
 
 
+def _clip_tokens(one: TextInput, sources: ImportSources) -> TextFeature:
+    if sources.tokenizer is None:
+        raise ConfigError("its tokenizer is not given: --tokenizer FOLDER, or a CLIP such as clip-vit-b32")
+    feature = ClipTokens(one.name, _tokenizer_folder(sources), max_words=one.length)
+    if feature.dim != one.dim:
+        raise ConfigError(f"the tokenizer {feature.folder} has {feature.dim} words, wanted {one.dim}")
+    if feature.tokenizer.eos_token_id != one.dim - 1:
+        got = feature.tokenizer.eos_token_id
+        raise ConfigError(f"the end token of {feature.folder} is {got}, wanted the last of its words, {one.dim - 1}")
+    return feature
+
+
+def _tokenizer_folder(sources: ImportSources) -> Path:
+    """The folder of the tokenizer; of a name of the catalog, that of its weights."""
+    assert sources.tokenizer is not None
+    if sources.tokenizer not in read_catalog():
+        return require_path(Path(sources.tokenizer), what="folder of a tokenizer")
+    entry = get_entry(sources.tokenizer)
+    if entry.weights is None:
+        raise ConfigError("the tokenizer needs a folder", got=sources.tokenizer, next_step="--tokenizer FOLDER")
+    return locate(entry.weights, revision=entry.revision)
+
+
+SOURCE_OF = {
+    "word2vec": "word2vec",
+    "stop_words": "word2vec",
+    "text_encoder": "encoder",
+    "tokenizer": "clip-tokens",
+}  # field of ImportSources -> kind of the text features that are made from it
 MAKERS = {
+    "clip-tokens": _clip_tokens,
     "bow": _bag_of_words,
     "gru": _word_ids,
     "bigru": _word_ids,

@@ -10,7 +10,7 @@ import pytest
 from tiny_checkpoints import MEAN, STD, write_processor
 
 from avs.core.errors import AvsError
-from avs.features.preprocess import Geometry, read_preprocessing
+from avs.features.preprocess import Geometry, Preprocessing, read_preprocessing, write_preprocessing
 
 # (H, W): landscape, portrait, square, odd sizes whose rounding and centre are not obvious, smaller than the target.
 SOURCES = [(360, 640), (240, 320), (641, 363), (225, 225), (224, 224), (101, 77), (33, 250), (480, 853)]
@@ -146,3 +146,13 @@ def test_a_step_we_do_not_take_is_refused(tmp_path: Path, config: dict) -> None:
 def test_a_checkpoint_without_processor_config_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AvsError, match="has no config that says how its images are preprocessed"):
         read_preprocessing(tmp_path, shortest_edge=True)
+
+
+@pytest.mark.parametrize(
+    "geometry", [Geometry(56, 64, "bicubic"), Geometry(48, 48, "bilinear"), Geometry(8, None, "bicubic")]
+)
+def test_a_written_preprocessing_is_read_again(tmp_path: Path, geometry: Geometry) -> None:
+    written = Preprocessing(geometry, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    write_preprocessing(tmp_path, written)
+    for shortest_edge in (False, True):
+        assert read_preprocessing(tmp_path, shortest_edge=shortest_edge) == written

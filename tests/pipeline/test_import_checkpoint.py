@@ -227,9 +227,17 @@ def test_what_the_weights_do_not_hold_is_asked_for_at_once(
     assert main(line) == 2
     assert "--option with_ave=false" in capsys.readouterr().err
     line += ["--option", "with_ave=false", "--vocabulary", f"bigru={files['gru']}", "--text-encoder", "mini-clip"]
+    line += ["--tokenizer", "mini-clip"]
     assert main(line) == 2
     said = capsys.readouterr().err
-    for part in ("--vocabulary bow=FILE", "--vocabulary gru=FILE", "--word2vec", "read no bigru", "read no encoder"):
+    for part in (
+        "read no clip-tokens",
+        "--vocabulary bow=FILE",
+        "--vocabulary gru=FILE",
+        "--word2vec",
+        "read no bigru",
+        "read no encoder",
+    ):
         assert part in said
 
 
@@ -241,6 +249,16 @@ def test_a_vocabulary_of_another_size_is_refused(
     assert main(command(theirs(), files, tmp_path / "laff", "--vocabulary", f"gru={files['gru']}")) == 2
     said = capsys.readouterr().err
     assert "has 2 words, wanted 3" in said and "lacks <unk>" in said
+
+
+def test_an_option_that_the_weights_decide_is_refused(
+    tmp_path: Path, files: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = command(theirs(), files, tmp_path / "laff", "--vocabulary", f"gru={files['gru']}")
+    assert main([*line, "--option", f"heads={HEADS}"]) == 0
+    assert main([*line, "--option", "heads=3", "--option", "head_dim=4", "--force"]) == 2
+    said = capsys.readouterr().err
+    assert f"heads: got 3, but it is {HEADS}" in said and f"head_dim: got 4, but it is {HEAD_DIM}" in said
 
 
 def test_a_store_takes_the_place_of_a_feature(

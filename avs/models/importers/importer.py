@@ -19,9 +19,10 @@ class TextInput:
 
     Attributes:
         name: of the feature in our model.
-        kind: "bow", "word2vec", "gru", "bigru" or "encoder".
-        dim: length of its vector; of gru and bigru the number of words.
+        kind: "bow", "word2vec", "gru", "bigru", "encoder" or "clip-tokens".
+        dim: length of its vector; of gru, bigru and clip-tokens the number of words.
         embedding, hidden: of gru and bigru: dimension of a word, and of the state in each direction.
+        length: of clip-tokens: the most tokens of a text.
     """
 
     name: str
@@ -29,6 +30,7 @@ class TextInput:
     dim: int
     embedding: int = 0
     hidden: int = 0
+    length: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +38,12 @@ class Imported:
     """Foreign weights in our terms.
 
     Attributes:
-        options: options of the architecture that the weights show.
+        options: options of the architecture that the weights, or the authors' code, decide.
         video, video_frames: name -> dimension of the video-level and frame-level features.
         text: the text features; those that are words come last.
         weights: name in our model -> tensor.
         left_out: what of the file has no effect, and why, for the user.
+        unserved: why stores cannot give the model what it was trained on, one reason each; empty: they can.
     """
 
     options: Mapping[str, Any]
@@ -49,6 +52,7 @@ class Imported:
     text: tuple[TextInput, ...]
     weights: Mapping[str, Tensor]
     left_out: tuple[str, ...] = ()
+    unserved: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

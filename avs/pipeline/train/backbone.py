@@ -20,15 +20,8 @@ from avs.models.retrieval import RetrievalModel
 from avs.train.checkpoint import BACKBONE
 
 FAMILY = "clip"
-TOKENIZER_AND_PROCESSOR = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "vocab.json",
-    "merges.txt",
-    "preprocessor_config.json",
-    "processor_config.json",
-)
+TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt")
+PROCESSOR = ("preprocessor_config.json", "processor_config.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,19 +77,22 @@ def open_backbone(name: object) -> Backbone:
     return Backbone(locate(location, revision=entry.revision), read_spec(model, weights=weights))
 
 
-def save_backbone(model: RetrievalModel, source: Path, folder: Path) -> None:
+def save_backbone(
+    model: RetrievalModel, source: Path, folder: Path, *, files: Sequence[str] = (*TOKENIZER, *PROCESSOR)
+) -> None:
     """Keep the trained CLIP, its tokenizer and its processor in a checkpoint, as `save_pretrained` does.
 
     Args:
         source: folder with the tokenizer and the processor.
         folder: of the checkpoint.
+        files: those of `source` to keep, where they are there.
     """
     target = folder / BACKBONE
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     with quiet_transformers():
         model.save_backbone(target)
-    for name in TOKENIZER_AND_PROCESSOR:
+    for name in files:
         if (source / name).is_file():
             shutil.copyfile(source / name, target / name)
 
