@@ -6,6 +6,7 @@ to its own rows. The sum of the workers' gradients is then the gradient of that 
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -127,3 +128,4 @@ def workers_of_environment(device: str) -> Iterator[tuple[Workers, str]]:
         dist.barrier()  # a worker that leaves while another still needs it would end that one
     finally:
         dist.destroy_process_group()
+        gc.collect()  # what is left of the group has threads, which must not meet the end of the interpreter
