@@ -128,12 +128,14 @@ class TrainingLoop:
             done = f"{progress.epoch} epochs and {progress.step} steps"
             self.reporter.say(f"resuming {self.folder} after {done}")
         self.record.keep_epochs(progress.epoch)
-        while progress.epoch < settings.epochs and progress.since_best < settings.patience:
-            self._epoch(progress)
-            self._judge(progress)
-            self._save(progress)
+        try:
+            while progress.epoch < settings.epochs and progress.since_best < settings.patience:
+                self._epoch(progress)
+                self._judge(progress)
+                self._save(progress)
+        finally:
+            self.record.close()
         self.workers.wait()
-        self.record.close()
         return self._result(progress)
 
     def _epoch(self, progress: Progress) -> None:
