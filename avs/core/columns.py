@@ -136,6 +136,14 @@ class ChainColumn:
         return np.concatenate(padded)[places], np.concatenate([lengths for _, lengths in taken])[places]
 
 
+def spaced_places(count: int, most: int) -> np.ndarray:
+    """(most,) int64 places among `count`, evenly spaced, with the first and the last: int(linspace(0, count - 1, most)).
+
+    Source: CLIP4Clip's "uniform", computed in floating point as there. One place is the first.
+    """
+    return np.linspace(0, count - 1, most).astype(np.int64)
+
+
 def row_positions(offsets: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(L,) int64 positions of the values of `rows`, row after row, and the (B,) lengths, whose sum is L.
 

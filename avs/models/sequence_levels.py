@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from avs.core.columns import spaced_places
 from avs.models.architectures.dual_encoding import Level
 from avs.models.batch import Sequences
 
@@ -105,18 +107,14 @@ class MaxConvolutions(nn.Module):
 
 
 def spaced_steps(sequences: Sequences, count: int) -> Sequences:
-    """At most `count` steps of each sequence, from the first to the last, evenly spaced.
-
-    Of n > count steps these are numbers int(linspace(0, n - 1, count)), as CLIP4Clip's "uniform" takes them.
-    """
+    """At most `count` steps of each sequence, from the first to the last; of a longer one `spaced_places`."""
     if sequences.values.shape[1] <= count:
         return sequences
-    lengths = sequences.lengths.clamp(max=count)
-    spaced = torch.arange(count, device=lengths.device) * (sequences.lengths[:, None] - 1).clamp(min=0)
-    places = torch.arange(count, device=lengths.device).expand(len(lengths), count)
-    places = torch.where((sequences.lengths > count)[:, None], spaced // max(count - 1, 1), places)
-    rows = torch.arange(len(lengths), device=lengths.device)[:, None]
-    return Sequences(sequences.values[rows, places], lengths)
+    lengths = sequences.lengths.tolist()
+    chosen = [spaced_places(length, count) if length > count else np.arange(count) for length in lengths]
+    places = torch.from_numpy(np.stack(chosen)).to(sequences.values.device)
+    rows = torch.arange(len(lengths), device=places.device)[:, None]
+    return Sequences(sequences.values[rows, places], sequences.lengths.clamp(max=count))
 
 
 def first_steps(steps: Sequences, count: int) -> Sequences:

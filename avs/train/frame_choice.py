@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.random import Generator
 
+from avs.core.columns import spaced_places
 from avs.core.errors import ConfigError, Problems, did_you_mean
 from avs.core.registry import Registry
 
@@ -80,11 +81,11 @@ class FrameChoice:
 
 @FRAME_POLICIES.register("linspace")
 def linspace(count: int, frames: int, drawn: Generator) -> np.ndarray:
-    """`int(linspace(0, count - 1, frames))`: CLIP4Clip's "uniform", always with the first and the last frame.
+    """`core.columns.spaced_places`: CLIP4Clip's "uniform", always with the first and the last frame.
 
     One frame is the first. `avs.video.sampling`'s "uniform" is another: it takes middles of equal parts of a shot.
     """
-    return np.linspace(0, count - 1, frames).astype(np.int64)
+    return spaced_places(count, frames)
 
 
 @FRAME_POLICIES.register("head")

@@ -21,6 +21,8 @@ from avs.models.clip4clip import Clip4Clip
 from avs.models.frame_heads import HEADS
 from avs.models.losses import contrastive_loss
 from avs.models.scorer import PackedModel
+from avs.models.sequence_levels import spaced_steps
+from avs.train.frame_choice import FrameChoice
 
 CLIP = make_clip()
 UNUSED = "k_proj.bias"  # a softmax ignores the bias of its keys, so the gradient is only rounding
@@ -322,3 +324,12 @@ def test_vectors_of_frames_freeze_the_vision_tower() -> None:
         config_of(CLIP, video_frames={"clip/frame": dim + 1})
     with pytest.raises(ConfigError, match="3d with vectors of frames"):
         config_of(CLIP, video_frames={"clip/frame": dim}, patches="3d")
+
+
+def test_the_frames_of_a_long_video_are_those_that_a_training_chooses() -> None:
+    """As floating point rounds: of 123 frames, the eighth of 15 is number 60, not 61."""
+    for frames in (1, 2, 12, 15, 31):
+        choice = FrameChoice(frames)
+        for count in range(frames + 1, 300):
+            steps = Sequences(torch.arange(count)[None], torch.tensor([count]))
+            assert spaced_steps(steps, frames).values[0].tolist() == choice.places(count, (0, 0, 0)).tolist()
