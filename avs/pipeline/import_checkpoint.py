@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from avs.core.artifacts import Manifest, fingerprint_file, is_up_to_date, require_path
+from avs.core.artifacts import Manifest, fingerprint_content, is_up_to_date, require_path
 from avs.core.bigfile import bigfile_spec
 from avs.core.errors import ConfigError, FormatError, Problems, typed
 from avs.core.features import feature_name, open_features
@@ -174,13 +174,13 @@ def _bundled_backbone(
 
 
 def _manifest(architecture: str, sources: ImportSources) -> Manifest:
-    inputs = {"weights": fingerprint_file(sources.weights)}
-    inputs |= {f"vocabulary of {name}": fingerprint_file(path) for name, path in sources.vocabularies.items()}
+    inputs = {"weights": fingerprint_content(sources.weights)}
+    inputs |= {f"vocabulary of {name}": fingerprint_content(path) for name, path in sources.vocabularies.items()}
     paths: dict[str, Path] = {"weights": sources.weights}
     if sources.word2vec:
         inputs["word vectors"] = fingerprint_word_vectors(sources.word2vec)
     if sources.stop_words:
-        inputs["stop words"] = fingerprint_file(sources.stop_words)
+        inputs["stop words"] = fingerprint_content(sources.stop_words)
     if sources.text_encoder:
         inputs["text encoder"] = _encoder(sources).revision
     if sources.tokenizer:

@@ -123,6 +123,7 @@ def test_tight_similarities_are_for_captioned_videos_not_for_a_search(
     ("more", "store", "said"),
     [
         (["--backbone", "mini-blip"], "mini-clip/frame", "the backbone is no CLIP"),
+        (["--backbone", "clip"], "mini-clip/frame", "--backbone FOLDER"),
         (["--backbone", "clip-vit-b3"], "mini-clip/frame", "clip-vit-b3"),
         ([], "other/frame", "revision"),
         ([], "mini-clip/shot", "reads the frames of a video"),

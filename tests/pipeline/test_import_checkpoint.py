@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from avs.cli.main import main
+from avs.core import artifacts
 from avs.core.bigfile import BigFile, write_bigfile
 from avs.features.words import tokenise
 from avs.models.batch import Batch, Sequences
@@ -172,6 +173,54 @@ def test_imported_weights_score_as_in_their_code(
     assert torch.allclose(found, wanted, atol=1e-6)
     (line,) = trained.unknown_words(["a zebra"], ["1"])
     assert line == f'topic 1: "zebra" is not in the vocabulary of bow, word2vec, {recurrent}'
+
+
+def test_a_second_run_says_up_to_date_and_other_inputs_are_refused(
+    tmp_path: Path, files: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = command(theirs(), files, tmp_path / "laff", "--vocabulary", f"gru={files['gru']}")
+    assert main(line) == main(line) == 0
+    assert "up to date" in capsys.readouterr().err
+    files["bow"].write_text("dog\ncar\nblue\n")
+    assert main(line) == 2
+    assert "vocabulary of bow" in capsys.readouterr().err
+
+
+def test_weights_that_changed_in_the_middle_of_a_large_file_are_noticed(
+    tmp_path: Path, files: dict[str, Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(artifacts, "WHOLE_FILE_BYTES", 50)
+    monkeypatch.setattr(artifacts, "EDGE_BYTES", 10)
+    line = command(theirs(), files, tmp_path / "laff", "--vocabulary", f"gru={files['gru']}")
+    assert main(line) == 0
+    weights = tmp_path / "theirs.pt"
+    data = bytearray(weights.read_bytes())
+    data[len(data) // 2] ^= 1
+    weights.write_bytes(data)
+    assert main(line) == 2
+    assert "inputs.weights" in capsys.readouterr().err
+
+
+class Touch:
+    """Unpickling it makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.path,)
+
+
+def test_a_file_that_is_more_than_tensors_is_refused_with_the_way_to_convert_it(
+    tmp_path: Path, files: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = command({"model": theirs(), "config": Touch(tmp_path / "ran")}, files, tmp_path / "laff")
+    assert main(line) == 2
+    said = capsys.readouterr().err
+    assert "unpickling it would run code" in said and 'torch.save(checkpoint["model"], "laff.pt")' in said
+    assert not (tmp_path / "ran").exists() and not (tmp_path / "laff").exists()
+    torch.load(tmp_path / "theirs.pt", weights_only=False)
+    assert (tmp_path / "ran").exists()  # it would have run
 
 
 @pytest.mark.parametrize("content", [b"", b"not a torch file", b"PK\x03\x04 cut short"])

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from avs.core.artifacts import fingerprint_file
+from avs.core.artifacts import fingerprint_content
 from avs.core.columns import SequenceColumn
 from avs.core.errors import FormatError, SpecMismatchError
 from avs.features.family import quiet_transformers
@@ -35,7 +35,7 @@ class ClipTokensOptions(TextFeatureOptions):
         files = [
             self.tokenizer / name for name in ("tokenizer.json", "vocab.json") if (self.tokenizer / name).is_file()
         ]
-        return {f"tokenizer of {self.name or self.kind}": fingerprint_file(files[0])} if files else {}
+        return {f"tokenizer of {self.name or self.kind}": fingerprint_content(files[0])} if files else {}
 
 
 @text_features.register("clip-tokens")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from avs.core.artifacts import Manifest, fingerprint_content, fingerprint_file, is_folder, is_up_to_date, write_artefact
+from avs.core.artifacts import Manifest, fingerprint_content, is_folder, is_up_to_date, write_artefact
 from avs.core.contents import content_fingerprint
 from avs.core.errors import ConfigError, typed
 from avs.core.features import Features, open_features
@@ -205,7 +205,7 @@ def _manifest(
 
 def selection_warnings(plan: Sequence[PlannedList], topic_files: Sequence[Path]) -> list[str]:
     """A warning for each model whose best epoch was chosen on the very topics that are searched now."""
-    files = {fingerprint_file(file): file for file in topic_files}
+    files = {fingerprint_content(file): file for file in topic_files}
     warnings = []
     for one in plan:
         if isinstance(one.system.source, Checkpoint):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from avs.core.artifacts import atomic_write, fingerprint_file, manifest_path, require_writable
+from avs.core.artifacts import atomic_write, fingerprint_content, manifest_path, require_writable
 from avs.core.errors import ChangedInputsError, ConfigError
 from avs.core.progress import Reporter
 from avs.pipeline.provenance import Trail
@@ -115,7 +115,7 @@ def _write_provenance(runs: Sequence[Path], config: Path, folder: Path) -> Path:
     """Write what the runs were made from, beside them, as recorded: videos are not read again."""
     path = folder / "runs" / PROVENANCE
     trail = Trail(runs, check_videos=False).to_json(base=path.parent)
-    made_by = {"config": str(config), "fingerprint": fingerprint_file(config)}
+    made_by = {"config": str(config), "fingerprint": fingerprint_content(config)}
     text = json.dumps({"submission": made_by, **trail}, indent=1) + "\n"
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         with atomic_write(path) as file:

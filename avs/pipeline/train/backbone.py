@@ -73,7 +73,7 @@ def open_backbone(name: object) -> Backbone:
         raise ConfigError(f"the backbone is no CLIP: {name}", got=f"family {entry.family}", wanted=f"family {FAMILY}")
     location = entry.weights if weights is None else weights
     if location is None:
-        raise ConfigError("the backbone needs weights", got=name, next_step="name a folder: --backbone BACKBONE")
+        raise ConfigError("the backbone needs weights", got=name, next_step="name a folder: --backbone FOLDER")
     return Backbone(locate(location, revision=entry.revision), read_spec(model, weights=weights))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from avs.core.artifacts import fingerprint_file
+from avs.core.artifacts import fingerprint_content
 from avs.core.contents import content_fingerprint
 from avs.core.errors import ConfigError, DataError
 from avs.core.features import open_stores
@@ -96,7 +96,7 @@ def judged_inputs(recipe: ValidationRecipe) -> dict[str, str]:
     files = {"validation topics": recipe.topics, "validation qrels": recipe.qrels}
     stores = open_stores(recipe.features)
     fingerprints = {f"validation {name}": content_fingerprint(store.manifest) for name, store in stores.items()}
-    return fingerprints | {name: fingerprint_file(path) for name, path in files.items()}
+    return fingerprints | {name: fingerprint_content(path) for name, path in files.items()}
 
 
 def open_data(recipe: TrainRecipe, start: Checkpoint | None, *, without: frozenset[str] = frozenset()) -> TrainingData:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from avs.core.artifacts import fingerprint_file
+from avs.core.artifacts import fingerprint_content
 from avs.core.captions import CaptionSet
 from avs.core.qrels import Qrels
 from avs.core.ranking import RankedList
@@ -86,7 +86,7 @@ def describe_captions(captions: CaptionSet) -> dict[str, str]:
 
 def describe_judgments(topics: Path, qrels: Path) -> dict[str, str]:
     """Files and fingerprint of the topics to validate on."""
-    return {"topics": str(topics), "topics_fingerprint": fingerprint_file(topics), "qrels": str(qrels)}
+    return {"topics": str(topics), "topics_fingerprint": fingerprint_content(topics), "qrels": str(qrels)}
 
 
 def calibrate(model: RetrievalModel, texts: FeatureTable, videos: FeatureTable, *, device: str) -> None:
