@@ -137,7 +137,7 @@ class ChainColumn:
 
 
 def spaced_places(count: int, most: int) -> np.ndarray:
-    """(most,) int64 places among `count`, evenly spaced, with the first and the last: int(linspace(0, count - 1, most)).
+    """(most,) int64 places among `count`, evenly spaced, first and last included: int(linspace(0, count - 1, most)).
 
     Source: CLIP4Clip's "uniform", computed in floating point as there. One place is the first.
     """
