@@ -7,11 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from avs.core.artifacts import Manifest, fingerprint_content, is_up_to_date, require_path
 from avs.core.bigfile import bigfile_spec
-from avs.core.errors import ConfigError, FormatError, Problems, typed
+from avs.core.errors import ConfigError, Problems, typed
 from avs.core.features import feature_name, open_features
 from avs.core.progress import Reporter
 from avs.core.spec import EmbedderSpec
@@ -34,7 +32,7 @@ from avs.models.retrieval import RetrievalModel
 from avs.pipeline.train.backbone import FAMILY, TOKENIZER, save_backbone
 from avs.pipeline.train.texts import model_inputs
 from avs.train.checkpoint import BACKBONE, CHECKPOINT_TYPE, Checkpoint, write_checkpoint
-from avs.train.weights import read_foreign_weights
+from avs.train.weights import load_weights, read_foreign_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +140,9 @@ def _model(
     known = architectures.get(architecture).inputs
     read = {name: value for name, value in inputs.items() if name in known or value}
     config = make_config(architecture, {**sources.options, **imported.options, **read})
-    return _loaded(make_model(architecture, config), imported.weights, where=sources.weights), config
+    model = make_model(architecture, config)
+    load_weights(model, imported.weights, where=sources.weights)
+    return model.eval(), config
 
 
 def _bundled_backbone(
@@ -320,20 +320,3 @@ def _words(one: TextInput, sources: ImportSources) -> tuple[str, ...]:
     if len(set(words)) < len(words):
         raise ConfigError(f"{path} has words that occur twice")
     return words
-
-
-def _loaded(model: RetrievalModel, weights: Mapping[str, Tensor], *, where: Path) -> RetrievalModel:
-    """The model with the weights.
-
-    Raises:
-        FormatError: a tensor has another shape than the model's, or one of the two has no counterpart.
-    """
-    problems, wanted = Problems(f"tensors of {where} that do not fit"), model.state_dict()
-    for name in sorted({*weights, *wanted}):
-        if name not in weights or name not in wanted:
-            problems.add(name, "is missing in the file" if name in wanted else "has no place in the model")
-        elif weights[name].shape != wanted[name].shape:
-            problems.add(name, f"has shape {list(weights[name].shape)}, wanted {list(wanted[name].shape)}")
-    problems.raise_if_any(FormatError)
-    model.load_state_dict(dict(weights))
-    return model.eval()

@@ -20,11 +20,11 @@ from torch import Tensor
 
 from avs.core.artifacts import Manifest, atomic_write, complete_folder, read_manifest, require_path
 from avs.core.contents import content_fingerprint, require_unchanged
-from avs.core.errors import FormatError, Problems, SpecMismatchError
+from avs.core.errors import FormatError, SpecMismatchError
 from avs.core.spec import EmbedderSpec
 from avs.models.architectures import make_config, make_model
 from avs.models.retrieval import RetrievalModel
-from avs.train.weights import read_weights, write_weights
+from avs.train.weights import load_weights, read_weights, write_weights
 
 BACKBONE = "backbone"  # folder of the pretrained network that the model builds on, as trained
 CHECKPOINT_TYPE = "checkpoint"
@@ -72,23 +72,9 @@ class Checkpoint:
             FormatError: the weights cannot be read, are not those of this model, or are not finite.
         """
         model = make_model(self.architecture, make_config(self.architecture, self.config))
-        weights = read_weights(self.folder / "model.safetensors")
-        self._check(weights, model.state_dict())
-        model.load_state_dict(weights)
+        file = self.folder / "model.safetensors"
+        load_weights(model, read_weights(file), where=file, next_step=f"put the file back, or {AGAIN}")
         return model.to(device).eval()
-
-    def _check(self, weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
-        problems = Problems(f"the weights {self.folder / 'model.safetensors'}")
-        for name in sorted({*weights, *wanted}):
-            if name not in weights:
-                problems.add(name, "is missing")
-            elif name not in wanted:
-                problems.add(name, "is not a tensor of the model that checkpoint.json describes")
-            elif weights[name].shape != wanted[name].shape:
-                problems.add(name, f"has shape {list(weights[name].shape)}, wanted {list(wanted[name].shape)}")
-            elif not weights[name].isfinite().all():
-                problems.add(name, "has values that are not finite")
-        problems.raise_if_any(FormatError, next_step=f"put the file back, or {AGAIN}")
 
     def require_specs(self, specs: Mapping[str, EmbedderSpec], *, where: str) -> None:
         """Check that stores were made by the encoders this model was trained on.

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
 from avs.core.artifacts import atomic_write, require_path
-from avs.core.errors import AvsError, FormatError
+from avs.core.errors import AvsError, FormatError, Problems
 from avs.core.ids import some
 
 TYPES = {
@@ -102,6 +102,29 @@ def _hash(tensors: Mapping[str, Tensor], texts: Mapping[str, str]) -> str:
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
         digest.update(_bytes(tensor))
     return digest.hexdigest()
+
+
+def load_weights(model: nn.Module, weights: Mapping[str, Tensor], *, where: Path, next_step: str | None = None) -> None:
+    """Give a model its weights.
+
+    Args:
+        where: file of the weights, for the message.
+
+    Raises:
+        FormatError: a tensor is missing, has no place in the model, has another shape, or is not finite; all at once.
+    """
+    problems, wanted = Problems(f"the weights {where}"), model.state_dict()
+    for name in sorted({*weights, *wanted}):
+        if name not in weights:
+            problems.add(name, "is missing")
+        elif name not in wanted:
+            problems.add(name, "is not a tensor of the model")
+        elif weights[name].shape != wanted[name].shape:
+            problems.add(name, f"has shape {list(weights[name].shape)}, wanted {list(wanted[name].shape)}")
+        elif not weights[name].isfinite().all():
+            problems.add(name, "has values that are not finite")
+    problems.raise_if_any(FormatError, next_step=next_step)
+    model.load_state_dict(dict(weights))
 
 
 def read_foreign_weights(path: Path, *, to_tensors: str) -> dict[str, Tensor]:
