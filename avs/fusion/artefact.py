@@ -23,14 +23,8 @@ from avs.fusion.two_step import TwoStep
 FILE = "fuser.json"
 TWO_STEP = "two-step"
 AGAIN = "put the file back, or fit the fuser again: --qrels --force"
-DAMAGED = (
-    ValueError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    OSError,
-    RecursionError,
-)  # what reading a damaged file raises
+# What reading a damaged file raises
+DAMAGED = (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError)
 
 
 def write_fuser(fuser: Fuser, folder: Path) -> None:

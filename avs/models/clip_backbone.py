@@ -8,6 +8,7 @@ Before the first and after the last frame of a video there are zeros, of normali
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -186,6 +187,12 @@ class ClipBackbone(nn.Module):
         states = vision.encoder(inputs_embeds=tokens).last_hidden_state
         vectors: Tensor = self.clip.visual_projection(vision.post_layernorm(states[:, 0]))
         return vectors
+
+
+def plain_config(config: Any) -> dict[str, Any]:
+    """The to_dict() of a CLIPConfig as JSON would hold it, from which ClipBackbone makes the same network."""
+    plain: dict[str, Any] = json.loads(json.dumps(config.to_dict(), default=str))
+    return plain
 
 
 def _over_time(flat: nn.Conv2d) -> nn.Conv3d:

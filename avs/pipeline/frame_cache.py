@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from math import ceil
 from pathlib import Path
 from time import perf_counter
 
 from avs.core.artifacts import Manifest, fingerprint_input, is_up_to_date, require_path, require_place
 from avs.core.device import available_cores
-from avs.core.errors import TooManyFailuresError, UnknownIdError
+from avs.core.errors import UnknownIdError
+from avs.core.failures import require_few_failures
 from avs.core.ids import some
 from avs.core.lock import require_no_writer, sole_writer
 from avs.core.progress import Reporter
@@ -120,13 +120,11 @@ def _require_few_failures(cache: FrameCache, max_failed: float, reporter: Report
         return
     total, path = len(cache) + len(failed), cache.folder / "problems.tsv"
     reporter.say(f"{len(failed)} of {total} shots have no frame and are left out: {some(failed)}; reasons in {path}")
-    if len(failed) > max_failed * total:
-        shot, reason = next(iter(failed.items()))
-        enough = ceil(100 * len(failed) / total) / 100
-        raise TooManyFailuresError(
-            f"{len(failed)} of {total} shots failed",
-            where=path,
-            got=f"{shot}: {reason}" + (" ..." if len(failed) > 1 else ""),
-            wanted=f"at most {max_failed:.0%}",
-            next_step=f"remove or repair those videos, or allow them with a max_failed of {enough}",
-        )
+    require_few_failures(
+        failed,
+        total,
+        max_failed,
+        what="shots failed",
+        where=path,
+        next_step="remove or repair those videos, or allow them with a max_failed of",
+    )

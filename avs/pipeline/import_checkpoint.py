@@ -14,7 +14,7 @@ from avs.core.features import feature_name, open_features
 from avs.core.progress import Reporter
 from avs.core.spec import EmbedderSpec
 from avs.core.text_files import read_text
-from avs.features.catalog import get_entry, read_catalog
+from avs.features.catalog import read_catalog
 from avs.features.embedder import read_spec
 from avs.features.preprocess import Geometry, Preprocessing, write_preprocessing
 from avs.features.text import TextFeature
@@ -23,13 +23,12 @@ from avs.features.text.clip_tokens import ClipTokens, ClipTokensOptions
 from avs.features.text.encoder import EncoderText
 from avs.features.text.word2vec import Word2Vec
 from avs.features.text.word_ids import WordIds
-from avs.features.weights import locate
 from avs.features.word_vectors import fingerprint_word_vectors
 from avs.features.words import MARKS, STOP_WORDS, Vocabulary
 from avs.models.architectures import architectures, config_to_json, make_config, make_model
 from avs.models.importers import ForeignWeights, Imported, TextInput, importers
 from avs.models.retrieval import RetrievalModel
-from avs.pipeline.train.backbone import FAMILY, TOKENIZER, save_backbone
+from avs.pipeline.train.backbone import FAMILY, TOKENIZER, catalog_folder, save_backbone
 from avs.pipeline.train.texts import model_inputs
 from avs.train.checkpoint import BACKBONE, CHECKPOINT_TYPE, Checkpoint, write_checkpoint
 from avs.train.weights import load_weights, read_foreign_weights
@@ -286,10 +285,7 @@ def _tokenizer_folder(sources: ImportSources) -> Path:
     assert sources.tokenizer is not None
     if sources.tokenizer not in read_catalog():
         return require_path(Path(sources.tokenizer), what="folder of a tokenizer")
-    entry = get_entry(sources.tokenizer)
-    if entry.weights is None:
-        raise ConfigError("the tokenizer needs a folder", got=sources.tokenizer, next_step="--tokenizer FOLDER")
-    return locate(entry.weights, revision=entry.revision)
+    return catalog_folder(sources.tokenizer, option="--tokenizer")
 
 
 SOURCE_OF = {

@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from math import ceil
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from avs.core.artifacts import Manifest, as_made_before, atomic_write, is_up_to_date, require_writable, write_artefact
 from avs.core.device import available_cores
-from avs.core.errors import ConfigError, TooManyFailuresError, UnknownIdError
+from avs.core.errors import ConfigError, UnknownIdError
+from avs.core.failures import require_few_failures
 from avs.core.ids import some
 from avs.core.progress import Reporter
 from avs.core.shots import ShotTable, write_shot_table
@@ -228,14 +228,12 @@ def _write_problems(failed: Mapping[str, str], output: Path, total: int, max_fai
         return path
     with atomic_write(path) as file:
         file.writelines(f"{video}\tfailed\t{reason}\n" for video, reason in failed.items())
-    if len(failed) > max_failed * total:
-        video, reason = next(iter(failed.items()))
-        enough = ceil(100 * len(failed) / total) / 100
-        raise TooManyFailuresError(
-            f"{len(failed)} of {total} videos failed; no shot table was written",
-            where=path,
-            got=f"{video}: {reason}" + (" ..." if len(failed) > 1 else ""),
-            wanted=f"at most {max_failed:.0%}",
-            next_step=f"remove or repair those files, or allow them with --max-failed {enough}",
-        )
+    require_few_failures(
+        failed,
+        total,
+        max_failed,
+        what="videos failed; no shot table was written",
+        where=path,
+        next_step="remove or repair those files, or allow them with --max-failed",
+    )
     return path

@@ -45,6 +45,9 @@ class Checkpoint:
         measures: validation of these weights.
         validation: what selected this epoch: name, and fingerprints of captions or of topics and judgments.
         selected_on: ids of the captioned videos that selected it.
+        sampling: which frames of a shot the model reads, for models that read frames: `policy`, `interval_s` and
+            `frames` of the grid in time (avs.video.sampling.Sampling), and under `choice` the `frames`, `policy` and
+            `order` of what a test takes of the grid (avs.train.frame_choice.FrameChoice).
         attention: side -> feature -> mean attention; empty for a model without attention.
         folder: folder of the checkpoint.
     """
@@ -57,6 +60,7 @@ class Checkpoint:
     measures: Mapping[str, float]
     validation: Mapping[str, str]
     selected_on: Sequence[str] = ()
+    sampling: Mapping[str, Any] = field(default_factory=dict)
     attention: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     folder: Path = field(default=Path(), compare=False)
 

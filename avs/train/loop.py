@@ -236,14 +236,16 @@ class TrainingLoop:
         start = time.perf_counter()
         self.workers.average_buffers(self.model)
         measures: dict[str, float] = {}
-        with self._averaged():
+        with nullcontext() if self.average is None else self.average.in_place(self.model):
             if self.workers.first:
                 self.model.eval()
                 with torch.inference_mode():
                     measures = dict(self.validate(self.model))
-        measures = self.workers.from_first(measures)
-        value, rate = measures[self.measure], self._rate(progress, progress.step - 1)
-        improved = progress.best_epoch < 0 or value > progress.best[self.measure]
+            measures = self.workers.from_first(measures)
+            value, rate = measures[self.measure], self._rate(progress, progress.step - 1)
+            improved = progress.best_epoch < 0 or value > progress.best[self.measure]
+            if self.workers.first:
+                self._keep_weights(progress.epoch + 1, best=improved)
         loss = sum(progress.losses) / len(progress.losses)
         if improved:
             progress.best, progress.best_epoch, progress.since_best = measures, progress.epoch, 0
@@ -253,8 +255,6 @@ class TrainingLoop:
         progress.epoch, progress.step, progress.losses = progress.epoch + 1, 0, []
         progress.seconds += time.perf_counter() - start
         if self.workers.first:
-            with self._averaged():
-                self._keep_weights(progress.epoch, best=improved)
             self.record.add(progress, loss=loss, rate=rate, measures=measures)
         shown = "  ".join(f"{name} {number:.4f}" for name, number in measures.items())
         mark = "  best" if improved else ""
@@ -269,10 +269,6 @@ class TrainingLoop:
 
     def _epoch_path(self, epoch: int) -> Path:
         return self.folder / "epochs" / f"{epoch:04d}.safetensors"
-
-    def _averaged(self) -> AbstractContextManager[object]:
-        """In here the model has the moving average for its weights, if there is one."""
-        return nullcontext() if self.average is None else self.average.in_place(self.model)
 
     def _moving_parts(self) -> Training:
         return Training(self.model, self.optimiser, self.scaler, self.average, self.device, self.workers)

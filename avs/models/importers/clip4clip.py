@@ -14,7 +14,6 @@ Its names are those of OpenAI's CLIP, with what the head adds:
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +25,7 @@ from torch import Tensor
 from avs.core.errors import ConfigError, FormatError, Problems
 from avs.models.architectures import make_config
 from avs.models.architectures.clip4clip import Clip4ClipConfig
+from avs.models.clip_backbone import plain_config
 from avs.models.importers.importer import ForeignWeights, Imported, Importer, TextInput, importers
 
 HEAD_WIDTH = 64  # of one head of the attention, in every CLIP of OpenAI and in the authors' code
@@ -241,8 +241,7 @@ def _backbone(theirs: ForeignWeights, weights: Mapping[str, Tensor]) -> dict[str
         vision_config={**towers["vision"], "image_size": grid * patch, "patch_size": patch},
         projection_dim=common["projection_dim"],
     )
-    plain: dict[str, Any] = json.loads(json.dumps(config.to_dict(), default=str))
-    return plain
+    return plain_config(config)
 
 
 def _unserved(head: str, patches: str) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -76,22 +77,21 @@ def load_trained(
     """
     locations, towers = locations or Locations({}), {} if towers is None else towers
     kept = feature_paths(checkpoint.folder, checkpoint.text_features)
-    features = [
-        text_feature_from_json(data, path=kept[data["name"]], device=device)
-        if data["name"] in kept
-        else _text_feature(data, locations, device, towers)
-        for data in checkpoint.text_features
-    ]
+    features = [_text_feature(data, kept, locations, device, towers) for data in checkpoint.text_features]
     model: Any = checkpoint.load_model(device)
     return TrainedModel(model_name(checkpoint.folder), checkpoint, model, features, device)
 
 
 def _text_feature(
-    data: Mapping[str, Any], locations: Locations, device: str, towers: dict[Tower, TextFeature]
+    data: Mapping[str, Any],
+    kept: Mapping[str, Path],
+    locations: Locations,
+    device: str,
+    towers: dict[Tower, TextFeature],
 ) -> TextFeature:
     if data["kind"] != "encoder":
-        path = locations.word2vec if data["kind"] == "word2vec" else None
-        return text_feature_from_json(data, path=path, device=device)
+        moved = locations.word2vec if data["kind"] == "word2vec" else None
+        return text_feature_from_json(data, path=kept.get(data["name"], moved), device=device)
     spec, unit_length = EmbedderSpec.from_json(data["spec"]), bool(data.get("unit_length", True))
     if (spec, unit_length) not in towers:
         towers[spec, unit_length] = text_feature_from_json(data, path=locations.encoders.get(spec.name), device=device)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -16,6 +15,7 @@ from avs.features.embedder import read_spec
 from avs.features.family import load_module, quiet_transformers, read_config
 from avs.features.weights import locate
 from avs.models.architectures import architectures
+from avs.models.clip_backbone import plain_config
 from avs.models.retrieval import RetrievalModel
 from avs.train.checkpoint import BACKBONE
 
@@ -38,8 +38,11 @@ class Backbone:
 
     def options(self) -> dict[str, Any]:
         """Options of the model's config that follow from it."""
-        config = json.loads(json.dumps(read_config(self.folder).to_dict(), default=str))
-        return {"backbone": config, "image_mean": self.spec.mean, "image_std": self.spec.std}
+        return {
+            "backbone": plain_config(read_config(self.folder)),
+            "image_mean": self.spec.mean,
+            "image_std": self.spec.std,
+        }
 
     def tokens(self, architecture: str, options: Mapping[str, Any]) -> dict[str, Any]:
         """The text feature of its tokenizer, as long as the model's options say."""
@@ -71,10 +74,24 @@ def open_backbone(name: object) -> Backbone:
     entry = get_entry(model)
     if entry.family != FAMILY:
         raise ConfigError(f"the backbone is no CLIP: {name}", got=f"family {entry.family}", wanted=f"family {FAMILY}")
-    location = entry.weights if weights is None else weights
-    if location is None:
-        raise ConfigError("the backbone needs weights", got=name, next_step="name a folder: --backbone FOLDER")
-    return Backbone(locate(location, revision=entry.revision), read_spec(model, weights=weights))
+    folder = catalog_folder(name, option="--backbone") if known else locate(name)
+    return Backbone(folder, read_spec(model, weights=weights))
+
+
+def catalog_folder(name: str, *, option: str) -> Path:
+    """The folder with the weights, tokenizer and processor of a name of the catalog.
+
+    Args:
+        option: that named it, for the message.
+
+    Raises:
+        ConfigError: the name is a family's, whose weights the user names.
+        AvsError: there are no such weights.
+    """
+    entry = get_entry(name)
+    if entry.weights is None:
+        raise ConfigError(f"{option} {name} has no weights of its own", next_step=f"name a folder: {option} FOLDER")
+    return locate(entry.weights, revision=entry.revision)
 
 
 def save_backbone(
