@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from avs.core.errors import DataError
-from avs.models.architectures.clip4clip import Patches
+from avs.models.architectures.clip_video import Patches
 
 MOST_LOG_SCALE = math.log(100)
 FRAMES_IN_A_ROW = 3  # that a 3d patch covers
@@ -145,21 +145,45 @@ class ClipBackbone(nn.Module):
         Raises:
             DataError: a text has no end token. (transformers would take the vector of the first token.)
         """
+        places = self.ends(tokens, mask)
+        return self._projected(self._states(tokens, mask)[torch.arange(len(tokens), device=places.device), places])
+
+    def words(self, tokens: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, W, D) projected vectors of all tokens, of which those where `mask` is false must not matter, and `texts`.
+
+        Args, Raises: as for `texts`.
+        """
+        places, words = self.ends(tokens, mask), self._projected(self._states(tokens, mask))
+        return words, words[torch.arange(len(tokens), device=places.device), places]
+
+    def ends(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """(B,) int64 places of the end tokens.
+
+        Raises:
+            DataError: a text has none.
+        """
         end = self.clip.config.text_config.eos_token_id
         if end == OLD_EOS:
-            place = tokens.masked_fill(~mask, -1).argmax(dim=1)
-        else:
-            ends = (tokens == end) & mask
-            if not bool(ends.any(dim=1).all()):
-                raise DataError(
-                    f"{int((~ends.any(dim=1)).sum())} of {len(tokens)} texts have no end token",
-                    wanted=f"token {end} in each text",
-                    next_step="tokenise them with the backbone's own tokenizer, and cut them before the end token",
-                )
-            place = ends.int().argmax(dim=1)
-        states = self.clip.text_model(input_ids=tokens.masked_fill(~mask, 0)).last_hidden_state
+            largest: Tensor = tokens.masked_fill(~mask, -1).argmax(dim=1)
+            return largest
+        found = (tokens == end) & mask
+        if not bool(found.any(dim=1).all()):
+            raise DataError(
+                f"{int((~found.any(dim=1)).sum())} of {len(tokens)} texts have no end token",
+                wanted=f"token {end} in each text",
+                next_step="tokenise them with the backbone's own tokenizer, and cut them before the end token",
+            )
+        places: Tensor = found.int().argmax(dim=1)
+        return places
+
+    def _states(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """(B, W, width) states of the text tower."""
+        states: Tensor = self.clip.text_model(input_ids=tokens.masked_fill(~mask, 0)).last_hidden_state
+        return states
+
+    def _projected(self, states: Tensor) -> Tensor:
         projection = self.clip.text_projection
-        vectors: Tensor = projection(states[torch.arange(len(tokens), device=place.device), place])
+        vectors: Tensor = projection(states)
         return vectors.to(projection.weight.dtype)
 
     def _patches(self, values: Tensor, mask: Tensor) -> Tensor:
