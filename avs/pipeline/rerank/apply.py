@@ -20,6 +20,7 @@ from avs.core.ranking import RankedList, Run
 from avs.core.topic import TopicSet
 from avs.features.embedder import load_embedder_for
 from avs.features.family import quiet_transformers
+from avs.pipeline import encoders  # noqa: F401 (it files trained models as encoders)
 from avs.pipeline.rerank.options import RerankOptions
 from avs.reranking.blend import reranked, with_top
 from avs.reranking.material import Material, TopicCandidates

@@ -143,7 +143,7 @@ class _Task:
                     f"{self.architecture} reads the frames of a video, and {name} has one vector per shot",
                     next_step=f"extract a frame-level store: avs extract-features --model {spec.name} --level frame",
                 )
-            backbone.spec.require_same(spec, where=name)
+            replace(backbone.spec, normalised=spec.normalised).require_same(spec, where=name)
         return backbone
 
     def _default_text(self) -> list[Any]:
