@@ -242,7 +242,7 @@ class TrainedEncoder:
 
     def _warn_of_cuts(self, texts: Sequence[str]) -> None:
         tokens = self.model.tokens
-        for text in texts:
+        for text in texts if tokens.cut(texts) else ():
             if tokens.cut([text]):
                 shown = text if len(text) <= 80 else text[:77] + "..."
                 log.warning('text cut: %s takes %d tokens: "%s"', self.spec.name, tokens.max_words, shown)

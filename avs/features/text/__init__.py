@@ -96,8 +96,7 @@ def parse_text_options(entries: Sequence[Any], *, where: object = "text") -> lis
     Raises:
         ConfigError: entries that are not understood, or two features of one name; all of them at once.
     """
-    problems = Problems("text features")
-    parsed: list[Any] = []
+    problems, parsed = Problems("text features"), []
     for number, entry in enumerate(entries, start=1):
         try:
             parsed.append(TypeAdapter(TextOptions).validate_python(entry))
@@ -108,10 +107,7 @@ def parse_text_options(entries: Sequence[Any], *, where: object = "text") -> lis
     names = Counter(text_feature_name(options) for options in parsed)
     for name, count in names.items():
         if count > 1:
-            models = [options.model for options in parsed if text_feature_name(options) == name != options.kind]
-            folders = any(Path(model).is_dir() for model in models)
-            hint = "rename the folder of a trained model" if folders else "tell them apart with `name:`"
-            problems.add(where, f'{count} features are called "{name}"; {hint}')
+            problems.add(where, f'{count} features are called "{name}"; tell them apart with `name:`')
     problems.raise_if_any(ConfigError)
     return parsed
 
