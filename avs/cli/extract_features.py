@@ -189,8 +189,9 @@ def _report(stores: Sequence[FeatureStore], reporter: Reporter, *, json: bool, s
         reporter.say(f"{store.folder}: {counts} shots; {shape} {store.vectors.dtype}, {shown}")
     reporter.say(f"{seconds:.1f} s")
     if has_text_side(stores[0].spec):
-        list_file = f"lists/{stores[0].folder.parent.name}.trec"
-        reporter.suggest(f"avs search --topics TOPICS --store {typed(stores[0].folder)} -o {list_file}")
+        folder = stores[0].folder
+        target = typed(Path("lists", f"{folder.parent.name}.trec"))
+        reporter.suggest(f"avs search --topics TOPICS --store {typed(folder)} -o {target}")
     else:
         reporter.suggest(f"avs train-laff --captions CAPTIONS --store {typed(stores[0].folder)} -o models/laff")
     if json:

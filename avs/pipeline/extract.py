@@ -92,17 +92,10 @@ def extract_features(
     ]
     older_inputs = {"videos": sizes_of_store(used)}
     plans = [replace(plan, manifest=as_made_before(plan.folder, plan.manifest, older_inputs)) for plan in plans]
-
-    def source_of(sampling: Mapping[str, Any]) -> FrameSource:
-        folder = VideoFolder(paths, Sampling(**{name: sampling[name] for name in GRID}))
-        if "choice" not in sampling:
-            return folder
-        return ChosenFrames(folder, FrameChoice(**sampling["choice"]), SAME_FOR_EVERY_SHOT)
-
     return make_stores(
         plans,
         table,
-        source_of,
+        partial(frame_source, paths),
         force=force,
         device=device,
         batch_size=batch_size,
@@ -110,6 +103,18 @@ def extract_features(
         reporter=reporter,
         extra_files={VIDEOS_FILE: partial(write_videos, hashes)},
     )
+
+
+def frame_source(paths: Mapping[str, Path], sampling: Mapping[str, Any]) -> FrameSource:
+    """The frames that the sampling of a store's manifest takes of videos.
+
+    Args:
+        paths: video id -> file.
+    """
+    folder = VideoFolder(paths, Sampling(**{name: sampling[name] for name in GRID}))
+    if "choice" not in sampling:
+        return folder
+    return ChosenFrames(folder, FrameChoice(**sampling["choice"]), SAME_FOR_EVERY_SHOT)
 
 
 def require_usable(recipe: ExtractionRecipe) -> list[StoreEncoder]:

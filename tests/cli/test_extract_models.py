@@ -33,13 +33,18 @@ HEADS = ("meanP", "seqLSTM", "seqTransf")
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Films, shots, topics, a CLIP, and models that were trained on pixels (`HEAD`) and on vectors (`HEAD-vectors`)."""
+    """Films, shots, topics, a CLIP, and models.
+
+    They were trained on pixels (`HEAD`), on unit vectors (`HEAD-vectors`), or on vectors of raw length (`HEAD-raw`).
+    """
     root = tmp_path_factory.mktemp("models")
     write_collection(root)
     clip = make_clip(root / "clip")
     for head in HEADS:
         make_trained(root / head, clip, head=head)
-        make_trained(root / f"{head}-vectors", clip, head=head, pixels=False)
+        sampling = SAMPLING | {"decoder": "PyAV"}  # as of the store that it was trained on
+        make_trained(root / f"{head}-vectors", clip, head=head, pixels=False, sampling=sampling)
+        make_trained(root / f"{head}-raw", clip, head=head, pixels=False, unit_length=False, sampling=sampling)
     (root / "topics.txt").write_text("901 a red car\n902 two dogs\n903 sky\n")
     return root
 
@@ -54,7 +59,7 @@ def search(work: Path, out: Path, *more: object) -> list[str]:
 
 
 @pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("kind", ["", "-vectors"])
+@pytest.mark.parametrize("kind", ["", "-vectors", "-raw"])
 def test_a_search_of_its_shots_ranks_as_a_search_of_its_frames(
     work: Path, tmp_path: Path, head: str, kind: str
 ) -> None:
@@ -175,6 +180,17 @@ def test_frames_of_a_model_are_not_searched_with_sentences_alone(
     assert main(extract(work, tmp_path, "--model", work / "meanP")) == 0
     assert main(search(work, tmp_path / "x.trec", "--store", tmp_path / "meanP/frame")) == 2
     assert f"--checkpoint {work / 'meanP'}" in capsys.readouterr().err
+    assert main(search(work, tmp_path / "x.trec", "--store", tmp_path / "meanP/shot")) == 0
+    line = ["rerank", str(tmp_path / "x.trec"), "--topics", str(work / "topics.txt"), "--method", "clip"]
+    line += ["--alpha", "0.5", "--store", str(tmp_path / "meanP/frame"), "-o", str(tmp_path / "y.trec")]
+    assert main(line) == 2
+    assert f"--checkpoint {work / 'meanP'}" in capsys.readouterr().err
+
+
+def test_the_demo_takes_encoders_of_the_catalog(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["demo", "--videos", str(work / "videos"), "--model", str(work / "meanP"), "-o", str(tmp_path / "demo")]
+    assert main(line) == 2
+    assert "encoders of the catalog, not with trained models" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
