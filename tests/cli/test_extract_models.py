@@ -20,6 +20,7 @@ import avs
 from avs.cli.main import main
 from avs.core.artifacts import read_manifest
 from avs.core.shots import read_shot_table
+from avs.core.spec import EmbedderSpec
 from avs.core.store import FeatureStore
 from avs.features.embedder import load_embedder, load_embedder_for, read_spec
 from avs.models.batch import Batch, Sequences
@@ -87,7 +88,7 @@ def test_float16_stores_rank_to_three_digits(work: Path, tmp_path: Path) -> None
         assert score == pytest.approx(scores[shot], abs=1e-3)
 
 
-@pytest.mark.parametrize("name", ["seqTransf", "seqTransf-vectors"])
+@pytest.mark.parametrize("name", ["seqTransf", "seqTransf-vectors", "seqTransf-raw"])
 def test_shots_alone_are_the_same_without_the_other_frames(work: Path, tmp_path: Path, name: str) -> None:
     assert main(extract(work, tmp_path / "both", "--model", work / name)) == 0
     assert main(extract(work, tmp_path / "shot", "--model", work / name, "--level", "shot")) == 0
@@ -147,13 +148,12 @@ def _choosing(frames: int, policy: str) -> dict[str, object]:
 
 
 def test_stores_of_different_choices_are_of_different_encoders(work: Path, tmp_path: Path) -> None:
-    specs = []
-    for number, options in enumerate(
-        [{}, {"sampling": _choosing(2, "linspace")}, {"max_frames": 2}, {"seed": 1}, {"head": "seqLSTM"}]
-    ):
+    specs: list[EmbedderSpec] = []
+    ways = [{}, {"sampling": _choosing(2, "linspace")}, {"max_frames": 2}, {"seed": 1}, {"head": "seqLSTM"}]
+    for number, options in enumerate([*ways, {"pixels": False}, {"pixels": False, "unit_length": False}]):
         folder = make_trained(tmp_path / str(number) / "model", work / "clip", **options)  # type: ignore[arg-type]
         specs.append(read_spec(str(folder)))
-    assert len(set(specs)) == 5 and len({spec.name for spec in specs}) == 1
+    assert len(set(specs)) == 7 and len({spec.name for spec in specs}) == 1
     assert specs[0].trained == "clip4clip: 3 frames, linspace, normal, of interval 0.5 s; 20 words"
     moved = shutil.copytree(tmp_path / "0", tmp_path / "moved")
     assert read_spec(str(moved / "model")) == specs[0]
@@ -391,6 +391,23 @@ def test_laff_takes_it_as_video_and_as_text_feature(
         assert (extracted / "x.trec").read_text().replace(" x", "") == (
             (extracted / "y.trec").read_text().replace(" y", "")
         )
+
+
+def test_of_two_stores_of_one_name_the_shots_have_the_text_side(work: Path, tmp_path: Path) -> None:
+    shutil.copytree(work / "meanP", tmp_path / "meanP")
+    assert main(extract(work, tmp_path / "features", "--model", tmp_path / "meanP")) == 0
+    stores = tmp_path / "features/meanP"
+    _write_captions(tmp_path, stores / "shot")
+    both = ["--store", str(stores / "shot"), "--store", str(stores / "frame")]
+    assert main(train_laff(tmp_path, "laff", *both)) == 0
+    checkpoint = read_checkpoint(tmp_path / "laff")
+    assert list(checkpoint.video_features) == ["meanP", "meanP/frame"]
+    assert [feature["name"] for feature in checkpoint.text_features] == ["bow", "meanP"]
+    (tmp_path / "meanP").rename(tmp_path / "moved")
+    moved = ["--weights", str(tmp_path / "moved"), "--weights", str(tmp_path / "moved/backbone")]
+    line = search(work, tmp_path / "x.trec", "--checkpoint", tmp_path / "laff", *both)
+    assert main(line) == 2
+    assert main([*line, *moved]) == 0
 
 
 def test_a_model_as_text_feature_alone(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
