@@ -41,17 +41,23 @@ def shot_vector(frames: np.ndarray) -> np.ndarray:
     return vector
 
 
+def mean_vectors(shots: Sequence[np.ndarray]) -> np.ndarray:
+    """(S, D) shot_vector of each of S shots."""
+    return np.stack([shot_vector(frames) for frames in shots])
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Target:
     """An encoder, and the writers of the stores it fills: one per level.
 
     Attributes:
-        shot_vector: gives the (D,) vector of a shot from the (F, D) vectors of its frames or clips, in order of time.
+        shot_vectors: gives the (S, D) vectors of S shots from the (F, D) vectors of each one's frames or clips, which
+            are in order of time, F >= 1.
     """
 
     embedder: ImageEmbedder | ClipEmbedder
     writers: Sequence[FeatureWriter]
-    shot_vector: Callable[[np.ndarray], np.ndarray] = shot_vector
+    shot_vectors: Callable[[Sequence[np.ndarray]], np.ndarray] = mean_vectors
 
     @property
     def clip_frames(self) -> int:
@@ -246,21 +252,41 @@ def _write(target: Target, outcomes: Sequence[Outcome], batches: Sequence[np.nda
     """Hand a unit's shots to the target's writers; `batches` are the vectors of its frames or clips."""
     vectors = np.concatenate(batches) if batches else np.empty((0, target.embedder.spec.dim), dtype=np.float32)
     ends = np.cumsum([len(outcome.pts_s) for outcome in outcomes])
-    for outcome, frames in zip(outcomes, np.split(vectors, ends[:-1]), strict=True):
-        for writer in target.writers:
-            if outcome.shot not in writer.done:
-                writer.add(_features(outcome, frames, writer.level, target.shot_vector))
+    frames = np.split(vectors, ends[:-1])
+    for level in dict.fromkeys(writer.level for writer in target.writers):
+        features = _of_frames(outcomes, frames) if level == "frame" else _of_shots(outcomes, frames, target)
+        for writer in (writer for writer in target.writers if writer.level == level):
+            for one in features:
+                if one.shot not in writer.done:
+                    writer.add(one)
 
 
-def _features(
-    outcome: Outcome, frames: np.ndarray, level: Level, shot_vector: Callable[[np.ndarray], np.ndarray]
-) -> ShotFeatures:
-    """A shot's features from the vectors of its frames or clips: (F, D), or (F, Q, D) with Q vectors per frame."""
-    rows = frames.reshape(-1, frames.shape[-1])
-    pts_s = np.repeat(outcome.pts_s, frames.shape[1] if frames.ndim == 3 else 1)
-    if level == "shot" and len(rows):
-        rows, pts_s = shot_vector(rows)[None], outcome.pts_s[[0, -1]].mean(keepdims=True)
-    return ShotFeatures(outcome.shot, rows, pts_s, outcome.status, outcome.reason)
+def _of_frames(outcomes: Sequence[Outcome], frames: Sequence[np.ndarray]) -> list[ShotFeatures]:
+    """Features at frame level from the vectors of each shot's frames or clips: (F, D), or (F, Q, D) with Q a frame."""
+    return [
+        ShotFeatures(
+            outcome.shot,
+            vectors.reshape(-1, vectors.shape[-1]),
+            np.repeat(outcome.pts_s, vectors.shape[1] if vectors.ndim == 3 else 1),
+            outcome.status,
+            outcome.reason,
+        )
+        for outcome, vectors in zip(outcomes, frames, strict=True)
+    ]
+
+
+def _of_shots(outcomes: Sequence[Outcome], frames: Sequence[np.ndarray], target: Target) -> list[ShotFeatures]:
+    """Features at shot level. All shots of the unit go together, so that a run that goes on computes the same bits."""
+    seen = [vectors for vectors in frames if len(vectors)]
+    rows = iter(target.shot_vectors(seen) if seen else ())
+    return [
+        ShotFeatures(
+            outcome.shot, next(rows)[None], outcome.pts_s[[0, -1]].mean(keepdims=True), outcome.status, outcome.reason
+        )
+        if len(vectors)
+        else ShotFeatures(outcome.shot, vectors, outcome.pts_s, outcome.status, outcome.reason)
+        for outcome, vectors in zip(outcomes, frames, strict=True)
+    ]
 
 
 def require_few_failures(stores: Sequence[FeatureStore], max_failed: float) -> None:

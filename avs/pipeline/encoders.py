@@ -204,15 +204,22 @@ class TrainedEncoder:
                 clips = torch.nn.functional.normalize(frames, dim=-1) if self.model.frame_spec.normalised else frames
             return self._embedded(clips, mask.sum(dim=1))
 
-    def shot_vector(self, frames: np.ndarray) -> np.ndarray:
-        """(D,) vector of length 1 of a shot, from the (F, D) vectors of all its sampled frames, of which it chooses."""
-        import torch
+    def shot_vectors(self, shots: Sequence[np.ndarray]) -> np.ndarray:
+        """(S, D) vectors of length 1 of S shots, from the (F, D) vectors of all sampled frames of each one.
 
-        chosen = frames[self.model.choice.places(len(frames), SAME_FOR_EVERY_SHOT)]
-        values = torch.from_numpy(np.ascontiguousarray(chosen, dtype=np.float32))[None].to(self.device)
+        It chooses some of the frames.
+        """
+        import torch
+        from torch.nn.utils.rnn import pad_sequence
+
+        choice = self.model.choice
+        chosen = [
+            torch.as_tensor(frames[choice.places(len(frames), SAME_FOR_EVERY_SHOT)], dtype=torch.float32)
+            for frames in shots
+        ]
+        lengths = torch.tensor([len(frames) for frames in chosen])
         with torch.inference_mode():
-            vector: np.ndarray = self._embedded(values, torch.tensor([len(chosen)], device=self.device))[0]
-        return vector
+            return self._embedded(pad_sequence(chosen, batch_first=True).to(self.device), lengths.to(self.device))
 
     def encode_texts(self, texts: Sequence[str], *, batch_size: int = 64, unit_length: bool = True) -> np.ndarray:
         """(T, D) float32 vectors of texts; the model's own have length 1, whatever `unit_length` asks.

@@ -85,7 +85,7 @@ class ModelEncoder:
         # the vision tower of a model that read vectors is the frozen one that made them, in a CLIP with another text
         revision = spec.revision if model.config.reads_vectors else frames.spec.revision
         spec.require_same(replace(frames.spec, name=spec.name, revision=revision), where=str(model.backbone))
-        return Target(frames, writers, trained.shot_vector) if trained else Target(frames, writers)
+        return Target(frames, writers, trained.shot_vectors) if trained else Target(frames, writers)
 
     def _frame_spec(self) -> EmbedderSpec:
         """The spec that the model asks of a frame-level store; its own backbone lies in the checkpoint."""
