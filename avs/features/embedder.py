@@ -110,6 +110,14 @@ class EncoderSource(Protocol):
 encoder_sources: Registry[EncoderSource] = Registry("source of encoders")
 
 
+def _trained_models() -> EncoderSource:
+    if TRAINED_MODELS not in encoder_sources:
+        raise ConfigError(
+            "nothing here opens trained models", next_step="in a program of your own: import avs.pipeline.encoders"
+        )
+    return encoder_sources.get(TRAINED_MODELS)
+
+
 def family_of(model: str) -> type[Family]:
     """The family of an encoder of the catalog.
 
@@ -171,7 +179,7 @@ def read_spec(
         model: as for load_embedder, or the folder of a trained model.
     """
     if model not in read_catalog() and is_trained_model(Path(model)):
-        return encoder_sources.get(TRAINED_MODELS).read_spec(Path(model))
+        return _trained_models().read_spec(Path(model))
     return _read_checkpoint(model, weights, pooling, unit_length).spec
 
 
@@ -230,7 +238,7 @@ def load_embedder_for(
     """
     if spec.trained:
         folder = Path(weights) if weights else None
-        return encoder_sources.get(TRAINED_MODELS).load(spec, weights=folder, device=device)
+        return _trained_models().load(spec, weights=folder, device=device)
     embedder = load_embedder(
         spec.name,
         weights=weights or spec.weights or None,

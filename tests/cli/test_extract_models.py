@@ -19,9 +19,12 @@ from tiny_videos import write_collection
 import avs
 from avs.cli.main import main
 from avs.core.artifacts import read_manifest
+from avs.core.errors import ConfigError, DataError
+from avs.core.registry import Registry
 from avs.core.shots import read_shot_table
 from avs.core.spec import EmbedderSpec
 from avs.core.store import FeatureStore
+from avs.features import embedder
 from avs.features.embedder import load_embedder, load_embedder_for, read_spec
 from avs.models.batch import Batch, Sequences
 from avs.pipeline.search.trained import load_trained
@@ -292,7 +295,7 @@ def test_sentences_are_cut_as_in_training_and_said(extracted: Path, caplog: pyte
     assert np.abs(vectors[0] - vectors[2]).max() > 1e-3
     wanted = load_trained(read_checkpoint(extracted / "model")).embed([short, "b"], ["1", "2"])
     np.testing.assert_allclose(vectors[[0, 2]], wanted.numpy(), atol=1e-6)
-    with pytest.raises(avs.core.errors.DataError, match="1 of 2 texts are empty"):
+    with pytest.raises(DataError, match="1 of 2 texts are empty"):
         encoder.encode_texts(["a", " "])
 
 
@@ -317,6 +320,24 @@ def test_retrieval_python_and_info_take_the_store_as_any_other(
     assert main(["info", str(store.folder), "--verify"]) == 0
     assert main(["info", str(store.folder), "--provenance"]) == 0
     assert "checkpoint:" in capsys.readouterr().out
+
+
+def test_without_the_pipeline_nothing_opens_trained_models(extracted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedder, "encoder_sources", Registry("source of encoders"))
+    with pytest.raises(ConfigError, match="import avs.pipeline.encoders"):
+        load_embedder_for(FeatureStore(extracted / "features/model/shot").spec)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("name", ["seqTransf", "seqTransf-vectors"])
+@pytest.mark.parametrize("level", [["--level", "shot"], []])
+def test_cuda_computes_the_same(work: Path, tmp_path: Path, name: str, level: list[str]) -> None:
+    for device in ("cpu", "cuda"):
+        assert main(extract(work, tmp_path / device, "--model", work / name, "--device", device, *level)) == 0
+    cpu, cuda = (FeatureStore(tmp_path / device / name / "shot") for device in ("cpu", "cuda"))
+    np.testing.assert_allclose(cpu.vectors, cuda.vectors, atol=1e-3)
+    texts = [load_embedder_for(cpu.spec, device=device).encode_texts(["a red car"]) for device in ("cpu", "cuda")]
+    np.testing.assert_allclose(*texts, atol=1e-3)
 
 
 def test_rerankers_compare_with_its_text_side(work: Path, extracted: Path) -> None:
