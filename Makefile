@@ -9,7 +9,7 @@ demo: $(VENV)/.installed
 	$(BIN)/avs demo
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/.installed
 	$(BIN)/ruff check .

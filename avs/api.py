@@ -149,7 +149,8 @@ def rerank(
     topics: TopicSet | None,
     method: str,
     *,
-    store: Path | str | None = None,
+    store: Path | str | Sequence[Path | str] | None = None,
+    checkpoint: Path | str | None = None,
     depth: int | None = None,
     k: int = MAX_RESULTS,
     device: str = "cpu",
@@ -160,7 +161,8 @@ def rerank(
     Args:
         topics: topics of the run; None: for a method that does not look at them.
         method: such as "clip", "k-reciprocal" or "near-duplicates".
-        store: feature store of the run's shots.
+        store: feature store of the run's shots; several for a trained model that reads several.
+        checkpoint: trained model, for the method "model".
         depth: number of shots to rerank; None: the method's default.
         k: number of shots per topic.
         parameters: alpha and the parameters of the method, as `avs rerank --help` lists them.
@@ -172,11 +174,13 @@ def rerank(
     from avs.pipeline.rerank.apply import rerank_run
     from avs.pipeline.rerank.options import RerankOptions
 
+    stores = [store] if isinstance(store, Path | str) else store or ()
     options = RerankOptions(
         ranked=Path(),
         method=method,
         fixed=parameters,
-        store=Path(store) if store else None,
+        stores=[Path(folder) for folder in stores],
+        checkpoint=Path(checkpoint) if checkpoint else None,
         depth=depth,
         k=k,
         device=device,

@@ -22,7 +22,7 @@ import numpy as np
 from avs.core.artifacts import atomic_write
 from avs.core.progress import Reporter
 from avs.core.shots import ShotTable, write_shot_table
-from avs.pipeline.frame_cache import make_frame_cache
+from avs.pipeline.frame_cache import find_shot_videos, make_frame_cache
 from avs.train.frame_choice import FrameChoice
 from avs.train.frame_column import FrameColumn
 from avs.video.find import find_videos
@@ -83,9 +83,8 @@ def main() -> None:
         folder = Path(name)
         write_videos(folder)
         start = time.perf_counter()
-        cache = make_frame_cache(
-            folder / "videos", folder / "shots.tsv", folder / "cache", CacheSettings(), workers=0, reporter=Reporter()
-        )
+        found = find_shot_videos(folder / "videos", folder / "shots.tsv")
+        cache = make_frame_cache(found, folder / "cache", CacheSettings(), workers=0, reporter=Reporter())
         making_s = time.perf_counter() - start
         choice = FrameChoice(FRAMES, "random")
         best = {"videos": np.inf, "1 thread": np.inf, "2 threads": np.inf}

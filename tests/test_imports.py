@@ -103,7 +103,7 @@ ROOMS = {
     "search": {"train"},
     "fuse": {"search"},
     "submission": set(),
-    "rerank": set(),
+    "rerank": {"search", "train"},
 }
 """Room of pipeline -> the rooms it may import. Each room may import what lies flat in pipeline."""
 

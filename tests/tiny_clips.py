@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from avs.core.columns import SequenceColumn, row_positions
 from avs.models.architectures.clip4clip import Clip4ClipConfig
 from avs.models.batch import Batch, Sequences
+from avs.train.data import FeatureTable, Pairs
 
 SIZE, DIM, WORDS, START, END = 8, 16, 30, 27, 28  # one id lies above the end token, as an added token does
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
@@ -75,3 +78,28 @@ def as_texts(words: Sequences) -> Batch:
 def masked(frames: Sequences) -> tuple[Tensor, Tensor]:
     """(B, F, D) frames that are zero after their end, and the mask."""
     return frames.values.masked_fill(~frames.mask[..., None], 0.0), frames.mask
+
+
+def clip_pairs(count: int = 8) -> Pairs:
+    """Captions with the frames of their videos, which make a batch of `count`; no two are of one video."""
+    frames, words = pixels(*[2 + n % 3 for n in range(count)]), tokens(*[5 + n % 4 for n in range(count)])
+    rows = np.arange(count)
+
+    def table(name: str, sequences: Sequences) -> FeatureTable:
+        values = sequences.values.numpy()
+        flat = np.concatenate([row[:length] for row, length in zip(values, sequences.lengths.tolist(), strict=True)])
+        offsets = np.cumsum([0, *sequences.lengths.tolist()])
+        return FeatureTable({name: _Rows(flat, offsets)}, {name: rows})
+
+    ids = [f"v{row}#0" for row in rows]
+    return Pairs(ids, table("clip-tokens", words), table("frames", frames), rows)
+
+
+class _Rows(SequenceColumn):
+    """Sequences of any type, such as uint8 pictures."""
+
+    def take(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        where, lengths = row_positions(self.offsets, rows)
+        padded = np.zeros((len(rows), int(lengths.max()), *self.values.shape[1:]), dtype=self.values.dtype)
+        padded[np.arange(padded.shape[1]) < lengths[:, None]] = self.values[where]
+        return padded, lengths

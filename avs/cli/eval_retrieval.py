@@ -118,6 +118,16 @@ Plot = Annotated[
     Path | None,
     typer.Option("--plot", help="PNG of the ranks over the lengths of the videos.", rich_help_panel=OUTPUT),
 ]
+MostPairs = Annotated[
+    int | None,
+    typer.Option(
+        "--most-pairs",
+        min=1,
+        help="Most pairs of caption and video that a model scores which reads both together (tightTransf); "
+        "default 2,000,000.",
+        rich_help_panel=MODEL,
+    ),
+]
 DirectionsOption = Annotated[
     Directions | None,
     typer.Option(
@@ -156,6 +166,7 @@ def command(
     shots: Shots = None,
     weights: Weights = None,
     word2vec: Word2Vec = None,
+    most_pairs: MostPairs = None,
     aggregate: AggregateOption = None,
     k: Centroids = None,
     seed: Seed = 0,
@@ -172,7 +183,7 @@ def command(
     debug: Debug = False,
 ) -> None:
     from avs.core.progress import Reporter
-    from avs.pipeline.search.caption_retrieval import RetrievalInputs, evaluate_captions, ranking_kinds
+    from avs.pipeline.search.caption_retrieval import MOST_PAIRS, RetrievalInputs, evaluate_captions, ranking_kinds
 
     study = aggregate == Aggregate.all
     directions = directions or (Directions.t2v if study else Directions.both)
@@ -192,6 +203,7 @@ def command(
         reporter=Reporter(quiet=quiet),
         recall_at=recall_at or (),
         plot=plot,
+        most_pairs=most_pairs or MOST_PAIRS,
     )  # fmt: skip
     sys.stdout.write(_as_json(report, study=study) if json else _as_table(report, study=study))
 

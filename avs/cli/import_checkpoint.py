@@ -76,6 +76,23 @@ Options = Annotated[
 ]
 
 
+Fps = Annotated[
+    float | None,
+    typer.Option("--fps", help="Frames a second that the training read, of pixels; default 1.", rich_help_panel=MODEL),
+]
+FramePolicy = Annotated[
+    str | None,
+    typer.Option(
+        "--frame-policy", help="Which frames of a long video it read: linspace (default), head, tail.",
+        rich_help_panel=MODEL,
+    ),
+]  # fmt: skip
+FrameOrder = Annotated[
+    str | None,
+    typer.Option("--frame-order", help="Their order: normal (default), reversed, shuffled.", rich_help_panel=MODEL),
+]
+
+
 def command(
     weights: Weights,
     architecture: ArchitectureName,
@@ -88,6 +105,9 @@ def command(
     tokenizer: Tokenizer = None,
     feature: FeatureStores = None,
     option: Options = None,
+    fps: Fps = None,
+    frame_policy: FramePolicy = None,
+    frame_order: FrameOrder = None,
     quiet: Quiet = False,
     json: Json = False,
     force: Force = False,
@@ -98,7 +118,7 @@ def command(
     from avs.core.artifacts import require_path
     from avs.core.named_values import value_by_name
     from avs.core.progress import Reporter
-    from avs.pipeline.import_checkpoint import ImportSources, import_checkpoint
+    from avs.pipeline.import_checkpoint import FramesRead, ImportSources, import_checkpoint
 
     vocabularies = value_by_name(vocabulary or (), "--vocabulary", "FEATURE=FILE")
     sources = ImportSources(
@@ -111,6 +131,7 @@ def command(
         {name: Path(path) for name, path in value_by_name(feature or (), "--feature", "NAME=STORE").items()},
         tokenizer,
         {name: yaml.safe_load(value) for name, value in value_by_name(option or (), "--option", "NAME=VALUE").items()},
+        FramesRead(fps, frame_policy, frame_order),
     )
     reporter = Reporter(quiet=quiet)
     summary = import_checkpoint(architecture, sources, output, force=force, reporter=reporter)

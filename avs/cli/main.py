@@ -32,7 +32,7 @@ VERBS = {
     "import-checkpoint": "Make a checkpoint of the weights that the authors of a model published.",
     "search": "Rank the shots of a collection for every topic, zero-shot or with trained models.",
     "fuse": "Fuse ranked lists: classic combinations, learned weights, learning to rank.",
-    "rerank": "Rerank the best shots of a list: by frames, other topics, neighbours; near duplicates.",
+    "rerank": "Rerank the best shots of a list: by frames, neighbours, other topics, a trained model.",
     "make-run": "Write ranked lists as the XML run file NIST takes.",
     "check-run": "Check a run file as NIST will, and more strictly.",
     "make-submission": "Make a whole submission from one YAML: search, fuse, rerank, make-run and check-run.",

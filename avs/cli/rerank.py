@@ -17,6 +17,7 @@ import typer
 from avs.cli.options import (
     INPUTS,
     LEARN,
+    MODEL,
     OUTPUT,
     Debug,
     Device,
@@ -26,11 +27,14 @@ from avs.cli.options import (
     K,
     Narratives,
     OptionalShots,
+    OptionalStores,
     OptionalTopics,
     OptionalVideos,
     PastEditionFiles,
     Quiet,
     Study,
+    Weights,
+    Word2Vec,
     output_file,
 )
 from avs.reranking.methods.reranker import all_parameters, depths_help, needing, rerankers_help
@@ -41,6 +45,7 @@ avs rerank lists/a.trec --topics tv23.xml --method dual-softmax --other-topics t
 avs rerank lists/a.trec --method k-reciprocal --store features/clip/shot --alpha 0.7 -o b.trec
 avs rerank lists/a.trec --method near-duplicates --policy demote --store features/clip/shot -o b.trec
 avs rerank lists/a.trec --topics tv23.xml --method judge --vlm ORG/MODEL --videos videos --shots shots.tsv --cache judged.tsv -o b.trec
+avs rerank lists/a.trec --topics tv23.xml --method model --checkpoint models/tight --store clip/frame --alpha 0 -o b.trec
 avs rerank lists/tv21.trec --topics tv21.txt --method clip --store features/clip/frame --qrels qrels.tv21 --reranker reranker
 avs rerank lists/tv23.trec --topics tv23.txt --store features/clip/frame --reranker reranker -o lists/reranked.trec
 """  # noqa: E501  # a command to copy is one line
@@ -48,9 +53,6 @@ avs rerank lists/tv23.trec --topics tv23.txt --store features/clip/frame --reran
 HOW, JUDGE = "Method", "Judge"
 
 Ranked = Annotated[Path, typer.Argument(metavar="LIST", help="Ranked list to rerank.")]
-Store = Annotated[
-    Path | None, typer.Option("--store", help="Feature store or BigFile of the shots.", rich_help_panel=INPUTS)
-]
 MethodName = Annotated[str | None, typer.Option("--method", help=rerankers_help(), rich_help_panel=HOW)]
 OtherTopics = Annotated[
     list[Path] | None,
@@ -66,13 +68,7 @@ QueryMode = Annotated[
         "--query-mode", help="What of a topic is used: query (default), narrative or both.", rich_help_panel=INPUTS
     ),
 ]
-EncoderWeights = Annotated[
-    str | None,
-    typer.Option(
-        "--weights", help="Current location of the weights of the store's encoder, if they moved.",
-        rich_help_panel=INPUTS,
-    ),
-]  # fmt: skip
+Model = Annotated[Path | None, typer.Option("--checkpoint", help="model: the trained model.", rich_help_panel=MODEL)]
 Depth = Annotated[
     int | None,
     typer.Option("--depth", help=f"Number of top shots to rerank; default {depths_help()}.", rich_help_panel=HOW),
@@ -122,12 +118,14 @@ RerankerFolder = Annotated[
 def command(
     ranked: Ranked,
     topics: OptionalTopics = None,
-    store: Store = None,
+    store: OptionalStores = None,
     method: MethodName = None,
     other_topics: OtherTopics = None,
     narratives: Narratives = None,
     query_mode: QueryMode = None,
-    weights: EncoderWeights = None,
+    checkpoint: Model = None,
+    weights: Weights = None,
+    word2vec: Word2Vec = None,
     depth: Depth = None,
     alpha: Alpha = None,
     vlm: Vlm = None,
@@ -164,8 +162,9 @@ def command(
         prompt=prompt, dtype=dtype,
     )  # fmt: skip
     options = RerankOptions(
-        ranked, method or "", fixed, depth=depth, topics=topics or (), store=store, other_topics=other_topics or (),
-        narratives=narratives, query_mode=query_mode, weights=weights, device=device, k=k, judge=judge,
+        ranked, method or "", fixed, depth=depth, topics=topics or (), stores=store or (),
+        other_topics=other_topics or (), narratives=narratives, query_mode=query_mode, weights=weights or (),
+        checkpoint=checkpoint, word2vec=word2vec, device=device, k=k, judge=judge,
         output=output_file(output, "reranked.trec") if output else None, reranker=reranker, qrels=qrels or (),
         fit_on=edition_names(fit_on), edition_files=edition_file or (), study=study, force=force,
     )  # fmt: skip

@@ -34,6 +34,12 @@ if TYPE_CHECKING:
 
 TEXT = "Text feature: bow, word2vec:FILE, gru, bigru or an encoder of the catalog; repeatable"
 BACKBONE = "CLIP to start from: a name of the catalog, or a folder of weights"
+PIXELS: Mapping[str, tuple[type, str, str]] = {
+    "videos": (Path, "Folder of the training videos, to train on their frames; instead of --store", INPUTS),
+    "shots": (Path, "Shot table of --videos", INPUTS),
+    "frame_cache": (Path, "Folder for the frames of the videos; 'none': decode them each time", OUTPUT),
+}
+"""Options of architectures that read frames: type, help and panel."""
 RESUME = "Run the same command again to resume; the losses are identical."
 TRAINING_OPTIONS: Mapping[str, tuple[type, str]] = {
     "epochs": (int, "Largest number of epochs"),
@@ -84,10 +90,11 @@ def module_of(name: str) -> ModuleType:
         model = {option.name: values.pop(option.name) for option in architecture.verb_options}
         if architecture.backbone:
             model["backbone"] = values.pop("backbone")
+        pixels = {key: values.pop(key) for key in PIXELS if key in values}
         training = {key: values.pop(key) for key in TRAINING_OPTIONS}
-        train(name, model, training, values.pop("text"), **values)
+        train(name, model, training, values.pop("text", None), pixels, **values)
 
-    shared = list(inspect.signature(train, eval_str=True).parameters.values())[4:]
+    shared = list(inspect.signature(train, eval_str=True).parameters.values())[5:]
     command.__signature__ = inspect.Signature([*shared, *_own_options(architecture)])  # type: ignore[attr-defined]
     module = ModuleType(f"avs.cli.train.{name}", f"{architecture.description}\n\n{RESUME}")
     module.__dict__.update(command=command, EXAMPLES=architecture.examples)
@@ -101,11 +108,14 @@ def _own_options(architecture: Architecture) -> Iterator[inspect.Parameter]:
     types = get_type_hints(architecture.config)
     if architecture.backbone:
         yield _parameter("backbone", str, BACKBONE, "that of the recipe", MODEL)
+        for key, (kind, help, panel) in PIXELS.items():
+            yield _parameter(key, kind, help, "in the output folder" if key == "frame_cache" else None, panel)
+    else:
+        towers = "the text tower of every store that has one"
+        default_text = f"bow and {towers}" if architecture.bag_of_words else towers
+        yield _parameter("text", list[str], TEXT, default_text, MODEL)
     for option in architecture.verb_options:
         yield _parameter(option.name, types[option.name], option.metadata["help"], option.default, MODEL)
-    towers = "the text tower of every store that has one"
-    default_text = f"bow and {towers}" if architecture.bag_of_words else towers
-    yield _parameter("text", list[str], TEXT, default_text, MODEL)
     authors = architecture.recipe.get("training", {})
     defaults = {setting.name: authors.get(setting.name, setting.default) for setting in fields(Settings)}
     for key, (kind, help) in TRAINING_OPTIONS.items():
@@ -114,7 +124,7 @@ def _own_options(architecture: Architecture) -> Iterator[inspect.Parameter]:
 
 def _parameter(name: str, kind: Any, help: str, default: object, panel: str) -> inspect.Parameter:
     """An option whose absence leaves the choice to the recipe."""
-    option = typer.Option(help=f"{help}; default {default}.", rich_help_panel=panel)
+    option = typer.Option(help=f"{help}; default {default}." if default else f"{help}.", rich_help_panel=panel)
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
     )
@@ -125,6 +135,7 @@ def train(
     model: Mapping[str, Any],
     training: Mapping[str, Any],
     text: list[str] | None,
+    pixels: Mapping[str, Any],
     *,
     output: Output = None,
     config: Config = None,
@@ -156,6 +167,7 @@ def train(
         validation_captions=validation_captions,
         validation_stores=validation_store or (),
         text=text or (),
+        **pixels,
         start_from=start_from,
         model=model,
         training=training,

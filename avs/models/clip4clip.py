@@ -3,6 +3,8 @@
     x_f = CLIP(frame f)      t = CLIP(text)      s = head(x, t)
     loss = mean over both directions of the cross entropy of exp(logit scale) * s
 
+Head meanP with loss "margin", which is LAFF's, is the clip-ft of LAFF's paper (Hu et al., ECCV 2022).
+
 The heads are in avs/models/frame_heads.
 """
 
@@ -18,7 +20,7 @@ from avs.models.architectures.clip4clip import Clip4ClipConfig
 from avs.models.batch import Batch, Sequences
 from avs.models.clip_backbone import ClipBackbone
 from avs.models.frame_heads import HEADS
-from avs.models.losses import contrastive_loss, different_videos
+from avs.models.losses import contrastive_loss, different_videos, margin_ranking_loss
 from avs.models.retrieval import RateGroup, RetrievalModel
 from avs.models.sequence_levels import spaced_steps
 
@@ -56,11 +58,8 @@ class Clip4Clip(RetrievalModel):
         self.notes = self.head.notes
 
     def save_backbone(self, folder: Path) -> None:
-        """Write the CLIP for `from_pretrained`; with 3d patches its config alone, since it is no CLIPModel then."""
-        if self.config.patches == "2d":
-            self.backbone.clip.save_pretrained(folder)
-        else:
-            self.backbone.clip.config.save_pretrained(folder)
+        """Write the CLIP for `from_pretrained`, which refuses 3d patches: no CLIPModel has them."""
+        self.backbone.clip.save_pretrained(folder)
 
     def rate_groups(self) -> Sequence[RateGroup]:
         return [RateGroup(list(self.backbone.parameters()), self.config.backbone_ratio)]
@@ -101,10 +100,13 @@ class Clip4Clip(RetrievalModel):
         return self.head.score(texts, videos)
 
     def loss(self, texts: Tensor, videos: Tensor, *, video_of: Tensor) -> Tensor:
-        scores = self.score(texts, videos)
+        config, scores = self.config, self.score(texts, videos)
+        negatives = None if config.legacy else different_videos(video_of)
+        if config.loss == "margin":
+            return margin_ranking_loss(scores, margin=config.margin, direction=config.direction, negatives=negatives)
         if self.head.cosine:
             scores = self.backbone.logit_scale * scores
-        return contrastive_loss(scores, negatives=None if self.config.legacy else different_videos(video_of))
+        return contrastive_loss(scores, negatives=negatives)
 
     def _sequences(self, batch: Batch, name: str, items: str) -> Sequences:
         """The sequences of a name, if all of the batch have them."""

@@ -70,7 +70,7 @@ class PackedModel:
             raise ConfigError(
                 "the model reads every text together with every video, so it cannot search a collection",
                 got=type(model).__name__,
-                next_step="score captioned videos with it: avs eval-retrieval; or train another head to search with",
+                next_step="rerank the list of another model with it: avs rerank --method model",
             )
         self.model, self.device = model.eval(), torch.device(device)
         self.features: tuple[str, ...] = tuple(model.video_features)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
@@ -15,30 +17,86 @@ from avs.core.lock import require_no_writer, sole_writer
 from avs.core.progress import Reporter
 from avs.core.shots import ShotTable, read_shot_table
 from avs.video.find import VideoIds, find_videos
-from avs.video.fingerprints import VIDEOS_FILE, fingerprint_videos, listing_fingerprint, write_videos
+from avs.video.fingerprints import VIDEOS_FILE, VideoFile, fingerprint_videos, listing_fingerprint, write_videos
 from avs.video.frame_cache import CACHE_TYPE, CacheSettings, FrameCache
 from avs.video.frame_cache_writer import UNFINISHED, FrameCacheWriter, discard, estimated_bytes
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ShotVideos:
+    """The shots of a table, and the video files that hold them.
+
+    Attributes:
+        videos, shots: the folder of video files, and the shot table.
+        table: the shots.
+        paths: id and file of the videos of the table that are in the folder.
+        files: the same files, with what tells their content.
+    """
+
+    videos: Path
+    shots: Path
+    table: ShotTable
+    paths: Mapping[str, Path]
+    files: Sequence[VideoFile]
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """N shot ids."""
+        return self.table.ids
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """Fingerprints, for a manifest."""
+        return {"shots": fingerprint_input(self.shots), "videos": listing_fingerprint(self.files)}
+
+    @property
+    def places(self) -> dict[str, Path]:
+        """Paths, by the names of `inputs`."""
+        return {"shots": self.shots, "videos": self.videos}
+
+
+def find_shot_videos(
+    videos: Path, shots: Path, *, video_ids: VideoIds = "stem", reporter: Reporter | None = None
+) -> ShotVideos:
+    """The shots of a table with their video files.
+
+    Args:
+        videos: folder of video files.
+        shots: shot table; `avs shots --per-file` makes one with a shot per file.
+        video_ids: how ids are made of file names.
+
+    Raises:
+        UnknownIdError: the folder has none of the videos of the shot table.
+        AvsError: there is no such folder or table, or it cannot be read.
+    """
+    table = read_shot_table(require_path(shots, what="shot table"))
+    paths = find_videos(videos, ids=video_ids)
+    used = {video: paths[video] for video in table.video_ids if video in paths}
+    if not used:
+        raise UnknownIdError(
+            "no video of the shot table is in the folder",
+            where=videos,
+            got=some(paths, shown=3),
+            wanted=some(table.video_ids, shown=3),
+            next_step="check that the table and the folder are of one collection, or try other video ids",
+        )
+    return ShotVideos(videos, shots, table, used, fingerprint_videos(used, videos, reporter))
+
+
 def make_frame_cache(
-    videos: Path,
-    shots: Path,
+    source: ShotVideos,
     folder: Path,
     settings: CacheSettings,
     *,
-    video_ids: VideoIds = "stem",
     max_failed: float = 0.05,
     workers: int | None = None,
     force: bool = False,
     reporter: Reporter,
 ) -> FrameCache:
-    """The frame cache of the shots of a table; one that is complete is kept, one that was interrupted goes on.
+    """The frame cache of shots; one that is complete is kept, one that was interrupted goes on.
 
     Args:
-        videos: folder of video files.
-        shots: shot table; `avs shots --per-file` makes one with a shot per file.
         folder: of the cache.
-        video_ids: how ids are made of file names.
         max_failed: share of shots that may have no frame.
         workers: processes that decode; 0: this one; None: one per core. They do not change what comes out.
         force: make the cache anew.
@@ -48,27 +106,23 @@ def make_frame_cache(
         ConfigError: something else is in the folder, or it cannot be written.
         StoreError: another process is writing the cache, or no shot has a frame.
         TooManyFailuresError: more shots failed than may; the cache has the others.
-        UnknownIdError: the folder has none of the videos of the shot table.
     """
     start = perf_counter()
     _require_free(folder)
-    table = read_shot_table(require_path(shots, what="shot table"))
-    used = _videos_of(table, videos, video_ids)
-    hashes = fingerprint_videos(used, videos, reporter)
-    inputs = {"shots": fingerprint_input(shots), "videos": listing_fingerprint(hashes)}
-    manifest = Manifest(CACHE_TYPE, settings.config, inputs, paths={"shots": shots, "videos": videos})
+    manifest = Manifest(CACHE_TYPE, settings.config, source.inputs, paths=source.places)
     if is_up_to_date(folder, manifest, force=force, reporter=reporter):
         cache = FrameCache(folder)
     else:
         with sole_writer(folder):
             if force:
                 discard(folder)
-            writer = FrameCacheWriter(folder, manifest, table, settings)
-            write_videos(hashes, folder / VIDEOS_FILE)
-            _say_size(estimated_bytes(table, used, settings), sum(map(settings.count, table)), folder, reporter)
-            cores = min(available_cores(), len(used)) if workers is None else workers
-            with reporter.stage("frame cache", len(table), "shots") as stage:
-                writer.write(used, workers=cores, stage=stage)
+            writer = FrameCacheWriter(folder, manifest, source.table, settings)
+            write_videos(source.files, folder / VIDEOS_FILE)
+            size = estimated_bytes(source.table, source.paths, settings)
+            _say_size(size, sum(map(settings.count, source.table)), folder, reporter)
+            cores = min(available_cores(), len(source.paths)) if workers is None else workers
+            with reporter.stage("frame cache", len(source.table), "shots") as stage:
+                writer.write(source.paths, workers=cores, stage=stage)
             cache = writer.commit(seconds=perf_counter() - start)
             _say_written(cache, perf_counter() - start, reporter)
     _require_few_failures(cache, max_failed, reporter)
@@ -80,21 +134,6 @@ def _require_free(folder: Path) -> None:
     require_no_writer(folder)
     if folder.is_dir() and not all(path.name.startswith(".") for path in folder.iterdir()):  # a lock is nobody's
         require_place(folder, CACHE_TYPE, sign=f"{UNFINISHED}/manifest.json")
-
-
-def _videos_of(table: ShotTable, folder: Path, ids: VideoIds) -> dict[str, Path]:
-    """Id and file of the videos of a table that are in a folder."""
-    paths = find_videos(folder, ids=ids)
-    used = {video: paths[video] for video in table.video_ids if video in paths}
-    if not used:
-        raise UnknownIdError(
-            "no video of the shot table is in the folder",
-            where=folder,
-            got=some(paths, shown=3),
-            wanted=some(table.video_ids, shown=3),
-            next_step="check that the table and the folder are of one collection, or try other video ids",
-        )
-    return used
 
 
 def _say_size(size: int | None, frames: int, folder: Path, reporter: Reporter) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from avs.core.artifacts import Manifest, fingerprint_content, is_up_to_date, req
 from avs.core.bigfile import bigfile_spec
 from avs.core.errors import ConfigError, Problems, typed
 from avs.core.features import feature_name, open_features
+from avs.core.list_files import model_name
 from avs.core.progress import Reporter
 from avs.core.spec import EmbedderSpec
 from avs.core.text_files import read_text
@@ -23,15 +24,45 @@ from avs.features.text.clip_tokens import ClipTokens, ClipTokensOptions
 from avs.features.text.encoder import EncoderText
 from avs.features.text.word2vec import Word2Vec
 from avs.features.text.word_ids import WordIds
+from avs.features.weights import fingerprint_weights, weight_files
 from avs.features.word_vectors import fingerprint_word_vectors
 from avs.features.words import MARKS, STOP_WORDS, Vocabulary
 from avs.models.architectures import architectures, config_to_json, make_config, make_model
 from avs.models.importers import ForeignWeights, Imported, TextInput, importers
 from avs.models.retrieval import RetrievalModel
-from avs.pipeline.train.backbone import FAMILY, TOKENIZER, catalog_folder, save_backbone
+from avs.pipeline.train.backbone import TOKENIZER, catalog_folder, save_backbone
 from avs.pipeline.train.texts import model_inputs
 from avs.train.checkpoint import BACKBONE, CHECKPOINT_TYPE, Checkpoint, write_checkpoint
+from avs.train.frame_choice import FrameChoice
 from avs.train.weights import load_weights, read_foreign_weights
+from avs.video.sampling import Sampling
+
+
+@dataclass(frozen=True, slots=True)
+class FramesRead:
+    """Which frames of a video the authors' training read, where it was not as their scripts are; None: as they are.
+
+    Attributes:
+        fps: frames a second, of which as many as `max_frames` are chosen; 1 in the scripts.
+        policy, order: how they are chosen, and how they follow each other, as FrameChoice takes them; "linspace" and
+            "normal" in the scripts.
+    """
+
+    fps: float | None = None
+    policy: str | None = None
+    order: str | None = None
+
+    def sampling(self, max_frames: int) -> dict[str, Any]:
+        """What a checkpoint records, see Checkpoint.
+
+        Raises:
+            ConfigError: values that are out of range or unknown.
+        """
+        if self.fps is not None and not self.fps > 0:
+            raise ConfigError("--fps must be positive", got=self.fps)
+        grid = Sampling("interval", 1 / (self.fps or 1))
+        choice = FrameChoice(max_frames, self.policy or "linspace", self.order or "normal").in_test
+        return {"policy": grid.policy, "interval_s": grid.interval_s, "frames": grid.frames, "choice": asdict(choice)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +79,7 @@ class ImportSources:
         stores: name of a video feature in the weights -> store that holds it; otherwise a BigFile of that name does.
         tokenizer: folder of a tokenizer of CLIP, or catalog name of a CLIP.
         options: options of the architecture that the weights do not show.
+        frames: of weights that read pixels: which frames of a video they were trained on.
     """
 
     weights: Path
@@ -59,6 +91,7 @@ class ImportSources:
     stores: Mapping[str, Path] = field(default_factory=dict)
     tokenizer: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    frames: FramesRead = FramesRead()
 
 
 def import_checkpoint(
@@ -85,49 +118,65 @@ def import_checkpoint(
         names["CLIP"] = sources.text_encoder
     theirs = ForeignWeights(read_foreign_weights(sources.weights, to_tensors=importer.to_tensors))
     imported = importer.convert(theirs, names, sources.options)
-    _require_usable(imported, sources.options)
+    _require_as_shown(imported, sources.options)
+    given = {feature_name(store): store.spec for store in specs.values()}
+    reads_pixels = 0 in imported.video_frames.values()
+    if reads_pixels:
+        imported = replace(imported, video_frames={f"{model_name(out)}/frame": 0})
+    _require_inputs(sources, given, reads_pixels=reads_pixels)
     texts = _text_features(imported.text, sources)
     model, config = _model(architecture, imported, texts, sources)
-    given = {feature_name(store): store.spec for store in specs.values()}
-    bundled = _bundled_backbone(architecture, model, config, given, sources, out)
+    sampling = sources.frames.sampling(config.max_frames) if reads_pixels else {}
+    video = _own_frames(model, config, sources, out) if reads_pixels else _video_specs(imported, given)
     checkpoint = Checkpoint(
         architecture=architecture,
         config=config_to_json(config),
-        video_features=_video_specs(imported, {**given, **bundled}),
+        video_features=video,
         text_features=[feature.to_json() for feature in texts],
         epoch=0,
         measures={},
         validation={"imported from": sources.weights.name},
+        sampling=sampling,
         folder=out,
     )
     write_checkpoint(checkpoint, model.state_dict(), manifest)
     for line in imported.left_out:
         reporter.say(f"left out: {line}")
     reporter.say(f"wrote {out}: {', '.join(checkpoint.video_features)}; text {', '.join(f.name for f in texts)}")
-    if bundled:
-        own = f"--model {FAMILY} --weights {typed(out / BACKBONE)}"
-        reporter.suggest(
-            f"avs extract-features --videos VIDEOS --shots SHOTS {own} --level frame --interval 1 -o FEATURES"
-        )
+    if reads_pixels:
+        reporter.suggest(f"avs extract-features --videos VIDEOS --shots SHOTS --model {typed(out)} -o FEATURES")
     return {"path": str(out), "video": list(checkpoint.video_features), "text": [feature.name for feature in texts]}
 
 
-def _require_usable(imported: Imported, stated: Mapping[str, Any]) -> None:
-    """Check that stores can give the model what it was trained on, and that options are not other than the weights'.
+def _require_as_shown(imported: Imported, stated: Mapping[str, Any]) -> None:
+    """Check that options are not other than the weights'.
 
     Raises:
-        ConfigError: they cannot, or they are.
+        ConfigError: they are.
     """
     problems = Problems("options that the weights decide")
     for name, value in stated.items():
         if name in imported.options and imported.options[name] != value:
             problems.add(f"--option {name}", f"got {value}, but it is {imported.options[name]}")
     problems.raise_if_any(ConfigError)
-    if imported.unserved:
+
+
+def _require_inputs(sources: ImportSources, given: Mapping[str, EmbedderSpec], *, reads_pixels: bool) -> None:
+    """Check that stores are given only for weights that read them, and choices of frames for those that read frames.
+
+    Raises:
+        ConfigError: they are not.
+    """
+    if reads_pixels and given:
         raise ConfigError(
-            "a store cannot give these weights what they were trained on, so their scores would be wrong",
-            got="; ".join(imported.unserved),
-            next_step="import weights of another kind (docs/import.md), or train such a model on your store",
+            "no store can hold a video feature of these weights yet: the encoder of the frames is in the file",
+            got=f"--feature with {', '.join(given)}",
+            next_step="import without --feature, then make the store with the checkpoint",
+        )
+    if not reads_pixels and sources.frames != FramesRead():
+        raise ConfigError(
+            "--fps, --frame-policy and --frame-order are for weights that read the frames of videos",
+            next_step="leave them out",
         )
 
 
@@ -144,32 +193,30 @@ def _model(
     return model.eval(), config
 
 
-def _bundled_backbone(
-    architecture: str,
-    model: RetrievalModel,
-    config: Any,
-    given: Mapping[str, EmbedderSpec],
-    sources: ImportSources,
-    out: Path,
-) -> dict[str, EmbedderSpec]:
-    """Keep the CLIP of the weights, if there is one, in the checkpoint. Returns the spec of the store that it makes.
+def _own_frames(model: RetrievalModel, config: Any, sources: ImportSources, out: Path) -> dict[str, EmbedderSpec]:
+    """Keep the CLIP of the weights in the checkpoint. Returns the spec of frames as its tower gives them, by name.
 
-    Raises:
-        ConfigError: there is one, and stores were given, which another encoder made.
+    A CLIP with 3d patches is kept without its weights; the file that is imported then tells it from others.
     """
-    if not architectures.get(architecture).backbone:
-        return {}
-    if given:
-        raise ConfigError(
-            "no store can hold a video feature of these weights yet: the encoder of the frames is in the file",
-            got=f"--feature with {', '.join(given)}",
-            next_step="import without --feature, then make the store with the checkpoint's backbone",
-        )
     save_backbone(model, _tokenizer_folder(sources), out, files=TOKENIZER)
+    clip = out / BACKBONE
     geometry = Geometry(config.image_size, config.image_size, "bicubic")
-    write_preprocessing(out / BACKBONE, Preprocessing(geometry, config.image_mean, config.image_std))
-    spec = read_spec(FAMILY, weights=out / BACKBONE)
-    return {f"{spec.name}/frame": spec}
+    write_preprocessing(clip, Preprocessing(geometry, config.image_mean, config.image_std))
+    spec = EmbedderSpec(
+        name=model_name(out),
+        revision=fingerprint_weights(clip) if weight_files(clip) else fingerprint_content(sources.weights),
+        dim=config.dim,
+        image_size=config.image_size,
+        mean=config.image_mean,
+        std=config.image_std,
+        resize=geometry.rule,
+        interpolation=geometry.interpolation,
+        activation=config.backbone["vision_config"]["hidden_act"],
+        pooling="projection",
+        normalised=False,
+        weights=str(clip.resolve()),
+    )
+    return {config.video_name: spec}
 
 
 def _manifest(architecture: str, sources: ImportSources) -> Manifest:
@@ -185,12 +232,14 @@ def _manifest(architecture: str, sources: ImportSources) -> Manifest:
     if sources.tokenizer:
         options = ClipTokensOptions(kind="clip-tokens", tokenizer=_tokenizer_folder(sources))
         inputs |= options.inputs()
-    config = {
+    config: dict[str, Any] = {
         "architecture": architecture,
         "options": dict(sources.options),
         "text_encoder": sources.text_encoder,
         "stores": {name: str(path) for name, path in sources.stores.items()},
     }
+    if architectures.get(architecture).backbone:
+        config["frames"] = asdict(sources.frames)
     return Manifest(type=CHECKPOINT_TYPE, config=config, inputs=inputs, paths=paths)
 
 

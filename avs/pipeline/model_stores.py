@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ class ModelEncoder:
         model, shot = self.model, level == "shot"
         sampling: dict[str, Any] = {name: model.sampling[name] for name in GRID}
         if shot:
-            sampling["choice"] = asdict(model.choice)
+            sampling["choice"] = model.choice.to_json()
         own = {"checkpoint": model.checkpoint.fingerprint} if shot or not model.config.reads_vectors else {}
         made = store_manifest(
             model.spec if shot else self._frame_spec(),

@@ -1,4 +1,4 @@
-"""What rerankers look at: the best shots of every list, with their vectors, their topics, and a judge."""
+"""What rerankers look at: the best shots of every list with their vectors, their topics, a judge, a trained model."""
 
 from __future__ import annotations
 
@@ -107,6 +107,19 @@ class TopicCandidates:
         return candidate_cosines(self.store, self.shots, queries)
 
 
+class Scoring(Protocol):
+    """A trained model, and the features of the shots."""
+
+    def scores(self, topics: Sequence[TopicCandidates], reporter: Reporter) -> Sequence[np.ndarray]:
+        """(N,) score of each shot of each topic, for its text; the larger the better.
+
+        Raises:
+            UnknownIdError: shots without the features that the model reads; names all of them.
+            DataError: the model knows no word of some topics; names them.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Material:
     """All that a reranker may look at.
@@ -115,8 +128,10 @@ class Material:
         topics: the best shots of each list.
         reporter: reports progress.
         judging: a judge with its pictures, for a reranker that needs it.
+        scoring: a trained model with its features, for a reranker that needs it.
     """
 
     topics: Sequence[TopicCandidates]
     reporter: Reporter
     judging: Judging | None = None
+    scoring: Scoring | None = None

@@ -1,7 +1,9 @@
 """Data-parallel workers under `torchrun`: they share batches, gather embeddings and add up gradients.
 
-Every worker computes the loss of the whole batch, with negatives from all workers, and differentiates it with respect
-to its own rows. The sum of the workers' gradients is then the gradient of that loss; nothing is averaged.
+Every worker computes the loss of the whole batch, with negatives from all workers, and the workers' gradients are added
+up. The embeddings of a worker's own rows have gradients, those of the others have none. But what the loss itself uses,
+such as a logit scale or a head that scores pairs, gets the whole gradient from every worker. So each differentiates a
+share of the loss (`share_of_loss`), and `gather` makes up for that in its own rows.
 """
 
 from __future__ import annotations
@@ -36,7 +38,10 @@ class Workers:
         return self.rank == 0
 
     def gather(self, rows: Tensor) -> Tensor:
-        """The rows of all workers in rank order. Only our own have gradients. The numbers of rows may differ."""
+        """The rows of all workers in rank order, for a loss of which `share_of_loss` is differentiated.
+
+        Only our own have gradients. The numbers of rows may differ.
+        """
         if self.count == 1:
             return rows
         sizes = [torch.zeros(1, dtype=torch.int64, device=rows.device) for _ in range(self.count)]
@@ -47,8 +52,15 @@ class Workers:
         gathered = [torch.empty_like(padded) for _ in range(self.count)]
         dist.all_gather(gathered, padded)
         parts = [part[: int(size)] for part, size in zip(gathered, sizes, strict=True)]
+        if rows.requires_grad:
+            rows = rows.view_as(rows)  # the gradient of this view is changed, not that of the caller's tensor
+            rows.register_hook(lambda gradient: gradient * self.count)  # type: ignore[no-untyped-call]
         parts[self.rank] = rows
         return torch.cat(parts)
+
+    def share_of_loss(self, loss: Tensor) -> Tensor:
+        """What a worker differentiates of the loss of the whole batch, so that its gradient is the workers' sum."""
+        return loss if self.count == 1 else loss / self.count
 
     def add_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Replace every gradient by the sum over all workers."""

@@ -10,14 +10,22 @@ from torch import Tensor
 
 from avs.models.batch import Batch
 from avs.models.retrieval import RetrievalModel
-from avs.train.data import FeatureTable, ahead
+from avs.train.data import DrawnColumn, FeatureTable, ahead
 
 BATCH = 256
+VIDEOS_AT_ONCE = 32  # whose frames are pixels: 32 x 12 frames of 224 x 224 are 58 MB, and 230 MB in float32
 KEPT_BYTES = 2**30
 
 
-def batches(table: FeatureTable, *, device: str, batch_size: int = BATCH) -> Iterator[Batch]:
-    """The items of a table in order, in batches on a device."""
+def batches(table: FeatureTable, *, device: str, batch_size: int | None = None) -> Iterator[Batch]:
+    """The items of a table in order, in batches on a device.
+
+    Args:
+        batch_size: None: as many as suit the size of an item.
+    """
+    if batch_size is None:
+        pixels = any(isinstance(column, DrawnColumn) for column in table.columns.values())
+        batch_size = VIDEOS_AT_ONCE if pixels else BATCH
     cuts = range(0, len(table), batch_size)
     return (
         batch.to(device)

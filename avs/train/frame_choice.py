@@ -8,7 +8,8 @@ which they work, nor a run that was killed and goes on can change it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
@@ -58,6 +59,10 @@ class FrameChoice:
     def in_test(self) -> FrameChoice:
         """The choice of a test that goes with this one of a training: what is drawn becomes "linspace"."""
         return replace(self, policy="linspace") if self.policy in RANDOM_POLICIES else self
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields, as a checkpoint records them."""
+        return asdict(self)
 
     def places(self, count: int, key: Key) -> np.ndarray:
         """(min(frames, count),) int64 places in a grid of `count` frames.

@@ -18,8 +18,10 @@ TEST_EPOCH = 0  # a test draws, if at all, as this epoch
 class FrameGrids(Protocol):
     """N videos or shots, each with a grid of frames in time, such as a frame cache. Threads decode at once."""
 
-    offsets: np.ndarray
-    """(N+1,) int64; the grid of item i has offsets[i+1] - offsets[i] frames, at least 1."""
+    @property
+    def offsets(self) -> np.ndarray:
+        """(N+1,) int64; the grid of item i has offsets[i+1] - offsets[i] frames, at least 1."""
+        ...
 
     @property
     def size(self) -> int:

@@ -202,13 +202,15 @@ class TrainingLoop:
         def loss_of(texts: Tensor, videos: Tensor) -> Tensor:
             return self.model.loss(workers.gather(texts), workers.gather(videos), video_of=video_of)
 
+        def scale(loss: Tensor) -> Tensor:
+            return self.scaler.scale(workers.share_of_loss(loss))
+
         if self.settings.chunk:
-            return backward_in_chunks(
-                batch, self._embed, loss_of, chunk=self.settings.chunk, device=self.device, scale=self.scaler.scale
-            )
+            chunk = self.settings.chunk
+            return backward_in_chunks(batch, self._embed, loss_of, chunk=chunk, device=self.device, scale=scale)
         texts, videos = self._embed(batch)
         loss = loss_of(texts.float(), videos.float())
-        torch.autograd.backward(self.scaler.scale(loss))
+        torch.autograd.backward(scale(loss))
         return loss.detach()
 
     def _embed(self, batch: PairBatch) -> tuple[Tensor, Tensor]:

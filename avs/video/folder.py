@@ -12,7 +12,7 @@ from avs.core.errors import DataError, VideoError
 from avs.core.frames import ShotFrames
 from avs.core.shots import Shot
 from avs.video.decode import TIME_TOLERANCE_S, Frame, Video
-from avs.video.sampling import Sampling
+from avs.video.sampling import Sampling, Times
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class VideoFolder:
     """
 
     paths: Mapping[str, Path]
-    sampling: Sampling = field(default_factory=Sampling)
+    sampling: Times = field(default_factory=Sampling)
     threads: int = 1
 
     def read(self, video: str, shots: Sequence[Shot]) -> Iterator[ShotFrames]:
@@ -84,7 +84,7 @@ class _Collector:
     frame by this rule, because the video breaks off, gets the last frame that was on screen during it.
     """
 
-    def __init__(self, shot: Shot, sampling: Sampling) -> None:
+    def __init__(self, shot: Shot, sampling: Times) -> None:
         self.shot = shot
         tolerance_s = min(TIME_TOLERANCE_S, (shot.end_s - shot.start_s) / 4)
         self.start_s, self.end_s = shot.start_s - tolerance_s, shot.end_s - tolerance_s

@@ -79,6 +79,10 @@ class CacheSettings:
         """Number of times in the grid of a shot."""
         return max(1, int((shot.end_s - shot.start_s) * self.fps + 1e-6))
 
+    def times(self, shot: Shot) -> np.ndarray:
+        """(count(shot),) float64 seconds of the grid of a shot."""
+        return np.concatenate([self.sampling.times(piece.start_s, piece.end_s) for piece in self.pieces(shot)])
+
     def pieces(self, shot: Shot) -> list[Shot]:
         """The shot, or the parts of a long one, whose grids together are that of the shot."""
         count = self.count(shot)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -21,6 +22,14 @@ LATEST_S = 1e9  # 32 years; up to here a float tells a microsecond
 
 Policy = Callable[[float, float, float, int], np.ndarray]
 POLICIES: Registry[Policy] = Registry("sampling policy")
+
+
+class Times(Protocol):
+    """What says which times of a shot are read."""
+
+    def times(self, start_s: float, end_s: float) -> np.ndarray:
+        """(F,) float64 ascending seconds within `[start_s, end_s)`, F >= 1."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,7 +162,7 @@ def test_what_does_not_fit_is_named(work: Path, tmp_path: Path, capsys: pytest.C
     to = ["-o", str(tmp_path / "x.trec")]
     assert failure(words(work, "--method", "clipp", *to), capsys) == (
         'avs rerank: unknown method "clipp"; did you mean "clip"?\n'
-        "  wanted: clip, dual-softmax, k-reciprocal, near-duplicates, judge\n"
+        "  wanted: clip, dual-softmax, k-reciprocal, near-duplicates, judge, model\n"
     )
     assert failure(words(work, "--method", "clip", "--k1", "3", "--policy", "group", *to), capsys) == (
         "avs rerank: --k1 is for k-reciprocal; --policy is for near-duplicates\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +12,15 @@ import pytest
 import torch
 from tiny_stores import make_store, shot_ids
 
+from avs.captions.read import read_captions
 from avs.cli.main import main
+from avs.core.features import open_stores
 from avs.features.embedder import load_embedder, read_spec
+from avs.metrics.text_to_video import RetrievalScores, rank_videos
 from avs.pipeline.search.trained import load_trained
+from avs.pipeline.train.collections import CaptionedCollection, video_table
 from avs.train.checkpoint import read_checkpoint
+from avs.train.embed import similarities
 from avs.train.record import read_metrics
 from avs.trecvid.trec import read_trec
 
@@ -113,10 +119,25 @@ def test_tight_similarities_are_for_captioned_videos_not_for_a_search(
 ) -> None:
     assert main(train(work, "tight", "--head", "tightTransf", "--epochs", "1")) == 0
     assert main(search(work, work / "tight", tmp_path / "x.trec")) == 2
-    assert "cannot search a collection" in capsys.readouterr().err
+    error, store = capsys.readouterr().err, work / "mini-clip/frame"
+    assert "cannot search a collection" in error
+    command = f"avs rerank LIST --method model --checkpoint {work / 'tight/best'} --store {store} --topics TOPICS"
+    assert command in error
     line = ["eval-retrieval", "--checkpoint", str(work / "tight"), "--captions", str(work / "c.txt")]
-    assert main([*line, "--store", str(work / "mini-clip/frame")]) == 0
-    assert "R@1" in capsys.readouterr().out
+    assert main([*line, "--store", str(store), "--json"]) == 0
+    out, error = capsys.readouterr()
+    assert "tight: 800 pairs of 40 captions and 20 videos" in error
+    trained = load_trained(read_checkpoint(work / "tight"))
+    collection = CaptionedCollection("c", read_captions(work / "c.txt"), open_stores([store]))
+    texts = trained.read(collection.captions.texts, collection.captions.ids, noun="caption")
+    scores = similarities(trained.model, texts, video_table([collection], ["mini-clip/frame"]))
+    wanted = RetrievalScores.of(rank_videos(scores, collection.captions.video_of)).measures
+    found = json.loads(out)["systems"][0]["rankings"][0]
+    assert {name: found[name] for name in wanted} == pytest.approx(wanted)
+    assert main([*line, "--store", str(store), "--most-pairs", "799", "--per-query", str(tmp_path / "q.tsv")]) == 2
+    error = capsys.readouterr().err
+    assert "too many pairs of caption and video" in error and "--most-pairs 800" in error
+    assert not (tmp_path / "q.tsv").exists()
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from avs.cli.main import main
 from avs.core.contents import hash_file
 from avs.core.errors import ChangedInputsError, ConfigError, StoreError, TooManyFailuresError, UnknownIdError
 from avs.core.progress import Reporter
-from avs.pipeline.frame_cache import make_frame_cache
+from avs.pipeline.frame_cache import find_shot_videos, make_frame_cache
 from avs.video import frame_cache_writer
 from avs.video.frame_cache import CacheSettings, FrameCache
 from avs.video.frame_cache_writer import FrameCacheWriter
@@ -25,7 +25,7 @@ import sys, time
 from pathlib import Path
 from avs.cli.main import ending_in_order_when_terminated
 from avs.core.progress import Reporter
-from avs.pipeline.frame_cache import make_frame_cache
+from avs.pipeline.frame_cache import find_shot_videos, make_frame_cache
 from avs.video import frame_cache_writer
 from avs.video.frame_cache import CacheSettings
 frame_cache_writer.JOB_FRAMES = 1
@@ -39,8 +39,8 @@ def slow(folder, job, *rest):
 if workers < 2:
     frame_cache_writer.write_shard = slow
 with ending_in_order_when_terminated():
-    make_frame_cache(root / "videos", root / "shots.tsv", root / "cache", CacheSettings(size=16), workers=workers,
-                     reporter=Reporter())
+    found = find_shot_videos(root / "videos", root / "shots.tsv")
+    make_frame_cache(found, root / "cache", CacheSettings(size=16), workers=workers, reporter=Reporter())
 """
 
 HOLD = """
@@ -61,7 +61,8 @@ def collection(tmp_path: Path) -> Path:
 
 def make(root: Path, settings: CacheSettings = SMALL, *, to: str = "cache", **options: object) -> FrameCache:
     options = {"workers": 0, "reporter": Reporter(quiet=False)} | options
-    return make_frame_cache(root / "videos", root / "shots.tsv", root / to, settings, **options)  # type: ignore[arg-type]
+    found = find_shot_videos(root / "videos", root / "shots.tsv")
+    return make_frame_cache(found, root / to, settings, **options)  # type: ignore[arg-type]
 
 
 def test_the_size_is_said_first_and_a_finished_cache_is_kept(

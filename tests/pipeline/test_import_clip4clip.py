@@ -10,80 +10,28 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from their_clip4clip import DIM, HEADS, PATCH, SIZE, VISION, WORDS, theirs
 from tiny_stores import make_store, shot_ids
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+import avs
 from avs.cli.main import main
-from avs.features.embedder import load_embedder, read_spec
+from avs.core.ranking import RankedList, Run
+from avs.features.embedder import read_spec
 from avs.models.architectures import make_config, make_model
 from avs.models.batch import Batch, Sequences
 from avs.models.clip4clip import Clip4Clip
 from avs.models.importers import ForeignWeights, Imported, importers
 from avs.pipeline.search.trained import load_trained
 from avs.train.checkpoint import read_checkpoint
-from avs.trecvid.trec import read_trec
+from avs.trecvid.trec import read_trec, write_trec
 
-WORDS, POSITIONS, DIM = 1221, 40, 128  # the text tower has the width of the common space, as in OpenAI's ViT-B/32
-VISION, PATCH, SIZE, BLOCKS = 64, 16, 32, 2
 FRAMES = 4
 LENGTHS = torch.tensor([4, 1, 3])
-HEADS = ("meanP", "seqLSTM", "seqTransf", "tightTransf")
 MINI = str(Path(make_model.__code__.co_filename).parents[2] / "demo" / "encoders" / "clip")
 MEAN = torch.tensor((0.48145466, 0.4578275, 0.40821073))[:, None, None]
 STD = torch.tensor((0.26862954, 0.26130258, 0.27577711))[:, None, None]
-
-
-def blocks(state: dict[str, Tensor], prefix: str, width: int, count: int) -> None:
-    for block in range(count):
-        place = f"{prefix}resblocks.{block}."
-        for name, shape in {
-            "attn.in_proj_": (3 * width, width),
-            "attn.out_proj.": (width, width),
-            "mlp.c_fc.": (4 * width, width),
-            "mlp.c_proj.": (width, 4 * width),
-        }.items():
-            state[f"{place}{name}weight"] = torch.randn(shape) * 0.1
-            state[f"{place}{name}bias"] = torch.randn(shape[0]) * 0.1
-        norm(state, f"{place}ln_1", width), norm(state, f"{place}ln_2", width)
-
-
-def norm(state: dict[str, Tensor], name: str, width: int) -> None:
-    state |= {f"{name}.weight": 1 + torch.randn(width) * 0.1, f"{name}.bias": torch.randn(width) * 0.1}
-
-
-def theirs(head: str = "meanP", patches: str = "2d", *, words: int = WORDS, layers: int = 3) -> dict[str, Tensor]:
-    """A state dict of random numbers as their trainer writes it."""
-    torch.manual_seed(0)
-    state = {
-        "clip.logit_scale": torch.tensor(1.5),
-        "clip.positional_embedding": torch.randn(POSITIONS, DIM) * 0.1,
-        "clip.text_projection": torch.randn(DIM, DIM) * 0.3,
-        "clip.token_embedding.weight": torch.randn(words, DIM),
-        "clip.visual.class_embedding": torch.randn(VISION),
-        "clip.visual.positional_embedding": torch.randn((SIZE // PATCH) ** 2 + 1, VISION),
-        "clip.visual.proj": torch.randn(VISION, DIM),
-        "clip.visual.conv1.weight": torch.randn(VISION, 3, PATCH, PATCH) * 0.05,
-    }
-    if patches == "3d":
-        state["clip.visual.conv2.weight"] = torch.randn(VISION, 3, 3, PATCH, PATCH) * 0.05
-    for name, width in (("clip.visual.ln_pre", VISION), ("clip.visual.ln_post", VISION), ("clip.ln_final", DIM)):
-        norm(state, name, width)
-    blocks(state, "clip.visual.transformer.", VISION, BLOCKS)
-    blocks(state, "clip.transformer.", DIM, BLOCKS + 1)
-    if head in ("seqLSTM", "seqTransf"):
-        state["frame_position_embeddings.weight"] = torch.randn(POSITIONS, DIM)
-    if head == "seqLSTM":
-        state |= {f"lstm_visual.{name}": value.data for name, value in nn.LSTM(DIM, DIM).named_parameters()}
-    if head == "seqTransf":
-        blocks(state, "transformerClip.", DIM, layers)
-    if head == "tightTransf":
-        state["cross.embeddings.position_embeddings.weight"] = torch.randn(POSITIONS, DIM)
-        blocks(state, "cross.transformer.", DIM, layers)
-        norm(state, "cross.pooler.ln_pool", DIM)
-        for name, size in (("cross.pooler.dense", DIM), ("similarity_dense", 1)):
-            state |= {f"{name}.weight": torch.randn(size, DIM) * 0.1, f"{name}.bias": torch.randn(size)}
-    return state
 
 
 def block_outputs(
@@ -229,7 +177,7 @@ def test_half_precision_becomes_single(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("head", HEADS)
 def test_only_the_mean_of_frames_is_the_same_for_vectors_of_length_1(head: str) -> None:
-    """Why the other heads are refused: a store's vectors have length 1, and these were trained on longer ones."""
+    """Why a store of unit vectors does not fit the checkpoint: the other heads were trained on longer ones."""
     state, (pixels, tokens, _) = theirs(head), inputs()
     frames, texts = their_frames(state, pixels, LENGTHS), their_texts(state, tokens)
     assert 5 < frames.norm(dim=2).median() < 100
@@ -250,81 +198,127 @@ def command(state: object, out: Path, *more: str, tokenizer: str | None = "mini-
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An imported meanP in `model`, and a store that its backbone made of the frames of three videos."""
+    """For each head, what is imported in HEAD, and a store HEAD/frame of the vectors that its tower gives."""
     folder = tmp_path_factory.mktemp("import")
-    assert main(command(theirs(), folder / "model", "--quiet")) == 0
-    encoder = load_embedder("clip", weights=folder / "model" / "backbone")
-    pixels, _, _ = inputs()
-    real = torch.arange(FRAMES) < LENGTHS[:, None]
-    rows = encoder.encode_images(pixels[real])  # type: ignore[union-attr]
-    make_store(folder / "clip" / "frame", rows, lengths=LENGTHS.numpy(), spec=encoder.spec, dtype="float32")
     (folder / "topics.txt").write_text("901 a red car\n902 a woman and two dogs\n")
+    for head in HEADS:
+        assert main(command(theirs(head), folder / head, "--quiet")) == 0
+        store_of(folder / head, folder / "stores" / head / "frame")
     return folder
 
 
-def search(work: Path, model: Path, out: Path, store: str = "clip/frame") -> list[str]:
-    line = ["search", "--topics", str(work / "topics.txt"), "--store", str(work / store), "--quiet"]
+@torch.no_grad()
+def store_of(model: Path, folder: Path) -> None:
+    """The store of the frames of three videos that a checkpoint's own backbone makes."""
+    checkpoint = read_checkpoint(model)
+    (spec,) = checkpoint.video_features.values()
+    pixels, _, _ = inputs()
+    real = torch.arange(FRAMES) < LENGTHS[:, None]
+    rows = checkpoint.load_model().backbone.frames(pixels, real)[real]  # type: ignore[union-attr, operator]
+    make_store(folder, rows.numpy(), lengths=LENGTHS.numpy(), spec=spec, dtype="float32")
+
+
+def search(work: Path, model: Path, out: Path, head: str = "meanP") -> list[str]:
+    line = ["search", "--topics", str(work / "topics.txt"), "--store", str(work / "stores" / head / "frame"), "--quiet"]
     return [*line, "--checkpoint", str(model), "-o", str(out)]
 
 
-def test_it_searches_a_store_of_its_backbone_wherever_it_lies(work: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("head", HEADS)
+def test_it_scores_a_store_of_its_backbone_as_their_code_does(head: str, work: Path, tmp_path: Path) -> None:
     moved = tmp_path / "moved"
-    shutil.copytree(work / "model", moved)
-    assert main(search(work, moved, tmp_path / "list.trec")) == 0
-    state, (pixels, _, _) = theirs(), inputs()
+    shutil.copytree(work / head, moved)
+    list_, store = tmp_path / "list.trec", work / "stores" / head / "frame"
+    if head == "tightTransf":
+        lists = {t: RankedList(t, tuple(shot_ids(3)), np.array([3.0, 2, 1])) for t in ("901", "902")}
+        write_trec(Run(lists, "x"), tmp_path / "given.trec")
+        found = avs.rerank(
+            read_trec(tmp_path / "given.trec"), avs.read_topics(work / "topics.txt"), "model", alpha=0.0, store=store,
+            checkpoint=moved,
+        ).lists  # fmt: skip
+    else:
+        assert main(search(work, moved, list_, head)) == 0
+        found = read_trec(list_).lists
+    state, (pixels, _, _) = theirs(head), inputs()
     trained = load_trained(read_checkpoint(moved))
     (feature,) = trained.text_features
     frames = their_frames(state, pixels, LENGTHS)
     for topic, text in (("901", "a red car"), ("902", "a woman and two dogs")):
         tokens = torch.tensor([feature.tokenizer(text)["input_ids"]])  # type: ignore[attr-defined]
-        (wanted,) = their_scores(state, "meanP", their_texts(state, tokens), frames, LENGTHS).tolist()
-        found = read_trec(tmp_path / "list.trec").lists[topic]
-        scores = dict(zip(found.shots, found.scores, strict=True))
-        assert [scores[shot] for shot in shot_ids(3)] == pytest.approx(wanted, abs=2e-6)
+        (wanted,) = their_scores(state, head, their_texts(state, tokens), frames, LENGTHS).numpy()
+        scores = dict(zip(found[topic].shots, found[topic].scores, strict=True))
+        if head == "tightTransf":  # a reranked list has scores from 0 to 1
+            wanted = (wanted - wanted.min()) / (wanted.max() - wanted.min())
+        assert [scores[shot] for shot in shot_ids(3)] == pytest.approx(wanted, abs=1e-5)
 
 
-def test_its_backbone_is_a_clip_as_openai_normalises(work: Path) -> None:
-    spec = read_spec("clip", weights=work / "model" / "backbone")
-    assert read_checkpoint(work / "model").video_features == {"clip/frame": spec}
+def test_its_frames_are_those_of_its_own_clip_as_openai_normalises(work: Path) -> None:
+    """They have the name of the folder, and the length that the tower gives them."""
+    spec, checkpoint = read_spec("clip", weights=work / "meanP" / "backbone"), read_checkpoint(work / "meanP")
+    own = replace(spec, name="meanP", normalised=False)
+    assert checkpoint.video_features == {"meanP/frame": own} and checkpoint.config["video_frames"] == {"meanP/frame": 0}
     assert (spec.dim, spec.image_size, spec.activation, spec.resize) == (DIM, SIZE, "quick_gelu", "shortest-edge-crop")
     assert torch.allclose(torch.tensor([spec.mean, spec.std]), torch.stack([MEAN, STD])[..., 0, 0])
-    assert main(["info", str(work / "model"), "--verify"]) == 0
+    assert main(["info", str(work / "meanP"), "--verify"]) == 0
 
 
-def test_vectors_of_another_clip_are_refused(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    spec = replace(read_spec("clip", weights=work / "model" / "backbone"), revision="sha256:other")
+@pytest.mark.parametrize("change", [{"revision": "sha256:other"}, {"normalised": True}, {"name": "clip"}])
+def test_vectors_of_another_clip_or_of_length_1_are_refused(
+    change: dict[str, Any], work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (spec,) = read_checkpoint(work / "meanP").video_features.values()
     rows = np.ones((8, DIM), np.float32) / np.sqrt(DIM)
-    make_store(work / "other" / "frame", rows, lengths=LENGTHS.numpy(), spec=spec)
-    assert main(search(work, work / "model", tmp_path / "list.trec", "other/frame")) == 2
-    assert "revision" in capsys.readouterr().err
+    make_store(tmp_path / "frame", rows, lengths=LENGTHS.numpy(), spec=replace(spec, **change))
+    line = [*search(work, work / "meanP", tmp_path / "list.trec"), "--store", str(tmp_path / "frame")]
+    line.remove(str(work / "stores/meanP/frame")), line.remove("--store")
+    assert main(line) == 2
+    assert (next(iter(change)) if "name" not in change else "no store given") in capsys.readouterr().err
 
 
 def test_it_goes_on_training(work: Path, tmp_path: Path) -> None:
     lines = (f"{shot}#{n} {word} car\n" for shot in shot_ids(3) for n, word in enumerate(("red", "blue", "green")))
     (tmp_path / "c.txt").write_text("".join(lines))
-    line = ["train-clip4clip", "--captions", str(tmp_path / "c.txt"), "--store", str(work / "clip/frame"), "--quiet"]
-    line += ["--start-from", str(work / "model"), "--epochs", "1", "--batch-size", "4", "-o", str(tmp_path / "tuned")]
+    store = str(work / "stores/meanP/frame")
+    line = ["train-clip4clip", "--captions", str(tmp_path / "c.txt"), "--store", store, "--quiet"]
+    line += ["--start-from", str(work / "meanP"), "--epochs", "1", "--batch-size", "4", "-o", str(tmp_path / "tuned")]
     assert main(line) == 0
     assert main(search(work, tmp_path / "tuned", tmp_path / "list.trec")) == 0
 
 
-@pytest.mark.parametrize(
-    ("head", "patches", "said"),
-    [
-        ("seqLSTM", "2d", ["seqLSTM was trained on vectors of any length"]),
-        ("seqTransf", "2d", ["seqTransf was trained on vectors of any length"]),
-        ("tightTransf", "2d", ["tightTransf was trained on vectors of any length"]),
-        ("seqTransf", "3d", ["seqTransf was trained on", "3d patches read three frames in a row"]),
-        ("meanP", "3d", ["3d patches read three frames in a row"]),
-    ],
-)
-def test_what_a_store_cannot_serve_is_refused(
-    tmp_path: Path, head: str, patches: str, said: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(command(theirs(head, patches), tmp_path / "out")) == 2
-    error = capsys.readouterr().err
-    assert all(part in error for part in said) and "scores would be wrong" in error
-    assert not (tmp_path / "out").exists()
+@pytest.mark.parametrize("head", HEADS)
+def test_3d_patches_are_imported_too(head: str, tmp_path: Path) -> None:
+    assert main(command(theirs(head, "3d"), tmp_path / "out", "--quiet")) == 0
+    checkpoint, (pixels, tokens, lengths) = read_checkpoint(tmp_path / "out"), inputs()
+    model, state = checkpoint.load_model(), theirs(head, "3d")
+    with torch.no_grad():
+        texts = model.embed_texts(Batch({}, {"clip-tokens": Sequences(tokens, lengths)}))
+        videos = model.embed_videos(Batch({}, {"out/frame": Sequences(pixels, LENGTHS)}))
+        scores = model.score(texts, videos)
+    wanted = their_scores(state, head, their_texts(state, tokens), their_frames(state, pixels, LENGTHS), LENGTHS)
+    torch.testing.assert_close(scores, wanted, atol=1e-5, rtol=1e-5)
+    state["clip.visual.conv2.weight"] *= 1.1
+    assert main(command(state, tmp_path / "other", "--quiet")) == 0
+    revisions = {read_checkpoint(tmp_path / name).video_features[f"{name}/frame"].revision for name in ("out", "other")}
+    assert len(revisions) == 2
+
+
+def test_which_frames_the_training_read_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(command(theirs(), tmp_path / "usual")) == 0
+    assert f"next: avs extract-features --videos VIDEOS --shots SHOTS --model {tmp_path}/usual -o FEATURES\n" in (
+        capsys.readouterr().err
+    )
+    grid = {"policy": "interval", "interval_s": 1.0, "frames": None}
+    choice = {"frames": 12, "policy": "linspace", "order": "normal"}
+    assert read_checkpoint(tmp_path / "usual").sampling == {**grid, "choice": choice}
+    more = ["--fps", "2", "--frame-policy", "tail", "--frame-order", "reversed", "--option", "max_frames=20"]
+    assert main(command(theirs(), tmp_path / "own", *more)) == 0
+    choice = {"frames": 20, "policy": "tail", "order": "reversed"}
+    assert read_checkpoint(tmp_path / "own").sampling == {**grid, "interval_s": 0.5, "choice": choice}
+    assert main(command(theirs(), tmp_path / "own", *more[2:])) == 2
+    assert "--force" in capsys.readouterr().err
+    for wrong, said in (("--fps=0", "--fps must be positive"), ("--frame-policy=uniform", "got 'uniform'")):
+        assert main(command(theirs(), tmp_path / "wrong", wrong)) == 2
+        assert said in capsys.readouterr().err
+        assert not (tmp_path / "wrong").exists()
 
 
 def test_weights_of_two_heads_need_the_head(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -453,7 +447,7 @@ def test_the_processor_beside_the_tokenizer_is_not_taken(tmp_path: Path) -> None
         (["--option", "init=zero"], "init: got zero, but it is clip"),
         (["--option", "max_words=41"], "the text tower has 40 positions"),
         (["--option", "frames=3"], "unknown option frames"),
-        (["--feature", "clip={work}/clip/frame"], "import without --feature"),
+        (["--feature", "clip={work}/stores/meanP/frame"], "import without --feature"),
         (["--vocabulary", "bow={work}/topics.txt"], "read no bow"),
         (["--text-encoder", "mini-clip"], "read no encoder"),
     ],

@@ -74,7 +74,7 @@ class ClipTokens:
         try:
             with quiet_transformers():
                 found = AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
-        except (OSError, ValueError) as error:
+        except Exception as error:  # the tokenizers library raises this very class for a damaged file
             raise FormatError(
                 "no tokenizer of a CLIP", where=self.folder, got=str(error).splitlines()[0], wanted="tokenizer.json"
             ) from error

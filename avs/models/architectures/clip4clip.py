@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from avs.core.errors import ConfigError, Problems
-from avs.models.architectures.architecture import Architecture, architectures, option
+from avs.models.architectures.architecture import Architecture, Direction, architectures, option
 
 if TYPE_CHECKING:
     from avs.models.clip4clip import Clip4Clip
@@ -16,6 +16,7 @@ FrameHeadName = Literal["meanP", "seqLSTM", "seqTransf", "tightTransf"]
 Patches = Literal["2d", "3d"]
 Init = Literal["clip", "zero"]
 Tight = Literal["code", "paper"]
+Loss = Literal["cross-entropy", "margin"]
 
 BACKBONE_SIZES = (
     "projection_dim",
@@ -49,6 +50,8 @@ class Clip4ClipConfig:
         tight: "code": tightTransf as released; "paper": with type embeddings and FC-ReLU-FC.
         dropout: probability of dropout at the input of tightTransf's transformer.
         max_frames, max_words: the most frames of a video and the most tokens of a text, SOT and EOT included.
+        loss: "cross-entropy", symmetric, of the cosines times CLIP's logit scale; "margin": LAFF's margin ranking loss
+            of the cosines, against the hardest negative, with `margin` and `direction` ("t2v", "v2t" or "both").
         backbone_ratio: factor on the learning rate for what is trained of CLIP.
         freeze: -1: train all of CLIP; n >= 0: freeze its embeddings and the first n blocks of both towers.
         gradient_checkpointing: compute the activations of CLIP's blocks again in the backward pass, not keep them.
@@ -72,6 +75,9 @@ class Clip4ClipConfig:
     dropout: float = 0.1
     max_frames: int = option(12, "Most frames of a video; a longer one gives as many, evenly spaced")
     max_words: int = option(32, "Most tokens of a text, with its start and end; a longer one is cut")
+    loss: Loss = "cross-entropy"
+    margin: float = 0.2
+    direction: Direction = "t2v"
     backbone_ratio: float = 1e-3
     freeze: int = 0
     gradient_checkpointing: bool = False
@@ -92,6 +98,8 @@ class Clip4ClipConfig:
             problems.add("dropout", f"got {self.dropout}; wanted at least 0 and below 1")
         if not 0 <= self.backbone_ratio <= 1:
             problems.add("backbone_ratio", f"got {self.backbone_ratio}; wanted at least 0 and at most 1")
+        if not self.margin > 0:
+            problems.add("margin", f"got {self.margin}; wanted a positive number")
         if not self.position_scale >= 0:
             problems.add("position_scale", f"got {self.position_scale}; wanted at least 0")
         if min(self.image_std) <= 0:
@@ -126,6 +134,9 @@ class Clip4ClipConfig:
         blocks = max(self._size("text_config.num_hidden_layers"), self._size("vision_config.num_hidden_layers"))
         if self.freeze > blocks:
             problems.add("freeze", f"got {self.freeze}; the deeper tower has {blocks} blocks")
+        known, used = self._size("text_config.vocab_size"), self.text[self.text_name]
+        if isinstance(known, int) and used > known:
+            problems.add("text", f"got a tokenizer of {used} tokens; the text tower knows {known}")
 
     def _size(self, name: str) -> Any:
         value: Any = self.backbone
@@ -217,12 +228,13 @@ architectures.register("clip4clip")(
         backbone=True,
         every_feature=lambda options: True,
         summary="Train CLIP4Clip, a CLIP with a head over frames, on captioned videos.",
-        description="Train CLIP4Clip on captioned videos: a CLIP, whose weights the recipe names, and a head over the "
-        "frames. It reads a frame-level store of that CLIP, so its vision tower stays as it is.",
+        description="Train CLIP4Clip on captioned videos: a CLIP, whose weights --backbone names, and a head over the "
+        "frames. With --videos and --shots all of it is trained, on pixels; with a frame-level store of that CLIP "
+        "(--store), its vision tower stays as it is, and training costs a hundredth.",
         examples="""
-avs train-clip4clip --backbone clip-vit-b32 --captions MSRVTT_data.json --store clip-vit-b32/frame -o models/clip4clip
+avs train-clip4clip --backbone clip-vit-b32 --captions c.txt --videos videos/ --shots shots.tsv -o models/clip4clip
 avs train-clip4clip --backbone clip-vit-b32 --head seqTransf --captions c.txt --store clip-vit-b32/frame -o models/seq
-avs train-clip4clip --config my.yaml --epochs 10 -o models/clip4clip
+avs train-clip4clip --config configs/train/clip4clip_msrvtt9k.yaml --device cuda -o models/clip4clip
 """,
     )
 )

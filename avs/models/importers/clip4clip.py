@@ -60,7 +60,7 @@ def convert(theirs: ForeignWeights, names: Mapping[str, str], stated: Mapping[st
     """The weights of a CLIP4Clip in our terms.
 
     Args:
-        names: not used: the frames are vectors of the CLIP in the file.
+        names: not used: the model reads the pixels of frames.
         stated: options of Clip4ClipConfig that the weights do not show.
 
     Raises:
@@ -84,11 +84,10 @@ def convert(theirs: ForeignWeights, names: Mapping[str, str], stated: Mapping[st
     return Imported(
         options=shown,
         video={},
-        video_frames={"clip/frame": config.dim},
+        video_frames={"frames": 0},
         text=(TextInput("clip-tokens", "clip-tokens", words, length=config.max_words),),
         weights=weights,
         left_out=left_out,
-        unserved=tuple(_unserved(head, patches)),
     )
 
 
@@ -242,14 +241,6 @@ def _backbone(theirs: ForeignWeights, weights: Mapping[str, Tensor]) -> dict[str
         projection_dim=common["projection_dim"],
     )
     return plain_config(config)
-
-
-def _unserved(head: str, patches: str) -> Iterator[str]:
-    """Why vectors of single frames, of length 1 as a store holds them, would give other scores than pixels."""
-    if head != "meanP":
-        yield f"{head} was trained on vectors of any length, and those of a store have length 1"
-    if patches == "3d":
-        yield "3d patches read three frames in a row, and a store holds vectors of single frames"
 
 
 importers.register("clip4clip")(Importer(convert=convert, to_tensors=TO_TENSORS.strip()))

@@ -39,11 +39,11 @@ class Imported:
 
     Attributes:
         options: options of the architecture that the weights, or the authors' code, decide.
-        video, video_frames: name -> dimension of the video-level and frame-level features.
+        video, video_frames: name -> dimension of the video-level and frame-level features; 0: the model reads the
+            pixels of frames, which are called after the folder of the checkpoint.
         text: the text features; those that are words come last.
         weights: name in our model -> tensor.
         left_out: what of the file has no effect, and why, for the user.
-        unserved: why stores cannot give the model what it was trained on, one reason each; empty: they can.
     """
 
     options: Mapping[str, Any]
@@ -52,7 +52,6 @@ class Imported:
     text: tuple[TextInput, ...]
     weights: Mapping[str, Tensor]
     left_out: tuple[str, ...] = ()
-    unserved: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

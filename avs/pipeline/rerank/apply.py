@@ -134,12 +134,13 @@ def _material(options: RerankOptions, run: Run, topics: TopicSet | None, reporte
     lists = list(run.lists.values())
     mode = options.query_mode or "query"
     texts = [topics.get(one.topic).query(mode) for one in lists] if topics else [""] * len(lists)
-    store = _open_store(options, lists) if options.needs("store") else None
+    store = _open_store(options.store, options, lists) if options.store else None
     queries: Sequence[np.ndarray | None] = [None] * len(lists)
     others: Sequence[np.ndarray | None] = queries
     if store and options.needs("encoder"):
         require_text_side(store.spec, where=store.folder)
-        encode = load_embedder_for(store.spec, weights=options.weights, device=options.device).encode_texts
+        weights = options.weights[0] if options.weights else None
+        encode = load_embedder_for(store.spec, weights=weights, device=options.device).encode_texts
         queries = list(encode(texts))
         if options.needs("other topics"):
             other_texts = list(dict.fromkeys(t.query(mode) for file in options.other_topics for t in read_topics(file)))
@@ -152,21 +153,20 @@ def _material(options: RerankOptions, run: Run, topics: TopicSet | None, reporte
         TopicCandidates(one.topic, *of_topic)
         for one, *of_topic in zip(lists, shots, texts, [store] * len(lists), queries, others, strict=True)
     ]
-    return Material(candidates, reporter, options.judging)
+    return Material(candidates, reporter, options.judging, options.scoring)
 
 
-def _open_store(options: RerankOptions, lists: Sequence[RankedList]) -> Features:
+def _open_store(folder: Path, options: RerankOptions, lists: Sequence[RankedList]) -> Features:
     """The store, which must have all candidates.
 
     Raises:
         UnknownIdError: the store lacks candidates; names all of them.
     """
-    assert options.store is not None
-    store = open_features(options.store)
+    store = open_features(folder)
     known = set(store.ids)
     shots = dict.fromkeys(shot for one in lists for shot in options.best(one))
     missing = [shot for shot in shots if shot not in known]
-    problems = Problems(f"{len(missing)} of {len(shots)} candidates have no vector in {options.store}")
+    problems = Problems(f"{len(missing)} of {len(shots)} candidates have no vector in {folder}")
     for shot in missing:
         problems.add(shot, "not in the store")
     problems.raise_if_any(UnknownIdError, next_step="extract their features, or rerank a list of the store's shots")

@@ -29,7 +29,7 @@ def with_fitted(options: RerankOptions, folder: Path) -> RerankOptions:
     Raises:
         FormatError: the folder holds no reranker.
         ConfigError: an option was decided when it was fitted, or it was fitted on the topics of the list.
-        SpecMismatchError: it was fitted with another encoder or judge.
+        SpecMismatchError: it was fitted with another encoder, judge or trained model.
     """
     manifest = read_manifest(require_path(folder, what="reranker"))
     if manifest["type"] != RERANKER_TYPE:
@@ -46,7 +46,8 @@ def with_fitted(options: RerankOptions, folder: Path) -> RerankOptions:
             next_step="leave it out, or fit another reranker: --qrels",
         )
     topics = read_topics(list(options.topics)).ids if options.topics else read_trec(options.ranked).topics
-    _require_config(manifest, folder, with_store=options.store is not None)
+    needs = RERANKERS.get(method).needs
+    _require_config(manifest, folder, with_store="store" in needs and "model" not in needs)
     refuse_leak(set(manifest["config"]["topics"]), topics)
     options = replace(options, method=method, fixed=parameters, depth=depth).checked()
     _require_same(options, manifest, folder)
@@ -105,7 +106,7 @@ def read_settings(folder: Path) -> tuple[str, dict[str, Any], int]:
 
 
 def _require_same(options: RerankOptions, manifest: Mapping[str, Any], folder: Path) -> None:
-    """Check that query mode, judge, encoder and level are those that the reranker was fitted with."""
+    """Check that query mode, judge, model, encoder and level are those that the reranker was fitted with."""
     config = manifest["config"]
     if options.query_mode not in (None, config["query_mode"]):
         raise ConfigError(
@@ -121,6 +122,13 @@ def _require_same(options: RerankOptions, manifest: Mapping[str, Any], folder: P
             got=options.judging.identity(),
             wanted=config["judge"],
             next_step="give the model, prompt, dtype and frames that it was fitted with, or fit another one: --qrels",
+        )
+    if options.scoring and config.get("model") != options.scoring.identity():
+        raise SpecMismatchError(
+            "the reranker was fitted with another trained model",
+            where=folder,
+            got=options.scoring.checkpoint.folder,
+            next_step="give the --checkpoint that it was fitted with, or fit another reranker: --qrels",
         )
     if options.store:
         _require_encoder(EmbedderSpec.from_json(manifest["spec"]), spec_of(options.store), folder, options.store)

@@ -53,7 +53,8 @@ class VideoJudging:
 
     def identity(self) -> dict[str, Any]:
         """What the answers depend on, except for the pictures."""
-        return {"fingerprint": self.judge.fingerprint, "frames": self.source.sampling.frames}
+        frames = len(self.source.sampling.times(0.0, 1.0))  # of any shot, since they are spread uniformly
+        return {"fingerprint": self.judge.fingerprint, "frames": frames}
 
     def pictures_fingerprint(self, shots: Sequence[str], reporter: Reporter) -> str:
         """`sha256:...` of the pictures of `shots` that are looked at."""

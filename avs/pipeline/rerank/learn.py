@@ -166,6 +166,7 @@ def _needed_words(options: RerankOptions) -> str:
     """The options that the next command needs, as they are typed."""
     words = {
         "topics": "--topics TOPICS",
+        "model": "--checkpoint CHECKPOINT",
         "store": "--store STORE",
         "other topics": "--other-topics TOPICS",
         "judge": " ".join(f"--{name} {form}" for name, form in JUDGE_OPTIONS.items() if form),

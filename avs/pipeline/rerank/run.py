@@ -10,6 +10,7 @@ from avs.pipeline.rerank.apply import rerank_list
 from avs.pipeline.rerank.fitted import with_fitted
 from avs.pipeline.rerank.learn import fit_reranker
 from avs.pipeline.rerank.options import RerankOptions
+from avs.pipeline.search.trained import selection_warning
 from avs.reranking.methods import RERANKERS
 
 
@@ -28,6 +29,8 @@ def run_reranking(options: RerankOptions, *, reporter: Reporter) -> dict[str, An
         raise ConfigError("--method is missing", wanted=", ".join(RERANKERS))
     else:
         options = options.checked()
+    for line in selection_warning(options.scoring.checkpoint, options.topics) if options.scoring else ():
+        reporter.say(line)
     if options.qrels:
         return fit_reranker(options, reporter=reporter)
     learning = {"--fit-on": options.fit_on, "--edition-file": options.edition_files, "--study": options.study}

@@ -37,13 +37,17 @@ from avs.models.clip_straight import Aggregation
 from avs.pipeline.search.rank_plot import draw_ranks, require_png, video_lengths_s, write_rank_plot
 from avs.pipeline.search.searcher import Searcher
 from avs.pipeline.search.system import System, locations_of, model_system
+from avs.pipeline.search.trained import TrainedModel
 from avs.pipeline.search.zero_shot import CaptionedFrames, Spans, ZeroShot, open_zero_shot
 from avs.pipeline.train.collections import CaptionedCollection, require_known_videos, video_table
 from avs.train.checkpoint import Checkpoint, read_checkpoint
+from avs.train.data import FeatureTable
 from avs.train.embed import similarities
 from avs.video.find import video_id
 
 CAPTIONS_AT_ONCE = 1024  # between two steps of the progress bar
+PAIRED_CAPTIONS_AT_ONCE = 16  # the same for a model whose pairs of caption and video are passes of their own
+MOST_PAIRS = 2_000_000  # that such a model scores unless told: 2.5 hours of one core with the sizes of ViT-B/32
 RankingKind = tuple[
     CaptionProtocol | None, Ties
 ]  # protocol of video to text, None for text to video; and how ties count
@@ -94,6 +98,26 @@ class CaptionRetrieval:
             if count
         ]
 
+    def require_few_pairs(self, most: int) -> None:
+        """Say how many pairs each model scores that reads captions and videos together.
+
+        Raises:
+            ConfigError: a model would score more than `most`.
+        """
+        pairs = len(self.captions) * len(self.captions.videos)
+        sizes = f"{len(self.captions):,} captions and {len(self.captions.videos):,} videos"
+        paired = [self.searcher.model(checkpoint) for checkpoint in self.checkpoints]
+        names = [trained.name for trained in paired if trained.model.pairwise]
+        if names and pairs > most:
+            raise ConfigError(
+                f"{', '.join(names)}: too many pairs of caption and video, each of which is a pass of its own",
+                got=f"{pairs:,} pairs of {sizes}",
+                wanted=f"at most {most:,}",
+                next_step=f"score fewer captions (--captions-per-video first, --split), or all: --most-pairs {pairs}",
+            )
+        for name in names:
+            self.searcher.reporter.say(f"{name}: {pairs:,} pairs of {sizes}, each in a pass of its own")
+
     def manifest(self, kinds: Sequence[RankingKind]) -> Manifest:
         """What decides the ranks of every query."""
         systems = {one.name: {"seed": one.pooling.seed, "model": one.store.spec.revision} for one in self.zero_shot}
@@ -132,7 +156,7 @@ class CaptionRetrieval:
             collection = CaptionedCollection(captions.name, captions, searcher.stores)
             videos = video_table([collection], list(checkpoint.video_features))
             searcher.reporter.say(f"score {trained.name}")
-            yield trained.name, iter([similarities(trained.model, texts, videos, device=searcher.device)])
+            yield trained.name, iter([self._similarities(trained, texts, videos)])
         # a sentence that occurs twice is encoded once, so that its scores are the same to the last bit
         position = {text: place for place, text in enumerate(dict.fromkeys(captions.texts))}
         row_of = np.array([position[text] for text in captions.texts])
@@ -142,6 +166,19 @@ class CaptionRetrieval:
                 encoded[one.store.spec] = self._encode(one.store, list(position))
             matrices = self.frames.score_matrices(one, encoded[one.store.spec], searcher.reporter)
             yield one.name, (scores[row_of] for scores in matrices)
+
+    def _similarities(self, trained: TrainedModel, texts: FeatureTable, videos: FeatureTable) -> np.ndarray:
+        """(T, V) scores by a model; with progress, where every pair is a pass of its own."""
+        device = self.searcher.device
+        if not trained.model.pairwise:
+            return similarities(trained.model, texts, videos, device=device)
+        parts = []
+        with self.searcher.reporter.stage(f"score with {trained.name}", len(texts), "captions") as stage:
+            for first in range(0, len(texts), PAIRED_CAPTIONS_AT_ONCE):
+                some = texts.select(np.arange(first, min(first + PAIRED_CAPTIONS_AT_ONCE, len(texts))))
+                parts.append(similarities(trained.model, some, videos, device=device))
+                stage.advance(len(some))
+        return np.concatenate(parts)
 
     def _encode(self, store: FeatureStore, texts: Sequence[str]) -> np.ndarray:
         """(T, D) vectors of texts."""
@@ -210,6 +247,7 @@ def evaluate_captions(
     reporter: Reporter,
     recall_at: Sequence[int] = (),
     plot: Path | None = None,
+    most_pairs: int = MOST_PAIRS,
 ) -> RetrievalReport:
     """Rank the videos for every caption, and the captions for every video, with every system.
 
@@ -219,9 +257,10 @@ def evaluate_captions(
         force: replace the files when they were made from other inputs.
         recall_at: ranks to give the recall at, besides 1, 5 and 10.
         plot: PNG to draw the ranks over the lengths of the videos to.
+        most_pairs: that a model may score which reads captions and videos together.
 
     Raises:
-        ConfigError: options that do not fit together; two systems of one name.
+        ConfigError: options that do not fit together; two systems of one name; too many pairs.
         SpecMismatchError: the stores are not from the encoders that a model was trained with.
         ChangedInputsError: `per_query` or `plot` was made from other inputs, and `force` is off.
     """
@@ -241,6 +280,7 @@ def evaluate_captions(
     retrieval = CaptionRetrieval(captions, checkpoints, zero_shot, searcher, seen)
     for line in [*retrieval.warnings, *([file.remark] if file.remark else [])]:
         reporter.say(line)
+    retrieval.require_few_pairs(most_pairs)
     outputs = _Outputs(retrieval.manifest(kinds), per_query, plot, force, reporter)
     if plot is not None:
         outputs.measure_videos(captions, inputs.shots, stores)

@@ -16,6 +16,7 @@ from avs.core.progress import Reporter
 from avs.core.ranking import Run
 from avs.pipeline.search.searcher import Searcher
 from avs.pipeline.search.system import System, locations_of, model_system, store_system
+from avs.pipeline.search.trained import selection_warning
 from avs.train.checkpoint import Checkpoint, read_checkpoint
 from avs.trecvid.editions import Edition
 from avs.trecvid.topics import read_topics
@@ -205,17 +206,12 @@ def _manifest(
 
 def selection_warnings(plan: Sequence[PlannedList], topic_files: Sequence[Path]) -> list[str]:
     """A warning for each model whose best epoch was chosen on the very topics that are searched now."""
-    files = {fingerprint_content(file): file for file in topic_files}
-    warnings = []
-    for one in plan:
-        if isinstance(one.system.source, Checkpoint):
-            file = files.get(one.system.source.validation.get("topics_fingerprint", ""))
-            if file is not None:
-                warnings.append(
-                    f"warning: {one.system.name} was selected by xinfAP on {file}, so its scores on these topics say "
-                    f"nothing about new ones"
-                )
-    return warnings
+    return [
+        warning
+        for one in plan
+        if isinstance(one.system.source, Checkpoint)
+        for warning in selection_warning(one.system.source, topic_files)
+    ]
 
 
 def _state(output: str, plan: Sequence[PlannedList]) -> Path:

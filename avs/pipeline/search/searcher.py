@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from avs.core.errors import ConfigError, UnknownIdError, did_you_mean
+from avs.core.errors import ConfigError, UnknownIdError, did_you_mean, typed
 from avs.core.features import Features, open_features
 from avs.core.ids import some
 from avs.core.progress import Reporter
@@ -270,12 +270,28 @@ class Searcher:
 
     def _model_scorer(self, name: str, checkpoint: Checkpoint, topics: TopicSet, queries: Sequence[str]) -> ModelScorer:
         trained = self.model(checkpoint)
+        if trained.model.pairwise:
+            self._refuse_pairs(checkpoint)
         for line in trained.unknown_words(queries, topics.ids):
             self.reporter.say(f"{name}: {line}")
         embedded = trained.embed(queries, topics.ids)
         if name not in self._packed:
             self._packed[name] = PackedModel(trained.model, device=self.device, dtype=getattr(torch, self.dtype))
         return ModelScorer(name, self._packed[name], embedded)
+
+    def _refuse_pairs(self, checkpoint: Checkpoint) -> None:
+        """Say what to do with a model that scores text and video together.
+
+        Raises:
+            ConfigError: always.
+        """
+        stores = " ".join(f"--store {typed(self.stores[name].folder)}" for name in checkpoint.video_features)
+        raise ConfigError(
+            "the model reads every text together with every video, so it cannot search a collection",
+            where=checkpoint.folder,
+            next_step=f"search with another model, then rerank its list with this one: avs rerank LIST --method model "
+            f"--checkpoint {typed(checkpoint.folder)} {stores} --topics TOPICS --alpha 0 -o OUT.trec",
+        )
 
 
 def as_topics(question: TopicSet | str) -> TopicSet:

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from avs.core.artifacts import fingerprint_content
 from avs.core.list_files import model_name
 from avs.core.spec import EmbedderSpec
 from avs.features.text import TextFeature, report_unknown, text_feature_from_json
@@ -58,6 +59,17 @@ class TrainedModel:
     def unknown_words(self, texts: Sequence[str], ids: Sequence[str], *, noun: str = "topic") -> list[str]:
         """A line for every word that some of its text features cannot use."""
         return report_unknown(self.text_features, texts, ids, noun=noun)
+
+
+def selection_warning(checkpoint: Checkpoint, topic_files: Sequence[Path]) -> list[str]:
+    """A warning, if the model's best epoch was chosen on the very topics that it scores now."""
+    chosen_on = checkpoint.validation.get("topics_fingerprint")
+    return [
+        f"warning: {model_name(checkpoint.folder)} was selected by xinfAP on {file}, so its scores on these topics say "
+        f"nothing about new ones"
+        for file in topic_files
+        if chosen_on and fingerprint_content(file) == chosen_on
+    ]
 
 
 def load_trained(

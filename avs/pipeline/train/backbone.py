@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from avs.core.spec import EmbedderSpec
 from avs.features.catalog import get_entry, read_catalog
 from avs.features.embedder import read_spec
 from avs.features.family import load_module, quiet_transformers, read_config
+from avs.features.text import TextFeature
+from avs.features.text.clip_tokens import ClipTokens
 from avs.features.weights import locate
 from avs.models.architectures import architectures
 from avs.models.clip_backbone import plain_config
@@ -112,6 +114,35 @@ def save_backbone(
     for name in files:
         if (source / name).is_file():
             shutil.copyfile(source / name, target / name)
+
+
+def require_own_tokens(backbone: Backbone, features: Sequence[TextFeature]) -> None:
+    """Check that token ids are those of the backbone's tokenizer.
+
+    Raises:
+        ConfigError: another tokenizer made them, whose numbers mean other words.
+    """
+    for feature in features:
+        if isinstance(feature, ClipTokens) and feature.folder != backbone.folder:
+            own = ClipTokens(feature.name, backbone.folder, max_words=feature.max_words)
+            if own.to_json()["fingerprint"] != feature.to_json()["fingerprint"]:
+                raise ConfigError(
+                    "the tokenizer is not that of the backbone",
+                    got=feature.folder,
+                    wanted=str(backbone.folder),
+                    next_step="leave `text` out of the recipe, or name the folder of the backbone",
+                )
+
+
+def own_frames_spec(checkpoint: Path, name: str) -> EmbedderSpec:
+    """The spec of frames by the backbone of a checkpoint, as its tower gives them.
+
+    Args:
+        checkpoint: folder in which save_backbone has written.
+        name: of the model.
+    """
+    spec = read_spec(FAMILY, weights=checkpoint / BACKBONE)
+    return replace(spec, name=name, normalised=False)
 
 
 def feature_paths(checkpoint: Path, features: Sequence[Mapping[str, Any]]) -> dict[str, Path]:

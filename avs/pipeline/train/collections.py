@@ -1,9 +1,10 @@
-"""Captioned collections with their features, and the tables of features that a model is trained on."""
+"""Captioned collections with their features or videos, and the tables of features that a model is trained on."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
@@ -13,10 +14,23 @@ from avs.core.columns import ChainColumn, Column, SequenceColumn, VectorColumn
 from avs.core.errors import ConfigError, Problems, SpecMismatchError, UnknownIdError
 from avs.core.features import Features, open_stores
 from avs.core.ids import some
+from avs.core.progress import Reporter
 from avs.core.spec import EmbedderSpec
+from avs.pipeline.frame_cache import ShotVideos, find_shot_videos
 from avs.pipeline.train.recipe import CollectionRecipe
 from avs.train.data import FeatureTable
 from avs.video.find import video_id
+
+FRAMES = "frames"  # where a collection gives videos, what its captions must have
+
+
+class Indexed(Protocol):
+    """What has something of each of N shots: a store, or videos with a shot table."""
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """N shot ids."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,30 +39,43 @@ class CaptionedCollection:
 
     Attributes:
         remark: one line, if the caption file is a known part of a collection without its published counts.
+        videos: instead of stores, the videos themselves.
     """
 
     name: str
     captions: CaptionSet
     stores: Mapping[str, Features]
     remark: str | None = None
+    videos: ShotVideos | None = None
+
+    @property
+    def sources(self) -> Mapping[str, Indexed]:
+        """Feature name -> what has it."""
+        return self.stores if self.videos is None else {FRAMES: self.videos}
 
     def with_captions(self, captions: CaptionSet) -> CaptionedCollection:
         """The same collection with other captions."""
-        return CaptionedCollection(self.name, captions, self.stores, self.remark)
+        return replace(self, captions=captions)
 
 
-def open_collection(name: str, recipe: CollectionRecipe) -> CaptionedCollection:
+def open_collection(name: str, recipe: CollectionRecipe, reporter: Reporter | None = None) -> CaptionedCollection:
     """A collection of a recipe.
 
+    Args:
+        reporter: of the hashing of videos.
+
     Raises:
-        UnknownIdError: captions describe videos that no store holds.
+        UnknownIdError: captions describe videos that no store holds, or that are not in the shot table.
     """
     file = read_caption_file(
         recipe.captions, format=recipe.format, split=recipe.split, name=name, per_video=recipe.captions_per_video
     )
-    stores = open_stores(recipe.features)
-    collection = CaptionedCollection(name, with_ids_of(stores, file.captions), stores, file.remark)
-    require_known_videos(collection, list(stores), where=recipe.captions)
+    stores, videos = open_stores(recipe.features), None
+    if recipe.videos and recipe.shots:
+        videos = find_shot_videos(recipe.videos, recipe.shots, video_ids=recipe.video_ids, reporter=reporter)
+    captions = with_ids_of([videos] if videos else stores.values(), file.captions)
+    collection = CaptionedCollection(name, captions, stores, file.remark, videos)
+    require_known_videos(collection, list(collection.sources), where=recipe.captions)
     return collection
 
 
@@ -57,17 +84,17 @@ def remarks_of(collections: Sequence[CaptionedCollection]) -> list[str]:
     return list(dict.fromkeys(one.remark for one in collections if one.remark))
 
 
-def with_ids_of(stores: Mapping[str, Features], captions: CaptionSet) -> CaptionSet:
-    """The captions with the stores' names of their videos, so that a video has one name.
+def with_ids_of(sources: Iterable[Indexed], captions: CaptionSet) -> CaptionSet:
+    """The captions with the sources' names of their videos, so that a video has one name.
 
     A caption may name a video that was indexed as one shot: video7010 for shotvideo7010_1, and a@b for the id that
     `avs.video.find.video_id` makes of this name.
     """
     names = dict(zip(captions.videos, captions.videos, strict=True))
-    for store in stores.values():
-        for video, place in zip(captions.videos, positions(store, captions.videos).tolist(), strict=True):
+    for source in sources:
+        for video, place in zip(captions.videos, positions(source, captions.videos).tolist(), strict=True):
             if place >= 0:
-                names[video] = store.ids[place]
+                names[video] = source.ids[place]
     if all(video == name for video, name in names.items()):
         return captions
     return CaptionSet(captions.name, (Caption(c.id, names[c.video], c.text) for c in captions))
@@ -80,21 +107,24 @@ def require_known_videos(collection: CaptionedCollection, features: Sequence[str
         UnknownIdError: some have none; the first are named.
     """
     videos = collection.captions.videos
-    known = np.any([positions(collection.stores[name], videos) >= 0 for name in features], axis=0)
+    known = np.any([positions(collection.sources[name], videos) >= 0 for name in features], axis=0)
     unknown = [videos[i] for i in np.flatnonzero(~known)]
     if unknown:
+        place, step = (
+            ("in no store", "extract the features of") if collection.stores else ("not in the shot table", "add")
+        )
         raise UnknownIdError(
-            f"{len(unknown)} of {len(videos)} captioned videos are in no store",
+            f"{len(unknown)} of {len(videos)} captioned videos are {place}",
             where=where,
             got=some(unknown),
-            wanted=f"ids such as {next(iter(collection.stores.values())).ids[0]}",
-            next_step="extract the features of these videos, or remove their captions",
+            wanted=f"ids such as {next(iter(collection.sources.values())).ids[0]}",
+            next_step=f"{step} these videos, or remove their captions",
         )
 
 
-def positions(store: Features, videos: Sequence[str]) -> np.ndarray:
-    """(V,) int64 position of each video in the store, -1 if it is not there. Names are read as with_ids_of does."""
-    at = {shot: place for place, shot in enumerate(store.ids)}
+def positions(source: Indexed, videos: Sequence[str]) -> np.ndarray:
+    """(V,) int64 position of each video in the source, -1 if it is not there. Names are read as with_ids_of does."""
+    at = {shot: place for place, shot in enumerate(source.ids)}
 
     def place(video: str) -> int:
         if video in at:

@@ -20,7 +20,9 @@ class Overrides:
     """What the options of a train verb say; None or nothing for an option that was not given.
 
     Attributes:
-        captions, captions_format, split, stores: the collection to train on, instead of the recipe's.
+        captions, captions_format, split, and stores or videos and shots: the collection to train on, instead of the
+            recipe's.
+        frame_cache: folder for the frames of videos.
         validation_captions, validation_stores: the collection to validate on.
         text: text features.
         start_from: checkpoint to fine-tune.
@@ -32,6 +34,9 @@ class Overrides:
     captions_format: str | None = None
     split: str | None = None
     stores: Sequence[Path] = ()
+    videos: Path | None = None
+    shots: Path | None = None
+    frame_cache: Path | None = None
     validation_captions: Path | None = None
     validation_stores: Sequence[Path] = ()
     text: Sequence[str] = ()
@@ -77,6 +82,8 @@ def _lay_over(data: dict[str, Any], overrides: Overrides) -> None:
     _lay_over_collections(data, overrides)
     if overrides.start_from:
         data["start_from"] = overrides.start_from
+    if overrides.frame_cache:
+        data["frames"] = {**_section(data, "frames"), "cache": str(overrides.frame_cache)}
     if overrides.text:
         data["text"] = [_text_feature(word) for word in overrides.text]
     if overrides.legacy:
@@ -86,27 +93,34 @@ def _lay_over(data: dict[str, Any], overrides: Overrides) -> None:
 
 def _lay_over_collections(data: dict[str, Any], overrides: Overrides) -> None:
     """The collections to train and to validate on."""
-    if (overrides.captions is None) != (not overrides.stores):
+    files = {"features": list(overrides.stores)} if overrides.stores else _set(_videos(overrides))
+    if (overrides.captions is None) != (not files):
         raise ConfigError("--captions and --store go together", next_step="give both, or neither and a --config")
+    if overrides.stores and (overrides.videos or overrides.shots):
+        raise ConfigError("--store and --videos do not go together", next_step="give one, as the model reads it")
     if overrides.validation_stores and not overrides.validation_captions:
         raise ConfigError("--validation-store goes with --validation-captions")
-    validation_stores = overrides.validation_stores or overrides.stores
-    if overrides.validation_captions and not validation_stores:
+    validation = {"features": list(overrides.validation_stores)} if overrides.validation_stores else files
+    if overrides.validation_captions and not validation:
         raise ConfigError("--validation-captions needs --validation-store or --store")
     if overrides.captions:
         collection = {
             "captions": overrides.captions,
             "format": overrides.captions_format,
             "split": overrides.split,
-            "features": list(overrides.stores),
+            **files,
         }
         data["collections"] = {**_section(data, "collections"), TRAINING: collection}
         data["train"] = [TRAINING]
     if overrides.validation_captions:
-        collection = {"captions": overrides.validation_captions, "features": list(validation_stores)}
+        collection = {"captions": overrides.validation_captions, **validation}
         data["collections"] = {**_section(data, "collections"), VALIDATION: collection}
         measure = _section(data, "validation").get("measure")
         data["validation"] = {"collection": VALIDATION, **_set({"measure": measure})}
+
+
+def _videos(overrides: Overrides) -> dict[str, Path | None]:
+    return {"videos": overrides.videos, "shots": overrides.shots}
 
 
 def _section(data: Mapping[str, Any], name: str) -> dict[str, Any]:

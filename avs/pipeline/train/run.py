@@ -20,22 +20,33 @@ import torch
 
 from avs.core.artifacts import Manifest, is_up_to_date, write_manifest
 from avs.core.device import require_device
-from avs.core.errors import ConfigError
+from avs.core.errors import ConfigError, typed
 from avs.core.ids import some
+from avs.core.list_files import model_name
 from avs.core.progress import Reporter
+from avs.core.spec import EmbedderSpec
 from avs.features.text import TextFeature, parse_text_options, text_feature_from_json, text_feature_name
 from avs.features.text.clip_tokens import ClipTokens
 from avs.models.architectures import INPUTS, architectures, config_to_json, make_config, make_model
 from avs.models.retrieval import RetrievalModel
-from avs.pipeline.train.backbone import Backbone, feature_paths, open_backbone, save_backbone
+from avs.pipeline.train.backbone import (
+    Backbone,
+    feature_paths,
+    open_backbone,
+    own_frames_spec,
+    require_own_tokens,
+    save_backbone,
+)
 from avs.pipeline.train.collections import remarks_of
-from avs.pipeline.train.recipe import TrainRecipe
+from avs.pipeline.train.frames import CACHES, FrameFeature, open_grids
+from avs.pipeline.train.recipe import FramesRecipe, TrainRecipe
 from avs.pipeline.train.tables import Tables, TrainingData, judged_inputs, make_tables, open_data
 from avs.pipeline.train.texts import build_text_features, default_text, model_inputs, set_initial_words, text_inputs
 from avs.pipeline.train.validation import ValidationSet
 from avs.train.attention import mean_attention
 from avs.train.checkpoint import BACKBONE, CHECKPOINT_TYPE, TRAINING_TYPE, Checkpoint, read_checkpoint, write_checkpoint
 from avs.train.distributed import Workers, workers_of_environment
+from avs.train.frame_choice import FrameChoice
 from avs.train.loop import Trained, TrainingLoop
 from avs.train.record import draw_curve
 
@@ -47,6 +58,7 @@ class Runtime:
     Attributes:
         device: "cpu", "cuda" or "cuda:N".
         text_cache: folder for the vectors of captions.
+        frame_caches: folder for the frames of videos, where a recipe names no other.
         workers: processes that train together.
         reporter: reports progress.
         force: replace an output that was made from other inputs.
@@ -54,6 +66,7 @@ class Runtime:
 
     device: str
     text_cache: Path
+    frame_caches: Path
     workers: Workers
     reporter: Reporter
     force: bool = False
@@ -76,14 +89,18 @@ def train_grid(
     summaries = []
     with workers_of_environment(device) as (workers, device):
         reporter = reporter if workers.first else Reporter()
-        runtime = Runtime(device, folder / ".text-features", workers, reporter, force)
+        runtime = Runtime(device, folder / ".text-features", folder / CACHES, workers, reporter, force)
         for number, (name, recipe) in enumerate(grid.items(), start=1):
             if name:
                 reporter.say(f"\nmodel {number} of {len(grid)}: {name}")
             summaries.append(train(recipe, folder / name if name else folder, runtime))
-        paths = [f"--checkpoint {summary['path']}" for summary in summaries[:3]]
+        paths = [f"--checkpoint {typed(summary['path'])}" for summary in summaries[:3]]
         more = " ..." if len(summaries) > 3 else ""
-        reporter.suggest(f"avs search --topics TOPICS --store STORE ... {' '.join(paths)}{more} -o lists/")
+        if any(recipe.reads_videos for recipe in grid.values()):
+            models = " ".join(f"--model {typed(summary['path'])}" for summary in summaries[:3])
+            reporter.suggest(f"avs extract-features --videos VIDEOS --shots SHOTS {models}{more} -o features/")
+        else:
+            reporter.suggest(f"avs search --topics TOPICS --store STORE ... {' '.join(paths)}{more} -o lists/")
     return summaries
 
 
@@ -108,6 +125,8 @@ def train(recipe: TrainRecipe, out: Path, runtime: Runtime, *, without: frozense
     checkpoint = read_checkpoint(start) if start else None
     if checkpoint and not recipe.pretrain:
         require_same_model(recipe, checkpoint)
+    if checkpoint and recipe.reads_videos:
+        _require_raw_frames(checkpoint)
     if recipe.training.precision == "float16" and not runtime.device.startswith("cuda"):
         raise ConfigError("float16 is for CUDA", got=f"--device {runtime.device}", wanted="float32 or bfloat16")
     task = _Task(recipe, out, runtime, checkpoint, without)
@@ -127,7 +146,7 @@ class _Task:
     ) -> None:
         self.recipe, self.out, self.runtime, self.start = recipe, out, runtime, start
         self.architecture = start.architecture if start else recipe.architecture
-        self.data: TrainingData = open_data(recipe, start, without=without)
+        self.data: TrainingData = open_data(recipe, start, without=without, reporter=runtime.reporter)
         self.backbone = self._open_backbone()
         self.text = recipe.text or self._default_text()
         self.manifest = self._manifest()
@@ -158,18 +177,35 @@ class _Task:
         else:
             inputs |= text_inputs(self.text, self.data.specs)
             inputs |= {"backbone": self.backbone.spec.revision} if self.backbone else {}
-        config = self.recipe.model_dump(mode="json", exclude={"grid", "collections", "start_from"})
+        places: Any = {"validation": {"videos", "shots", "video_ids"}}
+        config = self.recipe.model_dump(
+            mode="json", exclude={"grid": True, "collections": True, "start_from": True, "frames": True, **places}
+        )
+        if self.recipe.reads_videos:
+            config["frames"] = self.frames.config()
         paths = {**self.data.paths, **({"start": self.start.folder} if self.start else {})}
         return Manifest(type=TRAINING_TYPE, config=config, inputs=inputs, paths=paths)
+
+    @property
+    def frames(self) -> FramesRecipe:
+        """Which frames of videos are read."""
+        return self.recipe.frames or FramesRecipe()
+
+    @property
+    def frames_name(self) -> str:
+        """Name of the frames that the model reads: that of a frame-level store of its own backbone."""
+        return f"{model_name(self.out)}/frame"
 
     def run(self) -> dict[str, Any]:
         runtime, recipe = self.runtime, self.recipe
         for line in remarks_of(self.data.all):
             runtime.reporter.say(line)
         features = self._text_features()
+        config = self._config(features)
+        if recipe.reads_videos:
+            self._open_frames(config)
         tables = self._tables(features)
         torch.manual_seed(recipe.training.seed)
-        config = self._config(features)
         model = self._model(config, features)
         self._say(tables, features, model)
         loop = TrainingLoop(
@@ -199,9 +235,32 @@ class _Task:
                 text_feature_from_json(data, path=kept.get(data["name"]), device=device)
                 for data in self.start.text_features
             ]
-        return build_text_features(
+        features = build_text_features(
             self.text, self.data.sentences, self.data.specs, legacy=self.recipe.legacy, device=device
         )
+        if self.backbone:
+            require_own_tokens(self.backbone, features)
+        return features
+
+    def _open_frames(self, config: Any) -> None:
+        """Open the frames that the model of a config reads. The first worker makes the caches that are not there."""
+        runtime, frames = self.runtime, self.frames
+        if frames.size not in (None, config.image_size):
+            raise ConfigError(
+                "frames of another size than the backbone takes",
+                got=f"frames: {{size: {frames.size}}}",
+                wanted=str(config.image_size),
+                next_step="leave the size out",
+            )
+        if not runtime.workers.first:
+            runtime.workers.wait()
+        folder = Path(frames.cache) if frames.cache else runtime.frame_caches
+        grids = open_grids(self.data.videos, frames, config.image_size, folder, runtime.reporter)
+        if runtime.workers.first:
+            runtime.workers.wait()
+        choice = frames.choice(config.max_frames)
+        feature = FrameFeature(self.frames_name, choice, frames.fps, self.recipe.training.seed, grids)
+        self.data = self.data.with_frames(feature, runtime.reporter)
 
     def _tables(self, features: Sequence[TextFeature]) -> Tables:
         """The first worker encodes the captions; the others wait for it and read its cache."""
@@ -214,8 +273,9 @@ class _Task:
         return tables
 
     def _config(self, features: Sequence[TextFeature]) -> Any:
+        own = {"video_frames": {self.frames_name: 0}} if self.recipe.reads_videos else {}
         if self.start:
-            return make_config(self.start.architecture, self.start.config)
+            return make_config(self.start.architecture, {**self.start.config, **own})
         options = {key: value for key, value in self.recipe.model.items() if key != "architecture"}
         options |= self.backbone.options() if self.backbone else {}
         dims = {name: spec.dim for name, spec in self.data.specs.items()}
@@ -223,6 +283,7 @@ class _Task:
             "video": {name: dim for name, dim in dims.items() if not name.endswith("/frame")},
             "video_frames": {name: dim for name, dim in dims.items() if name.endswith("/frame")},
             **model_inputs(features),
+            **own,
         }
         architecture = architectures.get(self.architecture)
         if self.recipe.legacy and "legacy" in architecture.options:
@@ -248,7 +309,11 @@ class _Task:
         say(f"train on {len(pairs)} captions of {len(pairs.videos)} videos ({names})")
         texts, videos = len(validation.texts), len(validation.videos)
         say(f"validate on {texts} texts against {videos} videos, by {validation.measure}")
-        say(f"video: {', '.join(self.data.specs)}; text: {', '.join(feature.name for feature in features)}")
+        video = ", ".join(self.data.specs)
+        if self.data.frames:
+            choice, fps = self.data.frames.choice, self.data.frames.fps
+            video = f"at most {choice.frames} frames, at {fps:g} a second, {choice.policy}, {choice.order} order"
+        say(f"video: {video}; text: {', '.join(feature.name for feature in features)}")
         if tables.left_out:
             say(f"left out {len(tables.left_out)} captions without a known word: {some(tables.left_out)}")
         for name, rows in pairs.videos.rows.items():
@@ -282,27 +347,46 @@ class _Task:
             model.load_state_dict(weights)
             model.eval()
             measures = trained.measures if name == "best" else dict(validate(model))
+            folder = self.out / name
+            if architectures.get(self.architecture).backbone:
+                save_backbone(model, self._backbone_folder(), folder)
             checkpoint = Checkpoint(
                 architecture=self.architecture,
                 config=config_to_json(config),
-                video_features=self.data.specs,
+                video_features=self._video_specs(folder),
                 text_features=[feature.to_json() for feature in features],
                 epoch=epoch,
                 measures=measures,
                 validation=validation.description,
                 selected_on=self.data.held_out.captions.videos if self.data.held_out else (),
+                sampling=self._sampling(config),
                 attention=mean_attention(model, validation.texts, validation.videos, device=self.runtime.device),
-                folder=self.out / name,
+                folder=folder,
             )
             settings = {**self.manifest.config, "weights": name, "epochs": epochs}
             made_from = {**self.manifest.inputs, "training": self.manifest.fingerprint}
             paths = {**self.manifest.paths, "training": self.out}
             manifest = Manifest(type=CHECKPOINT_TYPE, config=settings, inputs=made_from, paths=paths)
-            if architectures.get(self.architecture).backbone:
-                save_backbone(model, self._backbone_folder(), checkpoint.folder)
             write_checkpoint(checkpoint, model.state_dict(), manifest)
         counts = {"epochs": trained.epochs, "best_epoch": trained.best_epoch, **trained.measures}
         write_manifest(self.out, replace(self.manifest, counts=counts, seconds=trained.seconds))
+
+    def _video_specs(self, folder: Path) -> dict[str, EmbedderSpec]:
+        """Feature -> spec of the stores that the model of a checkpoint can read."""
+        if self.data.frames is None:
+            return self.data.specs
+        return {self.frames_name: own_frames_spec(folder, model_name(self.out))}
+
+    def _sampling(self, config: Any) -> dict[str, Any]:
+        """Which frames of a shot the model sees in a test; {} if it reads no frames, or nothing tells."""
+        if self.data.frames is not None:
+            return self.data.frames.sampling
+        if not architectures.get(self.architecture).backbone:
+            return {}
+        (name,) = self.data.specs
+        manifest: Any = self.data.train[0].stores[name].manifest
+        sampling = (manifest.get("config") or {}).get("sampling")
+        return {**sampling, "choice": FrameChoice(config.max_frames).to_json()} if sampling else {}
 
     def _backbone_folder(self) -> Path:
         """Where the tokenizer and the processor of the CLIP are."""
@@ -348,6 +432,22 @@ def require_same_model(recipe: TrainRecipe, start: Checkpoint) -> None:
             got=", ".join(f"{key}: {value}" for key, value in differences.items()),
             wanted=f"architecture: {start.architecture}, and none of the others",
             next_step="leave these out, or train a new model",
+        )
+
+
+def _require_raw_frames(start: Checkpoint) -> None:
+    """Check that a model that goes on with pixels has seen frames as the tower gives them.
+
+    Raises:
+        ConfigError: it was trained on vectors of length 1.
+    """
+    scaled = [name for name, spec in start.video_features.items() if spec.normalised]
+    if scaled:
+        raise ConfigError(
+            "the model has seen frames of length 1, and pixels give vectors as the tower makes them",
+            where=start.folder,
+            got=", ".join(scaled),
+            next_step="start from a model that was trained on videos, or on a store of `extract-features --raw-length`",
         )
 
 

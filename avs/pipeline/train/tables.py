@@ -14,9 +14,11 @@ from avs.core.contents import content_fingerprint
 from avs.core.errors import ConfigError, DataError
 from avs.core.features import open_stores
 from avs.core.ids import some
+from avs.core.progress import Reporter
 from avs.core.spec import EmbedderSpec
 from avs.features.text import TextFeature
 from avs.models.architectures import architectures
+from avs.pipeline.frame_cache import ShotVideos, find_shot_videos
 from avs.pipeline.train.collections import (
     CaptionedCollection,
     open_collection,
@@ -25,6 +27,7 @@ from avs.pipeline.train.collections import (
     video_features,
     video_table,
 )
+from avs.pipeline.train.frames import FrameFeature, with_frames_alone
 from avs.pipeline.train.recipe import FromAttention, TrainRecipe, ValidationRecipe
 from avs.pipeline.train.texts import text_table
 from avs.pipeline.train.validation import (
@@ -47,12 +50,16 @@ class TrainingData:
     Attributes:
         train: collections to train on.
         held_out: collection to validate on; None: judged topics.
-        specs: video feature -> its spec.
+        specs: video feature -> its spec; empty where frames are read.
+        judged: videos of the judged topics, where frames are read.
+        frames: the frames, once they are opened.
     """
 
     train: list[CaptionedCollection]
     held_out: CaptionedCollection | None
     specs: dict[str, EmbedderSpec]
+    judged: ShotVideos | None = None
+    frames: FrameFeature | None = None
 
     @property
     def all(self) -> list[CaptionedCollection]:
@@ -60,8 +67,29 @@ class TrainingData:
         return [*self.train, *([self.held_out] if self.held_out else [])]
 
     @property
+    def videos(self) -> dict[str, ShotVideos]:
+        """Name -> videos of the collections whose frames are read, each once."""
+        named = {collection.name: collection.videos for collection in self.all if collection.videos}
+        return {**named, **({"judged": self.judged} if self.judged else {})}
+
+    def with_frames(self, frames: FrameFeature, reporter: Reporter) -> TrainingData:
+        """The same with the frames, and without captions of videos that have none."""
+
+        def kept(collection: CaptionedCollection) -> CaptionedCollection:
+            return with_frames_alone(collection, frames.grids, reporter)
+
+        held_out = kept(self.held_out) if self.held_out else None
+        return replace(self, train=[kept(one) for one in self.train], held_out=held_out, frames=frames)
+
+    def table(self, collections: Sequence[CaptionedCollection]) -> FeatureTable:
+        """The features of the captioned videos of collections."""
+        if self.frames is None:
+            return video_table(collections, list(self.specs))
+        return self.frames.table([(one.videos, one.captions.videos) for one in collections if one.videos])
+
+    @property
     def inputs(self) -> dict[str, str]:
-        """Fingerprints of captions and features, for a manifest."""
+        """Fingerprints of captions, features and videos, for a manifest."""
         fingerprints = {}
         for collection in self.all:
             name = self._label(collection)
@@ -69,16 +97,20 @@ class TrainingData:
             fingerprints |= {
                 f"{name} {key}": content_fingerprint(collection.stores[key].manifest) for key in self.specs
             }
+        for name, source in self.videos.items():
+            fingerprints |= {f"{name} {key}": fingerprint for key, fingerprint in source.inputs.items()}
         return fingerprints
 
     @property
     def paths(self) -> dict[str, Path]:
-        """Folders of the features, by the names of `inputs`."""
-        return {
+        """Places of the features and videos, by the names of `inputs`."""
+        stores = {
             f"{self._label(collection)} {key}": collection.stores[key].folder
             for collection in self.all
             for key in self.specs
         }
+        videos = self.videos.items()
+        return stores | {f"{name} {key}": place for name, source in videos for key, place in source.places.items()}
 
     @property
     def sentences(self) -> list[str]:
@@ -99,19 +131,28 @@ def judged_inputs(recipe: ValidationRecipe) -> dict[str, str]:
     return fingerprints | {name: fingerprint_content(path) for name, path in files.items()}
 
 
-def open_data(recipe: TrainRecipe, start: Checkpoint | None, *, without: frozenset[str] = frozenset()) -> TrainingData:
-    """Open and check the collections of a recipe.
+def open_data(
+    recipe: TrainRecipe,
+    start: Checkpoint | None,
+    *,
+    without: frozenset[str] = frozenset(),
+    reporter: Reporter | None = None,
+) -> TrainingData:
+    """Open and check the collections of a recipe. Frames of videos are not opened here, since that may take long.
 
     Args:
         without: videos that must not be trained on, because a later training is validated on them.
+        reporter: of the hashing of videos.
 
     Raises:
         AvsError: files that are missing or wrong; captions of unknown videos; collections, or the checkpoint to
             start from, whose features come from different encoders; videos both trained and validated on.
     """
-    train = [open_collection(name, recipe.collections[name]) for name in recipe.trained_on()]
-    train, held_out = _hold_out(recipe, train)
+    train = [open_collection(name, recipe.collections[name], reporter) for name in recipe.trained_on()]
+    train, held_out = _hold_out(recipe, train, reporter)
     train = _leave_out(train, without)
+    if recipe.reads_videos:
+        return TrainingData(train, held_out, {}, _judged_videos(recipe.validation, reporter))
     wanted = recipe.video
     if isinstance(wanted, FromAttention):
         wanted = most_attended(wanted)
@@ -133,8 +174,15 @@ def open_data(recipe: TrainRecipe, start: Checkpoint | None, *, without: frozens
     return replace(data, specs=specs)
 
 
+def _judged_videos(recipe: ValidationRecipe, reporter: Reporter | None) -> ShotVideos | None:
+    """The videos of judged topics; None where captions are validated on."""
+    if recipe.videos is None or recipe.shots is None:
+        return None
+    return find_shot_videos(recipe.videos, recipe.shots, video_ids=recipe.video_ids, reporter=reporter)
+
+
 def _hold_out(
-    recipe: TrainRecipe, train: list[CaptionedCollection]
+    recipe: TrainRecipe, train: list[CaptionedCollection], reporter: Reporter | None
 ) -> tuple[list[CaptionedCollection], CaptionedCollection | None]:
     """The collections to train on, and the one to validate on."""
     chosen = recipe.validation
@@ -144,7 +192,7 @@ def _hold_out(
         first = train[0]
         _, captions = first.captions.split(chosen.share or HELD_OUT_SHARE, seed=recipe.training.seed)
         return _leave_out(train, frozenset(captions.videos)), first.with_captions(captions)
-    collection = open_collection(chosen.collection, recipe.collections[chosen.collection])
+    collection = open_collection(chosen.collection, recipe.collections[chosen.collection], reporter)
     shared = {video for one in train for video in one.captions.videos} & set(collection.captions.videos)
     if shared:
         raise DataError(
@@ -217,7 +265,7 @@ def make_tables(
     texts = text_table(features, data.sentences, video_of=video_of, cache=cache)
     known = np.flatnonzero(~texts.lacking)
     left_out = [ids[i] for i in np.flatnonzero(texts.lacking).tolist()]
-    videos = video_table(data.train, list(data.specs))
+    videos = data.table(data.train)
     pairs = Pairs([ids[i] for i in known.tolist()], texts.select(known), videos, video_of[known])
     if architectures.get(recipe.architecture).every_feature(recipe.model):
         _require_every_feature(recipe.architecture, data, videos)
@@ -260,7 +308,7 @@ def _captioned(
         raise DataError("the model knows no word of any caption to validate on", where=held_out.name)
     validation = ValidationSet(
         texts.select(known),
-        video_table([held_out], list(data.specs)),
+        data.table([held_out]),
         by_captions(captions.video_of[known]),
         recipe.validation.measure,
         describe_captions(captions),
@@ -276,7 +324,27 @@ def _judged(
     from avs.trecvid.topics import read_topics
 
     chosen: Any = recipe.validation
-    stores = open_stores(chosen.features)
+    shots, videos = _judged_shots(chosen, data)
+    topics, qrels = read_topics([chosen.topics]), read_qrels(chosen.qrels)
+    if not set(topics.ids) & set(qrels.ids):
+        raise DataError("no topic to validate on is judged", where=chosen.qrels, got=some(topics.ids))
+    texts = text_table(features, [topic.text for topic in topics], cache=cache)
+    require_known_words(texts, topics.ids, noun="topic")
+    return ValidationSet(
+        texts,
+        videos,
+        by_judgments(topics.ids, shots, qrels),
+        "xinfAP",
+        describe_judgments(chosen.topics, chosen.qrels),
+    )
+
+
+def _judged_shots(recipe: ValidationRecipe, data: TrainingData) -> tuple[list[str], FeatureTable]:
+    """Ids and features of the shots that are validated on by judgments."""
+    if data.frames is not None and data.judged is not None:
+        shots = list(data.frames.grids[data.judged].ids)
+        return shots, data.frames.table([(data.judged, shots)])
+    stores = open_stores(recipe.features)
     missing = [name for name in data.specs if name not in stores]
     if missing:
         raise ConfigError(
@@ -286,18 +354,7 @@ def _judged(
         spec.require_same(stores[name].spec, where=str(stores[name].folder))
     used = {name: stores[name] for name in data.specs}
     shots = list(dict.fromkeys(shot for store in used.values() for shot in store.ids))
-    topics, qrels = read_topics([chosen.topics]), read_qrels(chosen.qrels)
-    if not set(topics.ids) & set(qrels.ids):
-        raise DataError("no topic to validate on is judged", where=chosen.qrels, got=some(topics.ids))
-    texts = text_table(features, [topic.text for topic in topics], cache=cache)
-    require_known_words(texts, topics.ids, noun="topic")
-    return ValidationSet(
-        texts,
-        store_table(used, shots),
-        by_judgments(topics.ids, shots, qrels),
-        "xinfAP",
-        describe_judgments(chosen.topics, chosen.qrels),
-    )
+    return shots, store_table(used, shots)
 
 
 def require_known_words(texts: FeatureTable, ids: Sequence[str], *, noun: str) -> None:

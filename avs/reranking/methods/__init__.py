@@ -7,6 +7,7 @@ from avs.reranking.methods import dual_softmax
 from avs.reranking.methods import k_reciprocal
 from avs.reranking.methods import near_duplicates
 from avs.reranking.methods import judge
+from avs.reranking.methods import model
 from avs.reranking.methods.reranker import RERANKERS, Parameter, Reranker
 
 __all__ = ["RERANKERS", "Parameter", "Reranker"]

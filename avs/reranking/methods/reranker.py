@@ -15,9 +15,10 @@ import numpy as np
 
 from avs.core.registry import Registry
 
-Need = Literal["store", "topics", "encoder", "other topics", "judge"]
+Need = Literal["store", "topics", "encoder", "other topics", "judge", "model"]
 """store: a feature store of the shots. topics: the sentences of the topics. encoder: the topics as vectors of the
-store's encoder. other topics: those of other years as well. judge: a vision-language model, and the videos."""
+store's encoder. other topics: those of other years as well. judge: a vision-language model, and the videos. model: a
+trained model, which may read several stores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +85,9 @@ def rerankers_help() -> str:
     return "; ".join(f"{name}: {RERANKERS.get(name).help}" for name in RERANKERS) + "."
 
 
-def needing(need: Need) -> list[str]:
-    """Names of the rerankers that need something."""
-    return [name for name in RERANKERS if need in RERANKERS.get(name).needs]
+def needing(*needs: Need) -> list[str]:
+    """Names of the rerankers that need one of `needs`."""
+    return [name for name in RERANKERS if not set(needs).isdisjoint(RERANKERS.get(name).needs)]
 
 
 def depths_help() -> str:

@@ -112,7 +112,8 @@ def test_the_recipes_that_are_shipped_are_understood_and_the_examples_name_them(
         sizes[path.name] = len(expand(recipe))
         dims = {"video": {}, "video_frames": {"clip/frame": 512}, "text": {"bow": 3, "concepts": 2, "clip": 512}}
         options = {key: value for key, value in recipe.model.items() if key != "architecture"}
-        make_config(recipe.architecture, {**dims, **options})
+        if not architectures.get(recipe.architecture).backbone:  # test_clip4clip_recipes.py makes those with a CLIP
+            make_config(recipe.architecture, {**dims, **options})
     assert sizes["rucmm_tv23.yaml"] == 42
     for name in architectures:
         for word in architectures.get(name).examples.split():

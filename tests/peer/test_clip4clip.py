@@ -1,0 +1,297 @@
+"""CLIP4Clip beside its authors' modules on the same random weights, through our importer.
+
+AVS_PEER_CLIP4CLIP names a clone of https://github.com/ArrowLuo/CLIP4Clip; nothing of it is copied here. The figures are
+printed: `make test ARGS="-m peer -s tests/peer"`. Their code runs as it is, with these shims:
+
+- `convert_weights` leaves the weights float32; theirs makes half of them float16.
+- The weights and sizes of the CLIP come from the test, not from a download or from their config of ViT-B/32.
+- One process gathers from itself: no process group, barrier or DistributedDataParallel.
+- Data loaders, tokenizer and downloads are not imported.
+- No dropout in training, whose random numbers would be drawn in another order.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from their_clip4clip import DIM, HEADS, SIZE, WORDS, theirs
+from torch import Tensor, nn
+
+from avs.models.architectures import make_config, make_model
+from avs.models.batch import Batch, Sequences
+from avs.models.clip4clip import Clip4Clip
+from avs.models.importers import ForeignWeights, Imported, importers
+from avs.train.data import FeatureTable, Pairs
+from avs.train.loop import TrainingLoop
+from avs.train.record import read_metrics
+from avs.train.settings import Settings
+
+pytestmark = [pytest.mark.peer, pytest.mark.filterwarnings("ignore")]
+
+ENVIRONMENT = "AVS_PEER_CLIP4CLIP"
+FRAMES = 6
+LENGTHS = (6, 1, 3, 6, 2, 5, 4)
+COUNT, LONGEST = len(LENGTHS), 12
+MEAN = torch.tensor((0.48145466, 0.4578275, 0.40821073))[:, None, None]
+STD = torch.tensor((0.26862954, 0.26130258, 0.27577711))[:, None, None]
+RATE, FACTOR, STEPS = 1e-3, 0.1, 6  # larger than the authors', so that six steps change the weights visibly
+NO_GRADIENT = ("self_attn.k_proj.bias", "head.similarity.bias")  # but rounding: a softmax does not change with them
+KINDS = [(head, patches) for head in HEADS for patches in ("2d", "3d")]
+
+
+@dataclass(frozen=True)
+class Authors:
+    """Their modules."""
+
+    modeling: Any
+    cross: Any
+    task: Any
+
+
+@pytest.fixture(scope="module")
+def authors() -> Iterator[Authors]:
+    clone = os.environ.get(ENVIRONMENT)
+    if not clone or not (Path(clone) / "modules/modeling.py").is_file():
+        pytest.fail(f"{ENVIRONMENT} is to name a clone of https://github.com/ArrowLuo/CLIP4Clip, got {clone}")
+    before = set(sys.modules)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(clone)
+        for name in ("requests", "boto3", "botocore", "botocore.exceptions", "tqdm", "ftfy", "regex"):
+            if not importable(name):
+                patch.setitem(sys.modules, name, stub(name))
+        patch.setitem(sys.modules, "dataloaders", stub("dataloaders"))
+        patch.setitem(sys.modules, "dataloaders.data_dataloaders", stub("dataloaders.data_dataloaders"))
+        patch.setattr(torch.distributed, "init_process_group", lambda *_, **__: None)
+        patch.setattr(torch.distributed, "barrier", lambda *_, **__: None)
+        patch.setattr(nn.parallel, "DistributedDataParallel", lambda model, **_: model)
+        modeling, cross = (importlib.import_module(f"modules.{name}") for name in ("modeling", "module_cross"))
+        task = importlib.import_module("main_task_retrieval")
+        patch.setattr(modeling, "convert_weights", lambda model: None)
+        patch.setattr(modeling, "allgather", lambda tensor, args: tensor)
+        logging.getLogger("modules.modeling").setLevel(logging.ERROR)
+        yield Authors(modeling, cross, task)
+    for name in set(sys.modules) - before:
+        if name.partition(".")[0] in ("modules", "main_task_retrieval", "util", "metrics"):
+            del sys.modules[name]
+
+
+def importable(name: str) -> bool:
+    try:
+        importlib.import_module(name)
+    except ImportError:
+        return False
+    return True
+
+
+def stub(name: str) -> ModuleType:
+    module = ModuleType(name)
+    for attribute in ("tqdm", "ClientError", "DATALOADER_DICT"):
+        setattr(module, attribute, type(attribute, (Exception,), {}))
+    return module
+
+
+def their_model(authors: Authors, head: str, patches: str) -> Any:
+    """Their model with the random weights of `theirs`."""
+    state = theirs(head, patches, layers=4)
+    clip = {name.removeprefix("clip."): tensor for name, tensor in state.items() if name.startswith("clip.")}
+    cross = authors.cross.CrossConfig(
+        100, hidden_size=DIM, num_hidden_layers=4, num_attention_heads=DIM // 64, max_position_embeddings=128
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(authors.modeling.CLIP, "get_config", staticmethod(lambda **_: dict(clip)))
+        patch.setattr(authors.cross.CrossConfig, "get_config", classmethod(lambda *_, **__: (cross, None)))
+        model = authors.modeling.CLIP4Clip.from_pretrained(
+            "cross-base", state_dict=dict(state), task_config=task(head, patches)
+        )
+    loaded = model.state_dict()
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in state.items() if name in loaded)
+    assert set(state) == set(loaded)
+    return without_dropout(model.eval())
+
+
+def task(head: str, patches: str) -> argparse.Namespace:
+    return argparse.Namespace(
+        max_words=LONGEST, max_frames=FRAMES, loose_type=head != "tightTransf", sim_header=head, linear_patch=patches,
+        cross_num_hidden_layers=4, local_rank=0, rank=0, world_size=1, pretrained_clip_name="ViT-B/32", lr=RATE,
+        warmup_proportion=0.1, n_display=99, gradient_accumulation_steps=1, epochs=1,
+    )  # fmt: skip
+
+
+def without_dropout(model: Any) -> Any:
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    return model
+
+
+def convert(state: dict[str, Tensor], head: str) -> Imported:
+    return importers.get("clip4clip").convert(ForeignWeights(dict(state)), {}, {"head": head})
+
+
+def our_model(state: dict[str, Tensor], head: str) -> Clip4Clip:
+    """Our model with the weights of theirs."""
+    imported = convert(state, head)
+    own = {"video_frames": {"frames": 0}, "text": {"clip-tokens": WORDS}, "freeze": -1, "dropout": 0.0}
+    sizes = {"max_frames": FRAMES, "max_words": LONGEST, "backbone_ratio": FACTOR}
+    model = make_model("clip4clip", make_config("clip4clip", {**imported.options, **own, **sizes}))
+    model.load_state_dict(dict(imported.weights))
+    assert isinstance(model, Clip4Clip)
+    return model.eval()
+
+
+def pixels_and_tokens() -> tuple[Tensor, Tensor, Tensor]:
+    """(B, F, 3, S, S) uint8 pixels, (B, W) tokens and their (B,) lengths."""
+    torch.manual_seed(1)
+    pixels = torch.randint(0, 256, (COUNT, FRAMES, 3, SIZE, SIZE), dtype=torch.uint8)
+    lengths = torch.randint(3, LONGEST + 1, (COUNT,))
+    tokens = torch.zeros(COUNT, LONGEST, dtype=torch.long)
+    for row, length in zip(tokens, lengths.tolist(), strict=True):
+        row[:length] = torch.tensor([WORDS - 2, *torch.randint(1, WORDS - 2, (length - 2,)).tolist(), WORDS - 1])
+    return pixels, tokens, lengths
+
+
+def their_batch() -> tuple[Tensor, ...]:
+    """What their data loader gives: token ids, mask, segments, video and mask, the pads of the video being zeros."""
+    pixels, tokens, lengths = pixels_and_tokens()
+    mask = (torch.arange(FRAMES) < torch.tensor(LENGTHS)[:, None]).long()
+    video = ((pixels.float() / 255 - MEAN) / STD) * mask[..., None, None, None]
+    words = (torch.arange(LONGEST) < lengths[:, None]).long()
+    return tokens[:, None], words[:, None], torch.zeros_like(tokens)[:, None], video[:, None, :, None], mask[:, None]
+
+
+@dataclass(frozen=True)
+class Column:
+    """Sequences as a column of a table."""
+
+    values: Tensor
+    lengths: Tensor
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def take(self, rows: np.ndarray) -> Any:
+        return self.values[rows].numpy(), self.lengths[rows].numpy()
+
+
+def our_pairs() -> Pairs:
+    pixels, tokens, lengths = pixels_and_tokens()
+    every = np.arange(COUNT)
+    texts = FeatureTable({"clip-tokens": Column(tokens, lengths)}, {"clip-tokens": every})
+    videos = FeatureTable({"frames": Column(pixels, torch.tensor(LENGTHS))}, {"frames": every})
+    return Pairs([f"c{i}" for i in every], texts, videos, every)
+
+
+def our_embeddings(model: Clip4Clip) -> tuple[Tensor, Tensor]:
+    pixels, tokens, lengths = pixels_and_tokens()
+    texts = model.embed_texts(Batch({}, {"clip-tokens": Sequences(tokens, lengths)}))
+    return texts, model.embed_videos(Batch({}, {"frames": Sequences(pixels, torch.tensor(LENGTHS))}))
+
+
+def largest(found: Tensor, wanted: Tensor) -> float:
+    return float((found - wanted).abs().max())
+
+
+def say(head: str, patches: str, **figures: float) -> None:
+    print(f"{head} {patches}: " + ", ".join(f"{name} {value:.2g}" for name, value in figures.items()))
+
+
+@pytest.mark.parametrize(("head", "patches"), KINDS)
+def test_features_similarities_and_loss_are_theirs(authors: Authors, head: str, patches: str) -> None:
+    their = their_model(authors, head, patches)
+    our = our_model(their.state_dict(), head)
+    ids, words, segments, video, mask = their_batch()
+    pixels, tokens, _ = pixels_and_tokens()
+    real = mask[:, 0].bool()
+    with torch.no_grad():
+        texts, frames = their.get_sequence_visual_output(ids, segments, words, video, mask)
+        wanted, _ = their.get_similarity_logits(texts, frames, words, mask, loose_type=their.loose_type)
+        wanted_loss = (their.loss_fct(wanted) + their.loss_fct(wanted.T)) / 2
+        embedded = our_embeddings(our)
+        found = our.score(*embedded) * (our.backbone.logit_scale if our.head.cosine else 1.0)
+        loss = our.loss(*embedded, video_of=torch.arange(COUNT))
+        of_frames = largest(our.backbone.frames(pixels, real)[real], frames[real])
+        of_texts = largest(our.backbone.texts(tokens, words[:, 0].bool()), texts[:, 0])
+    figures = {
+        "frames": of_frames,
+        "texts": of_texts,
+        "logits": largest(found, wanted),
+        "loss": largest(loss, wanted_loss),
+    }
+    say(
+        head,
+        patches,
+        **figures,
+        largest_frame=float(frames[real].norm(dim=1).max()),
+        largest_logit=float(wanted.abs().max()),
+    )
+    assert max(figures.values()) < 1e-5
+    assert wanted.std() > 0.01  # they differ, so they show something
+
+
+@pytest.mark.parametrize(("head", "patches"), KINDS)
+def test_gradients_are_theirs(authors: Authors, head: str, patches: str) -> None:
+    their = their_model(authors, head, patches).train()
+    our = our_model(their.state_dict(), head).train()
+    ids, words, segments, video, mask = their_batch()
+    their(ids, segments, words, video, mask).backward()
+    wanted = convert(
+        {name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in their.named_parameters()}, head
+    ).weights
+    our.loss(*our_embeddings(our), video_of=torch.arange(COUNT)).backward()
+    most, differences = max(float(gradient.abs().max()) for gradient in wanted.values()), {}
+    for name, parameter in our.named_parameters():
+        found = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+        scale = most if name.endswith(NO_GRADIENT) else float(wanted[name].abs().max())
+        differences[name] = largest(found, wanted[name]) / (scale or 1.0)
+    worst = max(differences, key=lambda name: differences[name])
+    say(head, patches, **{f"gradient of {worst}": differences[worst]})
+    assert set(wanted) == set(differences) and differences[worst] < 1e-4
+
+
+@pytest.mark.parametrize(("head", "patches"), KINDS)
+def test_six_steps_of_training_are_theirs(authors: Authors, head: str, patches: str, tmp_path: Path) -> None:
+    """Their optimiser, schedule and epoch, with all of CLIP trained, against our loop."""
+    their = their_model(authors, head, patches)
+    before = convert({n: t.clone() for n, t in their.state_dict().items()}, head).weights
+    our, args, device = our_model(their.state_dict(), head), task(head, patches), torch.device("cpu")
+    optimiser, schedule, _ = authors.task.prep_optimizer(args, their, STEPS, device, 1, 0, coef_lr=FACTOR)
+    wanted_losses = [
+        authors.task.train_epoch(0, args, their, [their_batch()], device, 1, optimiser, schedule, step)[0]
+        for step in range(STEPS)
+    ]
+    settings = Settings(
+        optimiser="bert-adam", learning_rate=RATE, betas=(0.9, 0.98), eps=1e-6, weight_decay=0.2, schedule="cosine",
+        warm_up=0.1, clip_norm=1.0, batch_size=COUNT, epochs=STEPS, patience=STEPS, average_last=0, legacy=True,
+    )  # fmt: skip
+    loop = TrainingLoop(
+        our, our_pairs(), lambda model: {"R@1": 0.0}, measure="R@1", settings=settings, folder=tmp_path, fingerprint="f"
+    )
+    loop.run()
+    losses = [row["loss"] for row in read_metrics(tmp_path)]
+    wanted, found = convert(their.state_dict(), head).weights, our.state_dict()
+    moved = max(largest(wanted[name], before[name]) for name in wanted)
+    apart = max(largest(found[name], wanted[name]) for name in wanted)
+    of_losses = max(abs(a - b) for a, b in zip(losses, wanted_losses, strict=True))
+    say(
+        head,
+        patches,
+        loss=of_losses,
+        first_loss=wanted_losses[0],
+        last_loss=wanted_losses[-1],
+        weights=apart,
+        moved_by=moved,
+    )
+    assert wanted_losses[-1] < wanted_losses[0] - 0.05
+    assert of_losses < 1e-5 and apart < 0.005 * moved
