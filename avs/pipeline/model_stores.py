@@ -128,8 +128,7 @@ def _opened(one: EncoderRecipe, sampling: SamplingRecipe, problems: Problems) ->
     elif not model.sampling and not given:
         problems.add(
             typed(folder),
-            "an older avs or avs import-checkpoint made the checkpoint, which does not say which frames it reads; say "
-            "it, such as --interval 1",
+            "an older avs made the checkpoint, which does not say which frames it reads; say it, such as --interval 1",
         )
     elif given:
         model = EncodingModel(model.checkpoint, sampling.model_dump())

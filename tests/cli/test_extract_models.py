@@ -31,6 +31,7 @@ from avs.pipeline.search.trained import load_trained
 from avs.train.checkpoint import read_checkpoint
 from avs.trecvid.trec import read_trec
 from avs.video.folder import VideoFolder
+from avs.video.frame_cache import FrameCache
 
 HEADS = ("meanP", "seqLSTM", "seqTransf")
 
@@ -518,3 +519,39 @@ def test_it_computes_in_bfloat16_too(work: Path, tmp_path: Path) -> None:
         for model in ("seqTransf", "seqTransf-vectors"):
             full, half = (FeatureStore(tmp_path / n / part / model / "shot").vectors for n in ("full", "half"))
             assert 1e-5 < np.abs(full - half).max() < 0.05
+
+
+@pytest.mark.parametrize("patches", ["2d", "3d"])
+def test_from_videos_to_a_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patches: str) -> None:
+    """A training on pixels, its store, a search: the vectors are those of the training, but for its JPEGs."""
+    write_collection(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    shots = [f"shot{film:05d}_{n}" for film in (1, 2, 3) for n in (1, 2, 3)]
+    Path("c.txt").write_text("".join(f"{shot}#0 {'abcdefghi'[n]} car\n" for n, shot in enumerate(shots)))
+    Path("topics.txt").write_text("901 a car\n")
+    recipe = {
+        "collections": "{clips: {captions: c.txt, videos: videos, shots: shots.tsv}}",
+        "frames": "{fps: 2, cache: cache}",
+        "model": f"{{architecture: clip4clip, backbone: mini-clip, max_frames: 3, max_words: 9, patches: {patches}}}",
+        "training": "{epochs: 1, batch_size: 8}",
+        "validation": "{share: 0.5}",
+    }
+    Path("r.yaml").write_text("".join(f"{key}: {text}\n" for key, text in recipe.items()))
+    assert main(["train-clip4clip", "--config", "r.yaml", "--head", "seqTransf", "-o", "trained", "--quiet"]) == 0
+    assert main(extract(Path(), Path("features"), "--model", "trained")) == 0
+    store = FeatureStore(Path("features/trained/shot"))
+    assert main(search(Path(), Path("shots.trec"), "--store", store.folder)) == 0
+    (cache,) = Path("cache").iterdir()
+    frames, trained = FrameCache(cache), load_trained(read_checkpoint(Path("trained")))
+    pictures = np.stack([frames.decode(row, [0, 1, 3]) for row in frames.index(store.ids).tolist()])
+    lengths = torch.full((len(store),), 3)
+    with torch.inference_mode():
+        videos = Batch(sequences={"trained/frame": Sequences(torch.from_numpy(pictures), lengths)})
+        wanted = trained.model.embed_videos(videos).numpy()
+    assert ((wanted * store.vectors).sum(axis=1) > 0.98).all()
+    if patches == "2d":
+        line = ["--checkpoint", "trained", "--store", "features/trained/frame"]
+        assert main(search(Path(), Path("frames.trec"), *line)) == 0
+        lists = [read_trec(Path(f"{name}.trec")).lists["901"] for name in ("frames", "shots")]
+        assert lists[0].shots == lists[1].shots
+        np.testing.assert_allclose(lists[0].scores, lists[1].scores, atol=2e-6)

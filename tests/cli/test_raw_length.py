@@ -110,7 +110,7 @@ def test_clip4clip_trains_on_the_lengths_of_its_backbone_and_keeps_to_them(
     assert not read_checkpoint(tmp_path / "model").video_features["clip/frame"].normalised
     line = ["search", "--topics", str(work / "topics.txt"), "--checkpoint", str(tmp_path / "model"), "--quiet"]
     assert main([*line, "--store", str(work / "raw/clip/frame"), "-o", str(tmp_path / "raw.trec")]) == 0
-    levels = ["--level", "shot", "--level", "frame", "--interval", "0.5"]
+    levels = ["--level", "shot", "--level", "frame"]
     assert main(extract(work, tmp_path / "own", "--model", str(tmp_path / "model"), *levels)) == 0
     frames = [open_features(folder).vectors for folder in (work / "raw/clip/frame", tmp_path / "own/model/frame")]
     np.testing.assert_allclose(*frames, atol=1e-6)
