@@ -80,7 +80,17 @@ class EncodingModel:
     def choice(self) -> FrameChoice:
         """Which of the sampled frames of a shot it reads."""
         chosen = self.sampling.get("choice")
-        return FrameChoice(**chosen) if chosen else FrameChoice(self.config.max_frames)
+        return FrameChoice(**chosen) if chosen else self.own_choice
+
+    @property
+    def own_choice(self) -> FrameChoice:
+        """Which frames it reads itself, where it is given more than it has places for (`spaced_steps`)."""
+        return FrameChoice(self.config.max_frames)
+
+    def chosen(self, frames: np.ndarray) -> np.ndarray:
+        """The frames of a shot that it reads, of (F, ...) sampled ones."""
+        chosen: np.ndarray = frames[self.choice.places(len(frames), SAME_FOR_EVERY_SHOT)]
+        return chosen
 
     @cached_property
     def preprocessing(self) -> Preprocessing:
@@ -205,21 +215,14 @@ class TrainedEncoder:
             return self._embedded(clips, mask.sum(dim=1))
 
     def shot_vectors(self, shots: Sequence[np.ndarray]) -> np.ndarray:
-        """(S, D) vectors of length 1 of S shots, from the (F, D) vectors of all sampled frames of each one.
-
-        It chooses some of the frames.
-        """
+        """(S, D) vectors of length 1 of S shots, from the (F, D) vectors of the frames of each one."""
         import torch
         from torch.nn.utils.rnn import pad_sequence
 
-        choice = self.model.choice
-        chosen = [
-            torch.as_tensor(frames[choice.places(len(frames), SAME_FOR_EVERY_SHOT)], dtype=torch.float32)
-            for frames in shots
-        ]
-        lengths = torch.tensor([len(frames) for frames in chosen])
+        values = pad_sequence([torch.as_tensor(frames, dtype=torch.float32) for frames in shots], batch_first=True)
+        lengths = torch.tensor([len(frames) for frames in shots], device=self.device)
         with torch.inference_mode():
-            return self._embedded(pad_sequence(chosen, batch_first=True).to(self.device), lengths.to(self.device))
+            return self._embedded(values.to(self.device), lengths)
 
     def encode_texts(self, texts: Sequence[str], *, batch_size: int = 64, unit_length: bool = True) -> np.ndarray:
         """(T, D) float32 vectors of texts; the model's own have length 1, whatever `unit_length` asks.

@@ -31,6 +31,9 @@ class ModelEncoder:
 
     With a frame-level store, its backbone encodes every frame once, and the shot's vector is made of these. Without
     one, only the chosen frames are read, as clips. Both compute the same, to rounding.
+
+    Where the model chooses frames in another way than it does itself when it reads a store, such as the last ones, its
+    frame-level store has the chosen ones alone, so that a search with the model sees what the training saw.
     """
 
     model: EncodingModel
@@ -58,7 +61,7 @@ class ModelEncoder:
     def manifest(self, level: Level, recipe: ExtractionRecipe, *, inputs: Mapping[str, str], decoder: str) -> Manifest:
         model, shot = self.model, level == "shot"
         sampling: dict[str, Any] = {name: model.sampling[name] for name in GRID}
-        if shot:
+        if shot or not self._keeps_all:
             sampling["choice"] = model.choice.to_json()
         own = {"checkpoint": model.checkpoint.fingerprint} if shot or not model.config.reads_vectors else {}
         made = store_manifest(
@@ -85,7 +88,17 @@ class ModelEncoder:
         # the vision tower of a model that read vectors is the frozen one that made them, in a CLIP with another text
         revision = spec.revision if model.config.reads_vectors else frames.spec.revision
         spec.require_same(replace(frames.spec, name=spec.name, revision=revision), where=str(model.backbone))
-        return Target(frames, writers, trained.shot_vectors) if trained else Target(frames, writers)
+        if trained is None:
+            return Target(frames, writers)
+        embed, chosen = trained.shot_vectors, model.chosen
+        if not self._keeps_all:
+            return Target(frames, writers, embed)
+        return Target(frames, writers, lambda shots: embed([chosen(vectors) for vectors in shots]))
+
+    @property
+    def _keeps_all(self) -> bool:
+        """Whether its frame-level store has all sampled frames."""
+        return self.model.choice == self.model.own_choice
 
     def _frame_spec(self) -> EmbedderSpec:
         """The spec that the model asks of a frame-level store; its own backbone lies in the checkpoint."""

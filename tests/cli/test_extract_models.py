@@ -145,6 +145,15 @@ def test_a_shot_is_what_a_test_of_the_training_sees(work: Path, tmp_path: Path) 
                 wanted = model.embed_videos(frames)[0].numpy()
             found = FeatureStore(tmp_path / out / name / "shot").rows(["shot00001_1"])[0]
             np.testing.assert_allclose(found, wanted, atol=2e-6)
+    assert FeatureStore(tmp_path / "both/tail/frame").vectors.shape == (18, DIM)
+    for name in ("back", "tail"):
+        line = ["--checkpoint", tmp_path / name, "--store", tmp_path / "both" / name / "frame"]
+        assert main(search(work, tmp_path / "frames.trec", *line, "--force")) == 0
+        line = ["--store", tmp_path / "both" / name / "shot", "--force"]
+        assert main(search(work, tmp_path / "shots.trec", *line)) == 0
+        lists = [read_trec(tmp_path / f"{level}.trec").lists["901"] for level in ("frames", "shots")]
+        assert lists[0].shots == lists[1].shots
+        np.testing.assert_allclose(lists[0].scores, lists[1].scores, atol=2e-6)
 
 
 def _choosing(frames: int, policy: str) -> dict[str, object]:
