@@ -156,8 +156,8 @@ def train(
 ) -> None:
     """Train every model of the recipe, or only list the models."""
     from avs.core.errors import ConfigError
+    from avs.pipeline.train.grid import expand
     from avs.pipeline.train.overrides import Overrides, read_recipe
-    from avs.pipeline.train.recipe import expand
 
     overrides = Overrides(
         captions=captions,

@@ -17,7 +17,7 @@ from avs.core.ids import some
 from avs.core.progress import Reporter
 from avs.core.spec import EmbedderSpec
 from avs.pipeline.frame_cache import ShotVideos, find_shot_videos
-from avs.pipeline.train.recipe import CollectionRecipe
+from avs.pipeline.train.collection_recipe import CollectionRecipe
 from avs.train.data import FeatureTable
 from avs.video.find import video_id
 

@@ -15,8 +15,8 @@ from avs.core.failures import require_few_failures
 from avs.core.ids import some
 from avs.core.progress import Reporter
 from avs.pipeline.frame_cache import ShotVideos, make_frame_cache
+from avs.pipeline.train.collection_recipe import FramesRecipe
 from avs.pipeline.train.collections import CaptionedCollection, positions
-from avs.pipeline.train.recipe import FramesRecipe
 from avs.train.data import FeatureTable
 from avs.train.frame_choice import FrameChoice
 from avs.train.frame_column import ChainedGrids, FrameColumn

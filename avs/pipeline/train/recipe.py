@@ -2,147 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import asdict, fields
-from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationInfo, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from avs.captions.per_video import CaptionsPerVideo
-from avs.core.errors import ConfigError
 from avs.features.text import TextOptions, text_feature_name
 from avs.features.text.concepts import ConceptOptions
 from avs.models.architectures import architectures
-from avs.train.frame_choice import FrameChoice
+from avs.pipeline.train.collection_recipe import CollectionRecipe, FramesRecipe, Layout, Strict, VideosRecipe
+from avs.pipeline.train.grid import GridRecipe, label_of, with_frames, with_training
 from avs.train.settings import Settings
-from avs.video.find import VideoIds
-from avs.video.frame_cache import CacheSettings
 
 DEFAULT_MODEL = {"architecture": "laff"}
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class VideosRecipe(_Strict):
-    """The videos of a collection, as a model reads them.
-
-    Attributes:
-        videos: folder of video files, of which the model reads frames (see FramesRecipe).
-        shots: shot table of these videos; `avs shots --per-file` makes one with a shot per file.
-        video_ids: how the ids of videos are made of file names, as in `avs shots`.
-        features: instead of videos, feature stores or RUC BigFile folders.
-    """
-
-    videos: Path | None = None
-    shots: Path | None = Field(default=None, validate_default=True)
-    video_ids: VideoIds = "stem"
-    features: list[Path] = []
-
-    @field_validator("shots")
-    @classmethod
-    def _shots_go_with_videos(cls, shots: Path | None, info: ValidationInfo) -> Path | None:
-        if "videos" in info.data and (shots is None) != (info.data["videos"] is None):
-            raise ValueError("videos and shots go together: a folder of videos, and the table that `avs shots` makes")
-        return shots
-
-    @field_validator("features")
-    @classmethod
-    def _one_source(cls, features: list[Path], info: ValidationInfo) -> list[Path]:
-        if features and info.data.get("videos"):
-            raise ValueError("give features or videos, not both")
-        return features
-
-
-class CollectionRecipe(VideosRecipe):
-    """A captioned collection.
-
-    Attributes:
-        captions: its caption file; `format` and `split` are arguments of `avs.captions.read.read_captions`.
-        captions_per_video: "all" captions of a video, the "first", or all of them as one "paragraph".
-    """
-
-    captions: Path
-    format: str | None = None
-    split: str | None = None
-    captions_per_video: CaptionsPerVideo = "all"
-    features: list[Path] = Field(default=[], validate_default=True)
-
-    @field_validator("features")
-    @classmethod
-    def _some_source(cls, features: list[Path], info: ValidationInfo) -> list[Path]:
-        if "videos" in info.data and not features and info.data["videos"] is None:
-            raise ValueError("give features, or videos and shots")
-        return features
-
-
-class FramesRecipe(_Strict):
-    """The frames of videos that a model reads.
-
-    Attributes:
-        fps: frames a second of the grid in time.
-        size: height and width of the pictures; None: the image size of the backbone, which is the only one it takes.
-        quality: of the JPEGs in the frame cache.
-        policy, order: which frames of the grid a caption sees, see avs.train.frame_choice.
-        cache: folder for the frame caches, one per collection; None: in the folder of the training; "none": videos are
-            decoded each time.
-        max_failed: share of the shots of a collection that may have no frame.
-    """
-
-    fps: float = 1.0
-    size: int | None = None
-    quality: int = 90
-    policy: str = "linspace"
-    order: str = "normal"
-    cache: Path | Literal["none"] | None = None
-    max_failed: float = Field(default=0.05, ge=0, le=1)
-
-    @model_validator(mode="after")
-    def _in_range(self) -> FramesRecipe:
-        try:
-            self.settings(self.size or CacheSettings().size)
-            self.choice(1)
-        except ConfigError as error:
-            raise ValueError(f"{error.what}: {error.got}") from error
-        return self
-
-    def settings(self, size: int) -> CacheSettings:
-        """Those of the frame cache, for a backbone that takes pictures of `size`."""
-        return CacheSettings(self.fps, size, self.quality)
-
-    def choice(self, frames: int) -> FrameChoice:
-        """Which of the grid a caption sees: at most `frames`."""
-        return FrameChoice(frames, self.policy, self.order)
-
-    def config(self) -> dict[str, Any]:
-        """What decides the frames, for a manifest."""
-        kept = self.cache != "none"
-        decided = {"fps": self.fps, "policy": self.policy, "order": self.order, "jpeg": kept}
-        return {**decided, "quality": self.quality} if kept else decided
-
-
-class Layout(_Strict):
-    """Where every collection keeps its files; `{name}` is replaced by the collection's name."""
-
-    captions: str | None = None
-    features: list[str] = []
-    videos: str | None = None
-    shots: str | None = None
-
-    def fill(self, name: str, collection: dict[str, Any]) -> dict[str, Any]:
-        """A collection with the files that it does not name itself."""
-        filled = dict(collection)
-        if self.captions:
-            filled.setdefault("captions", self.captions.replace("{name}", name))
-        if self.features and "videos" not in filled:
-            filled.setdefault("features", [path.replace("{name}", name) for path in self.features])
-        for key, path in (("videos", self.videos), ("shots", self.shots)):
-            if path and "features" not in filled:
-                filled.setdefault(key, path.replace("{name}", name))
-        return filled
 
 
 class ValidationRecipe(VideosRecipe):
@@ -173,7 +45,7 @@ class ValidationRecipe(VideosRecipe):
         return self
 
 
-class FromAttention(_Strict):
+class FromAttention(Strict):
     """The video features to which a trained model gives most attention.
 
     Attributes:
@@ -185,27 +57,7 @@ class FromAttention(_Strict):
     keep: int = Field(ge=1)
 
 
-class GridRecipe(_Strict):
-    """Axes of a grid; every combination is a model. An axis that is left out has only the recipe's own value.
-
-    Attributes:
-        pretrain: label -> collections to pre-train on ([]: no pre-training).
-        video: label -> video features.
-        text: label -> text features.
-        model, training, frames: key of that section -> its values. A value's label is "KEY-VALUE".
-        seed: seeds.
-    """
-
-    pretrain: dict[str, list[str]] = {}
-    video: dict[str, list[str]] = {}
-    text: dict[str, list[TextOptions]] = {}
-    model: dict[str, list[Any]] = {}
-    training: dict[str, list[Any]] = {}
-    frames: dict[str, list[Any]] = {}
-    seed: list[int] = []
-
-
-class TrainRecipe(_Strict):
+class TrainRecipe(Strict):
     """Everything that decides the result of a training.
 
     Attributes:
@@ -304,15 +156,15 @@ class TrainRecipe(_Strict):
             raise ValueError("grid.training: seeds are the axis grid.seed")
         for section, axes in (("model", grid.model), ("training", grid.training), ("frames", grid.frames)):
             for key, values in axes.items():
-                labels = [_label(key, value) for value in values]
+                labels = [label_of(key, value) for value in values]
                 if not values or len(set(labels)) < len(labels):
                     raise ValueError(f"grid.{section}.{key}: wanted different values, got {values}")
         for key, values in grid.training.items():
             for value in values:
-                _with_training(self.training, {key: value})
+                with_training(self.training, {key: value})
         for key, values in grid.frames.items():
             for value in values:
-                _with_frames(self.frames, {key: value})
+                with_frames(self.frames, {key: value})
 
     def _require_frames_of_videos(self) -> None:
         """All collections give videos, or all give features; frames are those of videos."""
@@ -377,63 +229,3 @@ class TrainRecipe(_Strict):
             "text": [text_feature_name(option) for option in self.text] if self.text else None,
             "seed": self.training.seed,
         }
-
-
-def expand(recipe: TrainRecipe) -> dict[str, TrainRecipe]:
-    """Name -> recipe of each model of the grid, in the order of the axes; without a grid, "" -> the recipe itself.
-
-    A name joins the labels of the axes that vary, such as "v3c1-pc.no-wsl.seed2".
-    """
-    if recipe.grid is None:
-        return {"": recipe}
-    grid = recipe.grid
-    axes: list[list[tuple[str, dict[str, Any]]]] = [
-        [(label, {"pretrain": names}) for label, names in grid.pretrain.items()],
-        [(label, {"video": names}) for label, names in grid.video.items()],
-        [(label, {"text": features}) for label, features in grid.text.items()],
-        *([(_label(key, v), {"model": {key: v}}) for v in values] for key, values in grid.model.items()),
-        *([(_label(key, v), {"training": {key: v}}) for v in values] for key, values in grid.training.items()),
-        *([(_label(key, v), {"frames": {key: v}}) for v in values] for key, values in grid.frames.items()),
-        [(f"seed{seed}", {"training": {"seed": seed}}) for seed in grid.seed],
-    ]
-    models = {}
-    for chosen in product(*(axis for axis in axes if axis)):
-        changes: dict[str, Any] = {"grid": None, "train": recipe.trained_on()}
-        model: dict[str, Any] = dict(recipe.model)
-        training: dict[str, Any] = {}
-        frames: dict[str, Any] = {}
-        for _, change in chosen:
-            model |= change.get("model", {})
-            training |= change.get("training", {})
-            frames |= change.get("frames", {})
-            changes |= change
-        changes |= {"model": model, "training": _with_training(recipe.training, training)}
-        changes["frames"] = _with_frames(recipe.frames, frames) if frames else recipe.frames
-        models[".".join(label for label, _ in chosen)] = recipe.model_copy(update=changes)
-    return models
-
-
-def _label(key: str, value: Any) -> str:
-    """The label of a value of an axis, as part of a folder's name."""
-    return re.sub(r"[^\w.-]+", "_", f"{key}-{value}").replace(".", "_")
-
-
-def _with_training(training: Settings, changes: dict[str, Any]) -> Settings:
-    """The settings with some changed, checked.
-
-    Raises:
-        ValueError: a key or a value that settings do not have.
-    """
-    unknown = sorted(set(changes) - {setting.name for setting in fields(Settings)})
-    if unknown:
-        raise ValueError(f"training has no setting {', '.join(unknown)}")
-    return TypeAdapter(Settings).validate_python({**asdict(training), **changes})
-
-
-def _with_frames(frames: FramesRecipe | None, changes: dict[str, Any]) -> FramesRecipe:
-    """The frames with some keys changed, checked.
-
-    Raises:
-        ValueError: a key or a value that there is not.
-    """
-    return FramesRecipe.model_validate({**(frames.model_dump() if frames else {}), **changes})

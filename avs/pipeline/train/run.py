@@ -25,7 +25,7 @@ from avs.core.ids import some
 from avs.core.list_files import model_name
 from avs.core.progress import Reporter
 from avs.core.spec import EmbedderSpec
-from avs.features.text import TextFeature, parse_text_options, text_feature_from_json, text_feature_name
+from avs.features.text import TextFeature, parse_text_options, text_feature_from_json
 from avs.features.text.clip_tokens import ClipTokens
 from avs.models.architectures import INPUTS, architectures, config_to_json, make_config, make_model
 from avs.models.retrieval import RetrievalModel
@@ -37,9 +37,11 @@ from avs.pipeline.train.backbone import (
     require_own_tokens,
     save_backbone,
 )
+from avs.pipeline.train.collection_recipe import FramesRecipe
 from avs.pipeline.train.collections import remarks_of
+from avs.pipeline.train.fine_tuning import require_raw_frames, require_same_model
 from avs.pipeline.train.frames import CACHES, FrameFeature, open_grids
-from avs.pipeline.train.recipe import FramesRecipe, TrainRecipe
+from avs.pipeline.train.recipe import TrainRecipe
 from avs.pipeline.train.tables import Tables, TrainingData, judged_inputs, make_tables, open_data
 from avs.pipeline.train.texts import build_text_features, default_text, model_inputs, set_initial_words, text_inputs
 from avs.pipeline.train.validation import ValidationSet
@@ -126,7 +128,7 @@ def train(recipe: TrainRecipe, out: Path, runtime: Runtime, *, without: frozense
     if checkpoint and not recipe.pretrain:
         require_same_model(recipe, checkpoint)
     if checkpoint and recipe.reads_videos:
-        _require_raw_frames(checkpoint)
+        require_raw_frames(checkpoint)
     if recipe.training.precision == "float16" and not runtime.device.startswith("cuda"):
         raise ConfigError("float16 is for CUDA", got=f"--device {runtime.device}", wanted="float32 or bfloat16")
     task = _Task(recipe, out, runtime, checkpoint, without)
@@ -408,47 +410,6 @@ class _Task:
             "seconds": round(trained.seconds, 1),
             "data_share": round(trained.data_share, 4),
         }
-
-
-def require_same_model(recipe: TrainRecipe, start: Checkpoint) -> None:
-    """Check that a recipe describes the model it starts from.
-
-    Raises:
-        ConfigError: the recipe names another architecture, other options or text features.
-    """
-    differences = {
-        key: value for key, value in recipe.model.items() if start.config.get(key, recipe.architecture) != value
-    }
-    if recipe.architecture != start.architecture:
-        differences["architecture"] = recipe.architecture
-    if recipe.text is not None:
-        differences["text"] = ", ".join(text_feature_name(option) for option in recipe.text)
-    if recipe.legacy and not start.config.get("legacy"):
-        differences["legacy"] = True
-    if differences:
-        raise ConfigError(
-            "a model that is fine-tuned keeps its architecture, options and text features",
-            where=start.folder,
-            got=", ".join(f"{key}: {value}" for key, value in differences.items()),
-            wanted=f"architecture: {start.architecture}, and none of the others",
-            next_step="leave these out, or train a new model",
-        )
-
-
-def _require_raw_frames(start: Checkpoint) -> None:
-    """Check that a model that goes on with pixels has seen frames as the tower gives them.
-
-    Raises:
-        ConfigError: it was trained on vectors of length 1.
-    """
-    scaled = [name for name, spec in start.video_features.items() if spec.normalised]
-    if scaled:
-        raise ConfigError(
-            "the model has seen frames of length 1, and pixels give vectors as the tower makes them",
-            where=start.folder,
-            got=", ".join(scaled),
-            next_step="start from a model that was trained on videos, or on a store of `extract-features --raw-length`",
-        )
 
 
 def _discard(out: Path) -> None:

@@ -14,7 +14,8 @@ from avs.core.errors import AvsError, ConfigError
 from avs.pipeline.submission.plan import SubmissionPlan
 from avs.pipeline.submission.planner import read_submission
 from avs.pipeline.submission.verb_options import Option, Verb
-from avs.pipeline.train.recipe import TrainRecipe, expand
+from avs.pipeline.train.grid import expand
+from avs.pipeline.train.recipe import TrainRecipe
 
 TOP = """\
 edition: tv23

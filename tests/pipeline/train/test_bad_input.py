@@ -103,7 +103,8 @@ def test_training_and_validation_must_not_share_videos(collection: TinyCollectio
 def test_the_recipes_that_are_shipped_are_understood_and_the_examples_name_them() -> None:
     from avs.core.config import load_config
     from avs.models.architectures import architectures, make_config
-    from avs.pipeline.train.recipe import TrainRecipe, expand
+    from avs.pipeline.train.grid import expand
+    from avs.pipeline.train.recipe import TrainRecipe
 
     root = Path(__file__).resolve().parents[3]
     sizes = {}
@@ -177,8 +178,8 @@ def test_a_video_that_is_held_out_is_trained_on_nowhere(collection: TinyCollecti
 
 
 def test_one_video_under_two_names_is_one_video(tmp_path: Path) -> None:
+    from avs.pipeline.train.collection_recipe import CollectionRecipe
     from avs.pipeline.train.collections import open_collection
-    from avs.pipeline.train.recipe import CollectionRecipe
 
     store = make_store(tmp_path / "one", np.ones((3, 4)), spec=spec_named("one"))
     assert store.ids[0] == "shot00001_1"

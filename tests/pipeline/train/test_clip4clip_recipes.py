@@ -13,7 +13,8 @@ from transformers import CLIPConfig
 from avs.core.config import load_config
 from avs.models.architectures import make_config
 from avs.models.clip_backbone import plain_config
-from avs.pipeline.train.recipe import TrainRecipe, expand
+from avs.pipeline.train.grid import expand
+from avs.pipeline.train.recipe import TrainRecipe
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 TRAIN = REPOSITORY / "configs/train"

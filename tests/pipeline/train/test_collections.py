@@ -18,8 +18,8 @@ from avs.core.progress import Reporter
 from avs.core.shots import read_shot_table
 from avs.core.store_writer import FeatureWriter, ShotFeatures
 from avs.pipeline.shots import make_shot_table, shot_source
+from avs.pipeline.train.collection_recipe import CollectionRecipe
 from avs.pipeline.train.collections import open_collection, remarks_of
-from avs.pipeline.train.recipe import CollectionRecipe
 from avs.video.find import find_videos, video_id
 from avs.video.folder import VideoFolder
 

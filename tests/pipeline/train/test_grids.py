@@ -12,7 +12,8 @@ import torch
 from pydantic import ValidationError
 from tiny_pairs import tiny_model, tiny_pairs
 
-from avs.pipeline.train.recipe import TrainRecipe, expand
+from avs.pipeline.train.grid import expand
+from avs.pipeline.train.recipe import TrainRecipe
 from avs.train import embed
 from avs.train.settings import Settings
 
