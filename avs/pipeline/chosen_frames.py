@@ -7,7 +7,13 @@ from dataclasses import dataclass, replace
 
 from avs.core.frames import FrameSource, ShotFrames
 from avs.core.shots import Shot
-from avs.train.frame_choice import FrameChoice, Key
+from avs.train.frame_choice import FrameChoice
+
+KEY = (
+    0,
+    0,
+    0,
+)  # of the choice, the same for every shot: no policy of a test draws, and "shuffled" is one order for all
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,14 +23,12 @@ class ChosenFrames:
     Args:
         source: gives the frames of a grid.
         choice: takes some of them.
-        key: of the choice, the same for every shot.
     """
 
     source: FrameSource
     choice: FrameChoice
-    key: Key
 
     def read(self, video: str, shots: Sequence[Shot]) -> Iterator[ShotFrames]:
         for frames in self.source.read(video, shots):
-            places = self.choice.places(len(frames.data), self.key)
+            places = self.choice.places(len(frames.data), KEY)
             yield replace(frames, data=frames.data[places], pts_s=frames.pts_s[places])

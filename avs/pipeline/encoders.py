@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 FAMILY = "clip"
-SAME_FOR_EVERY_SHOT = (0, 0, 0)  # key of a choice; no policy of a test draws, and "shuffled" is one order for all
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,11 +85,6 @@ class EncodingModel:
     def own_choice(self) -> FrameChoice:
         """Which frames it reads itself, where it is given more than it has places for (`spaced_steps`)."""
         return FrameChoice(self.config.max_frames)
-
-    def chosen(self, frames: np.ndarray) -> np.ndarray:
-        """The frames of a shot that it reads, of (F, ...) sampled ones."""
-        chosen: np.ndarray = frames[self.choice.places(len(frames), SAME_FOR_EVERY_SHOT)]
-        return chosen
 
     @cached_property
     def preprocessing(self) -> Preprocessing:
@@ -215,7 +209,10 @@ class TrainedEncoder:
             return self._embedded(clips, mask.sum(dim=1))
 
     def shot_vectors(self, shots: Sequence[np.ndarray]) -> np.ndarray:
-        """(S, D) vectors of length 1 of S shots, from the (F, D) vectors of the frames of each one."""
+        """(S, D) vectors of length 1 of S shots, from the (F, D) vectors of the frames of each one.
+
+        Of more than `max_frames` frames it reads as many, evenly spaced.
+        """
         import torch
         from torch.nn.utils.rnn import pad_sequence
 

@@ -23,7 +23,6 @@ from avs.features.extract import require_runtime
 from avs.features.recipe import ExtractionRecipe
 from avs.features.stores import CatalogEncoder, StoreEncoder, make_stores, plan_stores, store_folders
 from avs.pipeline.chosen_frames import ChosenFrames
-from avs.pipeline.encoders import SAME_FOR_EVERY_SHOT
 from avs.pipeline.model_stores import GRID, store_encoders
 from avs.train.frame_choice import FrameChoice
 from avs.video.find import VideoIds, find_videos
@@ -114,7 +113,7 @@ def frame_source(paths: Mapping[str, Path], sampling: Mapping[str, Any]) -> Fram
     folder = VideoFolder(paths, Sampling(**{name: sampling[name] for name in GRID}))
     if "choice" not in sampling:
         return folder
-    return ChosenFrames(folder, FrameChoice(**sampling["choice"]), SAME_FOR_EVERY_SHOT)
+    return ChosenFrames(folder, FrameChoice(**sampling["choice"]))
 
 
 def require_usable(recipe: ExtractionRecipe) -> list[StoreEncoder]:

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from avs.core.artifacts import Manifest
-from avs.core.errors import ConfigError, Problems, typed
+from avs.core.errors import ConfigError, Problems, SpecMismatchError, typed
 from avs.core.list_files import is_trained_model
 from avs.core.spec import EmbedderSpec
 from avs.core.store import Level
 from avs.core.store_writer import FeatureWriter
 from avs.features.catalog import read_catalog
-from avs.features.embedder import load_embedder
+from avs.features.embedder import ClipEmbedder, ImageEmbedder, load_embedder
 from avs.features.extract import Target, store_manifest
 from avs.features.recipe import EncoderRecipe, ExtractionRecipe, SamplingRecipe
 from avs.features.stores import CatalogEncoder, StoreEncoder
@@ -83,22 +83,37 @@ class ModelEncoder:
         if levels == {"shot"}:
             assert trained is not None
             return Target(trained, writers)
-        spec = self._frame_spec()
-        frames = load_embedder(FAMILY, weights=model.backbone, device=device, dtype=dtype, unit_length=spec.normalised)
-        # the vision tower of a model that read vectors is the frozen one that made them, in a CLIP with another text
-        revision = spec.revision if model.config.reads_vectors else frames.spec.revision
-        spec.require_same(replace(frames.spec, name=spec.name, revision=revision), where=str(model.backbone))
-        if trained is None:
-            return Target(frames, writers)
-        embed, chosen = trained.shot_vectors, model.chosen
-        if not self._keeps_all:
-            return Target(frames, writers, embed)
-        return Target(frames, writers, lambda shots: embed([chosen(vectors) for vectors in shots]))
+        frames = self._open_backbone(device=device, dtype=dtype)
+        # of all sampled frames the model chooses itself
+        return Target(frames, writers, trained.shot_vectors) if trained else Target(frames, writers)
 
     @property
     def _keeps_all(self) -> bool:
         """Whether its frame-level store has all sampled frames."""
         return self.model.choice == self.model.own_choice
+
+    def _open_backbone(self, *, device: str, dtype: str) -> ImageEmbedder:
+        """The encoder of single frames.
+
+        Raises:
+            SpecMismatchError: it is not the one whose frames the model reads.
+        """
+        spec, folder = self._frame_spec(), self.model.backbone
+        frames = load_embedder(FAMILY, weights=folder, device=device, dtype=dtype, unit_length=spec.normalised)
+        assert not isinstance(frames, ClipEmbedder)
+        # the vision tower of a model that read vectors is the frozen one that made them, in a CLIP with another text
+        revision = spec.revision if self.model.config.reads_vectors else frames.spec.revision
+        try:
+            spec.require_same(replace(frames.spec, name=spec.name, revision=revision), where=str(folder))
+        except SpecMismatchError as error:
+            raise SpecMismatchError(
+                "the backbone in the checkpoint is not the one whose frames the model reads",
+                where=folder,
+                got=error.got,
+                wanted=error.wanted,
+                next_step="put the files of the checkpoint back, or train the model again",
+            ) from error
+        return frames
 
     def _frame_spec(self) -> EmbedderSpec:
         """The spec that the model asks of a frame-level store; its own backbone lies in the checkpoint."""

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from tiny_videos import write_collection
 
 import avs
 from avs.cli.main import main
-from avs.core.artifacts import read_manifest
+from avs.core.artifacts import Manifest, read_manifest
 from avs.core.errors import ConfigError, DataError
 from avs.core.registry import Registry
 from avs.core.shots import read_shot_table
@@ -28,7 +29,7 @@ from avs.features import embedder
 from avs.features.embedder import load_embedder, load_embedder_for, read_spec
 from avs.models.batch import Batch, Sequences
 from avs.pipeline.search.trained import load_trained
-from avs.train.checkpoint import read_checkpoint
+from avs.train.checkpoint import CHECKPOINT_TYPE, read_checkpoint, write_checkpoint
 from avs.trecvid.trec import read_trec
 from avs.video.folder import VideoFolder
 from avs.video.frame_cache import FrameCache
@@ -236,6 +237,19 @@ def test_a_checkpoint_that_does_not_say_its_frames_needs_the_options(
     shots = [FeatureStore(tmp_path / "old/shot"), FeatureStore(tmp_path / "new/meanP/shot")]
     assert shots[0].manifest["config"]["sampling"] == shots[1].manifest["config"]["sampling"]
     assert main(search(work, tmp_path / "x.trec", "--store", shots[0].folder)) == 0
+
+
+def test_a_backbone_that_is_not_the_one_of_the_frames_is_noticed(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = read_checkpoint(make_trained(tmp_path / "odd", work / "clip"))
+    (spec,) = model.video_features.values()
+    frames = {"odd/frame": replace(spec, revision="sha256:other")}
+    weights = model.load_model().state_dict()
+    write_checkpoint(replace(model, video_features=frames), weights, Manifest(type=CHECKPOINT_TYPE))
+    assert main(extract(work, tmp_path, "--model", tmp_path / "odd")) == 2
+    said = capsys.readouterr().err
+    assert "is not the one whose frames the model reads" in said and "revision=sha256:other" in said
 
 
 def test_names_that_clash(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
