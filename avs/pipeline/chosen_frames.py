@@ -9,11 +9,7 @@ from avs.core.frames import FrameSource, ShotFrames
 from avs.core.shots import Shot
 from avs.train.frame_choice import FrameChoice
 
-KEY = (
-    0,
-    0,
-    0,
-)  # of the choice, the same for every shot: no policy of a test draws, and "shuffled" is one order for all
+KEY = (0, 0, 0)  # the same for every shot: no choice of a test draws, and "shuffled" is one order for all
 
 
 @dataclass(frozen=True, slots=True)
