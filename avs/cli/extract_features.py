@@ -39,6 +39,8 @@ EXAMPLES = """
 avs extract-features --videos videos/ --shots shots.tsv --model clip-vit-b32 -o features/
 avs extract-features --videos videos/ --shots shots.tsv --model mini-clip --model mini-blip --level frame -o features/
 avs extract-features --videos videos/ --shots shots.tsv --model clip --weights ./my-clip --device cuda -o features/
+avs extract-features --videos videos/ --shots shots.tsv --model models/clip4clip -o features/
+avs extract-features --videos videos/ --shots shots.tsv --model clip-vit-b32 --level frame --raw-length -o raw/
 avs extract-features --videos videos/ --shots shots.tsv --config configs/features/mini.yaml -o features/
 """
 
@@ -48,7 +50,11 @@ Output = Annotated[
 ]
 Models = Annotated[
     list[str] | None,
-    typer.Option("--model", help="Encoder of the catalog (docs/features.md); repeatable.", rich_help_panel=MODEL),
+    typer.Option(
+        "--model",
+        help="Encoder of the catalog (docs/features.md), or folder of a trained model; repeatable.",
+        rich_help_panel=MODEL,
+    ),
 ]
 Config = Annotated[
     Path | None,
@@ -61,7 +67,8 @@ Policy = Annotated[
     str | None,
     typer.Option(
         "--policy",
-        help="Frames of a shot: interval (default), uniform, head, tail or middle; clip encoders have their own.",
+        help="Frames of a shot: interval (default), uniform, head, tail or middle; clip encoders and trained models "
+        "have their own.",
         rich_help_panel=SAMPLING,
     ),
 ]  # fmt: skip
@@ -97,7 +104,19 @@ ComputeDtype = Annotated[
     typer.Option("--compute-dtype", help="float32 (default), bfloat16, or float16 (CUDA only).", rich_help_panel=MODEL),
 ]
 Levels = Annotated[
-    list[str] | None, typer.Option("--level", help="shot (default) or frame; repeatable.", rich_help_panel=OUTPUT)
+    list[str] | None,
+    typer.Option(
+        "--level", help="shot (default) or frame; a trained model makes both by default; repeatable.",
+        rich_help_panel=OUTPUT,
+    ),
+]  # fmt: skip
+RawLength = Annotated[
+    bool,
+    typer.Option(
+        "--raw-length",
+        help="Keep the lengths that the tower gives to vectors of frames; otherwise they are scaled to 1.",
+        rich_help_panel=OUTPUT,
+    ),
 ]
 StoreDtype = Annotated[
     str | None, typer.Option("--store-dtype", help="float16 (default) or float32.", rich_help_panel=OUTPUT)
@@ -126,6 +145,7 @@ def command(
     compute_dtype: ComputeDtype = None,
     level: Levels = None,
     store_dtype: StoreDtype = None,
+    raw_length: RawLength = False,
     max_failed: MaxFailed = 0.05,
     device: Device = "cpu",
     batch_size: BatchSize = 32,
@@ -149,6 +169,7 @@ def command(
         sampling={"policy": policy, "interval": interval, "frames": frames},
         compute_dtype=compute_dtype,
         store_dtype=store_dtype,
+        raw_length=raw_length,
     )
     runtime: dict[str, Any] = {"device": device, "batch_size": batch_size, "workers": workers, "force": force}
     stores = extract_features(recipe, videos, shots, output, video_ids=video_ids, reporter=reporter, **runtime)
@@ -168,9 +189,9 @@ def _report(stores: Sequence[FeatureStore], reporter: Reporter, *, json: bool, s
         reporter.say(f"{store.folder}: {counts} shots; {shape} {store.vectors.dtype}, {shown}")
     reporter.say(f"{seconds:.1f} s")
     if has_text_side(stores[0].spec):
-        reporter.suggest(
-            f"avs search --topics TOPICS --store {typed(stores[0].folder)} -o lists/{stores[0].spec.name}.trec"
-        )
+        folder = stores[0].folder
+        target = typed(Path("lists", f"{folder.parent.name}.trec"))
+        reporter.suggest(f"avs search --topics TOPICS --store {typed(folder)} -o {target}")
     else:
         reporter.suggest(f"avs train-laff --captions CAPTIONS --store {typed(stores[0].folder)} -o models/laff")
     if json:

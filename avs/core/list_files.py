@@ -15,6 +15,11 @@ def list_name(file: Path) -> str:
     return file.stem if file.suffix in SUFFIXES else file.name
 
 
+def is_trained_model(folder: Path) -> bool:
+    """Whether a folder is a checkpoint, or a training with its best one, finished or not."""
+    return (folder / "checkpoint.json").is_file() or (folder / "best").is_dir()
+
+
 def model_name(folder: Path) -> str:
     """What the lists of a checkpoint are called: those of models/laff and models/laff/best "laff"."""
     folder = folder.resolve()

@@ -24,6 +24,8 @@ class EmbedderSpec:
         pooling: how an image becomes one vector, such as "projection" or "query-mean".
         normalised: whether its vectors have length 1.
         weights: where the weights were read from; recorded, not compared.
+        trained: of a model that was trained here: its architecture, and the frames and words that it reads; empty for
+            an encoder of the catalog.
     """
 
     name: str
@@ -38,10 +40,11 @@ class EmbedderSpec:
     pooling: str
     normalised: bool
     weights: str = field(default="", compare=False)
+    trained: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """All fields, as manifests and checkpoints record them."""
-        return asdict(self)
+        """All fields, as manifests record them; `trained` only where it says something, as avs wrote before it."""
+        return {key: value for key, value in asdict(self).items() if key != "trained" or value}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> EmbedderSpec:

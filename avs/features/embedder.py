@@ -1,4 +1,8 @@
-"""Encoders of images, texts and clips: their protocols, and loading an encoder by its catalog name."""
+"""Encoders of images, texts and clips: their protocols, and loading an encoder by its catalog name.
+
+A trained model encodes too, but this stage knows no models. `avs.pipeline.encoders` files what opens them under
+TRAINED_MODELS in `encoder_sources`.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,8 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 
 from avs.core.errors import AvsError, ConfigError, typed
+from avs.core.list_files import is_trained_model
+from avs.core.registry import Registry
 from avs.core.spec import EmbedderSpec
 from avs.features.catalog import CATALOG, Entry, get_entry, read_catalog
 from avs.features.families import families
@@ -21,6 +27,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from avs.features.encoders import ClipEncoder, ImageEncoder
+
+
+TRAINED_MODELS = "trained models"
 
 
 class TextEmbedder(Protocol):
@@ -53,7 +62,10 @@ class ImageEmbedder(Protocol):
     preprocessing: Preprocessing
 
     def encode_images(self, images: Tensor) -> np.ndarray:
-        """(B, D) float32 unit-length vectors of (B, 3, S, S) uint8 images; (B, Q, D) with pooling "queries"."""
+        """(B, D) float32 vectors of (B, 3, S, S) uint8 images; (B, Q, D) with pooling "queries".
+
+        They have length 1 if the spec says so; otherwise they are as the tower gives them.
+        """
         ...
 
 
@@ -83,6 +95,29 @@ class ClipEmbedder(Protocol):
         ...
 
 
+class EncoderSource(Protocol):
+    """Opens encoders that are not in the catalog."""
+
+    def read_spec(self, folder: Path) -> EmbedderSpec:
+        """The spec of the vectors that the encoder in a folder makes."""
+        ...
+
+    def load(self, spec: EmbedderSpec, *, weights: Path | None, device: str) -> TextEmbedder:
+        """The encoder of a spec, compared with it; `weights` is its folder now, None: where `spec` says."""
+        ...
+
+
+encoder_sources: Registry[EncoderSource] = Registry("source of encoders")
+
+
+def _trained_models() -> EncoderSource:
+    if TRAINED_MODELS not in encoder_sources:
+        raise ConfigError(
+            "nothing here opens trained models", next_step="in a program of your own: import avs.pipeline.encoders"
+        )
+    return encoder_sources.get(TRAINED_MODELS)
+
+
 def family_of(model: str) -> type[Family]:
     """The family of an encoder of the catalog.
 
@@ -93,11 +128,11 @@ def family_of(model: str) -> type[Family]:
 
 
 def has_text_side(spec: EmbedderSpec) -> bool:
-    """Whether sentences can be encoded into the space of `spec`: the catalog knows its encoder, with a text tower.
+    """Whether sentences can be encoded into the space of `spec`: by a trained model, or by an encoder of the catalog.
 
     A BigFile names no encoder, so its spec has no image size.
     """
-    return spec.image_size > 0 and spec.name in read_catalog() and family_of(spec.name).text_tower
+    return bool(spec.trained) or spec.image_size > 0 and spec.name in read_catalog() and family_of(spec.name).text_tower
 
 
 def require_text_side(spec: EmbedderSpec, *, where: object) -> None:
@@ -118,6 +153,14 @@ def require_text_side(spec: EmbedderSpec, *, where: object) -> None:
             got=f'model "{spec.name}"',
             next_step=f"train a model on it: avs train-laff --store {typed(where)} ..., then search with --checkpoint",
         )
+    model = Path(spec.weights).parent  # whose backbone made the vectors of frames
+    if is_trained_model(model):
+        raise ConfigError(
+            "the store holds single frames of a trained model, whose text side is compared with whole shots",
+            where=where,
+            got=f'model "{spec.name}"',
+            next_step=f"search with the model: --checkpoint {typed(model)}; or search its shot-level store",
+        )
     raise ConfigError(
         "the store was made by a model that the catalog does not know",
         where=where,
@@ -127,9 +170,17 @@ def require_text_side(spec: EmbedderSpec, *, where: object) -> None:
     )
 
 
-def read_spec(model: str, *, weights: str | Path | None = None, pooling: str | None = None) -> EmbedderSpec:
-    """The spec of an encoder, without loading its weights; arguments and errors as for load_embedder."""
-    return _read_checkpoint(model, weights, pooling).spec
+def read_spec(
+    model: str, *, weights: str | Path | None = None, pooling: str | None = None, unit_length: bool = True
+) -> EmbedderSpec:
+    """The spec of an encoder, without loading its weights; arguments and errors as for load_embedder.
+
+    Args:
+        model: as for load_embedder, or the folder of a trained model.
+    """
+    if model not in read_catalog() and is_trained_model(Path(model)):
+        return _trained_models().read_spec(Path(model))
+    return _read_checkpoint(model, weights, pooling, unit_length).spec
 
 
 def load_embedder(
@@ -139,6 +190,7 @@ def load_embedder(
     device: str = "cpu",
     dtype: str = "float32",
     pooling: str | None = None,
+    unit_length: bool = True,
 ) -> ImageEncoder | ClipEncoder:
     """The encoder `model` of the catalog, ready to encode.
 
@@ -148,16 +200,18 @@ def load_embedder(
         device: "cpu", "cuda" or "cuda:N".
         dtype: what the encoder computes in: "float32", "bfloat16", or "float16" on CUDA.
         pooling: one of the family's; None: its first.
+        unit_length: whether vectors of images are scaled to length 1; false: as the tower gives them.
 
     Raises:
-        ConfigError: unknown model, pooling, device or dtype, or weights that are not what the catalog says.
+        ConfigError: unknown model, pooling, device or dtype, or weights that are not what the catalog says; an encoder
+            of clips without `unit_length`.
         AvsError: there is no checkpoint, or it lacks a part.
         MissingDependencyError: the Hub or the CUDA device is not reachable.
     """
     from avs.features.encoders import ClipEncoder, ImageEncoder, resolve_device
 
     resolved, computed_in = resolve_device(device, dtype)
-    checkpoint = _read_checkpoint(model, weights, pooling)
+    checkpoint = _read_checkpoint(model, weights, pooling, unit_length)
     family = checkpoint.family(checkpoint.folder, dtype=computed_in, pooling=checkpoint.spec.pooling)
     encoder = ClipEncoder if family.clip_frames else ImageEncoder
     return encoder(
@@ -173,7 +227,7 @@ def load_embedder(
 
 def load_embedder_for(
     spec: EmbedderSpec, *, weights: str | Path | None = None, device: str = "cpu", dtype: str = "float32"
-) -> ImageEncoder | ClipEncoder:
+) -> TextEmbedder:
     """The encoder that made vectors of `spec`, such as a store's, to encode queries with.
 
     Args:
@@ -182,8 +236,16 @@ def load_embedder_for(
     Raises:
         SpecMismatchError: these weights are not those of `spec`.
     """
+    if spec.trained:
+        folder = Path(weights) if weights else None
+        return _trained_models().load(spec, weights=folder, device=device)
     embedder = load_embedder(
-        spec.name, weights=weights or spec.weights or None, device=device, dtype=dtype, pooling=spec.pooling
+        spec.name,
+        weights=weights or spec.weights or None,
+        device=device,
+        dtype=dtype,
+        pooling=spec.pooling,
+        unit_length=spec.normalised,
     )
     spec.require_same(embedder.spec, where=embedder.spec.weights)
     return embedder
@@ -225,8 +287,12 @@ def require_encoder(model: str, weights: str | Path | None, pooling: str | None)
     return location, pooling
 
 
-def _read_checkpoint(model: str, weights: str | Path | None, pooling: str | None) -> _Checkpoint:
+def _read_checkpoint(
+    model: str, weights: str | Path | None, pooling: str | None, unit_length: bool = True
+) -> _Checkpoint:
     entry, family = get_entry(model), family_of(model)
+    if family.clip_frames and not unit_length:
+        raise ConfigError(f"{model} encodes clips, and raw length is for encoders of images", got="--raw-length")
     location, pooling = require_encoder(model, weights, pooling)
     folder = locate(location, revision=entry.revision)
     _require_family(model, family, folder)
@@ -244,7 +310,7 @@ def _read_checkpoint(model: str, weights: str | Path | None, pooling: str | None
         interpolation=preprocessing.geometry.interpolation,
         activation=facts.activation,
         pooling=pooling,
-        normalised=True,
+        normalised=unit_length,
         weights=str(folder.resolve()) if Path(location).is_dir() else location,
     )
     return _Checkpoint(folder, family, facts, preprocessing, spec)

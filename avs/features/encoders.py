@@ -111,8 +111,12 @@ class ImageEncoder(Encoder):
 
     @torch.inference_mode()
     def encode_images(self, images: Tensor) -> np.ndarray:
-        """(B, D) float32 unit-length vectors of (B, 3, S, S) uint8 images; (B, Q, D) with pooling "queries"."""
-        return _unit_length(self._family.images(self._pixels(images)))
+        """(B, D) float32 vectors of (B, 3, S, S) uint8 images; (B, Q, D) with pooling "queries".
+
+        They have length 1 if the spec says so; otherwise they are as the tower gives them.
+        """
+        vectors = self._family.images(self._pixels(images))
+        return _unit_length(vectors) if self.spec.normalised else vectors.float().cpu().numpy()
 
 
 class ClipEncoder(Encoder):

@@ -1,12 +1,13 @@
 """Extraction: the shots of a table to feature stores. Every frame is decoded once and encoded by several encoders.
 
-The vector of a frame or clip has length 1. The vector of a shot is the mean of these, scaled to length 1 again.
+The vector of a frame or clip has length 1, or, if the spec says so, the length that the tower gives it. The vector of a
+shot is the mean of unit vectors, scaled to length 1 again, or what a trained model makes of its frames.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,12 +33,31 @@ SHOT_VECTOR = "l2(mean of the frames' l2 vectors)"
 SHOT_VECTOR_OF_CLIPS = "l2(mean of the clips' l2 vectors)"
 
 
+def shot_vector(frames: np.ndarray) -> np.ndarray:
+    """(D,) unit-length mean of (F, D) unit-length vectors; zero when they cancel."""
+    mean = frames.mean(axis=0)
+    length = float(np.linalg.norm(mean))
+    vector: np.ndarray = mean / length if length > 0 else mean
+    return vector
+
+
+def mean_vectors(shots: Sequence[np.ndarray]) -> np.ndarray:
+    """(S, D) shot_vector of each of S shots."""
+    return np.stack([shot_vector(frames) for frames in shots])
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Target:
-    """An encoder, and the writers of the stores it fills: one per level."""
+    """An encoder, and the writers of the stores it fills: one per level.
+
+    Attributes:
+        shot_vectors: gives the (S, D) vectors of S shots from the (F, D) vectors of each one's frames or clips, which
+            are in order of time, F >= 1.
+    """
 
     embedder: ImageEmbedder | ClipEmbedder
     writers: Sequence[FeatureWriter]
+    shot_vectors: Callable[[Sequence[np.ndarray]], np.ndarray] = mean_vectors
 
     @property
     def clip_frames(self) -> int:
@@ -66,12 +86,19 @@ def store_manifest(
         clip_frames: number of frames in a clip, for an encoder of clips; 0: it encodes images.
 
     Raises:
-        ConfigError: several vectors per frame, whose mean is not worth storing, at shot level.
+        ConfigError: at shot level, several vectors per frame, whose mean is not worth storing, or vectors of any
+            length.
     """
     if spec.pooling == "queries" and level == "shot":
         raise ConfigError(
             'pooling "queries" keeps several vectors per frame, which a shot-level store cannot hold',
             next_step='use --level frame, or the pooling "query-mean"',
+        )
+    if not spec.normalised and level == "shot":
+        raise ConfigError(
+            "vectors of raw length are for frames, and a shot-level store holds a mean of unit vectors",
+            got=f"{spec.name} with --raw-length at level shot",
+            next_step="use --level frame, or leave --raw-length out",
         )
     config: dict[str, object] = {
         "level": level,
@@ -225,27 +252,41 @@ def _write(target: Target, outcomes: Sequence[Outcome], batches: Sequence[np.nda
     """Hand a unit's shots to the target's writers; `batches` are the vectors of its frames or clips."""
     vectors = np.concatenate(batches) if batches else np.empty((0, target.embedder.spec.dim), dtype=np.float32)
     ends = np.cumsum([len(outcome.pts_s) for outcome in outcomes])
-    for outcome, frames in zip(outcomes, np.split(vectors, ends[:-1]), strict=True):
-        for writer in target.writers:
-            if outcome.shot not in writer.done:
-                writer.add(_features(outcome, frames, writer.level))
+    frames = np.split(vectors, ends[:-1])
+    for level in dict.fromkeys(writer.level for writer in target.writers):
+        features = _of_frames(outcomes, frames) if level == "frame" else _of_shots(outcomes, frames, target)
+        for writer in (writer for writer in target.writers if writer.level == level):
+            for one in features:
+                if one.shot not in writer.done:
+                    writer.add(one)
 
 
-def _features(outcome: Outcome, frames: np.ndarray, level: Level) -> ShotFeatures:
-    """A shot's features from the vectors of its frames or clips: (F, D), or (F, Q, D) with Q vectors per frame."""
-    rows = frames.reshape(-1, frames.shape[-1])
-    pts_s = np.repeat(outcome.pts_s, frames.shape[1] if frames.ndim == 3 else 1)
-    if level == "shot" and len(rows):
-        rows, pts_s = shot_vector(rows)[None], outcome.pts_s[[0, -1]].mean(keepdims=True)
-    return ShotFeatures(outcome.shot, rows, pts_s, outcome.status, outcome.reason)
+def _of_frames(outcomes: Sequence[Outcome], frames: Sequence[np.ndarray]) -> list[ShotFeatures]:
+    """Features at frame level from the vectors of each shot's frames or clips: (F, D), or (F, Q, D) with Q a frame."""
+    return [
+        ShotFeatures(
+            outcome.shot,
+            vectors.reshape(-1, vectors.shape[-1]),
+            np.repeat(outcome.pts_s, vectors.shape[1] if vectors.ndim == 3 else 1),
+            outcome.status,
+            outcome.reason,
+        )
+        for outcome, vectors in zip(outcomes, frames, strict=True)
+    ]
 
 
-def shot_vector(frames: np.ndarray) -> np.ndarray:
-    """(D,) unit-length mean of (F, D) unit-length vectors; zero when they cancel."""
-    mean = frames.mean(axis=0)
-    length = float(np.linalg.norm(mean))
-    vector: np.ndarray = mean / length if length > 0 else mean
-    return vector
+def _of_shots(outcomes: Sequence[Outcome], frames: Sequence[np.ndarray], target: Target) -> list[ShotFeatures]:
+    """Features at shot level. All shots of the unit go together, so that a run that goes on computes the same bits."""
+    seen = [vectors for vectors in frames if len(vectors)]
+    rows = iter(target.shot_vectors(seen) if seen else ())
+    return [
+        ShotFeatures(
+            outcome.shot, next(rows)[None], outcome.pts_s[[0, -1]].mean(keepdims=True), outcome.status, outcome.reason
+        )
+        if len(vectors)
+        else ShotFeatures(outcome.shot, vectors, outcome.pts_s, outcome.status, outcome.reason)
+        for outcome, vectors in zip(outcomes, frames, strict=True)
+    ]
 
 
 def require_few_failures(stores: Sequence[FeatureStore], max_failed: float) -> None:

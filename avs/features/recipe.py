@@ -8,12 +8,19 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class EncoderRecipe(BaseModel):
-    """An encoder of the catalog, as `avs.features.embedder.load_embedder` takes it."""
+    """An encoder, as `avs.features.embedder.load_embedder` takes it.
+
+    Attributes:
+        model: its catalog name, or the folder of a trained model.
+        weights, pooling: of an encoder of the catalog.
+        raw_length: vectors of frames keep the length that the tower gives them; otherwise they have length 1.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     model: str
     weights: str | None = None
     pooling: str | None = None
+    raw_length: bool = False
 
 
 class SamplingRecipe(BaseModel):
@@ -28,12 +35,13 @@ class SamplingRecipe(BaseModel):
 class ExtractionRecipe(BaseModel):
     """A set of feature stores. Device, batch size and workers are not in it: they do not decide what comes out.
 
-    An encoder whose family states its own sampling (docs/features.md) takes that instead of `sampling`.
+    An encoder whose family states its own sampling (docs/features.md) takes that instead of `sampling`, and so does a
+    trained model. Without `levels`, an encoder makes a shot-level store, and a trained model all that it can make.
     """
 
     model_config = ConfigDict(extra="forbid")
     encoders: list[EncoderRecipe] = Field(min_length=1)
-    levels: list[Literal["shot", "frame"]] = ["shot"]
+    levels: list[Literal["shot", "frame"]] | None = Field(default=None, min_length=1)
     sampling: SamplingRecipe = SamplingRecipe()
     compute_dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     store_dtype: Literal["float16", "float32"] = "float16"

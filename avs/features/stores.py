@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from avs.core.artifacts import Manifest, is_up_to_date
 from avs.core.errors import ConfigError
@@ -16,7 +16,7 @@ from avs.core.frames import FrameSource
 from avs.core.lock import sole_writer
 from avs.core.progress import Reporter
 from avs.core.shots import ShotTable
-from avs.core.store import FeatureStore
+from avs.core.store import FeatureStore, Level
 from avs.core.store_writer import FeatureWriter
 from avs.features.embedder import family_of, load_embedder, read_spec
 from avs.features.extract import Target, extract, store_manifest
@@ -25,25 +25,97 @@ from avs.features.recipe import EncoderRecipe, ExtractionRecipe
 SourceOf = Callable[[Mapping[str, Any]], FrameSource]
 
 
+class StoreEncoder(Protocol):
+    """An encoder that is to fill stores, before its weights are loaded. Equal ones share a pass."""
+
+    @property
+    def name(self) -> str:
+        """The folder of its stores."""
+        ...
+
+    def levels(self, wanted: Sequence[Level] | None) -> list[Level]:
+        """The levels of its stores; None: those that it makes when nobody says.
+
+        Raises:
+            ConfigError: it cannot make a store of a wanted level.
+        """
+        ...
+
+    def manifest(self, level: Level, recipe: ExtractionRecipe, *, inputs: Mapping[str, str], decoder: str) -> Manifest:
+        """The manifest of its store before that is made."""
+        ...
+
+    def target(self, writers: Sequence[FeatureWriter], *, device: str, dtype: str) -> Target:
+        """The encoder with its weights, to fill stores that may be some of those planned."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogEncoder:
+    """An encoder of the catalog. A StoreEncoder."""
+
+    recipe: EncoderRecipe
+
+    @property
+    def name(self) -> str:
+        return self.recipe.model
+
+    def levels(self, wanted: Sequence[Level] | None) -> list[Level]:
+        return list(dict.fromkeys(wanted or ["shot"]))
+
+    def manifest(self, level: Level, recipe: ExtractionRecipe, *, inputs: Mapping[str, str], decoder: str) -> Manifest:
+        own, family = self.recipe, family_of(self.recipe.model)
+        return store_manifest(
+            read_spec(own.model, weights=own.weights, pooling=own.pooling, unit_length=not own.raw_length),
+            level,
+            sampling={**recipe.sampling.model_dump(), **family.sampling, "decoder": decoder},
+            inputs=inputs,
+            compute_dtype=recipe.compute_dtype,
+            store_dtype=recipe.store_dtype,
+            clip_frames=family.clip_frames,
+        )
+
+    def target(self, writers: Sequence[FeatureWriter], *, device: str, dtype: str) -> Target:
+        own = self.recipe
+        embedder = load_embedder(
+            own.model,
+            weights=own.weights,
+            pooling=own.pooling,
+            device=device,
+            dtype=dtype,
+            unit_length=not own.raw_length,
+        )
+        return Target(embedder, writers)
+
+
 @dataclass(frozen=True, slots=True)
 class StorePlan:
     """A store that belongs in `folder`, made already or not."""
 
     folder: Path
-    encoder: EncoderRecipe
+    encoder: StoreEncoder
     manifest: Manifest
 
     @property
-    def frames(self) -> str:
-        """What it reads of the videos; stores that read the same are filled in one pass."""
-        config = self.manifest.config
-        return json.dumps([config["sampling"], config.get("clip_frames", 0)], sort_keys=True)
+    def clip_frames(self) -> int:
+        """Number of frames in the clips that it is made of; 0: it is made of images."""
+        return int(self.manifest.config.get("clip_frames", 0))
 
 
-def store_folders(folder: Path, recipe: ExtractionRecipe) -> list[Path]:
-    """The folders `folder/MODEL/LEVEL` of a recipe's stores, by encoder and then level."""
-    levels = list(dict.fromkeys(recipe.levels))
-    return [Path(folder) / encoder.model / level for encoder in recipe.encoders for level in levels]
+def store_folders(folder: Path, recipe: ExtractionRecipe, encoders: Sequence[StoreEncoder]) -> list[Path]:
+    """The folders `folder/NAME/LEVEL` of a recipe's stores, by encoder and then level.
+
+    Raises:
+        ConfigError: two encoders have one name; a level that an encoder cannot make.
+    """
+    names = [encoder.name for encoder in encoders]
+    if len(set(names)) < len(names):
+        raise ConfigError(
+            "a model is named twice",
+            got=" ".join(names),
+            next_step="name each once; the folder of a trained model is its name, so rename one of two that are equal",
+        )
+    return [Path(folder) / encoder.name / level for encoder in encoders for level in encoder.levels(recipe.levels)]
 
 
 def plan_stores(
@@ -53,34 +125,25 @@ def plan_stores(
     inputs: Mapping[str, str],
     paths: Mapping[str, Path] | None = None,
     decoder: str = "PyAV",
+    encoders: Sequence[StoreEncoder] | None = None,
 ) -> list[StorePlan]:
-    """The stores `folder/MODEL/LEVEL`, by encoder and then level; the weights are read for their fingerprint only.
+    """The stores `folder/NAME/LEVEL`, by encoder and then level; the weights are read for their fingerprint only.
 
     Args:
         inputs, paths: fingerprints of what the stores are made from, and where it is.
         decoder: what decodes the frames, for the manifest.
+        encoders: of the recipe, in its order; None: all are of the catalog.
 
     Raises:
-        ConfigError: a model is named twice, or what load_embedder and store_manifest refuse.
+        ConfigError: what store_folders, load_embedder and store_manifest refuse.
     """
-    models = [encoder.model for encoder in recipe.encoders]
-    if len(set(models)) < len(models):
-        raise ConfigError("a model is named twice", got=" ".join(models))
-    plans, folders = [], iter(store_folders(folder, recipe))
-    for encoder in recipe.encoders:
-        spec = read_spec(encoder.model, weights=encoder.weights, pooling=encoder.pooling)
-        family = family_of(encoder.model)
-        for level in dict.fromkeys(recipe.levels):
-            manifest = store_manifest(
-                spec,
-                level,
-                sampling={**recipe.sampling.model_dump(), **family.sampling, "decoder": decoder},
-                inputs=inputs,
-                compute_dtype=recipe.compute_dtype,
-                store_dtype=recipe.store_dtype,
-                clip_frames=family.clip_frames,
-            )
-            manifest = replace(manifest, paths=dict(paths or {}))
+    if encoders is None:
+        encoders = [CatalogEncoder(one) for one in recipe.encoders]
+    plans, folders = [], iter(store_folders(folder, recipe, encoders))
+    for encoder in encoders:
+        for level in encoder.levels(recipe.levels):
+            manifest = encoder.manifest(level, recipe, inputs=inputs, decoder=decoder)
+            manifest = replace(manifest, paths={**(paths or {}), **manifest.paths})
             plans.append(StorePlan(next(folders), encoder, manifest))
     return plans
 
@@ -103,7 +166,8 @@ def make_stores(
 
     Args:
         plans: the result of plan_stores.
-        source_of: gives the frames for the sampling settings of a manifest.
+        source_of: gives the frames for the sampling settings of a manifest; under "choice" it may say which of them
+            a clip takes.
         shots, batch_size, workers: as for extract.
         force: make all stores anew, whatever is in their folders.
         device: "cpu", "cuda" or "cuda:N".
@@ -126,9 +190,8 @@ def make_stores(
             for name, write in (extra_files or {}).items():
                 write(plan.folder / name)
         pin = device.startswith("cuda")
-        for frames in dict.fromkeys(plan.frames for plan in missing):
-            one_pass = [plan for plan in missing if plan.frames == frames]
-            source = source_of(one_pass[0].manifest.config["sampling"])
+        for one_pass in _passes(missing):
+            source = source_of(_widest(one_pass).manifest.config["sampling"])
             targets = [
                 _target([plan for plan in one_pass if plan.encoder == encoder], device)
                 for encoder in dict.fromkeys(plan.encoder for plan in one_pass)
@@ -137,17 +200,26 @@ def make_stores(
     return [FeatureStore(plan.folder) for plan in plans]
 
 
+def _passes(plans: Sequence[StorePlan]) -> list[list[StorePlan]]:
+    """The plans of each pass over the videos: those of one encoder share it, and so do encoders that read the same."""
+    passes: dict[str, list[StorePlan]] = {}
+    for encoder in dict.fromkeys(plan.encoder for plan in plans):
+        own = [plan for plan in plans if plan.encoder == encoder]
+        widest = _widest(own)
+        key = json.dumps([widest.manifest.config["sampling"], widest.clip_frames], sort_keys=True)
+        passes.setdefault(key, []).extend(own)
+    return list(passes.values())
+
+
+def _widest(plans: Sequence[StorePlan]) -> StorePlan:
+    """The plan whose frames serve all: a frame-level store of a trained model has every frame that a clip chooses."""
+    return min(plans, key=lambda plan: plan.clip_frames)
+
+
 def _target(plans: Sequence[StorePlan], device: str) -> Target:
-    encoder, config = plans[0].encoder, plans[0].manifest.config
-    embedder = load_embedder(
-        encoder.model,
-        weights=encoder.weights,
-        pooling=encoder.pooling,
-        device=device,
-        dtype=config["compute_dtype"],
-    )
+    config = plans[0].manifest.config
     writers = [FeatureWriter(plan.folder, plan.manifest, dtype=config["store_dtype"]) for plan in plans]
-    return Target(embedder, writers)
+    return plans[0].encoder.target(writers, device=device, dtype=config["compute_dtype"])
 
 
 def _discard(folder: Path) -> None:

@@ -18,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 from avs.core.artifacts import require_path
+from avs.core.errors import ConfigError
 from avs.core.progress import Reporter, no_suggestions
 from avs.core.ranking import RankedList, Run
 from avs.core.shots import read_shot_table
@@ -146,7 +147,14 @@ class Demo:
         from avs.video.find import find_videos
 
         topics = self._own_topics(topics)
-        require_usable(extraction_recipe(None, models=self.models, weights=self.weights))
+        encoders = require_usable(extraction_recipe(None, models=self.models, weights=self.weights))
+        trained = [encoder.name for encoder in encoders if encoder.name not in self.models]
+        if trained:
+            raise ConfigError(
+                "avs demo searches with encoders of the catalog, not with trained models",
+                got=", ".join(trained),
+                next_step="extract with the model (avs extract-features --model), and search its store (avs search)",
+            )
         self._warn()
         stems = [path.stem for path in find_videos(videos, ids="name").values()]
         ids: Literal["stem", "name"] = "stem" if len(set(stems)) == len(stems) else "name"

@@ -12,6 +12,7 @@ from avs.core.artifacts import as_made_before, fingerprint_input, require_path, 
 from avs.core.config import load_config
 from avs.core.device import available_cores
 from avs.core.errors import ConfigError, UnknownIdError, did_you_mean
+from avs.core.frames import FrameSource
 from avs.core.ids import some
 from avs.core.lock import require_no_writer
 from avs.core.progress import Reporter
@@ -20,7 +21,10 @@ from avs.core.store import FeatureStore
 from avs.features.embedder import require_encoder
 from avs.features.extract import require_runtime
 from avs.features.recipe import ExtractionRecipe
-from avs.features.stores import make_stores, plan_stores, store_folders
+from avs.features.stores import CatalogEncoder, StoreEncoder, make_stores, plan_stores, store_folders
+from avs.pipeline.chosen_frames import ChosenFrames
+from avs.pipeline.model_stores import GRID, store_encoders
+from avs.train.frame_choice import FrameChoice
 from avs.video.find import VideoIds, find_videos
 from avs.video.fingerprints import (
     VIDEOS_FILE,
@@ -52,7 +56,9 @@ def extract_features(
     force: bool = False,
     reporter: Reporter,
 ) -> list[FeatureStore]:
-    """The stores `output/MODEL/LEVEL` of a recipe, by encoder and then level; those that are complete are kept.
+    """The stores `output/NAME/LEVEL` of a recipe, by encoder and then level; those that are complete are kept.
+
+    NAME is that of the encoder in the catalog, or of the folder of a trained model.
 
     Args:
         videos: folder of video files.
@@ -67,8 +73,8 @@ def extract_features(
         UnknownIdError: the folder has none of the videos of the shot table.
         AvsError: settings, weights or files that cannot be used.
     """
-    require_usable(recipe)
-    _require_free(output, recipe, force=force)
+    encoders = require_usable(recipe)
+    _require_free(store_folders(output, recipe, encoders), force=force)
     paths = find_videos(videos, ids=video_ids)
     table = read_shot_table(require_path(shots, what="shot table"))
     _require_videos(table, paths, videos, reporter)
@@ -76,20 +82,19 @@ def extract_features(
     workers = min(available_cores(), len(used)) if workers is None else workers
     require_runtime(device, recipe.compute_dtype, batch_size=batch_size, workers=workers)
     inputs = {"shots": fingerprint_input(shots)}
-    plans = plan_stores(output, recipe, inputs=inputs, paths={"shots": shots, "videos": videos})
+    paths_of_inputs = {"shots": shots, "videos": videos}
+    plans = plan_stores(output, recipe, inputs=inputs, paths=paths_of_inputs, encoders=encoders)
     hashes = fingerprint_videos(used, videos, reporter)
     inputs["videos"] = listing_fingerprint(hashes)
-    plans = [replace(plan, manifest=replace(plan.manifest, inputs=inputs)) for plan in plans]
+    plans = [
+        replace(plan, manifest=replace(plan.manifest, inputs={**plan.manifest.inputs, **inputs})) for plan in plans
+    ]
     older_inputs = {"videos": sizes_of_store(used)}
     plans = [replace(plan, manifest=as_made_before(plan.folder, plan.manifest, older_inputs)) for plan in plans]
-
-    def source_of(sampling: Mapping[str, Any]) -> VideoFolder:
-        return VideoFolder(paths, Sampling(**{key: value for key, value in sampling.items() if key != "decoder"}))
-
     return make_stores(
         plans,
         table,
-        source_of,
+        partial(frame_source, paths),
         force=force,
         device=device,
         batch_size=batch_size,
@@ -99,15 +104,31 @@ def extract_features(
     )
 
 
-def require_usable(recipe: ExtractionRecipe) -> None:
-    """Check what can be checked before anything is read.
+def frame_source(paths: Mapping[str, Path], sampling: Mapping[str, Any]) -> FrameSource:
+    """The frames that the sampling of a store's manifest takes of videos.
+
+    Args:
+        paths: video id -> file.
+    """
+    folder = VideoFolder(paths, Sampling(**{name: sampling[name] for name in GRID}))
+    if "choice" not in sampling:
+        return folder
+    return ChosenFrames(folder, FrameChoice(**sampling["choice"]))
+
+
+def require_usable(recipe: ExtractionRecipe) -> list[StoreEncoder]:
+    """The encoders of a recipe, after what can be checked before videos and weights are read.
 
     Raises:
-        ConfigError: an unknown encoder, one without weights, or a sampling that makes no sense.
+        ConfigError: an unknown encoder, one without weights, a sampling that makes no sense, or options that do not
+            fit a trained model.
     """
     Sampling(**recipe.sampling.model_dump())
-    for encoder in recipe.encoders:
-        require_encoder(encoder.model, encoder.weights, encoder.pooling)
+    encoders = store_encoders(recipe)
+    for encoder in encoders:
+        if isinstance(encoder, CatalogEncoder):
+            require_encoder(encoder.recipe.model, encoder.recipe.weights, encoder.recipe.pooling)
+    return encoders
 
 
 def extraction_recipe(
@@ -120,12 +141,14 @@ def extraction_recipe(
     sampling: Mapping[str, Any] | None = None,
     compute_dtype: str | None = None,
     store_dtype: str | None = None,
+    raw_length: bool = False,
 ) -> ExtractionRecipe:
     """The recipe of a YAML file, or of options; None is an option that was not given.
 
     Args:
         weights, pooling: a value for the only model, or MODEL=VALUE for one of several.
         sampling: options of avs.video.sampling.Sampling by the names of the options.
+        raw_length: of the vectors of all models.
 
     Raises:
         ConfigError: a file and options at once, neither, or values that are not known.
@@ -134,8 +157,9 @@ def extraction_recipe(
     settings = {key: value for key, value in settings.items() if value}
     sampling = {key: value for key, value in (sampling or {}).items() if value is not None}
     if config is not None:
-        options = {"model": models, "weights": weights, "pooling": pooling, "level": levels}
-        options |= {"compute-dtype": compute_dtype, "store-dtype": store_dtype, **sampling}
+        options: dict[str, object] = {"model": models, "weights": weights, "pooling": pooling, "level": levels}
+        options |= {"compute-dtype": compute_dtype, "store-dtype": store_dtype, "raw-length": raw_length or None}
+        options |= sampling
         names = ", ".join(f"--{name}" for name, value in options.items() if value is not None)
         if names:
             raise ConfigError("--config replaces these options", got=names, next_step="put them into the file")
@@ -149,7 +173,13 @@ def extraction_recipe(
     return ExtractionRecipe.model_validate(
         {
             "encoders": [
-                {"model": model, "weights": checkpoints.get(model), "pooling": poolings.get(model)} for model in models
+                {
+                    "model": model,
+                    "weights": checkpoints.get(model),
+                    "pooling": poolings.get(model),
+                    "raw_length": raw_length,
+                }
+                for model in models
             ],
             "sampling": {"interval_s" if key == "interval" else key: value for key, value in sampling.items()},
             **settings,
@@ -181,9 +211,9 @@ def _require_choices(kind: str, values: Sequence[str]) -> None:
             raise ConfigError(f'unknown {kind} "{value}"{did_you_mean(value, known)}', wanted=", ".join(known))
 
 
-def _require_free(output: Path, recipe: ExtractionRecipe, *, force: bool) -> None:
+def _require_free(folders: Sequence[Path], *, force: bool) -> None:
     """Check that the stores that are not complete can be written, and that no other process writes them."""
-    for folder in store_folders(output, recipe):
+    for folder in folders:
         if force or not (folder / "manifest.json").is_file():
             require_writable(folder)
             require_no_writer(folder)

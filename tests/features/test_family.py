@@ -163,6 +163,11 @@ def test_images_and_clips_do_not_share_a_pass(tmp_path: Path, weights: Path) -> 
         extract(table({"00001": 1}), FakeFrames(), targets)
 
 
+def test_raw_length_is_for_images(weights: Path) -> None:
+    with pytest.raises(ConfigError, match="toy-clips encodes clips, and raw length is for encoders of images"):
+        load_embedder("toy-clips", weights=weights, unit_length=False)
+
+
 def test_an_encoder_without_a_text_tower_says_so_wherever_texts_are_wanted(weights: Path) -> None:
     embedder = load_embedder("toy-images", weights=weights)
     assert not has_text_side(embedder.spec)

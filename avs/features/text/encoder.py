@@ -1,4 +1,4 @@
-"""The text tower of an encoder, such as CLIP's, as a text feature."""
+"""The text tower of an encoder, such as CLIP's, or the text side of a trained model, as a text feature."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
 from avs.core.columns import VectorColumn
 from avs.core.errors import did_you_mean
+from avs.core.list_files import is_trained_model, model_name
 from avs.core.spec import EmbedderSpec
 from avs.features.catalog import read_catalog
 from avs.features.embedder import family_of, load_embedder_for, read_spec
@@ -24,7 +25,8 @@ class EncoderOptions(BaseModel):
     """Options of the text tower of an encoder.
 
     Attributes:
-        model: its catalog name, which is the name of the feature too.
+        model: its catalog name, which is the name of the feature too; or the folder of a trained model, whose name is
+            that of the feature.
         weights: a checkpoint folder, or `org/name[@revision]` on the Hub; None: what the catalog says.
         pooling: of its images, which is part of its spec; None: the family's first.
         unit_length: whether vectors are scaled to length 1; false: as the tower gives them, as in LAFF's own code.
@@ -42,15 +44,27 @@ class EncoderOptions(BaseModel):
     @classmethod
     def _has_text_tower(cls, model: str) -> str:
         catalog = read_catalog()
+        if model not in catalog and is_trained_model(Path(model)):
+            if model_name(Path(model)) in catalog:
+                raise ValueError(f"{model} has the name of an encoder of the catalog: rename its folder")
+            return model
+        if model not in catalog and Path(model).parent != Path():
+            raise ValueError(f"no trained model in {model}")
         if model not in catalog:
             raise ValueError(f'no text feature "{model}"{did_you_mean(model, (*text_features, *catalog))}')
         if not family_of(model).text_tower:
             raise ValueError(f"{model} has no text tower, so it is no text feature")
         return model
 
+    @model_validator(mode="after")
+    def _has_own_weights(self) -> EncoderOptions:
+        if self.name != self.model and (self.weights or self.pooling):
+            raise ValueError(f"{self.model} is a trained model with weights of its own: leave out weights and pooling")
+        return self
+
     @property
     def name(self) -> str:
-        return self.model
+        return self.model if self.model in read_catalog() else model_name(Path(self.model))
 
 
 @text_features.register("encoder")

@@ -18,8 +18,9 @@ from avs.core.list_files import seconds_of_search
 from avs.core.progress import Reporter
 from avs.core.ranking import RankedList, Run
 from avs.core.topic import TopicSet
-from avs.features.embedder import load_embedder_for
+from avs.features.embedder import load_embedder_for, require_text_side
 from avs.features.family import quiet_transformers
+from avs.pipeline import encoders  # noqa: F401 (it files trained models as encoders)
 from avs.pipeline.rerank.options import RerankOptions
 from avs.reranking.blend import reranked, with_top
 from avs.reranking.material import Material, TopicCandidates
@@ -137,6 +138,7 @@ def _material(options: RerankOptions, run: Run, topics: TopicSet | None, reporte
     queries: Sequence[np.ndarray | None] = [None] * len(lists)
     others: Sequence[np.ndarray | None] = queries
     if store and options.needs("encoder"):
+        require_text_side(store.spec, where=store.folder)
         weights = options.weights[0] if options.weights else None
         encode = load_embedder_for(store.spec, weights=weights, device=options.device).encode_texts
         queries = list(encode(texts))

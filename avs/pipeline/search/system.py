@@ -8,8 +8,9 @@ from pathlib import Path
 
 from avs.core.errors import ConfigError
 from avs.core.features import Features, by_feature_name, open_features
-from avs.core.list_files import model_name, store_name
-from avs.features.embedder import require_text_side
+from avs.core.list_files import is_trained_model, model_name, store_name
+from avs.features.embedder import has_text_side, require_text_side
+from avs.pipeline import encoders  # noqa: F401 (it files trained models as encoders)
 from avs.ranking.cosine import FRAME_SCORES, FrameScore
 from avs.train.checkpoint import Checkpoint, read_checkpoint
 
@@ -19,7 +20,7 @@ class Locations:
     """Where things are now, if they moved since a store or a checkpoint recorded their location.
 
     Attributes:
-        encoders: catalog name -> weights, a folder or a Hub name.
+        encoders: name of an encoder -> weights, a folder or a Hub name.
         word2vec: file with word vectors.
     """
 
@@ -48,7 +49,7 @@ def open_source(folder: Path) -> Features | Checkpoint:
     Raises:
         AvsError: there is no such folder, or it holds neither.
     """
-    if (folder / "checkpoint.json").is_file() or (folder / "best").is_dir():
+    if is_trained_model(folder):
         return read_checkpoint(folder)
     return open_features(folder)
 
@@ -83,8 +84,8 @@ def locations_of(stores: Sequence[Features], weights: Sequence[str], word2vec: P
     """
     if weights and len(weights) != len(stores):
         raise ConfigError("--weights does not fit the stores", got=len(weights), wanted=f"{len(stores)}, or none")
-    encoders = {store.spec.name: place for store, place in zip(stores, weights, strict=False)}
-    return Locations(encoders, word2vec)
+    placed = sorted(zip(stores, weights, strict=False), key=lambda pair: has_text_side(pair[0].spec))
+    return Locations({store.spec.name: place for store, place in placed}, word2vec)  # of two of a name, the text side's
 
 
 def named_stores(stores: Sequence[Features], systems: Sequence[System]) -> dict[str, Features]:

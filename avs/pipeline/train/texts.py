@@ -22,12 +22,14 @@ from avs.features.text.word_ids import RecurrentOptions, WordIds
 from avs.features.word_vectors import open_word_vectors
 from avs.models.architectures import Tokens
 from avs.models.retrieval import RetrievalModel
+from avs.pipeline import encoders  # noqa: F401 (it files trained models as encoders)
 from avs.train.data import FeatureTable
 
 
 def default_text(video: Mapping[str, EmbedderSpec], *, bag_of_words: bool) -> list[Any]:
     """The text tower of every video feature that has one; and bag of words, if asked for or if there is no tower."""
-    towers = list(dict.fromkeys(spec.name for spec in video.values() if has_text_side(spec)))
+    names = {spec.name: spec.weights if spec.trained else spec.name for spec in video.values() if has_text_side(spec)}
+    towers = [{"kind": "encoder", "model": model} for model in names.values()]
     return parse_text_options(["bow", *towers] if bag_of_words or not towers else towers)
 
 
@@ -38,10 +40,10 @@ def build_text_features(
 
     A text tower without weights of its own has those of the video feature of the same name.
     """
-    known = {spec.name: spec for spec in video.values()}
+    known = _by_name(video)
     return [
-        EncoderText(known[option.model], unit_length=option.unit_length, device=device)
-        if isinstance(option, EncoderOptions) and option.weights is None and option.model in known
+        EncoderText(known[option.name], unit_length=option.unit_length, device=device)
+        if isinstance(option, EncoderOptions) and option.weights is None and option.name in known
         else build_text_feature(option, captions, device=device, legacy=legacy)
         for option in options
     ]
@@ -49,15 +51,21 @@ def build_text_features(
 
 def text_inputs(options: Sequence[Any], video: Mapping[str, EmbedderSpec]) -> dict[str, str]:
     """Fingerprints of the files that text features are made from, for a manifest."""
-    known = {spec.name for spec in video.values()}
+    known = _by_name(video)
     fingerprints: dict[str, str] = {}
     for option in options:
         if not isinstance(option, EncoderOptions):
             fingerprints |= option.inputs()
-        elif option.weights is not None or option.model not in known:
+        elif option.weights is not None or option.name not in known:
             spec = read_spec(option.model, weights=option.weights, pooling=option.pooling)
-            fingerprints[f"text tower {option.model}"] = spec.revision
+            fingerprints[f"text tower {option.name}"] = spec.revision
     return fingerprints
+
+
+def _by_name(video: Mapping[str, EmbedderSpec]) -> dict[str, EmbedderSpec]:
+    """Name -> spec; of a trained model that of its shots, which has a text side, and not that of its frames."""
+    specs = sorted(video.values(), key=has_text_side)
+    return {spec.name: spec for spec in specs}
 
 
 def model_inputs(features: Sequence[TextFeature]) -> dict[str, dict[str, Any]]:
