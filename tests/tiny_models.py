@@ -16,6 +16,7 @@ from avs.features.text.clip_tokens import ClipTokens
 from avs.models.architectures import config_to_json, make_config, make_model
 from avs.pipeline.train.backbone import open_backbone, save_backbone
 from avs.train.checkpoint import BACKBONE, CHECKPOINT_TYPE, Checkpoint, write_checkpoint
+from avs.video.sampling import NO_LIMIT
 
 MOST_WORDS = 20
 SAMPLING = {
@@ -65,7 +66,7 @@ def make_trained(
         epoch=1,
         measures={},
         validation={},
-        sampling=sampling,
+        sampling={**sampling, "frames": NO_LIMIT} if pixels and sampling else sampling,
         folder=folder,
     )
     write_checkpoint(checkpoint, model.state_dict(), Manifest(type=CHECKPOINT_TYPE, config={"seed": seed}))

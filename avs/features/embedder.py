@@ -178,8 +178,9 @@ def read_spec(
     Args:
         model: as for load_embedder, or the folder of a trained model.
     """
-    if model not in read_catalog() and is_trained_model(Path(model)):
-        return _trained_models().read_spec(Path(model))
+    folder = Path(model)
+    if model not in read_catalog() and (is_trained_model(folder) or folder.parent != Path()):
+        return _trained_models().read_spec(folder)
     return _read_checkpoint(model, weights, pooling, unit_length).spec
 
 

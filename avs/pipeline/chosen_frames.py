@@ -1,30 +1,57 @@
-"""Some of the frames of a source: those that a trained model reads of each shot."""
+"""Some of the frames of shots: those that a trained model reads."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
-from avs.core.frames import FrameSource, ShotFrames
+import numpy as np
+
+from avs.core.frames import ShotFrames
 from avs.core.shots import Shot
 from avs.train.frame_choice import FrameChoice
+from avs.video.folder import VideoFolder
+from avs.video.sampling import NO_LIMIT, Sampling
 
 KEY = (0, 0, 0)  # the same for every shot: no choice of a test draws, and "shuffled" is one order for all
 
 
+def sampling_of(fps: float, choice: FrameChoice) -> dict[str, Any]:
+    """What the checkpoint of a model that reads a grid of `fps` frames a second records, see Checkpoint.sampling."""
+    grid = Sampling("interval", 1 / fps, NO_LIMIT)
+    return {"policy": grid.policy, "interval_s": grid.interval_s, "frames": grid.frames, "choice": choice.to_json()}
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenTimes:
+    """The times of a grid that a choice takes, so that no other frame of a long shot is kept in memory."""
+
+    grid: Sampling
+    choice: FrameChoice
+
+    def times(self, start_s: float, end_s: float) -> np.ndarray:
+        times_s = self.grid.times(start_s, end_s)
+        chosen_s: np.ndarray = times_s[np.sort(self.choice.places(len(times_s), KEY))]
+        return chosen_s
+
+
 @dataclass(frozen=True, slots=True)
 class ChosenFrames:
-    """A FrameSource that gives the frames that a choice takes of another's, in the order of the choice.
+    """A FrameSource that gives the frames that a choice takes of a grid, in the order of the choice.
 
     Args:
-        source: gives the frames of a grid.
+        paths: video id -> file.
+        grid: times of a shot.
         choice: takes some of them.
     """
 
-    source: FrameSource
+    paths: Mapping[str, Path]
+    grid: Sampling
     choice: FrameChoice
 
     def read(self, video: str, shots: Sequence[Shot]) -> Iterator[ShotFrames]:
-        for frames in self.source.read(video, shots):
-            places = self.choice.places(len(frames.data), KEY)
-            yield replace(frames, data=frames.data[places], pts_s=frames.pts_s[places])
+        for frames in VideoFolder(self.paths, ChosenTimes(self.grid, self.choice)).read(video, shots):
+            order = self.choice.places(len(frames.data), KEY)  # of all of them, since no more were read
+            yield replace(frames, data=frames.data[order], pts_s=frames.pts_s[order])

@@ -33,6 +33,7 @@ from avs.features.weights import fingerprint_weights
 from avs.models.architectures import architectures, make_config
 from avs.train.checkpoint import BACKBONE, Checkpoint, read_checkpoint
 from avs.train.frame_choice import FrameChoice
+from avs.video.sampling import NO_LIMIT
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -106,14 +107,14 @@ class EncodingModel:
         return EmbedderSpec(
             name=self.name,
             revision=self._revision(),
-            dim=self.config.dim,
+            dim=self.config.row_dim,
             image_size=self.config.image_size,
             mean=self.preprocessing.mean,
             std=self.preprocessing.std,
             resize=geometry.rule,
             interpolation=geometry.interpolation,
             activation=str(self.checkpoint.config["backbone"]["vision_config"].get("hidden_act", "")),
-            pooling=self.config.head,
+            pooling=self.config.kind,
             normalised=True,
             weights=str(self.checkpoint.folder.resolve()),
             trained=self._reads(),
@@ -131,7 +132,8 @@ class EncodingModel:
         choice, sampling = self.choice, self.sampling
         frames = f"{choice.frames} frames, {choice.policy}, {choice.order}"
         if sampling:
-            most = f", at most {sampling['frames']}" if sampling.get("frames") else ""
+            limit = sampling.get("frames")
+            most = f", at most {limit}" if limit and limit < NO_LIMIT else ""
             frames += f", of {sampling['policy']} {sampling['interval_s']:g} s{most}"
         return f"{self.checkpoint.architecture}: {frames}; {self.config.max_words} words"
 
@@ -315,11 +317,11 @@ def require_one_vector(model: EncodingModel) -> None:
     Raises:
         ConfigError: it reads every text together with every shot.
     """
-    if model.config.head == "tightTransf":
+    if model.config.pairwise:
         raise ConfigError(
             "the model reads text and frames together, so a shot has no vector of its own",
             where=model.checkpoint.folder,
-            got=f"head {model.config.head}",
+            got=model.config.kind,
             next_step="make its frame-level store (--level frame), and score with avs eval-retrieval --checkpoint",
         )
 

@@ -110,10 +110,10 @@ def frame_source(paths: Mapping[str, Path], sampling: Mapping[str, Any]) -> Fram
     Args:
         paths: video id -> file.
     """
-    folder = VideoFolder(paths, Sampling(**{name: sampling[name] for name in GRID}))
+    grid = Sampling(**{name: sampling[name] for name in GRID})
     if "choice" not in sampling:
-        return folder
-    return ChosenFrames(folder, FrameChoice(**sampling["choice"]))
+        return VideoFolder(paths, grid)
+    return ChosenFrames(paths, grid, FrameChoice(**sampling["choice"]))
 
 
 def require_usable(recipe: ExtractionRecipe) -> list[StoreEncoder]:

@@ -24,18 +24,17 @@ from avs.features.text.clip_tokens import ClipTokens, ClipTokensOptions
 from avs.features.text.encoder import EncoderText
 from avs.features.text.word2vec import Word2Vec
 from avs.features.text.word_ids import WordIds
-from avs.features.weights import fingerprint_weights, weight_files
 from avs.features.word_vectors import fingerprint_word_vectors
 from avs.features.words import MARKS, STOP_WORDS, Vocabulary
 from avs.models.architectures import architectures, config_to_json, make_config, make_model
 from avs.models.importers import ForeignWeights, Imported, TextInput, importers
 from avs.models.retrieval import RetrievalModel
-from avs.pipeline.train.backbone import TOKENIZER, catalog_folder, save_backbone
+from avs.pipeline.chosen_frames import sampling_of
+from avs.pipeline.train.backbone import TOKENIZER, catalog_folder, own_frames_spec, save_backbone
 from avs.pipeline.train.texts import model_inputs
 from avs.train.checkpoint import BACKBONE, CHECKPOINT_TYPE, Checkpoint, write_checkpoint
 from avs.train.frame_choice import FrameChoice
 from avs.train.weights import load_weights, read_foreign_weights
-from avs.video.sampling import Sampling
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +59,8 @@ class FramesRead:
         """
         if self.fps is not None and not self.fps > 0:
             raise ConfigError("--fps must be positive", got=self.fps)
-        grid = Sampling("interval", 1 / (self.fps or 1))
-        choice = FrameChoice(max_frames, self.policy or "linspace", self.order or "normal").in_test
-        return {"policy": grid.policy, "interval_s": grid.interval_s, "frames": grid.frames, "choice": asdict(choice)}
+        choice = FrameChoice(max_frames, self.policy or "linspace", self.order or "normal")
+        return sampling_of(self.fps or 1, choice.in_test)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,29 +192,11 @@ def _model(
 
 
 def _own_frames(model: RetrievalModel, config: Any, sources: ImportSources, out: Path) -> dict[str, EmbedderSpec]:
-    """Keep the CLIP of the weights in the checkpoint. Returns the spec of frames as its tower gives them, by name.
-
-    A CLIP with 3d patches is kept without its weights; the file that is imported then tells it from others.
-    """
+    """Keep the CLIP of the weights in the checkpoint. Returns the spec of frames as its tower gives them, by name."""
     save_backbone(model, _tokenizer_folder(sources), out, files=TOKENIZER)
-    clip = out / BACKBONE
     geometry = Geometry(config.image_size, config.image_size, "bicubic")
-    write_preprocessing(clip, Preprocessing(geometry, config.image_mean, config.image_std))
-    spec = EmbedderSpec(
-        name=model_name(out),
-        revision=fingerprint_weights(clip) if weight_files(clip) else fingerprint_content(sources.weights),
-        dim=config.dim,
-        image_size=config.image_size,
-        mean=config.image_mean,
-        std=config.image_std,
-        resize=geometry.rule,
-        interpolation=geometry.interpolation,
-        activation=config.backbone["vision_config"]["hidden_act"],
-        pooling="projection",
-        normalised=False,
-        weights=str(clip.resolve()),
-    )
-    return {config.video_name: spec}
+    write_preprocessing(out / BACKBONE, Preprocessing(geometry, config.image_mean, config.image_std))
+    return {config.video_name: own_frames_spec(out, model_name(out))}
 
 
 def _manifest(architecture: str, sources: ImportSources) -> Manifest:

@@ -32,8 +32,8 @@ class ModelEncoder:
     With a frame-level store, its backbone encodes every frame once, and the shot's vector is made of these. Without
     one, only the chosen frames are read, as clips. Both compute the same, to rounding.
 
-    Where the model chooses frames in another way than it does itself when it reads a store, such as the last ones, its
-    frame-level store has the chosen ones alone, so that a search with the model sees what the training saw.
+    The frame-level store of a model that was trained on pixels has the chosen frames alone, so that a search with the
+    model sees what the training saw. A model that was trained on a store gets such a store: with all sampled frames.
     """
 
     model: EncodingModel
@@ -43,17 +43,17 @@ class ModelEncoder:
         return self.model.name
 
     def levels(self, wanted: Sequence[Level] | None) -> list[Level]:
-        flat = self.model.config.patches == "2d"
-        if wanted is None and self.model.config.head == "tightTransf" and flat:
+        flat = self.model.config.single_frames
+        if wanted is None and self.model.config.pairwise and flat:
             return ["frame"]
         levels: list[Level] = list(dict.fromkeys(wanted or (["shot", "frame"] if flat else ["shot"])))
         if "shot" in levels:
             require_one_vector(self.model)
         if "frame" in levels and not flat:
             raise ConfigError(
-                "patches of the model span three frames in a row, so a single frame has no vector",
+                "the model reads frames together with those around them, so a single frame has no vector",
                 where=self.model.checkpoint.folder,
-                got="--level frame for patches 3d",
+                got="--level frame for a model with 3d patches",
                 next_step="make its shot-level store alone: --level shot",
             )
         return levels
@@ -89,8 +89,8 @@ class ModelEncoder:
 
     @property
     def _keeps_all(self) -> bool:
-        """Whether its frame-level store has all sampled frames."""
-        return self.model.choice == self.model.own_choice
+        """Whether its frame-level store has all sampled frames: those of a store that it was trained on."""
+        return self.model.config.reads_vectors and self.model.choice == self.model.own_choice
 
     def _open_backbone(self, *, device: str, dtype: str) -> ImageEmbedder:
         """The encoder of single frames.

@@ -17,6 +17,7 @@ from avs.core.registry import Registry
 
 INTERVAL_S = 0.5  # as in RUC's AVS systems and their published features
 MAX_FRAMES = 120  # for `interval`: a minute at 0.5 s. A shot without cuts may last an hour, and must fit in memory.
+NO_LIMIT = 10**9  # on the frames of `interval`: no shot has more
 LEAST_INTERVAL_S = 0.001  # no frame is so short
 LATEST_S = 1e9  # 32 years; up to here a float tells a microsecond
 

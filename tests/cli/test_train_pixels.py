@@ -21,6 +21,7 @@ from avs.pipeline.search.trained import load_trained
 from avs.train.checkpoint import read_checkpoint
 from avs.train.record import read_metrics
 from avs.video.frame_cache import FrameCache
+from avs.video.sampling import NO_LIMIT
 
 WORDS = ["a red car", "two dogs run on the grass", "a woman", "blue sky", "a tree in the wind"]
 FILMS = 4
@@ -83,7 +84,7 @@ def test_all_of_the_clip_is_trained_and_the_checkpoint_says_what_it_reads(work: 
     assert checkpoint.sampling == {
         "policy": "interval",
         "interval_s": 0.5,
-        "frames": None,
+        "frames": NO_LIMIT,
         "choice": {"frames": 3, "policy": "linspace", "order": "normal"},
     }
     (spec,) = checkpoint.video_features.values()

@@ -26,6 +26,7 @@ from avs.models.importers import ForeignWeights, Imported, importers
 from avs.pipeline.search.trained import load_trained
 from avs.train.checkpoint import read_checkpoint
 from avs.trecvid.trec import read_trec, write_trec
+from avs.video.sampling import NO_LIMIT
 
 FRAMES = 4
 LENGTHS = torch.tensor([4, 1, 3])
@@ -306,7 +307,7 @@ def test_which_frames_the_training_read_is_kept(tmp_path: Path, capsys: pytest.C
     assert f"next: avs extract-features --videos VIDEOS --shots SHOTS --model {tmp_path}/usual -o FEATURES\n" in (
         capsys.readouterr().err
     )
-    grid = {"policy": "interval", "interval_s": 1.0, "frames": None}
+    grid = {"policy": "interval", "interval_s": 1.0, "frames": NO_LIMIT}
     choice = {"frames": 12, "policy": "linspace", "order": "normal"}
     assert read_checkpoint(tmp_path / "usual").sampling == {**grid, "choice": choice}
     more = ["--fps", "2", "--frame-policy", "tail", "--frame-order", "reversed", "--option", "max_frames=20"]

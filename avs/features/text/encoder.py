@@ -44,12 +44,11 @@ class EncoderOptions(BaseModel):
     @classmethod
     def _has_text_tower(cls, model: str) -> str:
         catalog = read_catalog()
-        if model not in catalog and is_trained_model(Path(model)):
+        is_path = Path(model).parent != Path()  # of a model that may yet have to be trained
+        if model not in catalog and (is_path or is_trained_model(Path(model))):
             if model_name(Path(model)) in catalog:
                 raise ValueError(f"{model} has the name of an encoder of the catalog: rename its folder")
             return model
-        if model not in catalog and Path(model).parent != Path():
-            raise ValueError(f"no trained model in {model}")
         if model not in catalog:
             raise ValueError(f'no text feature "{model}"{did_you_mean(model, (*text_features, *catalog))}')
         if not family_of(model).text_tower:

@@ -79,6 +79,18 @@ class Clip4ClipConfig(ClipVideoConfig):
             problems.add("tight", f"got paper with head {self.head}; it is an option of head tightTransf")
 
     @property
+    def kind(self) -> str:
+        return self.head
+
+    @property
+    def pairwise(self) -> bool:
+        return self.head == "tightTransf"
+
+    @property
+    def single_frames(self) -> bool:
+        return self.patches == "2d"
+
+    @property
     def most_frames(self) -> int | None:
         """The largest `max_frames` that the head can serve; None: there is no limit."""
         if self.head in ("meanP", "seqLSTM"):

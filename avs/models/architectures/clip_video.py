@@ -120,6 +120,26 @@ class ClipVideoConfig:
         return int(self._size("projection_dim"))
 
     @property
+    def kind(self) -> str:
+        """What the vectors of shots are called, besides their weights."""
+        return self.architecture
+
+    @property
+    def row_dim(self) -> int:
+        """Dimension of an embedding of a video."""
+        return self.dim
+
+    @property
+    def pairwise(self) -> bool:
+        """Whether a score needs text and frames together, so that a shot has no vector of its own."""
+        return False
+
+    @property
+    def single_frames(self) -> bool:
+        """Whether a frame has a vector whatever the frames around it are."""
+        return True
+
+    @property
     def image_size(self) -> int:
         """S, the height and width of a frame in pixels."""
         return int(self._size("vision_config.image_size"))

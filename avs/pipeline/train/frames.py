@@ -14,6 +14,7 @@ from avs.core.errors import ChangedInputsError, DataError
 from avs.core.failures import require_few_failures
 from avs.core.ids import some
 from avs.core.progress import Reporter
+from avs.pipeline.chosen_frames import sampling_of
 from avs.pipeline.frame_cache import ShotVideos, make_frame_cache
 from avs.pipeline.train.collection_recipe import FramesRecipe
 from avs.pipeline.train.collections import CaptionedCollection, positions
@@ -57,8 +58,7 @@ class FrameFeature:
     @property
     def sampling(self) -> dict[str, Any]:
         """What a test sees, as a checkpoint records it."""
-        grid = {"policy": "interval", "interval_s": 1 / self.fps, "frames": None}
-        return {**grid, "choice": self.choice.in_test.to_json()}
+        return sampling_of(self.fps, self.choice.in_test)
 
 
 def open_grids(

@@ -34,11 +34,11 @@ def tiled(model: LaffModel) -> set[str]:
 
 def test_fine_tuned_clip_goes_to_every_head_of_laff_untouched() -> None:
     others = {"timesformer": 3, "x3d": 4, "ircsn": 5}
-    text = {"text": {"bow": 9, "word2vec": 5, "clip": 512}, "text_tokens": {"gru": Tokens(words=9, hidden=4)}}
-    laff = model_of("laff_msrvtt.yaml", video={"clip": 512, **others}, **text)
-    assert tiled(laff) == {"clip"}
+    text = {"text": {"bow": 9, "word2vec": 5, "clip-ft": 512}, "text_tokens": {"gru": Tokens(words=9, hidden=4)}}
+    laff = model_of("laff_msrvtt.yaml", video={"clip-ft": 512, **others}, **text)
+    assert tiled(laff) == {"clip-ft"}
     laff_ml = model_of("laff_ml_msrvtt.yaml", video=others, video_frames={"clip/frame": 512}, **text)
-    assert tiled(laff_ml) == {"clip", "clip/frame"}
+    assert tiled(laff_ml) == {"clip-ft", "clip/frame"}
 
 
 BIGFILES = {"beit", "ircsn", "resnet152", "resnext101-resnet152", "timesformer", "video-llama", "wsl", "x3d"}
@@ -49,8 +49,6 @@ BIGFILES = {"beit", "ircsn", "resnet152", "resnext101-resnet152", "timesformer",
 def test_every_store_of_a_recipe_is_of_an_encoder_in_the_catalog(path: Path) -> None:
     stores = re.findall(r"FeatureData/([\w.-]+)(/shot|/frame)?", path.read_text(encoding="utf-8"))
     for name, level in stores:
-        if name == "clip-ft":  # CLIP with other weights, as configs/train/laff_msrvtt.yaml says
-            name = "clip-vit-b32"
         assert name in BIGFILES or (name in read_catalog() and level), f"{name}{level}"
 
 
