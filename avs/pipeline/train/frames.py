@@ -95,7 +95,7 @@ def _cached(
         return make_frame_cache(source, place, settings, max_failed=max_failed, reporter=reporter)
     except ChangedInputsError as error:
         raise ChangedInputsError(
-            "a frame cache of other videos is in the way",
+            "a frame cache of other videos, or one that was changed, is in the way",
             where=place,
             got=error.got,
             next_step="delete it, or name another folder in the recipe: frames: {cache: FOLDER}",

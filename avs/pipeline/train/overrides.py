@@ -63,7 +63,9 @@ def read_recipe(architecture: str, path: Path | None, overrides: Overrides) -> T
     data: dict[str, Any] = {}
     adjust(data)
     if not data.get("collections"):
-        raise ConfigError("nothing to train on", next_step="give --captions and --store, or --config")
+        raise ConfigError(
+            "nothing to train on", next_step="give --captions and --store (or --videos and --shots), or --config"
+        )
     return validate_config(data, TrainRecipe, where="options")
 
 
@@ -95,7 +97,10 @@ def _lay_over_collections(data: dict[str, Any], overrides: Overrides) -> None:
     """The collections to train and to validate on."""
     files = {"features": list(overrides.stores)} if overrides.stores else _set(_videos(overrides))
     if (overrides.captions is None) != (not files):
-        raise ConfigError("--captions and --store go together", next_step="give both, or neither and a --config")
+        raise ConfigError(
+            "--captions and --store go together, or --captions with --videos and --shots",
+            next_step="give both, or neither and a --config",
+        )
     if overrides.stores and (overrides.videos or overrides.shots):
         raise ConfigError("--store and --videos do not go together", next_step="give one, as the model reads it")
     if overrides.validation_stores and not overrides.validation_captions:

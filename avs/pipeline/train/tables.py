@@ -70,7 +70,7 @@ class TrainingData:
     def videos(self) -> dict[str, ShotVideos]:
         """Name -> videos of the collections whose frames are read, each once."""
         named = {collection.name: collection.videos for collection in self.all if collection.videos}
-        return {**named, **({"judged": self.judged} if self.judged else {})}
+        return {**named, **({"judged-validation": self.judged} if self.judged else {})}
 
     def with_frames(self, frames: FrameFeature, reporter: Reporter) -> TrainingData:
         """The same with the frames, and without captions of videos that have none."""

@@ -112,6 +112,7 @@ def test_the_recipes_that_are_shipped_are_understood_and_the_examples_name_them(
         recipe = load_config(path, TrainRecipe)
         sizes[path.name] = len(expand(recipe))
         dims = {"video": {}, "video_frames": {"clip/frame": 512}, "text": {"bow": 3, "concepts": 2, "clip": 512}}
+        dims["text"]["clip-ft"] = 512
         options = {key: value for key, value in recipe.model.items() if key != "architecture"}
         if not architectures.get(recipe.architecture).backbone:  # test_clip4clip_recipes.py makes those with a CLIP
             make_config(recipe.architecture, {**dims, **options})
