@@ -31,7 +31,7 @@ class Clip4Clip(ClipVideoModel):
     def __init__(self, config: Clip4ClipConfig) -> None:
         super().__init__(config, patches=config.patches)
         self.config = config
-        self.pairwise = config.head == "tightTransf"
+        self.pairwise = config.pairwise
         self.head = HEADS[config.head](config)
         self.notes = self.start_head()
 

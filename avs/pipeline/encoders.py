@@ -315,11 +315,11 @@ def require_one_vector(model: EncodingModel) -> None:
     Raises:
         ConfigError: it reads every text together with every shot.
     """
-    if model.config.head == "tightTransf":
+    if model.config.pairwise:
         raise ConfigError(
             "the model reads text and frames together, so a shot has no vector of its own",
             where=model.checkpoint.folder,
-            got=f"head {model.config.head}",
+            got=f"{model.checkpoint.architecture} with head {model.config.head}",
             next_step="make its frame-level store (--level frame), and score with avs eval-retrieval --checkpoint",
         )
 

@@ -43,8 +43,8 @@ class ModelEncoder:
         return self.model.name
 
     def levels(self, wanted: Sequence[Level] | None) -> list[Level]:
-        flat = self.model.config.patches == "2d"
-        if wanted is None and self.model.config.head == "tightTransf" and flat:
+        flat = self.model.config.flat_patches
+        if wanted is None and self.model.config.pairwise and flat:
             return ["frame"]
         levels: list[Level] = list(dict.fromkeys(wanted or (["shot", "frame"] if flat else ["shot"])))
         if "shot" in levels:

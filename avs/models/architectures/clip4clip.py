@@ -79,6 +79,14 @@ class Clip4ClipConfig(ClipVideoConfig):
             problems.add("tight", f"got paper with head {self.head}; it is an option of head tightTransf")
 
     @property
+    def pairwise(self) -> bool:
+        return self.head == "tightTransf"
+
+    @property
+    def flat_patches(self) -> bool:
+        return self.patches == "2d"
+
+    @property
     def most_frames(self) -> int | None:
         """The largest `max_frames` that the head can serve; None: there is no limit."""
         if self.head in ("meanP", "seqLSTM"):

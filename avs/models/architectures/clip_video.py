@@ -100,6 +100,16 @@ class ClipVideoConfig:
         return value
 
     @property
+    def pairwise(self) -> bool:
+        """Whether a score needs a pass over text and video together, so that a video has no one vector."""
+        return False
+
+    @property
+    def flat_patches(self) -> bool:
+        """Whether a patch is of a single frame, so that a frame has a vector of its own."""
+        return True
+
+    @property
     def video_name(self) -> str:
         """Name of the frames in a Batch."""
         return next(iter(self.video_frames), "")
