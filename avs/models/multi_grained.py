@@ -82,9 +82,9 @@ class MultiGrainedSimilarity(nn.Module):
         of_words, of_frames = real_words[:, None], real_frames[None]  # (T, 1, W) and (1, B, F)
         whole = sentence @ self.sentence_to_video @ video.T
         with_words = (words @ video.T).transpose(1, 2)  # p, (T, B, W)
-        with_frames = (sentence @ frames.flatten(0, 1).T).view(len(texts), len(videos), -1)  # q, (T, B, F)
+        with_frames = (sentence @ frames.flatten(0, 1).T).view(len(texts), len(videos), self.frames)  # q, (T, B, F)
         fine = (words @ self.word_to_frame) @ frames.flatten(0, 1).T
-        fine = fine.unflatten(2, (len(videos), -1))  # A, (T, W, B, F)
+        fine = fine.view(len(texts), self.words, len(videos), self.frames)  # A, (T, W, B, F)
         by_frame = self._attend(fine.permute(0, 2, 3, 1), self.words_for_frame, of_words[:, :, None])  # r, (T, B, F)
         by_word = self._attend(fine, self.frames_for_word, of_frames[:, None]).transpose(1, 2)  # c, (T, B, W)
         finest = self._attend(by_frame, self.frames_of_video, of_frames)
@@ -135,7 +135,7 @@ class MultiGrainedSimilarity(nn.Module):
                 next_step="embed them with this model",
             )
         whole, parts, mask = rows.to(self.word_to_frame.dtype).tensor_split([self.dim, self.dim * (1 + count)], dim=1)
-        return whole, parts.unflatten(1, (count, self.dim)), mask > 0
+        return whole, parts.reshape(len(parts), count, self.dim), mask > 0
 
 
 def _identity(size: int) -> nn.Parameter:
