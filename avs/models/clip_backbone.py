@@ -136,7 +136,7 @@ class ClipBackbone(nn.Module):
         return vectors.new_zeros(*mask.shape, self.dim).index_put((mask,), vectors)
 
     def blank_frame(self) -> Tensor:
-        """(D,) projected vector of a picture of zeros after normalisation, which fills up videos in the code of authors.
+        """(D,) projected vector of the picture that is zero after normalisation: the pads of the authors' code.
 
         Its patches are zeros too, 2d or 3d: their projection has no bias.
         """

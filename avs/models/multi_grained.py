@@ -22,7 +22,7 @@ from torch.utils.checkpoint import checkpoint
 
 from avs.core.errors import DataError
 
-SIMILARITIES_AT_ONCE = 2**22  # of word and frame
+SIMILARITIES_AT_ONCE = 2**23  # of a word and a frame; about 0.3 GB in training
 
 
 class MultiGrainedSimilarity(nn.Module):
