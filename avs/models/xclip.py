@@ -54,10 +54,10 @@ class XClip(ClipVideoModel):
         frames, mask = self.frames_of(videos)
         whole = self.head.video_rows(frames, mask)
         if self.config.legacy:
-            frames = torch.where(mask[..., None], frames, self.backbone.blank_frame())
             left = self.config.max_frames - frames.shape[1]
-            frames = torch.cat([frames, self.backbone.blank_frame().expand(len(frames), left, -1)], dim=1)
-            mask = torch.ones_like(frames[..., 0], dtype=torch.bool)
+            frames, mask = F.pad(frames, (0, 0, 0, left)), F.pad(mask, (0, left))
+            frames = torch.where(mask[..., None], frames, self.backbone.blank_frame())
+            mask = torch.ones_like(mask)
         return self.similarity.video_rows(whole, unit_or_zero(frames), mask)
 
     def embed_texts(self, texts: Batch) -> Tensor:
