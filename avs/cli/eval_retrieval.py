@@ -123,7 +123,7 @@ MostPairs = Annotated[
     typer.Option(
         "--most-pairs",
         min=1,
-        help="Most pairs of caption and video that a model scores which reads both together (tightTransf); "
+        help="Most pairs of caption and video that a model scores which reads both together (tightTransf, X-CLIP); "
         "default 2,000,000.",
         rich_help_panel=MODEL,
     ),

@@ -25,7 +25,10 @@ avs import-checkpoint clip4clip.pt --architecture clip4clip --tokenizer clip-vit
 
 Weights = Annotated[Path, typer.Argument(metavar="FILE", help="State dict of the authors.")]
 ArchitectureName = Annotated[
-    str, typer.Option("--architecture", help="Architecture of the weights: laff or clip4clip.", rich_help_panel=MODEL)
+    str,
+    typer.Option(
+        "--architecture", help="Architecture of the weights: laff, clip4clip or xclip.", rich_help_panel=MODEL
+    ),
 ]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for the checkpoint.", rich_help_panel=OUTPUT)]
 VocabularyFiles = Annotated[

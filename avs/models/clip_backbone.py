@@ -135,6 +135,16 @@ class ClipBackbone(nn.Module):
         vectors = self._tower(patches).to(dtype) if len(patches) else self.mean.new_zeros(0, self.dim, dtype=dtype)
         return vectors.new_zeros(*mask.shape, self.dim).index_put((mask,), vectors)
 
+    def blank_frame(self) -> Tensor:
+        """(D,) projected vector of the picture that is zero after normalisation: the pads of the authors' code.
+
+        Its patches are zeros too, 2d or 3d: their projection has no bias.
+        """
+        vision = self.clip.vision_model.embeddings
+        cells, width = vision.position_embedding.weight.shape
+        zeros = vision.position_embedding.weight.new_zeros(1, width, cells - 1, 1)
+        return self._tower(zeros)[0].to(self.clip.visual_projection.weight.dtype)
+
     def texts(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """(B, D) projected vectors at the end tokens.
 

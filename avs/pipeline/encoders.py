@@ -321,7 +321,7 @@ def require_one_vector(model: EncodingModel) -> None:
         raise ConfigError(
             "the model reads text and frames together, so a shot has no vector of its own",
             where=model.checkpoint.folder,
-            got=model.config.kind,
+            got=f"{model.checkpoint.architecture}, {model.config.kind}",
             next_step="make its frame-level store (--level frame), and score with avs eval-retrieval --checkpoint",
         )
 

@@ -56,24 +56,32 @@ torch.save(found if isinstance(found, dict) else found.state_dict(), "clip4clip.
 """
 
 
-def convert(theirs: ForeignWeights, names: Mapping[str, str], stated: Mapping[str, Any]) -> Imported:
+def convert(
+    theirs: ForeignWeights,
+    names: Mapping[str, str],
+    stated: Mapping[str, Any],
+    *,
+    source: str = "a CLIP4Clip by its authors",
+) -> Imported:
     """The weights of a CLIP4Clip in our terms.
 
     Args:
         names: not used: the model reads the pixels of frames.
         stated: options of Clip4ClipConfig that the weights do not show.
+        source: whose weights these are, for errors.
 
     Raises:
         FormatError: tensors that are missing, left over or not finite; shapes that are not those of such a CLIP.
         ConfigError: the weights do not show the head; an option that is not one of clip4clip.
     """
-    theirs = ForeignWeights({name: _float32(tensor) for name, tensor in theirs.tensors.items()})
+    tensors = {name: _float32(tensor) for name, tensor in theirs.tensors.items()}
+    theirs = ForeignWeights(tensors, used=theirs.used, missing=theirs.missing)
     head = _head(theirs, stated)
     patches = "3d" if "clip.visual.conv2.weight" in theirs else "2d"
     weights = {f"backbone.clip.{name}": tensor for name, tensor in _clip(theirs, patches)}
     weights |= {f"head.{name}": tensor for name, tensor in HEAD_WEIGHTS[head](theirs)}
     left_out = tuple(_left_out(theirs, head, patches))
-    theirs.finish("a CLIP4Clip by its authors")
+    theirs.finish(source)
     backbone = _backbone(theirs, weights)
     shown: dict[str, Any] = {"backbone": backbone, "head": head, "patches": patches}
     if head in ("seqTransf", "tightTransf"):
