@@ -135,6 +135,13 @@ class ClipBackbone(nn.Module):
         vectors = self._tower(patches).to(dtype) if len(patches) else self.mean.new_zeros(0, self.dim, dtype=dtype)
         return vectors.new_zeros(*mask.shape, self.dim).index_put((mask,), vectors)
 
+    def blank_frame(self) -> Tensor:
+        """(D,) projected vector of a picture whose normalised pixels are 0, with which the authors' code pads videos."""
+        vision = self.clip.vision_model.config
+        grid = vision.image_size // vision.patch_size
+        patches = self.clip.visual_projection.weight.new_zeros(1, vision.hidden_size, grid, grid)
+        return self._tower(patches)[0].to(patches.dtype)
+
     def texts(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """(B, D) projected vectors at the end tokens.
 
