@@ -136,7 +136,7 @@ class ClipBackbone(nn.Module):
         return vectors.new_zeros(*mask.shape, self.dim).index_put((mask,), vectors)
 
     def blank_frame(self) -> Tensor:
-        """(D,) projected vector of a picture whose normalised pixels are 0, with which the authors' code pads videos."""
+        """(D,) projected vector of a picture whose normalised pixels are 0, with which authors' code pads videos."""
         vision = self.clip.vision_model.config
         grid = vision.image_size // vision.patch_size
         patches = self.clip.visual_projection.weight.new_zeros(1, vision.hidden_size, grid, grid)
