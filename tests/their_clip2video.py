@@ -18,11 +18,11 @@ def theirs(
     state = {
         "clip.logit_scale": torch.tensor(1.5),
         "clip.positional_embedding": torch.randn(POSITIONS, dim) * 0.1,
-        "clip.text_projection": torch.randn(dim, dim) * 0.3 * (128 / dim) ** 0.5,
+        "clip.text_projection": torch.randn(dim, dim) * 0.5 / dim**0.5,
         "clip.token_embedding.weight": torch.randn(words, dim),
         "clip.visual.class_embedding": torch.randn(VISION),
         "clip.visual.positional_embedding": torch.randn((SIZE // PATCH) ** 2 + 1, VISION),
-        "clip.visual.proj": torch.randn(VISION, dim),
+        "clip.visual.proj": torch.randn(VISION, dim) * 1.5 / dim**0.5,
         "clip.visual.conv1.weight": torch.randn(VISION, 3, PATCH, PATCH) * 0.05,
         "frame_position_embeddings.weight": torch.randn(POSITIONS, dim),
     }
