@@ -118,7 +118,14 @@ def test_weights_that_do_not_fit() -> None:
 
 def test_it_is_imported_and_embeds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.save(theirs(), tmp_path / "theirs.pt")
-    line = ["import-checkpoint", str(tmp_path / "theirs.pt"), "--architecture", "clip2video", "--tokenizer", "mini-clip"]
+    line = [
+        "import-checkpoint",
+        str(tmp_path / "theirs.pt"),
+        "--architecture",
+        "clip2video",
+        "--tokenizer",
+        "mini-clip",
+    ]
     assert main([*line, "--fps", "2.5", "--option", "legacy=true", "-o", str(tmp_path / "out")]) == 0
     checkpoint = read_checkpoint(tmp_path / "out")
     assert checkpoint.config["legacy"] and checkpoint.sampling["interval_s"] == 0.4
