@@ -133,6 +133,13 @@ def test_a_difference_is_masked_where_either_frame_is() -> None:  # trap T2
     assert real.int().tolist() == [[1] * 7, [1, 1, 1, 1, 0, 0, 0]]
 
 
+def test_of_one_frame_no_difference_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    block, x = DifferenceBlock(config()), torch.randn(2, 1, DIM)
+    monkeypatch.setattr(block, "differences", lambda *_: pytest.fail("it has none"))
+    tokens, mask = block(x, torch.tensor([[True], [False]]), x[0])
+    assert torch.equal(tokens, x + x[0] + block.types.weight[1]) and mask.tolist() == [[True], [False]]
+
+
 def test_head_masks_are_those_of_other_videos() -> None:  # trap T1, as the authors' repeat(heads, 1, 1) is read
     mask = torch.tensor([[True, True, True], [True, False, False], [True, True, False]])
     heads = 4

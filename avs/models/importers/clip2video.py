@@ -51,7 +51,8 @@ def convert(theirs: ForeignWeights, names: Mapping[str, str], stated: Mapping[st
     left_out: list[str] = []
     temporal = _temporal(theirs)
     weights = dict(_differences(theirs, temporal))
-    if temporal == "none" and sum(theirs.leave_out(part) for part in (NORM, ATTENTION, PROJECTION)):
+    unread = (NORM, ATTENTION, PROJECTION) if temporal == "none" else ()
+    if sum(theirs.leave_out(part) for part in unread) > 0:
         left_out.append("the layer norm and the projection of differences, which a model without them does not read")
     options: dict[str, Any] = {"temporal": temporal, "alignment": "none"}
     if WEIGHTS in theirs or CENTRES in theirs:
