@@ -55,8 +55,7 @@ class Clip2Video(ClipVideoModel):
         notes = [f"frames: {note}" for note in self.transformer.start_from(clip)]
         if self.differences is not None:
             notes += self.differences.start_from(clip, position_scale=self.config.position_scale)
-        if self.local is not None and self.centres is not None:
-            self.centres.start()
+        if self.local is not None:
             notes += [f"alignment: {note}" for note in self.local.start_from(clip)]
             notes.append("alignment: the centres start at random")
         return tuple(notes)
@@ -92,8 +91,7 @@ class Clip2Video(ClipVideoModel):
         if self.centres is None:
             return unit_or_zero(self.backbone.texts(tokens.values, tokens.mask))
         words, ends = self.backbone.words(tokens.values, tokens.mask)
-        aligned = tokens.mask.clone()
-        aligned[:, 0] = False
+        aligned = F.pad(tokens.mask[:, 1:], (1, 0), value=False)
         return self._row(unit_or_zero(ends), self.centres(words, aligned))
 
     def score(self, texts: Tensor, videos: Tensor) -> Tensor:

@@ -31,10 +31,6 @@ class SharedCentres(nn.Module):
     def __init__(self, count: int, dim: int) -> None:
         super().__init__()
         self.weights, self.centres = (nn.Parameter(torch.empty(count, dim)) for _ in range(2))
-        self.start()
-
-    def start(self) -> None:
-        """Start both at N(0, 0.125^2)."""
         for rows in (self.weights, self.centres):
             nn.init.normal_(rows, std=CENTRE_STD)
 

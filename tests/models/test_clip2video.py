@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from avs.core.errors import ConfigError, DataError
+from avs.models import clip2video, temporal_difference
 from avs.models.architectures import architectures, config_to_json, make_config
 from avs.models.architectures.clip2video import Clip2VideoConfig
 from avs.models.batch import Sequences
@@ -137,7 +138,7 @@ def test_of_one_frame_no_difference_is_made(monkeypatch: pytest.MonkeyPatch) -> 
     block, x = DifferenceBlock(config()), torch.randn(2, 1, DIM)
     monkeypatch.setattr(block, "differences", lambda *_: pytest.fail("it has none"))
     tokens, mask = block(x, torch.tensor([[True], [False]]), x[0])
-    assert torch.equal(tokens, x + x[0] + block.types.weight[1]) and mask.tolist() == [[True], [False]]
+    assert torch.allclose(tokens, x + x[0] + block.types.weight[1], atol=1e-6) and mask.tolist() == [[True], [False]]
 
 
 def test_head_masks_are_those_of_other_videos() -> None:  # trap T1, as the authors' repeat(heads, 1, 1) is read
@@ -293,6 +294,20 @@ def test_as_the_authors_a_video_depends_on_its_batch() -> None:
     own = right.embed_videos(as_videos(clips))
     assert torch.allclose(alone[2], own[2], atol=1e-12)  # of six frames, alone, nothing is masked
     assert (alone[0] - own[0]).abs().max() > 1e-4  # the difference to the first pad is seen
+
+
+def test_as_the_authors_all_transformers_have_masks_of_other_videos(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    for module in (clip2video, temporal_difference):
+
+        def noted(mask: Tensor, heads: int, *, name: str = module.__name__) -> Tensor:
+            seen.append(f"{name.rpartition('.')[2]} {mask.shape[1]}")
+            return head_masks(mask, heads)
+
+        monkeypatch.setattr(module, "head_masks", noted)
+    for legacy in (False, True):
+        make(legacy=legacy).embed_videos(as_videos(vectors(4, 1, 3)))  # 6 frames, then 3 of them, with differences
+    assert seen == ["temporal_difference 5", "clip2video 11", "temporal_difference 2", "clip2video 5"]
 
 
 def test_the_pads_of_the_authors_are_blank_pictures() -> None:
