@@ -20,6 +20,7 @@ EXAMPLES = """
 avs import-checkpoint laff.pt --architecture laff --vocabulary bow=bow.txt --vocabulary gru=gru.txt --word2vec vec500flickr30m --stop-words stopwords_en.txt --text-encoder clip-vit-b32 --option with_ave=false -o models/laff-authors
 avs import-checkpoint laff.pt --architecture laff --text-encoder clip-vit-b32 --feature clip_ft=features/clip-ft/shot -o models/laff-clip
 avs import-checkpoint laff_ml.pt --architecture laff --vocabulary bow=bow.txt --vocabulary gru=gru.txt --word2vec vec500flickr30m --text-encoder clip-vit-b32 --option max_frames=50 --option with_ave=false -o models/laff-ml
+avs import-checkpoint pytorch_model.bin.1 --architecture clip2video --tokenizer clip-vit-b32 --fps 2.5 -o models/c2v
 avs import-checkpoint clip4clip.pt --architecture clip4clip --tokenizer clip-vit-b32 -o models/clip4clip-authors
 """  # noqa: E501  # a command to copy is one line
 
@@ -27,7 +28,9 @@ Weights = Annotated[Path, typer.Argument(metavar="FILE", help="State dict of the
 ArchitectureName = Annotated[
     str,
     typer.Option(
-        "--architecture", help="Architecture of the weights: laff, clip4clip or xclip.", rich_help_panel=MODEL
+        "--architecture",
+        help="laff, clip4clip, clip2video or xclip: whose the weights are.",
+        rich_help_panel=MODEL,
     ),
 ]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for the checkpoint.", rich_help_panel=OUTPUT)]

@@ -51,16 +51,25 @@ class FramesRead:
     policy: str | None = None
     order: str | None = None
 
-    def sampling(self, max_frames: int) -> dict[str, Any]:
+    def sampling(self, max_frames: int, usual_fps: float | None) -> dict[str, Any]:
         """What a checkpoint records, see Checkpoint.
 
+        Args:
+            usual_fps: that of the authors' scripts; None: they differ.
+
         Raises:
-            ConfigError: values that are out of range or unknown.
+            ConfigError: values that are out of range or unknown, or no frames a second.
         """
-        if self.fps is not None and not self.fps > 0:
-            raise ConfigError("--fps must be positive", got=self.fps)
+        fps = usual_fps if self.fps is None else self.fps
+        if fps is None:
+            raise ConfigError(
+                "the weights do not show how many frames a second they read, and the authors' scripts differ",
+                next_step="--fps N; docs/import.md has the rates of the released weights",
+            )
+        if not fps > 0:
+            raise ConfigError("--fps must be positive", got=fps)
         choice = FrameChoice(max_frames, self.policy or "linspace", self.order or "normal")
-        return sampling_of(self.fps or 1, choice.in_test)
+        return sampling_of(fps, choice.in_test)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +133,7 @@ def import_checkpoint(
     _require_inputs(sources, given, reads_pixels=reads_pixels)
     texts = _text_features(imported.text, sources)
     model, config = _model(architecture, imported, texts, sources)
-    sampling = sources.frames.sampling(config.max_frames) if reads_pixels else {}
+    sampling = sources.frames.sampling(config.max_frames, importer.fps) if reads_pixels else {}
     video = _own_frames(model, config, sources, out) if reads_pixels else _video_specs(imported, given)
     checkpoint = Checkpoint(
         architecture=architecture,

@@ -4,7 +4,13 @@ A file of this folder declares one architecture and registers it, and is importe
 knows an architecture by its name.
 """
 
-from avs.models.architectures import clip4clip, dual_encoding, laff, xclip  # noqa: F401  each registers itself
+from avs.models.architectures import (  # noqa: F401  each registers itself
+    clip2video,
+    clip4clip,
+    dual_encoding,
+    laff,
+    xclip,
+)
 from avs.models.architectures.architecture import (
     INPUTS,
     Architecture,

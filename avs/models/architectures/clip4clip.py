@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from avs.core.errors import Problems
 from avs.models.architectures.architecture import Architecture, Direction, architectures, option
-from avs.models.architectures.clip_video import ClipVideoConfig, Patches
+from avs.models.architectures.clip_video import ClipVideoConfig, Init, Patches
 
 if TYPE_CHECKING:
     from avs.models.clip4clip import Clip4Clip
 
 FrameHeadName = Literal["meanP", "seqLSTM", "seqTransf", "tightTransf"]
-Init = Literal["clip", "zero"]
 Tight = Literal["code", "paper"]
 Loss = Literal["cross-entropy", "margin"]
 

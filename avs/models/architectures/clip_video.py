@@ -10,6 +10,7 @@ from avs.core.errors import ConfigError, Problems
 from avs.models.architectures.architecture import option
 
 Patches = Literal["2d", "3d"]
+Init = Literal["clip", "zero"]
 BACKBONE_SIZES = (
     "projection_dim",
     "text_config.hidden_size",

@@ -43,8 +43,7 @@ class FrameHead(nn.Module):
 
     def video_rows(self, frames: Tensor, mask: Tensor) -> Tensor:
         """(B, E) of (B, F, D) frames; zero for a video without frames."""
-        outputs = unit_or_zero(self.outputs(frames, mask)).masked_fill(~mask[..., None], 0.0)
-        return unit_or_zero(outputs.sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp(min=1))
+        return mean_of_units(self.outputs(frames, mask), mask)
 
     def text_rows(self, texts: Tensor) -> Tensor:
         """(T, E) of (T, D) vectors of texts."""
@@ -55,6 +54,12 @@ class FrameHead(nn.Module):
         with torch.autocast(texts.device.type, enabled=False):
             scores: Tensor = texts @ videos.T
             return scores
+
+
+def mean_of_units(outputs: Tensor, mask: Tensor) -> Tensor:
+    """(B, D) l2 of the mean of the (B, F, D) outputs, each of length 1, where the (B, F) mask is true; zero of none."""
+    units = unit_or_zero(outputs).masked_fill(~mask[..., None], 0.0)
+    return unit_or_zero(units.sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp(min=1))
 
 
 def unit_or_zero(vectors: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The transformer over frames of CLIP4Clip: blocks like CLIP's, without a causal mask, and a table of positions.
+"""The transformer over frames of CLIP4Clip and CLIP2Video: CLIP's blocks without a causal mask, a table of positions.
 
     x <- x + attention(LN(x))        x <- x + W_2 quick_gelu(W_1 LN(x))
 
@@ -8,13 +8,13 @@ A block has the names of transformers' CLIPEncoderLayer, so that it can take the
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from avs.models.architectures.clip4clip import Clip4ClipConfig
+from avs.models.architectures.clip_video import Init
 
 if TYPE_CHECKING:
     from transformers import CLIPModel
@@ -23,32 +23,65 @@ EPSILON = 1e-12  # of the layer norms in the authors' blocks; CLIP's own have 1e
 INITIAL_STD = 0.02
 
 
+class TransformerOptions(Protocol):
+    """What the transformer asks of a config: sizes of the text tower, and what the weights start from.
+
+    Attributes: as in ClipVideoConfig and Clip4ClipConfig.
+    """
+
+    @property
+    def layers(self) -> int: ...
+    @property
+    def init(self) -> Init: ...
+    @property
+    def position_scale(self) -> float: ...
+    @property
+    def dim(self) -> int: ...
+    @property
+    def positions(self) -> int: ...
+    @property
+    def block_sizes(self) -> tuple[int, int]: ...
+    @property
+    def activation(self) -> str: ...
+    @property
+    def copies_text_tower(self) -> bool: ...
+
+
 class FrameTransformer(nn.Module):
     """Blocks over sequences of vectors.
 
     Args:
-        config: `layers`, `init` and `position_scale` count, and the sizes of the text tower.
+        config: its options.
+        layers: number of blocks; None: `layers` of the config.
+        places: whether it has a table of positions.
 
     Attributes:
-        positions: (P, D) embedding of the positions.
+        positions: (P, D) embedding of the positions; not there without `places`.
     """
 
-    def __init__(self, config: Clip4ClipConfig) -> None:
+    positions: nn.Embedding
+
+    def __init__(self, config: TransformerOptions, *, layers: int | None = None, places: bool = True) -> None:
         from transformers.activations import ACT2FN
 
         super().__init__()
         heads, hidden = config.block_sizes
-        self.config = config
-        self.positions = nn.Embedding(config.positions, config.dim)
+        self.config, self.heads, self.places = config, heads, places
+        if places:
+            self.positions = nn.Embedding(config.positions, config.dim)
         self.blocks = nn.ModuleList(
-            TransformerBlock(config.dim, heads, hidden, ACT2FN[config.activation]) for _ in range(config.layers)
+            TransformerBlock(config.dim, heads, hidden, ACT2FN[config.activation])
+            for _ in range(config.layers if layers is None else layers)
         )
         self.apply(start_at_random)
 
     def forward(self, sequence: Tensor, mask: Tensor) -> Tensor:
-        """(B, L, D) outputs of (B, L, D) vectors; positions where the (B, L) `mask` is false are not attended to."""
+        """(B, L, D) outputs of (B, L, D) vectors; positions where the mask is false are not attended to.
+
+        The mask is (B, L), or (B, H, L) where each of H heads has a mask of its own.
+        """
         # A row without a true position attends to all, as with the authors' mask of -1e6. It must not become NaN.
-        attended = mask | ~mask.any(dim=1, keepdim=True)
+        attended = mask | ~mask.any(dim=-1, keepdim=True)
         for block in self.blocks:
             sequence = block(sequence, attended)
         return sequence
@@ -57,25 +90,16 @@ class FrameTransformer(nn.Module):
     def start_from(self, clip: CLIPModel) -> tuple[str, ...]:
         """Copy blocks and positions of the text tower where their width fits; return what was done."""
         config, tower = self.config, clip.text_model
-        layers = tower.encoder.layers
         if config.copies_text_tower:
-            sources = [place % len(layers) for place in range(len(self.blocks))]
-            for block, source in zip(self.blocks, sources, strict=True):
-                block.load_state_dict(layers[source].state_dict())
-            self.positions.weight.copy_(tower.embeddings.position_embedding.weight)
-            blocks = f"blocks 0 to {len(self.blocks) - 1} and the positions are copies of the text tower's"
-            if len(layers) < len(self.blocks):
-                chosen = ", ".join(map(str, sources))
-                blocks = f"the text tower has {len(layers)} blocks for {len(self.blocks)}: copies of {chosen}; "
-                blocks += "the positions are copies too"
+            notes = [self._copy(clip)]
         else:
             self.apply(start_at_random)
-            width = tower.config.hidden_size
-            blocks = f"blocks and positions start at random, because the text tower has width {width} and not "
-            blocks += f"{config.dim}"
-        self.positions.weight.mul_(config.position_scale)
-        notes = [blocks]
-        if config.position_scale != 1:
+            what = "blocks and positions start" if self.places else "blocks start"
+            width = f"the text tower has width {tower.config.hidden_size} and not {config.dim}"
+            notes = [f"{what} at random, because {width}"]
+        if self.places:
+            self.positions.weight.mul_(config.position_scale)
+        if config.position_scale != 1 and self.places:
             notes.append(f"the positions start at {config.position_scale:g} times that")
         if config.init == "zero":
             for block in self.modules():
@@ -83,6 +107,21 @@ class FrameTransformer(nn.Module):
                     block.start_at_zero()
             notes.append("the output projections of the blocks start at 0")
         return tuple(notes)
+
+    def _copy(self, clip: CLIPModel) -> str:
+        """Copy blocks and positions of the text tower; return what was done."""
+        layers, count = clip.text_model.encoder.layers, len(self.blocks)
+        sources = [place % len(layers) for place in range(count)]
+        for block, source in zip(self.blocks, sources, strict=True):
+            block.load_state_dict(layers[source].state_dict())
+        if self.places:
+            self.positions.weight.copy_(clip.text_model.embeddings.position_embedding.weight)
+        if len(layers) < count:
+            copied = f"the text tower has {len(layers)} blocks for {count}: copies of {', '.join(map(str, sources))}"
+            return f"{copied}; the positions are copies too" if self.places else copied
+        if self.places:
+            return f"blocks 0 to {count - 1} and the positions are copies of the text tower's"
+        return f"blocks 0 to {count - 1} are copies of the text tower's"
 
 
 class TransformerBlock(nn.Module):
@@ -101,7 +140,7 @@ class TransformerBlock(nn.Module):
         self.mlp = Mlp(dim, hidden, activation)
 
     def forward(self, sequence: Tensor, attended: Tensor) -> Tensor:
-        """(B, L, D) of (B, L, D) vectors and the (B, L) positions that are attended to, at least one per row."""
+        """(B, L, D) of (B, L, D) vectors and the (B, L) or (B, H, L) positions that are attended to."""
         sequence = sequence + self.self_attn(self.layer_norm1(sequence), attended)
         added: Tensor = self.mlp(self.layer_norm2(sequence))
         return sequence + added
@@ -144,12 +183,13 @@ class SelfAttention(nn.Module):
         self.v_proj, self.out_proj = nn.Linear(dim, dim), nn.Linear(dim, dim)
 
     def forward(self, sequence: Tensor, attended: Tensor) -> Tensor:
-        """(B, L, D) of (B, L, D) vectors and the (B, L) positions that are attended to."""
+        """(B, L, D) of (B, L, D) vectors and the (B, L) or (B, H, L) positions that are attended to, one at least."""
+        heads = attended[:, None] if attended.dim() == 2 else attended
         query, key, value = (
             project(sequence).unflatten(2, (self.heads, -1)).transpose(1, 2)  # (B, H, L, D/H)
             for project in (self.q_proj, self.k_proj, self.v_proj)
         )
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=attended[:, None, None, :])
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=heads[:, :, None, :])
         projected: Tensor = self.out_proj(mixed.transpose(1, 2).flatten(2))
         return projected
 

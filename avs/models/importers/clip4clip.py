@@ -132,14 +132,14 @@ def _clip(theirs: ForeignWeights, patches: str) -> Iterator[tuple[str, Tensor]]:
     embeddings = "text_model.embeddings."
     yield f"{embeddings}token_embedding.weight", theirs.take("clip.token_embedding.weight")
     yield f"{embeddings}position_embedding.weight", theirs.take("clip.positional_embedding")
-    yield from _same(theirs, "clip.visual.ln_pre", "vision_model.pre_layrnorm")
-    yield from _same(theirs, "clip.visual.ln_post", "vision_model.post_layernorm")
-    yield from _same(theirs, "clip.ln_final", "text_model.final_layer_norm")
-    yield from _transformer(theirs, VISION, "vision_model.encoder.layers")
-    yield from _transformer(theirs, TEXT, "text_model.encoder.layers")
+    yield from same_tensors(theirs, "clip.visual.ln_pre", "vision_model.pre_layrnorm")
+    yield from same_tensors(theirs, "clip.visual.ln_post", "vision_model.post_layernorm")
+    yield from same_tensors(theirs, "clip.ln_final", "text_model.final_layer_norm")
+    yield from transformer_tensors(theirs, VISION, "vision_model.encoder.layers")
+    yield from transformer_tensors(theirs, TEXT, "text_model.encoder.layers")
 
 
-def _transformer(theirs: ForeignWeights, prefix: str, ours: str) -> Iterator[tuple[str, Tensor]]:
+def transformer_tensors(theirs: ForeignWeights, prefix: str, ours: str) -> Iterator[tuple[str, Tensor]]:
     """The blocks of a transformer; at least one is wanted."""
     for block in range(max(_blocks(theirs, prefix), 1)):
         place = f"{prefix}resblocks.{block}"
@@ -148,7 +148,7 @@ def _transformer(theirs: ForeignWeights, prefix: str, ours: str) -> Iterator[tup
             for part, tensor in zip(("q", "k", "v"), parts, strict=True):
                 yield f"{ours}.{block}.self_attn.{part}_proj.{one}", tensor.contiguous()
         for name, named in BLOCK.items():
-            yield from _same(theirs, f"{place}.{name}", f"{ours}.{block}.{named}")
+            yield from same_tensors(theirs, f"{place}.{name}", f"{ours}.{block}.{named}")
 
 
 def _blocks(theirs: ForeignWeights, prefix: str) -> int:
@@ -157,7 +157,9 @@ def _blocks(theirs: ForeignWeights, prefix: str) -> int:
     return len({match[1] for match in matches if match})
 
 
-def _same(theirs: ForeignWeights, name: str, ours: str, parts: Sequence[str] = BOTH) -> Iterator[tuple[str, Tensor]]:
+def same_tensors(
+    theirs: ForeignWeights, name: str, ours: str, parts: Sequence[str] = BOTH
+) -> Iterator[tuple[str, Tensor]]:
     yield from ((f"{ours}.{one}", theirs.take(f"{name}.{one}")) for one in parts)
 
 
@@ -166,20 +168,20 @@ def _mean_pool(theirs: ForeignWeights) -> Iterator[tuple[str, Tensor]]:
 
 
 def _seq_lstm(theirs: ForeignWeights) -> Iterator[tuple[str, Tensor]]:
-    return _same(theirs, "lstm_visual", "lstm", ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"))
+    return same_tensors(theirs, "lstm_visual", "lstm", ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"))
 
 
 def _seq_transformer(theirs: ForeignWeights) -> Iterator[tuple[str, Tensor]]:
     yield "transformer.positions.weight", theirs.take(f"{POSITIONS}weight")
-    yield from _transformer(theirs, "transformerClip.", "transformer.blocks")
+    yield from transformer_tensors(theirs, "transformerClip.", "transformer.blocks")
 
 
 def _tight_transformer(theirs: ForeignWeights) -> Iterator[tuple[str, Tensor]]:
     yield "transformer.positions.weight", theirs.take("cross.embeddings.position_embeddings.weight")
-    yield from _transformer(theirs, "cross.transformer.", "transformer.blocks")
-    yield from _same(theirs, "cross.pooler.ln_pool", "norm")
-    yield from _same(theirs, "cross.pooler.dense", "pool")
-    yield from _same(theirs, "similarity_dense", "similarity")
+    yield from transformer_tensors(theirs, "cross.transformer.", "transformer.blocks")
+    yield from same_tensors(theirs, "cross.pooler.ln_pool", "norm")
+    yield from same_tensors(theirs, "cross.pooler.dense", "pool")
+    yield from same_tensors(theirs, "similarity_dense", "similarity")
 
 
 HEAD_WEIGHTS = {

@@ -109,10 +109,12 @@ class Importer:
     Attributes:
         convert: takes them; the user's names of features, theirs -> ours; and options that they do not show.
         to_tensors: Python that, run beside the authors' code, keeps the tensors of their checkpoint alone.
+        fps: frames a second that the authors' scripts read; None: they differ, and the user must say it.
     """
 
     convert: Callable[[ForeignWeights, Mapping[str, str], Mapping[str, Any]], Imported]
     to_tensors: str
+    fps: float | None = 1.0
 
 
 importers: Registry[Importer] = Registry("architecture to import")
