@@ -2,8 +2,8 @@
 
     OMP_NUM_THREADS=1 python benchmarks/mini_pixel_models.py --work /tmp/mini-pixels
 
-Every seed has a test collection of 600 shots with 30 topics. The models are trained on 12,000 other shots with captions,
-and on the first 6,000 of them. They read frames of the frozen vision tower (8 of a shot, lengths as the tower gives
+Every seed has a test collection of 600 shots with 30 topics. The models are trained on 12,000 other shots with
+captions, and on the first 6,000 of these, on frames of the frozen vision tower (8 of a shot, lengths as the tower gives
 them); the text tower and the head are trained. Everything is made with avs commands, but for two things. The text tower
 starts from `mini_words.py`, since that of the demo's CLIP does not see motion words. And every test store is written a
 second time with the frames of each shot in reverse order, to see what the lists do.
@@ -121,8 +121,8 @@ def bounds(seed: int) -> dict[str, float]:
     rng, found = np.random.default_rng(seed), dict[str, list[float]]()
     for pattern in (topic.pattern for topic in MINI_TOPICS if "motion" in topic.tags):
         wanted = pattern.things[0]
-        either = {wanted.motion, OPPOSITE.get(wanted.motion or "", wanted.motion)}
-        known = {"all but the motion": {None}, "all but the direction": either}
+        either: set[str | None] = {wanted.motion, OPPOSITE.get(wanted.motion or "", wanted.motion)}
+        known: dict[str, set[str | None]] = {"all but the motion": {None}, "all but the direction": either}
         relevant = np.array([pattern.matches(scene) for scene in scenes])
         for name, motions in known.items():
             likely = np.zeros(len(scenes), dtype=bool)
