@@ -4,7 +4,7 @@ A file of this folder declares one architecture and registers it, and is importe
 knows an architecture by its name.
 """
 
-from avs.models.architectures import clip4clip, dual_encoding, laff, xclip  # noqa: F401  each registers itself
+from avs.models.architectures import clip4clip, dual_encoding, laff, teachclip, xclip  # noqa: F401  each registers itself
 from avs.models.architectures.architecture import (
     INPUTS,
     Architecture,
