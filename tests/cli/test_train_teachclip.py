@@ -129,11 +129,13 @@ def test_frames_that_are_drawn_are_embedded_with_the_batch(
     assert main(["train-teachclip", *line, "-o", "once"]) == 0
     assert sum(counted) == 5
     counted.clear()
-    (tmp_path / "r.yaml").write_text("collections: {}\nframes: {policy: random, fps: 2}\n")
+    (tmp_path / "r.yaml").write_text("collections: {}\nframes: {policy: random}\n")
     assert main(["train-teachclip", *line, "--config", "r.yaml", "-o", "drawn"]) == 0
     assert sum(counted) == 10
     assert main(["extract-features", "--videos", "videos", "--shots", "shots.tsv", "--model", "drawn", "-o", "f"]) == 0
-    assert (tmp_path / "f/drawn/shot").is_dir()
+    (tmp_path / "topics.txt").write_text("901 a red car\n")
+    assert main(["search", "--topics", "topics.txt", "--store", "f/drawn/shot", "--quiet", "-o", "x.trec"]) == 0
+    assert set(read_trec(tmp_path / "x.trec").lists["901"].shots) == set(shots)
 
 
 def test_teachers_that_cannot_teach_are_refused_all_at_once(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -180,6 +182,7 @@ def test_a_teacher_that_saw_the_validation_is_refused(work: Path, capsys: pytest
         (["--teacher", "T", "--coarse-weight", "0", "--fine-weight", "0"], "learns from no teacher"),
         (["--teacher", "T", "--teacher", "T"], "a teacher is named twice"),
         (["--teacher", "nowhere"], "nowhere"),
+        (["--start-from", "S"], "teachclip learns from a teacher, and there is none"),
         (["--coarse-weight", "0", "--fine-weight", "0", "--own-weight", "0"], "nothing is learnt"),
         (["--teacher", "T", "--coarse", "cosine"], "coarse"),
     ],
@@ -187,7 +190,8 @@ def test_a_teacher_that_saw_the_validation_is_refused(work: Path, capsys: pytest
 def test_what_cannot_be_trained_is_said_before_training(
     work: Path, more: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    more = [str(work / "teacher") if word == "T" else word for word in more]
+    folders = {"T": str(work / "teacher"), "S": str(work / "student")}
+    more = [folders.get(word, word) for word in more]
     assert main(train(work, "none", *SIZES, *more)) == 2
     assert said in capsys.readouterr().err
     assert not (work / "none").exists()

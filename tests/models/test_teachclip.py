@@ -84,6 +84,12 @@ def test_padding_changes_nothing() -> None:
         assert torch.allclose(model.embed_videos(as_videos(alone))[0], rows[row], atol=1e-5)
 
 
+def test_a_video_without_frames_has_the_vector_zero() -> None:
+    clips = pixels(4, 1)
+    rows = make().eval().embed_videos(as_videos(Sequences(clips.values, torch.tensor([4, 0]))))
+    assert not rows[1].any() and rows[0].norm().item() == pytest.approx(1)
+
+
 def test_a_search_keeps_one_vector_and_scores_cosines() -> None:
     model = make()
     texts, rows = model.embed_texts(as_texts(tokens(5, 3, 7))), model.embed_videos(as_videos(pixels(4, 1, 3)))
