@@ -182,7 +182,6 @@ def test_a_teacher_that_saw_the_validation_is_refused(work: Path, capsys: pytest
         (["--teacher", "T", "--coarse-weight", "0", "--fine-weight", "0"], "learns from no teacher"),
         (["--teacher", "T", "--teacher", "T"], "a teacher is named twice"),
         (["--teacher", "nowhere"], "nowhere"),
-        (["--start-from", "S"], "teachclip learns from a teacher, and there is none"),
         (["--coarse-weight", "0", "--fine-weight", "0", "--own-weight", "0"], "nothing is learnt"),
         (["--teacher", "T", "--coarse", "cosine"], "coarse"),
     ],
@@ -190,11 +189,19 @@ def test_a_teacher_that_saw_the_validation_is_refused(work: Path, capsys: pytest
 def test_what_cannot_be_trained_is_said_before_training(
     work: Path, more: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folders = {"T": str(work / "teacher"), "S": str(work / "student")}
-    more = [folders.get(word, word) for word in more]
+    more = [str(work / "teacher") if word == "T" else word for word in more]
     assert main(train(work, "none", *SIZES, *more)) == 2
     assert said in capsys.readouterr().err
     assert not (work / "none").exists()
+
+
+def test_a_student_goes_on_with_a_teacher(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["train-teachclip", "--captions", str(work / "c.txt"), "--store", str(work / "mini-clip/frame"), "--quiet"]
+    line += ["--start-from", str(work / "student"), "--epochs", "1", "--batch-size", "8", "-o", str(work / "more")]
+    assert main(line) == 2
+    assert "teachclip learns from a teacher, and there is none" in capsys.readouterr().err
+    assert main([*line, "--teacher", str(work / "teacher")]) == 0
+    assert loss_of(work / "more") < loss_of(work / "student")
 
 
 def test_other_models_have_no_teachers(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
