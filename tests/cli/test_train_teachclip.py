@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,12 +15,16 @@ from tiny_stores import make_store, shot_ids
 from tiny_videos import write_collection
 
 from avs.cli.main import main
+from avs.core.errors import ConfigError
+from avs.core.spec import EmbedderSpec
 from avs.core.store import FeatureStore
 from avs.features.embedder import read_spec
+from avs.features.text import text_feature_from_json
 from avs.models.batch import Batch, Sequences
 from avs.models.xclip import XClip
 from avs.pipeline.search.trained import load_trained
-from avs.train.checkpoint import read_checkpoint
+from avs.pipeline.train.teachers import load_teachers
+from avs.train.checkpoint import BACKBONE, Checkpoint, read_checkpoint
 from avs.train.record import read_metrics
 from avs.trecvid.trec import read_trec
 
@@ -148,6 +154,33 @@ def test_teachers_that_cannot_teach_are_refused_all_at_once(work: Path, capsys: 
     for said in ("max_frames: got 3; wanted 4", "max_words: got 9; wanted 8", "another encoder", "got clip4clip"):
         assert said in error
     assert not (work / "none").exists()
+
+
+def test_a_teacher_reads_the_tokens_and_frames_of_the_student(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    teacher = read_checkpoint(work / "teacher")
+    model = teacher.load_model()
+    monkeypatch.setattr(Checkpoint, "load_model", lambda self, device: model)
+    features = [
+        text_feature_from_json(one, path=teacher.folder / BACKBONE, device="cpu") for one in teacher.text_features
+    ]
+    of_pixels = replace(teacher, config={**teacher.config, "video_frames": {"teacher/frame": 0}})
+    other = replace(teacher, text_features=[{**teacher.text_features[0], "fingerprint": "0"}])
+    specs, none = teacher.video_features, {}
+    student = SimpleNamespace(max_frames=3, max_words=9, image_size=64)
+
+    def wrong(checkpoint: Checkpoint, specs: Mapping[str, EmbedderSpec], student: object = student) -> str:
+        try:
+            assert load_teachers([checkpoint], student, features, specs, None, "cpu") == [model]
+        except ConfigError as error:
+            return str(error)
+        return ""
+
+    assert wrong(teacher, specs) == "" and wrong(of_pixels, none) == ""
+    assert "reads frames of a store; wanted pixels" in wrong(teacher, none)
+    assert "reads pixels; wanted frames of a store" in wrong(of_pixels, specs)
+    assert "its tokenizer is not that of the student" in wrong(other, specs)
+    large = SimpleNamespace(max_frames=3, max_words=9, image_size=96)
+    assert "image_size: got 64; wanted 96" in wrong(of_pixels, none, large) and wrong(teacher, specs, large) == ""
 
 
 def test_a_teacher_that_saw_the_validation_is_refused(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
