@@ -40,6 +40,7 @@ PIXELS: Mapping[str, tuple[type, str, str]] = {
     "frame_cache": (Path, "Folder for the frames of the videos; 'none': decode them each time", OUTPUT),
 }
 """Options of architectures that read frames: type, help and panel."""
+TEACHER = "Checkpoint to learn from, such as an X-CLIP; repeatable"
 RESUME = "Run the same command again to resume; the losses are identical."
 TRAINING_OPTIONS: Mapping[str, tuple[type, str]] = {
     "epochs": (int, "Largest number of epochs"),
@@ -92,9 +93,10 @@ def module_of(name: str) -> ModuleType:
             model["backbone"] = values.pop("backbone")
         pixels = {key: values.pop(key) for key in PIXELS if key in values}
         training = {key: values.pop(key) for key in TRAINING_OPTIONS}
-        train(name, model, training, values.pop("text", None), pixels, **values)
+        inputs = {"text": values.pop("text", None) or (), "teachers": values.pop("teacher", None) or (), **pixels}
+        train(name, model, training, inputs, **values)
 
-    shared = list(inspect.signature(train, eval_str=True).parameters.values())[5:]
+    shared = list(inspect.signature(train, eval_str=True).parameters.values())[4:]
     command.__signature__ = inspect.Signature([*shared, *_own_options(architecture)])  # type: ignore[attr-defined]
     module = ModuleType(f"avs.cli.train.{name}", f"{architecture.description}\n\n{RESUME}")
     module.__dict__.update(command=command, EXAMPLES=architecture.examples)
@@ -110,6 +112,8 @@ def _own_options(architecture: Architecture) -> Iterator[inspect.Parameter]:
         yield _parameter("backbone", str, BACKBONE, "that of the recipe", MODEL)
         for key, (kind, help, panel) in PIXELS.items():
             yield _parameter(key, kind, help, "in the output folder" if key == "frame_cache" else None, panel)
+        if architecture.taught({}):
+            yield _parameter("teacher", list[Path], TEACHER, "those of the recipe", MODEL)
     else:
         towers = "the text tower of every store that has one"
         default_text = f"bow and {towers}" if architecture.bag_of_words else towers
@@ -134,8 +138,7 @@ def train(
     architecture: str,
     model: Mapping[str, Any],
     training: Mapping[str, Any],
-    text: list[str] | None,
-    pixels: Mapping[str, Any],
+    inputs: Mapping[str, Any],
     *,
     output: Output = None,
     config: Config = None,
@@ -166,8 +169,7 @@ def train(
         stores=store or (),
         validation_captions=validation_captions,
         validation_stores=validation_store or (),
-        text=text or (),
-        **pixels,
+        **inputs,
         start_from=start_from,
         model=model,
         training=training,

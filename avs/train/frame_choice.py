@@ -60,6 +60,11 @@ class FrameChoice:
         """The choice of a test that goes with this one of a training: what is drawn becomes "linspace"."""
         return replace(self, policy="linspace") if self.policy in RANDOM_POLICIES else self
 
+    @property
+    def draws(self) -> bool:
+        """Whether a training may see other frames, or another order, from one epoch to the next."""
+        return self.policy in RANDOM_POLICIES or self.order == "shuffled"
+
     def to_json(self) -> dict[str, Any]:
         """All fields, as a checkpoint records them."""
         return asdict(self)

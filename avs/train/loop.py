@@ -19,6 +19,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +38,7 @@ from avs.train.sampler import EpochSampler
 from avs.train.schedules import make_schedule
 from avs.train.settings import Settings
 from avs.train.state import Progress, Training
+from avs.train.teaching import Teaching
 from avs.train.weights import average_weights, read_weights, write_weights
 
 STATE = "state.safetensors"
@@ -80,6 +82,7 @@ class TrainingLoop:
         device: device of the model.
         workers: processes that train together.
         reporter: reports progress.
+        teaching: what teachers say of a batch, for a model whose loss takes `lessons`.
     """
 
     def __init__(
@@ -95,10 +98,12 @@ class TrainingLoop:
         device: str = "cpu",
         workers: Workers | None = None,
         reporter: Reporter | None = None,
+        teaching: Teaching | None = None,
     ) -> None:
         self.model, self.pairs, self.validate, self.measure = model, pairs, validate, measure
         self.settings, self.folder, self.fingerprint, self.device = settings, Path(folder), fingerprint, device
         self.workers, self.reporter = workers or Workers(), reporter or Reporter()
+        self.teaching = teaching
         self.optimiser = make_optimiser(model, settings)
         self.scaler = torch.amp.GradScaler(device.partition(":")[0], enabled=settings.precision == "float16")
         self.sampler = EpochSampler(
@@ -198,9 +203,13 @@ class TrainingLoop:
         """Differentiate the loss of the whole batch, with the negatives of all workers. Returns the loss."""
         workers = self.workers
         video_of = workers.gather(batch.video_of.to(self.device, non_blocking=True))
+        taught: dict[str, Any] = {}
+        if self.teaching is not None:
+            with self._autocast():
+                taught["lessons"] = self.teaching.lessons(batch, workers, self.device)
 
         def loss_of(texts: Tensor, videos: Tensor) -> Tensor:
-            return self.model.loss(workers.gather(texts), workers.gather(videos), video_of=video_of)
+            return self.model.loss(workers.gather(texts), workers.gather(videos), video_of=video_of, **taught)
 
         def scale(loss: Tensor) -> Tensor:
             return self.scaler.scale(workers.share_of_loss(loss))

@@ -9,6 +9,7 @@ from avs.models.architectures import (  # noqa: F401  each registers itself
     clip4clip,
     dual_encoding,
     laff,
+    teachclip,
     xclip,
 )
 from avs.models.architectures.architecture import (

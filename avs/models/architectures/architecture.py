@@ -68,6 +68,7 @@ class Architecture:
         backbone: whether its models start from a pretrained CLIP, which the recipe's option `backbone` names.
         every_feature: whether with some options a training video must have all features; otherwise the model does
             without some.
+        taught: whether with some options a model learns from teachers, which the recipe then names.
     """
 
     config: type[Any]
@@ -79,6 +80,7 @@ class Architecture:
     bag_of_words: bool = True
     backbone: bool = False
     every_feature: Callable[[Mapping[str, Any]], bool] = lambda options: False
+    taught: Callable[[Mapping[str, Any]], bool] = lambda options: False
 
     @property
     def inputs(self) -> tuple[str, ...]:

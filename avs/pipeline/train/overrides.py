@@ -26,6 +26,7 @@ class Overrides:
         validation_captions, validation_stores: the collection to validate on.
         text: text features.
         start_from: checkpoint to fine-tune.
+        teachers: checkpoints to learn from.
         model, training: options of these sections of the recipe.
         legacy: whether to do as the authors' code does.
     """
@@ -41,6 +42,7 @@ class Overrides:
     validation_stores: Sequence[Path] = ()
     text: Sequence[str] = ()
     start_from: Path | None = None
+    teachers: Sequence[Path] = ()
     model: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     legacy: bool = False
@@ -84,6 +86,8 @@ def _lay_over(data: dict[str, Any], overrides: Overrides) -> None:
     _lay_over_collections(data, overrides)
     if overrides.start_from:
         data["start_from"] = overrides.start_from
+    if overrides.teachers:
+        data["teachers"] = list(overrides.teachers)
     if overrides.frame_cache:
         data["frames"] = {**_section(data, "frames"), "cache": str(overrides.frame_cache)}
     if overrides.text:

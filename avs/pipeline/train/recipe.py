@@ -67,6 +67,7 @@ class TrainRecipe(Strict):
         pretrain: collections to train on first, to the end. Training then starts from the best checkpoint of that, with
             its vocabularies.
         start_from: a checkpoint to start from instead.
+        teachers: checkpoints that the model learns from, for architectures that do.
         validation: see ValidationRecipe; it is also that of the pre-training.
         video: names of video features, or the most attended ones of a trained model; None: all the stores given.
         text: text features, names or mappings with options (docs/text_features.md); None: the text tower of every
@@ -84,6 +85,7 @@ class TrainRecipe(Strict):
     train: list[str] | None = Field(default=None, min_length=1)
     pretrain: list[str] = []
     start_from: Path | None = None
+    teachers: list[Path] = []
     validation: ValidationRecipe = ValidationRecipe()
     video: Annotated[list[str], Field(min_length=1)] | FromAttention | None = None
     text: list[TextOptions] | None = Field(default=None, min_length=1)

@@ -10,6 +10,7 @@ The output folder of a model in the end:
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -43,14 +44,17 @@ from avs.pipeline.train.fine_tuning import require_raw_frames, require_same_mode
 from avs.pipeline.train.frames import CACHES, FrameFeature, open_grids
 from avs.pipeline.train.recipe import TrainRecipe
 from avs.pipeline.train.tables import Tables, TrainingData, judged_inputs, make_tables, open_data
+from avs.pipeline.train.teachers import load_teachers, read_teachers
 from avs.pipeline.train.texts import build_text_features, default_text, model_inputs, set_initial_words, text_inputs
 from avs.pipeline.train.validation import ValidationSet
 from avs.train.attention import mean_attention
 from avs.train.checkpoint import BACKBONE, CHECKPOINT_TYPE, TRAINING_TYPE, Checkpoint, read_checkpoint, write_checkpoint
+from avs.train.data import FeatureTable
 from avs.train.distributed import Workers, workers_of_environment
 from avs.train.frame_choice import FrameChoice
 from avs.train.loop import Trained, TrainingLoop
 from avs.train.record import draw_curve
+from avs.train.teaching import TABLES, Taught, Teacher, Teaching, table_path, video_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +155,7 @@ class _Task:
         self.data: TrainingData = open_data(recipe, start, without=without, reporter=runtime.reporter)
         self.backbone = self._open_backbone()
         self.text = recipe.text or self._default_text()
+        self.teachers = read_teachers(recipe.teachers, self.architecture, start.config if start else recipe.model)
         self.manifest = self._manifest()
 
     def _open_backbone(self) -> Backbone | None:
@@ -179,13 +184,16 @@ class _Task:
         else:
             inputs |= text_inputs(self.text, self.data.specs)
             inputs |= {"backbone": self.backbone.spec.revision} if self.backbone else {}
+        inputs |= {f"teacher {n}": one.fingerprint for n, one in enumerate(self.teachers, start=1)}
         places: Any = {"validation": {"videos", "shots", "video_ids"}}
         config = self.recipe.model_dump(
-            mode="json", exclude={"grid": True, "collections": True, "start_from": True, "frames": True, **places}
+            mode="json",
+            exclude={"grid": True, "collections": True, "start_from": True, "teachers": True, "frames": True, **places},
         )
         if self.recipe.reads_videos:
             config["frames"] = self.frames.config()
         paths = {**self.data.paths, **({"start": self.start.folder} if self.start else {})}
+        paths |= {f"teacher {n}": one.folder for n, one in enumerate(self.teachers, start=1)}
         return Manifest(type=TRAINING_TYPE, config=config, inputs=inputs, paths=paths)
 
     @property
@@ -204,6 +212,7 @@ class _Task:
             runtime.reporter.say(line)
         features = self._text_features()
         config = self._config(features)
+        teachers = self._load_teachers(config, features)
         if recipe.reads_videos:
             self._open_frames(config)
         tables = self._tables(features)
@@ -221,11 +230,13 @@ class _Task:
             device=runtime.device,
             workers=runtime.workers,
             reporter=runtime.reporter,
+            teaching=self._teaching(teachers, tables.pairs.videos),
         )
         trained = loop.run()
         if runtime.workers.first:
             self._write(trained, model, config, features, tables.validation)
             loop.clean()
+            _delete_tables(self.out)
         runtime.workers.wait()
         return self._summary(trained, tables.validation.measure)
 
@@ -243,6 +254,30 @@ class _Task:
         if self.backbone:
             require_own_tokens(self.backbone, features)
         return features
+
+    def _load_teachers(self, config: Any, features: Sequence[TextFeature]) -> list[Teacher]:
+        tested_on = self.data.held_out.captions.fingerprint if self.data.held_out else None
+        return load_teachers(self.teachers, config, features, self.data.specs, tested_on, self.runtime.device)
+
+    def _teaching(self, teachers: Sequence[Teacher], videos: FeatureTable) -> Teaching | None:
+        """The teachers, and where frames are not drawn, their rows of the videos that are trained on."""
+        if not teachers:
+            return None
+        if self.data.frames is not None and self.data.frames.choice.draws:
+            return Teaching([Taught(teacher) for teacher in teachers])
+        runtime, taught = self.runtime, []
+        for teacher, checkpoint in zip(teachers, self.teachers, strict=True):
+            made_from = hashlib.sha256(f"{checkpoint.fingerprint} {self.manifest.fingerprint}".encode()).hexdigest()
+            rows = video_rows(
+                teacher,
+                videos,
+                table_path(self.out, made_from),
+                device=runtime.device,
+                workers=runtime.workers,
+                reporter=runtime.reporter,
+            )
+            taught.append(Taught(teacher, rows))
+        return Teaching(taught)
 
     def _open_frames(self, config: Any) -> None:
         """Open the frames that the model of a config reads. The first worker makes the caches that are not there."""
@@ -412,9 +447,16 @@ class _Task:
         }
 
 
+def _delete_tables(out: Path) -> None:
+    """Delete the tables of teachers, which training alone needs."""
+    for path in out.glob(TABLES):
+        path.unlink()
+
+
 def _discard(out: Path) -> None:
     """Delete a training, finished or not; the manifest goes first, so that what is left is never taken for complete."""
     for name in ("manifest.json", "state.safetensors", "best.safetensors", "metrics.jsonl", "curve.png"):
         (out / name).unlink(missing_ok=True)
     for name in ("epochs", "tensorboard", "best", "average"):
         shutil.rmtree(out / name, ignore_errors=True)
+    _delete_tables(out)
