@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from avs.core.errors import Problems
 from avs.models.architectures.architecture import Architecture, architectures, option
-from avs.models.architectures.clip4clip import Clip4ClipConfig, Init
-from avs.models.architectures.clip_video import ClipVideoConfig
+from avs.models.architectures.clip4clip import Clip4ClipConfig
+from avs.models.architectures.clip_video import ClipVideoConfig, Init
 
 if TYPE_CHECKING:
     from avs.models.teachclip import TeachClip
