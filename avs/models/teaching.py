@@ -48,13 +48,14 @@ def fine_loss(log_weights: Tensor, mask: Tensor, lessons: Sequence[Lesson]) -> T
     Args:
         log_weights: (B, F) logarithms of weights that add up to 1 in each row; any finite value where the mask is
             false.
-        mask: (B, F) bool, which frames are real; at least one of each row. It must be that of the lessons.
+        mask: (B, F) bool, which frames are real; at least one of each row must be real in the
+            lessons too. A `legacy` X-CLIP takes pads for frames; they take no part here.
     """
-    return torch.stack([_fine(log_weights, mask, lesson.relevance) for lesson in lessons]).mean()
+    return torch.stack([_fine(log_weights, mask, lesson) for lesson in lessons]).mean()
 
 
-def _fine(log_weights: Tensor, mask: Tensor, relevance: Tensor) -> Tensor:
-    taught = relevance.masked_fill(~mask, float("-inf")).softmax(dim=1)
+def _fine(log_weights: Tensor, mask: Tensor, lesson: Lesson) -> Tensor:
+    taught = lesson.relevance.masked_fill(~(mask & lesson.mask), float("-inf")).softmax(dim=1)
     return -(taught * log_weights).masked_fill(~mask, 0.0).sum() / mask.sum()
 
 

@@ -103,3 +103,7 @@ def test_frames_that_only_fill_up_take_no_part() -> None:
         float((relevance[row, :length].softmax(0) * weights[row, :length]).sum()) for row, length in enumerate((2, 4))
     )
     assert float(found) == pytest.approx(-wanted / 6)
+    legacy = Lesson(torch.zeros(2, 2), relevance, torch.ones_like(mask))  # a teacher that takes pads for frames
+    assert torch.equal(fine_loss(weights, mask, [legacy]), found)
+    fewer = Lesson(torch.zeros(2, 2), relevance, mask & torch.tensor([True, False, True, True]))
+    assert float(fine_loss(weights, mask, [fewer])) != pytest.approx(float(found))
