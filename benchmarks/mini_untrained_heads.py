@@ -2,9 +2,9 @@
 
     python benchmarks/mini_untrained_heads.py --work DIR [-o benchmarks/results/mini_untrained_heads.json]
 
-DIR is that of `mini_pixel_models.py`, which renders the collections and extracts the frames of mini-clip, of raw length.
-A head starts as `init` says: "clip", with blocks copied from the text tower, as published; or "zero", at meanP. 90 topics,
-full judgments, three collections.
+DIR is that of `mini_pixel_models.py`, which renders the collections and extracts the frames of mini-clip, of raw
+length. A head starts as `init` says: "clip", with blocks copied from the text tower, as published; or "zero", at meanP.
+90 topics, full judgments, three collections.
 """
 
 from __future__ import annotations
