@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from avs.models.architectures.clip2video import Clip2VideoConfig
 from avs.models.batch import Batch
 from avs.models.clip_video import ClipVideoModel
-from avs.models.frame_heads.head import mean_of_units, unit_or_zero
+from avs.models.frame_heads.head import mean_of_units, products, unit_or_zero
 from avs.models.frame_heads.transformer import FrameTransformer
 from avs.models.losses import contrastive_loss, different_videos
 from avs.models.temporal_alignment import SharedCentres
@@ -95,10 +95,8 @@ class Clip2Video(ClipVideoModel):
         return self._row(unit_or_zero(ends), self.centres(words, aligned))
 
     def score(self, texts: Tensor, videos: Tensor) -> Tensor:
-        """(T, B) weighted sums of both cosines, in full precision: bfloat16 would leave them only two digits."""
-        with torch.autocast(texts.device.type, enabled=False):
-            scores: Tensor = texts @ videos.T
-            return scores
+        """(T, B) weighted sums of both cosines."""
+        return products(texts, videos)
 
     def loss(self, texts: Tensor, videos: Tensor, *, video_of: Tensor) -> Tensor:
         negatives = None if self.config.legacy else different_videos(video_of)

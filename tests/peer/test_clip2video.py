@@ -15,15 +15,13 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
-import os
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from beside_authors import MEAN, STD, code_of, embeddings_of, largest
 from their_clip2video import theirs
 from their_clip4clip import SIZE, WORDS
 from torch import Tensor
@@ -40,8 +38,6 @@ DIM, FRAMES, LONGEST = 512, 6, 12
 LENGTHS = (6, 4, 3, 6, 5, 3, 4)
 SHORT = (6, 1, 3, 6, 2, 5, 4)
 COUNT = len(LENGTHS)
-MEAN = torch.tensor((0.48145466, 0.4578275, 0.40821073))[:, None, None]
-STD = torch.tensor((0.26862954, 0.26130258, 0.27577711))[:, None, None]
 NO_GRADIENT = "self_attn.k_proj.bias"  # but rounding: a softmax does not change with it
 KINDS = [
     ("sigmoid_selfA", "TAB_TDB"),
@@ -63,20 +59,12 @@ class Authors:
 
 @pytest.fixture(scope="module")
 def authors() -> Iterator[Authors]:
-    clone = os.environ.get(ENVIRONMENT)
-    if not clone or not (Path(clone) / "modules/modeling.py").is_file():
-        pytest.fail(f"{ENVIRONMENT} is to name a clone of https://github.com/CryhanFang/CLIP2Video, got {clone}")
-    before = set(sys.modules)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(clone)
+    with code_of("CryhanFang/CLIP2Video", ENVIRONMENT, "modules/modeling.py", ("modules",)) as patch:
         modeling, cross = (importlib.import_module(f"modules.{name}") for name in ("modeling", "module_cross"))
         patch.setattr(modeling, "convert_weights", lambda model: None)
         patch.setattr(Tensor, "cuda", lambda tensor: tensor)
         logging.getLogger("modules.modeling").setLevel(logging.ERROR)
         yield Authors(modeling, cross)
-    for name in set(sys.modules) - before:
-        if name.partition(".")[0] == "modules":
-            del sys.modules[name]
 
 
 def their_model(authors: Authors, temporal: str, alignment: str) -> Any:
@@ -138,9 +126,7 @@ def their_batch(lengths: tuple[int, ...] = LENGTHS) -> tuple[Tensor, ...]:
 
 
 def our_embeddings(model: Clip2Video, lengths: tuple[int, ...] = LENGTHS) -> tuple[Tensor, Tensor]:
-    pixels, tokens, of_texts = pixels_and_tokens()
-    texts = model.embed_texts(Batch({}, {"clip-tokens": Sequences(tokens, of_texts)}))
-    return texts, model.embed_videos(Batch({}, {"frames": Sequences(pixels, torch.tensor(lengths))}))
+    return embeddings_of(model, pixels_and_tokens(), lengths)
 
 
 def our_logits(model: Clip2Video, lengths: tuple[int, ...] = LENGTHS) -> Tensor:
@@ -165,10 +151,6 @@ def their_loss(model: Any) -> Tensor:
         return loss
     texts, frames = model.get_sequence_visual_output(ids, segments, words, video, mask)
     return model.calc_loss(texts, frames, words[:, 0], mask[:, 0])  # type: ignore[no-any-return]
-
-
-def largest(found: Tensor, wanted: Tensor) -> float:
-    return float((found - wanted).abs().max())
 
 
 def say(temporal: str, alignment: str, **figures: float) -> None:

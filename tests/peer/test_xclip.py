@@ -16,26 +16,22 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
-import os
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
+from beside_authors import MEAN, STD, code_of, embeddings_of, largest, pairs_of, run_alone
 from their_clip4clip import DIM, SIZE, WORDS
 from their_xclip import their_xclip
 from torch import Tensor, nn
 
 from avs.models.architectures import make_config, make_model
-from avs.models.batch import Batch, Sequences
 from avs.models.importers import ForeignWeights, Imported, importers
 from avs.models.xclip import XClip
-from avs.train.data import FeatureTable, Pairs
+from avs.train.data import Pairs
 from avs.train.loop import TrainingLoop
 from avs.train.record import read_metrics
 from avs.train.settings import Settings
@@ -46,8 +42,6 @@ ENVIRONMENT = "AVS_PEER_XCLIP"
 FRAMES, LONGEST = 7, 14  # the sizes of the matrices; no video is as long, and no text
 LENGTHS, TEXT_LENGTHS = (6, 1, 3, 6, 2, 5, 4), (12, 3, 8, 5, 11, 4, 7)
 COUNT = len(LENGTHS)
-MEAN = torch.tensor((0.48145466, 0.4578275, 0.40821073))[:, None, None]
-STD = torch.tensor((0.26862954, 0.26130258, 0.27577711))[:, None, None]
 RATE, FACTOR, STEPS = 1e-3, 0.1, 6  # larger than the authors', so that six steps change the weights visibly
 NO_GRADIENT = ("self_attn.k_proj.bias",)  # but rounding: a softmax does not change with them
 HEADS = ("meanP", "seqLSTM", "seqTransf")
@@ -66,20 +60,8 @@ class Authors:
 
 @pytest.fixture(scope="module")
 def authors() -> Iterator[Authors]:
-    clone = os.environ.get(ENVIRONMENT)
-    if not clone or not (Path(clone) / "modules/modeling_xclip.py").is_file():
-        pytest.fail(f"{ENVIRONMENT} is to name a clone of https://github.com/xuguohai/X-CLIP, got {clone}")
-    before = set(sys.modules)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(clone)
-        for name in ("requests", "boto3", "botocore", "botocore.exceptions", "tqdm", "ftfy", "regex"):
-            if not importable(name):
-                patch.setitem(sys.modules, name, stub(name))
-        patch.setitem(sys.modules, "dataloaders", stub("dataloaders"))
-        patch.setitem(sys.modules, "dataloaders.data_dataloaders", stub("dataloaders.data_dataloaders"))
-        patch.setattr(torch.distributed, "init_process_group", lambda *_, **__: None)
-        patch.setattr(torch.distributed, "barrier", lambda *_, **__: None)
-        patch.setattr(nn.parallel, "DistributedDataParallel", lambda model, **_: model)
+    with code_of("xuguohai/X-CLIP", ENVIRONMENT, "modules/modeling_xclip.py", MODULES) as patch:
+        run_alone(patch)
         names = ("modeling_xclip", "modeling", "module_cross")
         xclip, modeling, cross = (importlib.import_module(f"modules.{name}") for name in names)
         main = importlib.import_module("main_xclip")
@@ -88,24 +70,6 @@ def authors() -> Iterator[Authors]:
         patch.setattr(main, "logger", logging.getLogger("main_xclip"), raising=False)
         logging.getLogger("modules.modeling").setLevel(logging.ERROR)
         yield Authors(xclip, modeling, cross, main)
-    for name in set(sys.modules) - before:
-        if name.partition(".")[0] in MODULES:
-            del sys.modules[name]
-
-
-def importable(name: str) -> bool:
-    try:
-        importlib.import_module(name)
-    except ImportError:
-        return False
-    return True
-
-
-def stub(name: str) -> ModuleType:
-    module = ModuleType(name)
-    for attribute in ("tqdm", "ClientError", "DATALOADER_DICT"):
-        setattr(module, attribute, type(attribute, (Exception,), {}))
-    return module
 
 
 def their_model(authors: Authors, head: str) -> Any:
@@ -170,36 +134,12 @@ def their_batch() -> tuple[Tensor, ...]:
     return tokens[:, None], words[:, None], torch.zeros_like(tokens)[:, None], video[:, None, :, None], mask[:, None]
 
 
-@dataclass(frozen=True)
-class Column:
-    """Sequences as a column of a table."""
-
-    values: Tensor
-    lengths: Tensor
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def take(self, rows: np.ndarray) -> Any:
-        return self.values[rows].numpy(), self.lengths[rows].numpy()
-
-
 def our_pairs() -> Pairs:
-    pixels, tokens, lengths = pixels_and_tokens()
-    every = np.arange(COUNT)
-    texts = FeatureTable({"clip-tokens": Column(tokens, lengths)}, {"clip-tokens": every})
-    videos = FeatureTable({"frames": Column(pixels, torch.tensor(LENGTHS))}, {"frames": every})
-    return Pairs([f"c{i}" for i in every], texts, videos, every)
+    return pairs_of(pixels_and_tokens(), LENGTHS)
 
 
 def our_embeddings(model: XClip) -> tuple[Tensor, Tensor]:
-    pixels, tokens, lengths = pixels_and_tokens()
-    texts = model.embed_texts(Batch({}, {"clip-tokens": Sequences(tokens, lengths)}))
-    return texts, model.embed_videos(Batch({}, {"frames": Sequences(pixels, torch.tensor(LENGTHS))}))
-
-
-def largest(found: Tensor, wanted: Tensor) -> float:
-    return float((found - wanted).abs().max())
+    return embeddings_of(model, pixels_and_tokens(), LENGTHS)
 
 
 def say(head: str, **figures: float) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from avs.core.errors import Problems
 from avs.models.architectures.architecture import Architecture, architectures, option
-from avs.models.architectures.clip_video import ClipVideoConfig, Init
+from avs.models.architectures.clip_video import ClipVideoConfig, Init, clip4clip_recipe
 
 if TYPE_CHECKING:
     from avs.models.clip2video import Clip2Video
@@ -48,13 +48,9 @@ class Clip2VideoConfig(ClipVideoConfig):
 
     def check(self, problems: Problems) -> None:
         ClipVideoConfig.check(self, problems)
-        for name in ("layers", "centres"):
-            if getattr(self, name) < 1:
-                problems.add(name, f"got {getattr(self, name)}; wanted at least 1")
+        self.check_least(problems, layers=1, centres=1, position_scale=0)
         if not 0 <= self.global_weight <= 1:
             problems.add("global_weight", f"got {self.global_weight}; wanted at least 0 and at most 1")
-        if not self.position_scale >= 0:
-            problems.add("position_scale", f"got {self.position_scale}; wanted at least 0")
         self._check_differences(problems)
 
     def check_backbone(self, problems: Problems) -> None:
@@ -90,22 +86,9 @@ architectures.register("clip2video")(
     Architecture(
         config=Clip2VideoConfig,
         build=_build,
-        recipe={  # CLIP4Clip's, whose code CLIP2Video's grew from: its authors released no training
-            "training": {
-                "optimiser": "bert-adam",
-                "learning_rate": 1e-4,
-                "betas": (0.9, 0.98),
-                "eps": 1e-6,
-                "weight_decay": 0.2,
-                "schedule": "cosine",
-                "clip_norm": 1.0,
-                "batch_size": 128,
-                "epochs": 5,
-                "patience": 5,
-                "average_last": 0,
-            },
-            "validation": {"measure": "R@1"},
-        },
+        recipe=clip4clip_recipe(
+            batch_size=128, epochs=5
+        ),  # CLIP4Clip's, whose code CLIP2Video's grew from: its authors released no training
         backbone=True,
         every_feature=lambda options: True,
         summary="Train CLIP2Video, a CLIP with differences of frames, on captioned videos.",

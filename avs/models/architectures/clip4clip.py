@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from avs.core.errors import Problems
 from avs.models.architectures.architecture import Architecture, Direction, architectures, option
-from avs.models.architectures.clip_video import ClipVideoConfig, Init, Patches
+from avs.models.architectures.clip_video import ClipVideoConfig, Init, Patches, clip4clip_recipe
 
 if TYPE_CHECKING:
     from avs.models.clip4clip import Clip4Clip
@@ -51,14 +51,11 @@ class Clip4ClipConfig(ClipVideoConfig):
 
     def check(self, problems: Problems) -> None:
         ClipVideoConfig.check(self, problems)
-        if self.layers < 1:
-            problems.add("layers", f"got {self.layers}; wanted at least 1")
+        self.check_least(problems, layers=1, position_scale=0)
         if not 0 <= self.dropout < 1:
             problems.add("dropout", f"got {self.dropout}; wanted at least 0 and below 1")
         if not self.margin > 0:
             problems.add("margin", f"got {self.margin}; wanted a positive number")
-        if not self.position_scale >= 0:
-            problems.add("position_scale", f"got {self.position_scale}; wanted at least 0")
         self._check_combinations(problems)
 
     def check_backbone(self, problems: Problems) -> None:
@@ -97,6 +94,19 @@ class Clip4ClipConfig(ClipVideoConfig):
         return self.positions - (self.head == "tightTransf")
 
 
+def head_config(config: Any, head: FrameHeadName) -> Clip4ClipConfig:
+    """The config of a head of CLIP4Clip in a model whose config has the options of one too."""
+    return Clip4ClipConfig(
+        config.backbone,
+        max_frames=config.max_frames,
+        max_words=config.max_words,
+        head=head,
+        layers=config.layers,
+        init=config.init,
+        position_scale=config.position_scale,
+    )
+
+
 def _build(config: Clip4ClipConfig) -> Clip4Clip:
     from avs.models.clip4clip import Clip4Clip
 
@@ -107,22 +117,7 @@ architectures.register("clip4clip")(
     Architecture(
         config=Clip4ClipConfig,
         build=_build,
-        recipe={
-            "training": {
-                "optimiser": "bert-adam",
-                "learning_rate": 1e-4,
-                "betas": (0.9, 0.98),
-                "eps": 1e-6,
-                "weight_decay": 0.2,
-                "schedule": "cosine",
-                "clip_norm": 1.0,
-                "batch_size": 128,
-                "epochs": 5,
-                "patience": 5,
-                "average_last": 0,
-            },
-            "validation": {"measure": "R@1"},
-        },
+        recipe=clip4clip_recipe(batch_size=128, epochs=5),
         backbone=True,
         every_feature=lambda options: True,
         summary="Train CLIP4Clip, a CLIP with a head over frames, on captioned videos.",

@@ -23,6 +23,24 @@ BACKBONE_SIZES = (
 )
 
 
+def clip4clip_recipe(*, batch_size: int, epochs: int) -> dict[str, dict[str, Any]]:
+    """The recipe of CLIP4Clip's authors, and of those whose code grew from theirs; see Architecture.recipe."""
+    training = {
+        "optimiser": "bert-adam",
+        "learning_rate": 1e-4,
+        "betas": (0.9, 0.98),
+        "eps": 1e-6,
+        "weight_decay": 0.2,
+        "schedule": "cosine",
+        "clip_norm": 1.0,
+        "batch_size": batch_size,
+        "epochs": epochs,
+        "patience": epochs,
+        "average_last": 0,
+    }
+    return {"training": training, "validation": {"measure": "R@1"}}
+
+
 @dataclass(frozen=True, slots=True)
 class ClipVideoConfig:
     """The options that models on the frames of a CLIP share. A subclass extends `check`, and calls it of this class.
@@ -64,9 +82,7 @@ class ClipVideoConfig:
 
     def check(self, problems: Problems) -> None:
         """Add what is wrong with the options."""
-        for name, least in (("max_frames", 1), ("max_words", 3), ("freeze", -1)):
-            if getattr(self, name) < least:
-                problems.add(name, f"got {getattr(self, name)}; wanted at least {least}")
+        self.check_least(problems, max_frames=1, max_words=3, freeze=-1)
         if not 0 <= self.backbone_ratio <= 1:
             problems.add("backbone_ratio", f"got {self.backbone_ratio}; wanted at least 0 and at most 1")
         if min(self.image_std) <= 0:
@@ -79,6 +95,12 @@ class ClipVideoConfig:
             problems.add("backbone", f"lacks {', '.join(lacking)}; wanted the to_dict() of a CLIPConfig")
         else:
             self.check_backbone(problems)
+
+    def check_least(self, problems: Problems, **least: float) -> None:
+        """Add the options that are below the least value they may have."""
+        for name, value in least.items():
+            if not getattr(self, name) >= value:
+                problems.add(name, f"got {getattr(self, name)}; wanted at least {value}")
 
     def check_backbone(self, problems: Problems) -> None:
         """Add what the backbone, whose sizes are known, cannot serve."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from avs.core.errors import Problems
 from avs.models.architectures.architecture import Architecture, architectures, option
-from avs.models.architectures.clip4clip import Clip4ClipConfig
-from avs.models.architectures.clip_video import ClipVideoConfig, Init
+from avs.models.architectures.clip4clip import Clip4ClipConfig, head_config
+from avs.models.architectures.clip_video import ClipVideoConfig, Init, clip4clip_recipe
 
 if TYPE_CHECKING:
     from avs.models.teachclip import TeachClip
@@ -46,13 +46,10 @@ class TeachClipConfig(ClipVideoConfig):
 
     def check(self, problems: Problems) -> None:
         ClipVideoConfig.check(self, problems)
-        if self.layers < 1:
-            problems.add("layers", f"got {self.layers}; wanted at least 1")
-        weights = {name: getattr(self, name) for name in ("own_weight", "coarse_weight", "fine_weight")}
-        for name, value in {**weights, "position_scale": self.position_scale, "afa_ratio": self.afa_ratio}.items():
-            if not value >= 0:
-                problems.add(name, f"got {value}; wanted at least 0")
-        if not any(weights.values()):
+        self.check_least(problems, layers=1, position_scale=0, afa_ratio=0)
+        weights = dict.fromkeys(("own_weight", "coarse_weight", "fine_weight"), 0)
+        self.check_least(problems, **weights)
+        if not any(getattr(self, name) for name in weights):
             problems.add(", ".join(weights), "got 0 for all; wanted a positive number for one, or nothing is learnt")
 
     def check_backbone(self, problems: Problems) -> None:
@@ -64,15 +61,7 @@ class TeachClipConfig(ClipVideoConfig):
     @property
     def frame_head(self) -> Clip4ClipConfig:
         """The config of seqTransf."""
-        return Clip4ClipConfig(
-            self.backbone,
-            max_frames=self.max_frames,
-            max_words=self.max_words,
-            head="seqTransf",
-            layers=self.layers,
-            init=self.init,
-            position_scale=self.position_scale,
-        )
+        return head_config(self, "seqTransf")
 
 
 def _build(config: TeachClipConfig) -> TeachClip:
@@ -89,22 +78,7 @@ architectures.register("teachclip")(
     Architecture(
         config=TeachClipConfig,
         build=_build,
-        recipe={
-            "training": {
-                "optimiser": "bert-adam",
-                "learning_rate": 1e-4,
-                "betas": (0.9, 0.98),
-                "eps": 1e-6,
-                "weight_decay": 0.2,
-                "schedule": "cosine",
-                "clip_norm": 1.0,
-                "batch_size": 120,
-                "epochs": 10,
-                "patience": 10,
-                "average_last": 0,
-            },
-            "validation": {"measure": "R@1"},
-        },
+        recipe=clip4clip_recipe(batch_size=120, epochs=10),
         backbone=True,
         every_feature=lambda options: True,
         taught=_taught,

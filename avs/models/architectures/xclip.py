@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from avs.core.errors import Problems
 from avs.models.architectures.architecture import Architecture, architectures, option
-from avs.models.architectures.clip4clip import Clip4ClipConfig
-from avs.models.architectures.clip_video import ClipVideoConfig, Init
+from avs.models.architectures.clip4clip import Clip4ClipConfig, head_config
+from avs.models.architectures.clip_video import ClipVideoConfig, Init, clip4clip_recipe
 
 if TYPE_CHECKING:
     from avs.models.xclip import XClip
@@ -40,10 +40,7 @@ class XClipConfig(ClipVideoConfig):
 
     def check(self, problems: Problems) -> None:
         ClipVideoConfig.check(self, problems)
-        if self.layers < 1:
-            problems.add("layers", f"got {self.layers}; wanted at least 1")
-        if not self.position_scale >= 0:
-            problems.add("position_scale", f"got {self.position_scale}; wanted at least 0")
+        self.check_least(problems, layers=1, position_scale=0)
         if not self.temperature > 0:
             problems.add("temperature", f"got {self.temperature}; wanted a positive number")
 
@@ -60,15 +57,7 @@ class XClipConfig(ClipVideoConfig):
     @property
     def frame_head(self) -> Clip4ClipConfig:
         """The config of the head over the frames."""
-        return Clip4ClipConfig(
-            self.backbone,
-            max_frames=self.max_frames,
-            max_words=self.max_words,
-            head=self.head,
-            layers=self.layers,
-            init=self.init,
-            position_scale=self.position_scale,
-        )
+        return head_config(self, self.head)
 
 
 def _build(config: XClipConfig) -> XClip:
@@ -81,22 +70,7 @@ architectures.register("xclip")(
     Architecture(
         config=XClipConfig,
         build=_build,
-        recipe={
-            "training": {
-                "optimiser": "bert-adam",
-                "learning_rate": 1e-4,
-                "betas": (0.9, 0.98),
-                "eps": 1e-6,
-                "weight_decay": 0.2,
-                "schedule": "cosine",
-                "clip_norm": 1.0,
-                "batch_size": 300,
-                "epochs": 5,
-                "patience": 5,
-                "average_last": 0,
-            },
-            "validation": {"measure": "R@1"},
-        },
+        recipe=clip4clip_recipe(batch_size=300, epochs=5),
         backbone=True,
         every_feature=lambda options: True,
         summary="Train X-CLIP, a CLIP that compares words with frames, on captioned videos.",

@@ -50,10 +50,15 @@ class FrameHead(nn.Module):
         return unit_or_zero(texts)
 
     def score(self, texts: Tensor, videos: Tensor) -> Tensor:
-        """(T, B) similarities of rows, in full precision: bfloat16 would leave cosines only two digits."""
-        with torch.autocast(texts.device.type, enabled=False):
-            scores: Tensor = texts @ videos.T
-            return scores
+        """(T, B) similarities of rows."""
+        return products(texts, videos)
+
+
+def products(texts: Tensor, videos: Tensor) -> Tensor:
+    """(T, B) dot products of rows, in full precision: bfloat16 would leave cosines only two digits."""
+    with torch.autocast(texts.device.type, enabled=False):
+        scores: Tensor = texts @ videos.T
+        return scores
 
 
 def mean_of_units(outputs: Tensor, mask: Tensor) -> Tensor:
