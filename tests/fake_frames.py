@@ -21,11 +21,13 @@ def table(shots_per_video: Mapping[str, int]) -> ShotTable:
 
 @dataclass
 class FakeFrames:
-    """1 to 5 frames a shot; `failed` shots have none, `partial` ones a reason; reading `broken` raises."""
+    """1 to 5 frames a shot; `failed` shots have none, `partial` ones a reason; reading `broken` raises;
+    `uncut` videos are read from end to end."""
 
     failed: set[str] = field(default_factory=set)
     partial: set[str] = field(default_factory=set)
     broken: str = ""
+    uncut: set[str] = field(default_factory=set)
     asked: list[tuple[str, list[str]]] = field(default_factory=list)
 
     def read(self, video: str, shots: Sequence[Shot]) -> Iterator[ShotFrames]:
@@ -34,6 +36,9 @@ class FakeFrames:
             if shot.id == self.broken:
                 raise VideoError("the video broke", where=shot.id)
             yield self.frames(shot)
+
+    def begins_anywhere(self, video: str) -> bool:
+        return video not in self.uncut
 
     def frames(self, shot: Shot) -> ShotFrames:
         generator = np.random.default_rng(list(shot.id.encode()))

@@ -2,6 +2,9 @@
 
 Frames are decoded once, however many models are given. Run the same command again to resume after a kill.
 
+Any number of processes and machines that share the output folder may run the same command at once: each takes jobs that
+are free, and the one that ends last puts the stores together.
+
 A shot that cannot be decoded becomes a row of problems.tsv with its reason.
 """
 
@@ -34,6 +37,7 @@ from avs.cli.options import (
 if TYPE_CHECKING:
     from avs.core.progress import Reporter
     from avs.core.store import FeatureStore
+    from avs.core.store_parts import UnfinishedStore
 
 EXAMPLES = """
 avs extract-features --videos videos/ --shots shots.tsv --model clip-vit-b32 -o features/
@@ -42,6 +46,7 @@ avs extract-features --videos videos/ --shots shots.tsv --model clip --weights .
 avs extract-features --videos videos/ --shots shots.tsv --model models/clip4clip -o features/
 avs extract-features --videos videos/ --shots shots.tsv --model clip-vit-b32 --level frame --raw-length -o raw/
 avs extract-features --videos videos/ --shots shots.tsv --config configs/features/mini.yaml -o features/
+avs extract-features --videos videos/ --shots shots.tsv --model clip-vit-b32 --shard 0/8 -o features/
 """
 
 SAMPLING = "Sampling"
@@ -124,10 +129,19 @@ StoreDtype = Annotated[
 BatchSize = Annotated[
     int,
     typer.Option(
-        "--batch-size", help="Number of images encoded together, and of shots redone after a kill; 256 suits a GPU.",
+        "--batch-size", help="Number of images encoded together; the same for all processes; 256 suits a GPU.",
         rich_help_panel=RUNTIME,
     ),
 ]  # fmt: skip
+ShardOfJobs = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="Do this share of the jobs alone, I from 0 to N - 1; otherwise those that no other process has.",
+        rich_help_panel=RUNTIME,
+    ),
+]
 
 
 def command(
@@ -150,12 +164,14 @@ def command(
     device: Device = "cpu",
     batch_size: BatchSize = 32,
     workers: Workers = None,
+    shard: ShardOfJobs = None,
     quiet: Quiet = False,
     json: Json = False,
     force: Force = False,
     debug: Debug = False,
 ) -> None:
     from avs.core.progress import Reporter
+    from avs.features.claims import parse_shard
     from avs.features.extract import require_few_failures
     from avs.pipeline.extract import extract_features, extraction_recipe
 
@@ -172,38 +188,56 @@ def command(
         raw_length=raw_length,
     )
     runtime: dict[str, Any] = {"device": device, "batch_size": batch_size, "workers": workers, "force": force}
+    runtime["shard"] = None if shard is None else parse_shard(shard)
     stores = extract_features(recipe, videos, shots, output, video_ids=video_ids, reporter=reporter, **runtime)
     _report(stores, reporter, json=json, seconds=time.monotonic() - start)
     require_few_failures(stores, max_failed)
 
 
-def _report(stores: Sequence[FeatureStore], reporter: Reporter, *, json: bool, seconds: float) -> None:
+def _report(
+    stores: Sequence[FeatureStore | UnfinishedStore], reporter: Reporter, *, json: bool, seconds: float
+) -> None:
+    from avs.core.store import FeatureStore
+
+    finished = [store for store in stores if isinstance(store, FeatureStore)]
+    for store in stores:
+        reporter.say(_line(store) if isinstance(store, FeatureStore) else str(store))
+    reporter.say(f"{seconds:.1f} s")
+    if len(finished) == len(stores):
+        _suggest(finished[0], reporter)
+    if json:
+        print(json_.dumps({"stores": [_summary(store) for store in stores], "seconds": round(seconds, 3)}))
+
+
+def _line(store: FeatureStore) -> str:
+    counts = ", ".join(f"{count} {status}" for status, count in store.manifest["counts"].items())
+    shape = " x ".join(str(length) for length in store.vectors.shape)
+    size = store.vectors.nbytes
+    shown = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
+    return f"{store.folder}: {counts} shots; {shape} {store.vectors.dtype}, {shown}"
+
+
+def _suggest(store: FeatureStore, reporter: Reporter) -> None:
     from avs.core.errors import typed
     from avs.features.embedder import has_text_side
 
-    for store in stores:
-        counts = ", ".join(f"{count} {status}" for status, count in store.manifest["counts"].items())
-        shape = " x ".join(str(length) for length in store.vectors.shape)
-        size = store.vectors.nbytes
-        shown = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
-        reporter.say(f"{store.folder}: {counts} shots; {shape} {store.vectors.dtype}, {shown}")
-    reporter.say(f"{seconds:.1f} s")
-    if has_text_side(stores[0].spec):
-        folder = stores[0].folder
-        target = typed(Path("lists", f"{folder.parent.name}.trec"))
-        reporter.suggest(f"avs search --topics TOPICS --store {typed(folder)} -o {target}")
+    if has_text_side(store.spec):
+        target = typed(Path("lists", f"{store.folder.parent.name}.trec"))
+        reporter.suggest(f"avs search --topics TOPICS --store {typed(store.folder)} -o {target}")
     else:
-        reporter.suggest(f"avs train-laff --captions CAPTIONS --store {typed(stores[0].folder)} -o models/laff")
-    if json:
-        summaries = [
-            {
-                "path": str(store.folder),
-                "model": store.spec.name,
-                "level": store.level,
-                "counts": store.manifest["counts"],
-                "rows": len(store.vectors),
-                "dim": store.spec.dim,
-            }
-            for store in stores
-        ]
-        print(json_.dumps({"stores": summaries, "seconds": round(seconds, 3)}))
+        reporter.suggest(f"avs train-laff --captions CAPTIONS --store {typed(store.folder)} -o models/laff")
+
+
+def _summary(store: FeatureStore | UnfinishedStore) -> dict[str, Any]:
+    from avs.core.store import FeatureStore
+
+    if isinstance(store, FeatureStore):
+        held: dict[str, Any] = {
+            "counts": store.manifest["counts"],
+            "rows": len(store.vectors),
+            "dim": store.spec.dim,
+        }
+    else:
+        held = {"jobs": store.jobs, "jobs_done": store.done, "jobs_with": dict(store.holders)}
+    finished = {"finished": isinstance(store, FeatureStore)}
+    return {"path": str(store.folder), "model": store.spec.name, "level": store.level, **finished, **held}

@@ -53,3 +53,7 @@ class FrameSource(Protocol):
     def read(self, video: str, shots: Sequence[Shot]) -> Iterator[ShotFrames]:
         """The frames of `shots`, which are of one video, in their order; every shot is yielded, failed ones too."""
         ...
+
+    def begins_anywhere(self, video: str) -> bool:
+        """Whether reading can begin within a video without decoding all before it, so that its shots may be shared."""
+        ...

@@ -1,8 +1,8 @@
 """Frames of many shots to batches of images or clips, in worker processes: the decoding half of extraction.
 
-The table is cut into units of `batch_size` consecutive shots. A batch never crosses a unit, and a unit that was not
-finished is done again whole. So the content of every batch, and with it every bit of every vector, is the same
-whatever the number of workers, the order in which they finish, and the moment an earlier run was killed.
+A batch never crosses a unit (avs.features.units), and a job that was not finished is done again whole. So the content
+of every batch, and with it every bit of every vector, is the same whatever the number of workers and processes, the
+order in which they finish, and the moment an earlier run was killed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from torch.utils.data import DataLoader, IterableDataset
 
 from avs.core.errors import AvsError, DataError
 from avs.core.frames import FrameSource, ShotFrames
@@ -28,6 +28,7 @@ from avs.core.processes import deaf_to_interrupts, hang_on, lifeline
 from avs.core.shots import Shot, ShotTable
 from avs.core.store import Status
 from avs.features.preprocess import Geometry
+from avs.features.units import Units
 
 BATCHES_AHEAD = 2  # per worker; memory is workers * BATCHES_AHEAD * batch_size images
 
@@ -54,12 +55,14 @@ class ImageBatch:
 
     Attributes:
         unit: its number.
+        stores: numbers of the stores for which this process does the unit's job.
         images: for every geometry a (B, 3, S, S) uint8 array of images, or a (B, F, 3, S, S) array of clips.
         mask: (B, F) bool, true for the frames of clips and false for padding; None for images.
         outcomes: of all shots of the unit, in order, in its last batch; empty in the others.
     """
 
     unit: int
+    stores: tuple[int, ...]
     images: tuple[np.ndarray | Tensor, ...]
     mask: np.ndarray | None = None
     outcomes: tuple[Outcome, ...] = ()
@@ -69,43 +72,8 @@ class ImageBatch:
         return replace(self, images=tuple(torch.as_tensor(images).pin_memory() for images in self.images))
 
 
-class Units:
-    """A shot table cut into units of consecutive shots, and the units into jobs that end where a video ends.
-
-    A job is what one worker reads in one go, so a video is decoded in one pass; short videos share a job.
-
-    Attributes:
-        first: (U + 1,) row of each unit's first shot.
-        job: (U,) job of each unit.
-    """
-
-    def __init__(self, table: ShotTable, shots_per_unit: int) -> None:
-        first: list[int] = []
-        job: list[int] = []
-        number, start = 0, 0
-        ends = [
-            row + 1 for row in range(len(table)) if row + 1 == len(table) or table.videos[row] != table.videos[row + 1]
-        ]
-        for end in ends:
-            if end - start < shots_per_unit and end != len(table):
-                continue
-            rows = range(start, end, shots_per_unit)
-            first += rows
-            job += [number] * len(rows)
-            number, start = number + 1, end
-        self.first = np.array([*first, len(table)], dtype=np.int64)
-        self.job = np.array(job, dtype=np.int64)
-
-    def __len__(self) -> int:
-        return len(self.job)
-
-    def rows(self, unit: int) -> range:
-        """The rows of the table that are in `unit`."""
-        return range(int(self.first[unit]), int(self.first[unit + 1]))
-
-
 class ImageBatches(IterableDataset[ImageBatch]):
-    """The batches of the units that are not done; each worker process gives those of its own jobs.
+    """The batches of the jobs that are claimed; each worker process claims its own.
 
     Errors of avs come out as items, since a DataLoader would bury them in a traceback of its own.
 
@@ -113,7 +81,7 @@ class ImageBatches(IterableDataset[ImageBatch]):
         table: the shots.
         source: of their frames.
         units: of the table.
-        wanted: (U,) bool, the units to read.
+        claims: gives a job, and the numbers of the stores that get it, when this process or worker may begin it.
         geometries: how frames become images, one for every array of a batch.
         batch_size: number of images in a batch; also of the images in the clips of a batch.
         clip_frames: number of frames in a clip; 0: batches of images.
@@ -124,13 +92,13 @@ class ImageBatches(IterableDataset[ImageBatch]):
         table: ShotTable,
         source: FrameSource,
         units: Units,
-        wanted: np.ndarray,
+        claims: Iterable[tuple[int, tuple[int, ...]]],
         geometries: Sequence[Geometry],
         batch_size: int,
         *,
         clip_frames: int = 0,
     ) -> None:
-        self.source, self.units, self.wanted = source, units, wanted
+        self.source, self.units, self.claims = source, units, claims
         self.geometries, self.clip_frames = tuple(geometries), clip_frames
         self.frames_at_once = clip_frames or batch_size
         self.batch_size = max(1, batch_size // clip_frames) if clip_frames else batch_size
@@ -139,20 +107,15 @@ class ImageBatches(IterableDataset[ImageBatch]):
         self.start_s, self.end_s = table.start_s, table.end_s
 
     def __iter__(self) -> Iterator[ImageBatch | AvsError]:  # type: ignore[override]
-        worker = get_worker_info()
-        number, count = (worker.id, worker.num_workers) if worker else (0, 1)
-        wanted = np.flatnonzero(self.wanted).tolist()
         try:
-            for job, units in groupby(wanted, key=lambda unit: int(self.units.job[unit])):
-                if job % count == number:
-                    yield from self._job(list(units))
+            for job, stores in self.claims:
+                units = self.units.of_job(job)
+                frames = self._frames([row for unit in units for row in self.units.rows(unit)])
+                for unit in units:
+                    for batch in self._unit(unit, frames):
+                        yield replace(batch, stores=stores)
         except AvsError as error:
             yield error
-
-    def _job(self, units: Sequence[int]) -> Iterator[ImageBatch]:
-        frames = self._frames([row for unit in units for row in self.units.rows(unit)])
-        for unit in units:
-            yield from self._unit(unit, frames)
 
     def _frames(self, rows: Sequence[int]) -> Iterator[ShotFrames]:
         for video, group in groupby(rows, key=lambda row: self.videos[row]):
@@ -207,8 +170,8 @@ class ImageBatches(IterableDataset[ImageBatch]):
 
     def _batch(self, unit: int, arrays: Sequence[np.ndarray], outcomes: tuple[Outcome, ...] = ()) -> ImageBatch:
         if self.clip_frames:
-            return ImageBatch(unit, tuple(arrays[:-1]), arrays[-1], outcomes)
-        return ImageBatch(unit, tuple(arrays), None, outcomes)
+            return ImageBatch(unit, (), tuple(arrays[:-1]), arrays[-1], outcomes)
+        return ImageBatch(unit, (), tuple(arrays), None, outcomes)
 
 
 def _join(pieces: Sequence[tuple[np.ndarray, ...]]) -> list[np.ndarray]:

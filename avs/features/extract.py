@@ -16,19 +16,22 @@ import numpy as np
 from avs.core.artifacts import Manifest
 from avs.core.errors import ConfigError, TooManyFailuresError
 from avs.core.frames import FrameSource
+from avs.core.leases import Owner
 from avs.core.progress import Reporter
 from avs.core.shots import ShotTable
 from avs.core.spec import EmbedderSpec
 from avs.core.store import STORE_TYPE, FeatureStore, Level
-from avs.core.store_writer import FeatureWriter, ShotFeatures
-from avs.features.batches import ImageBatch, ImageBatches, Outcome, Units, load_batches
+from avs.core.store_parts import SharedWriter, StoreParts, UnfinishedStore
+from avs.core.store_plan import WorkPlan
+from avs.core.store_writer import ShotFeatures, part_of, stored
+from avs.features.batches import ImageBatch, ImageBatches, Outcome, load_batches
+from avs.features.claims import LeasedClaims, Shard, ShardClaims
 from avs.features.embedder import ClipEmbedder, ImageEmbedder
+from avs.features.units import Units
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-FLUSH_EVERY_S = 30.0
-FLUSH_EVERY_SHOTS = 4096
 SHOT_VECTOR = "l2(mean of the frames' l2 vectors)"
 SHOT_VECTOR_OF_CLIPS = "l2(mean of the clips' l2 vectors)"
 
@@ -48,7 +51,7 @@ def mean_vectors(shots: Sequence[np.ndarray]) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Target:
-    """An encoder, and the writers of the stores it fills: one per level.
+    """An encoder, and the stores it fills: one per level.
 
     Attributes:
         shot_vectors: gives the (S, D) vectors of S shots from the (F, D) vectors of each one's frames or clips, which
@@ -56,7 +59,7 @@ class Target:
     """
 
     embedder: ImageEmbedder | ClipEmbedder
-    writers: Sequence[FeatureWriter]
+    writers: Sequence[SharedWriter]
     shot_vectors: Callable[[Sequence[np.ndarray]], np.ndarray] = mean_vectors
 
     @property
@@ -120,56 +123,71 @@ def extract(
     *,
     batch_size: int = 32,
     workers: int = 0,
+    shard: Shard | None = None,
     pin_memory: bool = False,
     reporter: Reporter | None = None,
-) -> list[FeatureStore]:
-    """The committed stores of all writers of `targets`, in order, each with the shots in the table's order.
+) -> list[FeatureStore | UnfinishedStore]:
+    """The stores of all writers of `targets`, in order, each with the shots in the table's order.
 
-    Shots that a writer already has from an interrupted run are not decoded again. A shot that cannot be decoded
-    becomes a row of problems.tsv with its reason.
+    Any number of processes may do this at the same time with the same arguments and one folder. Each takes the jobs
+    that are free; the one that finds all parts there puts a store together, and the others get an UnfinishedStore. Jobs
+    that were done before are not decoded again. A shot that cannot be decoded becomes a row of problems.tsv with its
+    reason.
 
     Args:
         shots: the shots to extract.
         source: gives the frames; it must be picklable when there are workers.
         targets: encoders and writers; all encode images, or all encode clips of the same number of frames.
-        batch_size: number of images encoded together, and of shots that are redone when a run is interrupted.
+        batch_size: number of images encoded together; it decides the units, and so the last bits of vectors.
         workers: number of processes that decode; 0: this process decodes.
+        shard: the share of the jobs that is this process's; None: those that are free, by leases.
         pin_memory: copy images to page-locked memory, for CUDA.
         reporter: of progress.
 
     Raises:
         ConfigError: a batch size or number of workers out of range, or targets of several kinds.
+        ChangedInputsError: parts of other inputs, settings, versions or batches are in the way.
         DataError: features that are not finite, or zero; names the shot. What was finished before is kept.
-        StoreError: all shots failed.
+        StoreError: all shots failed, or parts were damaged.
     """
     start = time.monotonic()
     _require_counts(batch_size, workers)
     clip_frames = {target.clip_frames for target in targets}
     if len(clip_frames) > 1:
         raise ConfigError("images and clips of several lengths cannot share a pass", got=sorted(clip_frames))
-    extraction = _Extraction(shots, targets, batch_size)
-    writers = [writer for target in targets for writer in target.writers]
-    batches = ImageBatches(
-        shots,
-        source,
-        extraction.units,
-        np.any(extraction.lacking, axis=0),
-        extraction.geometries,
-        batch_size,
-        clip_frames=clip_frames.pop(),
-    )
-    name = "extract " + ", ".join(target.embedder.spec.name for target in targets)
-    with (reporter or Reporter()).stage(name, extraction.shots_left, "shots") as stage:
-        try:
-            for batch in load_batches(batches, workers=workers, pin=pin_memory):
+    units = Units(shots, batch_size, [video for video in shots.video_ids if not source.begins_anywhere(video)])
+    plan = WorkPlan(shots.fingerprint, batch_size, units.first_of_job)
+    with Owner() as owner:
+        stores = [writer.join(plan, owner, leased=shard is None) for target in targets for writer in target.writers]
+        lacking = ~np.array([store.done() for store in stores])  # (stores, jobs)
+        workers = min(workers, int(lacking.any(axis=0).sum()))
+        leases = [store.leases for store in stores]
+        extraction = _Extraction(targets, stores, units)
+        batches = ImageBatches(
+            shots,
+            source,
+            units,
+            LeasedClaims(lacking, leases) if shard is None else ShardClaims(lacking, shard),
+            extraction.geometries,
+            batch_size,
+            clip_frames=clip_frames.pop(),
+        )
+        name = "extract " + ", ".join(target.embedder.spec.name for target in targets)
+        with (reporter or Reporter()).stage(name, _shots_left(plan, lacking, shard), "shots") as stage:
+            for batch in load_batches(batches, workers=workers, pin=pin_memory) if lacking.any() else ():
                 extraction.take(batch)
                 if batch.outcomes:
                     failed = sum(outcome.status == "failed" for outcome in batch.outcomes)
                     stage.advance(len(batch.outcomes), failed=failed)
-        finally:
-            for writer in writers:
-                writer.flush()
-    return [writer.commit(shots.ids, seconds=time.monotonic() - start) for writer in writers]
+        return [store.finish(shots.ids, seconds=time.monotonic() - start) for store in stores]
+
+
+def _shots_left(plan: WorkPlan, lacking: np.ndarray, shard: Shard | None) -> int:
+    """Number of shots of the jobs that some store lacks, and of its shard if a process has one."""
+    left = lacking.any(axis=0)
+    if shard is not None:
+        left &= np.arange(plan.jobs) % shard.count == shard.number
+    return int(np.diff(plan.first)[left].sum())
 
 
 def require_runtime(device: str, dtype: str, *, batch_size: int, workers: int) -> None:
@@ -197,47 +215,36 @@ def _require_counts(batch_size: int, workers: int) -> None:
 
 
 class _Extraction:
-    """The encoding half: which units each target lacks, and the vectors of the units under way."""
+    """The encoding half: the vectors of the units under way, and the features of the jobs under way."""
 
-    def __init__(self, shots: ShotTable, targets: Sequence[Target], batch_size: int) -> None:
-        self.targets = targets
-        self.units = Units(shots, batch_size)
-        self.lacking = np.array(  # (targets, units)
-            [
-                [
-                    not all(shots.ids[row] in writer.done for writer in target.writers for row in self.units.rows(unit))
-                    for unit in range(len(self.units))
-                ]
-                for target in targets
-            ],
-            dtype=bool,
-        )
-        self.shots_left = int(np.diff(self.units.first)[self.lacking.any(axis=0)].sum())
+    def __init__(self, targets: Sequence[Target], stores: Sequence[StoreParts], units: Units) -> None:
+        self.targets, self.stores, self.units = targets, stores, units
         self.geometries = list(dict.fromkeys(target.embedder.preprocessing.geometry for target in targets))
-        self._vectors: dict[int, list[list[np.ndarray]]] = {}
-        self._flushed, self._unflushed = time.monotonic(), 0
+        self._of_target = np.repeat(range(len(targets)), [len(target.writers) for target in targets]).tolist()
+        self._vectors: dict[int, list[list[np.ndarray]]] = {}  # unit -> target -> batches
+        self._features: dict[tuple[int, int], list[ShotFeatures]] = {}  # job and store -> shots
 
     def take(self, batch: ImageBatch) -> None:
-        """Encode a batch; when it ends its unit, hand the unit's shots to the writers."""
+        """Encode a batch for the stores that get it; when it ends its job, write the job's parts."""
         vectors_by_target = self._vectors.setdefault(batch.unit, [[] for _ in self.targets])
-        for number, target in enumerate(self.targets):
-            images = batch.images[self.geometries.index(target.embedder.preprocessing.geometry)]
-            if self.lacking[number, batch.unit] and len(images):
-                vectors_by_target[number].append(_encode(target.embedder, images, batch.mask))
+        for number in dict.fromkeys(self._of_target[store] for store in batch.stores):
+            embedder = self.targets[number].embedder
+            images = batch.images[self.geometries.index(embedder.preprocessing.geometry)]
+            if len(images):
+                vectors_by_target[number].append(_encode(embedder, images, batch.mask))
         if batch.outcomes:
             del self._vectors[batch.unit]
-            for number, target in enumerate(self.targets):
-                if self.lacking[number, batch.unit]:
-                    _write(target, batch.outcomes, vectors_by_target[number])
-            self._flush_when_due(len(batch.outcomes))
+            self._end_unit(batch, vectors_by_target)
 
-    def _flush_when_due(self, shots: int) -> None:
-        self._unflushed += shots
-        if time.monotonic() - self._flushed >= FLUSH_EVERY_S or self._unflushed >= FLUSH_EVERY_SHOTS:
-            for target in self.targets:
-                for writer in target.writers:
-                    writer.flush()
-            self._flushed, self._unflushed = time.monotonic(), 0
+    def _end_unit(self, batch: ImageBatch, vectors_by_target: Sequence[Sequence[np.ndarray]]) -> None:
+        job = int(self.units.job[batch.unit])
+        for store in batch.stores:
+            parts, number = self.stores[store], self._of_target[store]
+            features = _features(self.targets[number], parts.store, batch.outcomes, vectors_by_target[number])
+            of_job = self._features.setdefault((job, store), [])
+            of_job += [stored(one, parts.store.spec, np.dtype(parts.store.dtype)) for one in features]
+            if batch.unit + 1 == self.units.of_job(job).stop:
+                parts.write(job, part_of(int(parts.plan.first[job]), self._features.pop((job, store))))
 
 
 def _encode(embedder: ImageEmbedder | ClipEmbedder, images: np.ndarray | Tensor, mask: np.ndarray | None) -> np.ndarray:
@@ -248,17 +255,14 @@ def _encode(embedder: ImageEmbedder | ClipEmbedder, images: np.ndarray | Tensor,
     return embedder.encode_images(torch.as_tensor(images))
 
 
-def _write(target: Target, outcomes: Sequence[Outcome], batches: Sequence[np.ndarray]) -> None:
-    """Hand a unit's shots to the target's writers; `batches` are the vectors of its frames or clips."""
+def _features(
+    target: Target, store: SharedWriter, outcomes: Sequence[Outcome], batches: Sequence[np.ndarray]
+) -> list[ShotFeatures]:
+    """Features of a unit's shots for one store; `batches` are the vectors of the unit's frames or clips."""
     vectors = np.concatenate(batches) if batches else np.empty((0, target.embedder.spec.dim), dtype=np.float32)
     ends = np.cumsum([len(outcome.pts_s) for outcome in outcomes])
     frames = np.split(vectors, ends[:-1])
-    for level in dict.fromkeys(writer.level for writer in target.writers):
-        features = _of_frames(outcomes, frames) if level == "frame" else _of_shots(outcomes, frames, target)
-        for writer in (writer for writer in target.writers if writer.level == level):
-            for one in features:
-                if one.shot not in writer.done:
-                    writer.add(one)
+    return _of_frames(outcomes, frames) if store.level == "frame" else _of_shots(outcomes, frames, target)
 
 
 def _of_frames(outcomes: Sequence[Outcome], frames: Sequence[np.ndarray]) -> list[ShotFeatures]:
@@ -289,13 +293,15 @@ def _of_shots(outcomes: Sequence[Outcome], frames: Sequence[np.ndarray], target:
     ]
 
 
-def require_few_failures(stores: Sequence[FeatureStore], max_failed: float) -> None:
-    """Check that no more than the share `max_failed` of a store's shots failed.
+def require_few_failures(stores: Sequence[FeatureStore | UnfinishedStore], max_failed: float) -> None:
+    """Check that no more than the share `max_failed` of a finished store's shots failed.
 
     Raises:
         TooManyFailuresError: more did; the stores are complete all the same.
     """
     for store in stores:
+        if isinstance(store, UnfinishedStore):
+            continue  # the process that puts it together says it
         failed, total = store.manifest["counts"]["failed"], sum(store.manifest["counts"].values())
         if failed > max_failed * total:
             raise TooManyFailuresError(

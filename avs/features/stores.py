@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,11 +11,11 @@ from typing import Any, Protocol
 from avs.core.artifacts import Manifest, is_up_to_date
 from avs.core.errors import ConfigError
 from avs.core.frames import FrameSource
-from avs.core.lock import sole_writer
 from avs.core.progress import Reporter
 from avs.core.shots import ShotTable
 from avs.core.store import FeatureStore, Level
-from avs.core.store_writer import FeatureWriter
+from avs.core.store_parts import SharedWriter, UnfinishedStore, discard_parts, require_no_writers
+from avs.features.claims import Shard
 from avs.features.embedder import family_of, load_embedder, read_spec
 from avs.features.extract import Target, extract, store_manifest
 from avs.features.recipe import EncoderRecipe, ExtractionRecipe
@@ -45,7 +43,7 @@ class StoreEncoder(Protocol):
         """The manifest of its store before that is made."""
         ...
 
-    def target(self, writers: Sequence[FeatureWriter], *, device: str, dtype: str) -> Target:
+    def target(self, writers: Sequence[SharedWriter], *, device: str, dtype: str) -> Target:
         """The encoder with its weights, to fill stores that may be some of those planned."""
         ...
 
@@ -75,7 +73,7 @@ class CatalogEncoder:
             clip_frames=family.clip_frames,
         )
 
-    def target(self, writers: Sequence[FeatureWriter], *, device: str, dtype: str) -> Target:
+    def target(self, writers: Sequence[SharedWriter], *, device: str, dtype: str) -> Target:
         own = self.recipe
         embedder = load_embedder(
             own.model,
@@ -157,18 +155,20 @@ def make_stores(
     device: str = "cpu",
     batch_size: int = 32,
     workers: int = 0,
+    shard: Shard | None = None,
     reporter: Reporter | None = None,
     extra_files: Mapping[str, Callable[[Path], None]] | None = None,
-) -> list[FeatureStore]:
+) -> list[FeatureStore | UnfinishedStore]:
     """The stores of all `plans`, in order; those that are not complete are extracted now.
 
-    Stores that read the same frames are filled in one pass over the videos.
+    Stores that read the same frames are filled in one pass over the videos. Other processes may fill them at the same
+    time; what they have still to do makes an UnfinishedStore.
 
     Args:
         plans: the result of plan_stores.
         source_of: gives the frames for the sampling settings of a manifest; under "choice" it may say which of them
             a clip takes.
-        shots, batch_size, workers: as for extract.
+        shots, batch_size, workers, shard: as for extract.
         force: make all stores anew, whatever is in their folders.
         device: "cpu", "cuda" or "cuda:N".
         reporter: of progress.
@@ -176,28 +176,31 @@ def make_stores(
 
     Raises:
         ChangedInputsError: a folder has a store of other inputs or settings, and `force` is off.
-        StoreError: another process is writing one of the stores.
+        StoreError: `force` is on, and another process is writing one of the stores.
         AvsError: what load_embedder and extract raise.
     """
     reporter = reporter or Reporter()
     missing = [plan for plan in plans if not is_up_to_date(plan.folder, plan.manifest, force=force, reporter=reporter)]
-    with ExitStack() as held:
+    if force:
         for plan in missing:
-            held.enter_context(sole_writer(plan.folder))
+            require_no_writers(plan.folder)
         for plan in missing:
-            if force:
-                _discard(plan.folder)
-            for name, write in (extra_files or {}).items():
-                write(plan.folder / name)
-        pin = device.startswith("cuda")
-        for one_pass in _passes(missing):
-            source = source_of(_widest(one_pass).manifest.config["sampling"])
-            targets = [
-                _target([plan for plan in one_pass if plan.encoder == encoder], device)
-                for encoder in dict.fromkeys(plan.encoder for plan in one_pass)
-            ]
-            extract(shots, source, targets, batch_size=batch_size, workers=workers, pin_memory=pin, reporter=reporter)
-    return [FeatureStore(plan.folder) for plan in plans]
+            _discard(plan.folder)
+    made: dict[Path, FeatureStore | UnfinishedStore] = {}
+    for one_pass in _passes(missing):
+        source = source_of(_widest(one_pass).manifest.config["sampling"])
+        targets = [
+            _target([plan for plan in one_pass if plan.encoder == encoder], device, extra_files or {})
+            for encoder in dict.fromkeys(plan.encoder for plan in one_pass)
+        ]
+        stores = extract(
+            shots, source, targets,
+            batch_size=batch_size, workers=workers, shard=shard, pin_memory=device.startswith("cuda"),
+            reporter=reporter,
+        )  # fmt: skip
+        folders = [writer.folder for target in targets for writer in target.writers]
+        made |= dict(zip(folders, stores, strict=True))
+    return [made[plan.folder] if plan.folder in made else FeatureStore(plan.folder) for plan in plans]
 
 
 def _passes(plans: Sequence[StorePlan]) -> list[list[StorePlan]]:
@@ -216,14 +219,13 @@ def _widest(plans: Sequence[StorePlan]) -> StorePlan:
     return min(plans, key=lambda plan: plan.clip_frames)
 
 
-def _target(plans: Sequence[StorePlan], device: str) -> Target:
+def _target(plans: Sequence[StorePlan], device: str, extra_files: Mapping[str, Callable[[Path], None]]) -> Target:
     config = plans[0].manifest.config
-    writers = [FeatureWriter(plan.folder, plan.manifest, dtype=config["store_dtype"]) for plan in plans]
+    writers = [SharedWriter(plan.folder, plan.manifest, config["store_dtype"], extra_files) for plan in plans]
     return plans[0].encoder.target(writers, device=device, dtype=config["compute_dtype"])
 
 
 def _discard(folder: Path) -> None:
     """Make a store incomplete and forget its parts; its other files are replaced when the new one is committed."""
     (folder / "manifest.json").unlink(missing_ok=True)
-    if (folder / "parts").is_dir():
-        shutil.rmtree(folder / "parts")
+    discard_parts(folder)

@@ -55,3 +55,6 @@ class ChosenFrames:
         for frames in VideoFolder(self.paths, ChosenTimes(self.grid, self.choice)).read(video, shots):
             order = self.choice.places(len(frames.data), KEY)  # of all of them, since no more were read
             yield replace(frames, data=frames.data[order], pts_s=frames.pts_s[order])
+
+    def begins_anywhere(self, video: str) -> bool:
+        return VideoFolder(self.paths).begins_anywhere(video)

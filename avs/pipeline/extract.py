@@ -8,16 +8,24 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from avs.core.artifacts import as_made_before, fingerprint_input, require_path, require_writable
+from avs.core.artifacts import (
+    as_made_before,
+    fingerprint_input,
+    installed_versions,
+    require_path,
+    require_writable,
+)
 from avs.core.config import load_config
 from avs.core.device import available_cores
 from avs.core.errors import ConfigError, UnknownIdError, did_you_mean
 from avs.core.frames import FrameSource
 from avs.core.ids import some
-from avs.core.lock import require_no_writer
 from avs.core.progress import Reporter
 from avs.core.shots import ShotTable, read_shot_table
 from avs.core.store import FeatureStore
+from avs.core.store_parts import PARTS, UnfinishedStore, require_no_writers
+from avs.core.store_plan import require_same_way
+from avs.features.claims import Shard
 from avs.features.embedder import require_encoder
 from avs.features.extract import require_runtime
 from avs.features.recipe import ExtractionRecipe
@@ -53,33 +61,36 @@ def extract_features(
     device: str = "cpu",
     batch_size: int = 32,
     workers: int | None = None,
+    shard: Shard | None = None,
     force: bool = False,
     reporter: Reporter,
-) -> list[FeatureStore]:
+) -> list[FeatureStore | UnfinishedStore]:
     """The stores `output/NAME/LEVEL` of a recipe, by encoder and then level; those that are complete are kept.
 
-    NAME is that of the encoder in the catalog, or of the folder of a trained model.
+    NAME is that of the encoder in the catalog, or of the folder of a trained model. Any number of processes may run
+    this with the same arguments. Each does jobs that are free; a store that waits for others is an UnfinishedStore.
 
     Args:
         videos: folder of video files.
         shots: shot table.
         video_ids: how ids are made of file names.
-        batch_size: number of images encoded together, and of shots that are redone after a kill.
+        batch_size: number of images encoded together; all processes need the same.
         workers: processes that decode; 0: this one; None: one per core. They do not change what comes out.
+        shard: do this share of the jobs; None: those that are free, by leases in the folder of the store.
 
     Raises:
-        ChangedInputsError: a folder has a store of other inputs or settings, and `force` is off.
-        StoreError: another process is writing one of the stores.
+        ChangedInputsError: a folder has a store or parts of other inputs, settings or versions, and `force` is off.
+        StoreError: another process is writing one of the stores, and `force` is on.
         UnknownIdError: the folder has none of the videos of the shot table.
         AvsError: settings, weights or files that cannot be used.
     """
     encoders = require_usable(recipe)
-    _require_free(store_folders(output, recipe, encoders), force=force)
+    _require_free(store_folders(output, recipe, encoders), batch_size, force=force)
     paths = find_videos(videos, ids=video_ids)
     table = read_shot_table(require_path(shots, what="shot table"))
     _require_videos(table, paths, videos, reporter)
     used = {video: paths[video] for video in table.video_ids if video in paths}
-    workers = min(available_cores(), len(used)) if workers is None else workers
+    workers = available_cores() if workers is None else workers
     require_runtime(device, recipe.compute_dtype, batch_size=batch_size, workers=workers)
     inputs = {"shots": fingerprint_input(shots)}
     paths_of_inputs = {"shots": shots, "videos": videos}
@@ -99,6 +110,7 @@ def extract_features(
         device=device,
         batch_size=batch_size,
         workers=workers,
+        shard=shard,
         reporter=reporter,
         extra_files={VIDEOS_FILE: partial(write_videos, hashes)},
     )
@@ -211,12 +223,15 @@ def _require_choices(kind: str, values: Sequence[str]) -> None:
             raise ConfigError(f'unknown {kind} "{value}"{did_you_mean(value, known)}', wanted=", ".join(known))
 
 
-def _require_free(folders: Sequence[Path], *, force: bool) -> None:
-    """Check that the stores that are not complete can be written, and that no other process writes them."""
+def _require_free(folders: Sequence[Path], batch_size: int, *, force: bool) -> None:
+    """Check that the stores that are not complete can be written by this process, before videos are hashed."""
     for folder in folders:
         if force or not (folder / "manifest.json").is_file():
             require_writable(folder)
-            require_no_writer(folder)
+        if force:
+            require_no_writers(folder)
+        elif not (folder / "manifest.json").is_file():
+            require_same_way(folder / PARTS, batch_size, installed_versions())
 
 
 def _require_videos(table: ShotTable, paths: Mapping[str, Path], folder: Path, reporter: Reporter) -> None:

@@ -12,7 +12,7 @@ from avs.core.errors import ConfigError, Problems, SpecMismatchError, typed
 from avs.core.list_files import is_trained_model
 from avs.core.spec import EmbedderSpec
 from avs.core.store import Level
-from avs.core.store_writer import FeatureWriter
+from avs.core.store_parts import SharedWriter
 from avs.features.catalog import read_catalog
 from avs.features.embedder import ClipEmbedder, ImageEmbedder, load_embedder
 from avs.features.extract import Target, store_manifest
@@ -76,7 +76,7 @@ class ModelEncoder:
         config = {**made.config, "shot_vector": SHOT_VECTOR_OF_MODEL} if shot else made.config
         return replace(made, config=config, paths={"checkpoint": model.checkpoint.folder} if own else {})
 
-    def target(self, writers: Sequence[FeatureWriter], *, device: str, dtype: str) -> Target:
+    def target(self, writers: Sequence[SharedWriter], *, device: str, dtype: str) -> Target:
         model = self.model
         levels = {writer.level for writer in writers}
         trained = model.load(model.spec, device=device, dtype=dtype) if "shot" in levels else None

@@ -93,6 +93,34 @@ def span_of_packets(path: Path, jump_s: float) -> tuple[float, bool]:
     return end_s, goes_back
 
 
+def times_ascend(path: Path) -> bool:
+    """Whether the packets of a file say that no clock in it was set back, so that its index can be believed everywhere.
+
+    Every packet must have a time at which it is shown, which no other has; each key frame must be shown after all
+    packets before it; and the times at which packets are decoded must not go back. Where a clock was set back between
+    two key frames, as where two recordings were joined, the first key frame after it breaks this rule.
+
+    Raises:
+        VideoError: the file cannot be opened.
+    """
+    container, stream = open_stream(path)
+    shown: set[int] = set()
+    latest: int | None = None
+    decoded = -(2**63)
+    with container:
+        for packet in packets(container, stream):
+            if packet.size == 0:  # the one that flushes the decoder
+                continue
+            time, at = packet.pts, packet.dts if packet.dts is not None else decoded
+            if time is None or time in shown or at < decoded:
+                return False
+            if packet.is_keyframe and latest is not None and time < latest:
+                return False
+            shown.add(time)
+            latest, decoded = max(time, time if latest is None else latest), at
+    return True
+
+
 def key_frame_times(path: Path) -> list[float]:
     """The times of the key frames in the file's index, in seconds of the file's own time; [] without an index.
 

@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import SupportsBytes, cast
 
@@ -18,7 +19,7 @@ import av
 import numpy as np
 
 from avs.core.errors import VideoError
-from avs.video.container import key_frame_times, open_stream, packets, span_of_packets
+from avs.video.container import key_frame_times, open_stream, packets, span_of_packets, times_ascend
 
 # Shot tables and WebM files round times to a millisecond, so each is off by up to half of one. No frame is so short.
 TIME_TOLERANCE_S = 0.001
@@ -236,12 +237,27 @@ class Video:
         return self._next is not None
 
     def _key_frames_s(self) -> list[float]:
-        """Times of the key frames in the file's index; empty when the format has no index with correct times."""
+        """Times of the key frames in the file's index; empty when the format has no index with correct times.
+
+        It is empty also when some packet's time goes back: behind a jump that was not decoded, the clock would not know
+        of it. Looking at all packets costs a hundredth of decoding them.
+        """
         if self._keys_s is None:
             self._keys_s = []
-            if self._container.format.name.split(",")[0] in INDEXED_FORMATS:
+            if self._container.format.name.split(",")[0] in INDEXED_FORMATS and _ascends(self.path):
                 self._keys_s = sorted(key_s - self._zero_s for key_s in key_frame_times(self.path))
         return self._keys_s
+
+
+def _ascends(path: Path) -> bool:
+    """times_ascend, looked up once for the jobs of one file; a file that was written anew is another."""
+    status = path.stat()
+    return _ascends_as(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _ascends_as(path: Path, size: int, time_ns: int) -> bool:
+    return times_ascend(path)
 
 
 class _Clock:

@@ -14,6 +14,8 @@ from avs.core.shots import Shot
 from avs.video.decode import TIME_TOLERANCE_S, Frame, Video
 from avs.video.sampling import Sampling, Times
 
+INDEXED_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm")  # of decode.INDEXED_FORMATS
+
 
 @dataclass(frozen=True, slots=True)
 class VideoFolder:
@@ -42,6 +44,10 @@ class VideoFolder:
             while turn in ready:
                 yield ready.pop(turn)
                 turn += 1
+
+    def begins_anywhere(self, video: str) -> bool:
+        """Whether the format of a video's file has an index to seek by; by its name, so that all processes agree."""
+        return video in self.paths and self.paths[video].suffix.lower() in INDEXED_SUFFIXES
 
     def _collect(self, video: str, shots: Sequence[Shot]) -> Iterator[tuple[int, ShotFrames]]:
         """Positions in `shots` and their frames, in the order in which shots end."""
