@@ -85,19 +85,13 @@ def write_store_files(
     return done
 
 
-def require_some_kept(parts: Iterable[PartHeader], *, where: Path) -> None:
-    """Check that some shots have vectors.
-
-    Raises:
-        StoreError: all of them failed; with some reasons.
-    """
+def all_failed(parts: Iterable[PartHeader], *, where: Path) -> StoreError:
+    """The error that says that no shot has vectors, with some reasons."""
     shots, reasons = 0, set()
     for part in parts:
-        if part.kept:
-            return
         shots += part.shots
         reasons |= {reason for _, _, reason in part.problems}
-    raise StoreError(f"all {shots} shots failed", where=where, got=some(sorted(reasons), shown=3))
+    return StoreError(f"all {shots} shots failed", where=where, got=some(sorted(reasons), shown=3))
 
 
 def finished_manifest(manifest: Manifest, written: WrittenFiles, seconds: float) -> Manifest:

@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -29,8 +30,8 @@ from avs.core.ids import some
 from avs.core.leases import Leases, Owner, living_owners, require_atomic
 from avs.core.spec import EmbedderSpec
 from avs.core.store import STORE_TYPE, FeatureStore, Level
-from avs.core.store_files import WrittenFiles, finished_manifest, require_some_kept, write_store_files
-from avs.core.store_part import PartHeader, StorePart, read_header, read_part, write_part
+from avs.core.store_files import WrittenFiles, all_failed, finished_manifest, write_store_files
+from avs.core.store_part import StorePart, read_header, read_part, write_part
 from avs.core.store_plan import PLAN, WorkPlan, plan_record, require_same_plan
 
 PARTS = "parts"
@@ -237,12 +238,10 @@ class StoreParts:
 
     def _assemble(self, ids: Sequence[str], seconds: float) -> None:
         """Write the store's files beside the parts, move them to their places, and write the manifest."""
-        headers = self._headers()
-        require_some_kept(headers, where=self.store.folder)
         staging = self.folder / f".{ASSEMBLY}-{self.leases.owner}"
         staging.mkdir(exist_ok=True)
         try:
-            written = self._write_files(staging, ids, headers)
+            written = self._write_files(staging, ids)
             for name, write in self.store.extra_files.items():
                 write(staging / name)
             if not self.leases.holds(ASSEMBLY):
@@ -253,28 +252,35 @@ class StoreParts:
             shutil.rmtree(staging, ignore_errors=True)
         complete_folder(self.store.folder, finished_manifest(self.store.manifest, written, seconds), written.hashes)
 
-    def _write_files(self, staging: Path, ids: Sequence[str], headers: Sequence[PartHeader]) -> WrittenFiles:
-        shape = (sum(header.rows for header in headers), self.store.spec.dim)
-        kept = sum(header.kept for header in headers)
+    def _write_files(self, staging: Path, ids: Sequence[str]) -> WrittenFiles:
         damaged = Problems("parts of the store are damaged, and removed now")
         try:
+            rows, kept = self._size()
             return write_store_files(
                 staging, self._parts(damaged), ids,
-                level=self.store.level, dtype=np.dtype(self.store.dtype), shape=shape, kept=kept,
+                level=self.store.level, dtype=np.dtype(self.store.dtype), shape=(rows, self.store.spec.dim), kept=kept,
             )  # fmt: skip
+        except FormatError:
+            deque(self._parts(damaged), maxlen=0)  # looks at all of them
+            raise
         finally:
             self._remove(damaged)
 
-    def _headers(self) -> list[PartHeader]:
-        damaged, headers = Problems("parts of the store are damaged, and removed now"), []
+    def _size(self) -> tuple[int, int]:
+        """The number of rows of all parts, and of shots that have some, as the parts say.
+
+        Raises:
+            FormatError: a part cannot be read.
+            StoreError: all shots failed.
+        """
+        rows = kept = 0
         for job in range(self.plan.jobs):
-            path = part_path(self.folder, job)
-            try:
-                headers.append(read_header(path))
-            except FormatError as error:
-                damaged.add(path, f"{error.what} ({error.got})")
-        self._remove(damaged)
-        return headers
+            header = read_header(part_path(self.folder, job))
+            rows, kept = rows + header.rows, kept + header.kept
+        if not kept:
+            headers = (read_header(part_path(self.folder, job)) for job in range(self.plan.jobs))
+            raise all_failed(headers, where=self.store.folder)
+        return rows, kept
 
     def _parts(self, damaged: Problems) -> Iterator[StorePart]:
         """All parts in order; those that are damaged are noted. After the first of them no more are given."""

@@ -18,7 +18,7 @@ from avs.core.errors import DataError, StoreError
 from avs.core.ids import some
 from avs.core.spec import EmbedderSpec
 from avs.core.store import FeatureStore, Status, length_tolerance, off_unit_length
-from avs.core.store_files import finished_manifest, require_some_kept, write_store_files
+from avs.core.store_files import all_failed, finished_manifest, write_store_files
 from avs.core.store_part import StorePart, make_part
 from avs.core.store_parts import SharedWriter
 
@@ -127,8 +127,9 @@ class FeatureWriter:
         missing = [shot for shot in order if shot not in self._features]
         if missing:
             raise StoreError(f"{len(missing)} shots were not extracted", where=self.folder, got=some(missing))
-        require_some_kept((part.header for part in self._parts(order)), where=self.folder)
         lengths = [len(self._features[shot].vectors) for shot in order]
+        if not any(lengths):
+            raise all_failed((part.header for part in self._parts(order)), where=self.folder)
         written = write_store_files(
             self.folder,
             self._parts(order),

@@ -222,7 +222,7 @@ class _Extraction:
         self.geometries = list(dict.fromkeys(target.embedder.preprocessing.geometry for target in targets))
         self._of_target = np.repeat(range(len(targets)), [len(target.writers) for target in targets]).tolist()
         self._vectors: dict[int, list[list[np.ndarray]]] = {}  # unit -> target -> batches
-        self._features: dict[tuple[int, int], list[ShotFeatures]] = {}  # job and store -> shots
+        self._features: dict[tuple[int, int], dict[int, list[ShotFeatures]]] = {}  # job and store -> unit -> shots
 
     def take(self, batch: ImageBatch) -> None:
         """Encode a batch for the stores that get it; when it ends its job, write the job's parts."""
@@ -241,10 +241,12 @@ class _Extraction:
         for store in batch.stores:
             parts, number = self.stores[store], self._of_target[store]
             features = _features(self.targets[number], parts.store, batch.outcomes, vectors_by_target[number])
-            of_job = self._features.setdefault((job, store), [])
-            of_job += [stored(one, parts.store.spec, np.dtype(parts.store.dtype)) for one in features]
-            if batch.unit + 1 == self.units.of_job(job).stop:
-                parts.write(job, part_of(int(parts.plan.first[job]), self._features.pop((job, store))))
+            of_job = self._features.setdefault((job, store), {})
+            of_job[batch.unit] = [stored(one, parts.store.spec, np.dtype(parts.store.dtype)) for one in features]
+            if len(of_job) == len(self.units.of_job(job)):
+                in_order = [one for unit in sorted(of_job) for one in of_job[unit]]
+                parts.write(job, part_of(int(parts.plan.first[job]), in_order))
+                del self._features[job, store]
 
 
 def _encode(embedder: ImageEmbedder | ClipEmbedder, images: np.ndarray | Tensor, mask: np.ndarray | None) -> np.ndarray:

@@ -47,7 +47,8 @@ class Units:
         for start, end in bundles:
             units = np.arange(*np.searchsorted(self.first, [start, end]))
             pieces = max(1, round((end - start) / per_job))
-            piece = (self.first[units] - start) * pieces // (end - start)
+            middle = (self.first[units] + self.first[units + 1]) / 2
+            piece = (middle - start) * pieces // (end - start)
             cut = units[np.flatnonzero(np.diff(piece, prepend=-1))]
             begins_job[cut[~uncut_row[self.first[cut]]]] = True
         self.job = np.cumsum(begins_job) - 1
@@ -77,7 +78,7 @@ class Units:
 
 
 def _bundles(begins: np.ndarray, end: int, least: int) -> list[tuple[int, int]]:
-    """Consecutive stretches [start, end) that begin at some of `begins` and have `least` rows; the last may have less."""
+    """Consecutive stretches [start, end) that begin at some of `begins`, with `least` rows; the last may be short."""
     starts = [0]
     for row in begins.tolist():
         if row - starts[-1] >= least:

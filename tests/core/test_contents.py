@@ -16,7 +16,6 @@ from avs.core.artifacts import Manifest, fingerprint_input, is_up_to_date
 from avs.core.contents import changed_files, content_fingerprint, hash_file
 from avs.core.errors import ChangedInputsError, FormatError, StoreError
 from avs.core.store import FeatureStore
-from avs.core.store_writer import FeatureWriter, ShotFeatures
 
 VECTORS = np.random.default_rng(0).normal(size=(12, 8))
 UNIT = VECTORS / np.linalg.norm(VECTORS, axis=1, keepdims=True)
@@ -139,22 +138,23 @@ def test_the_fingerprint_of_the_content_follows_the_content(tmp_path: Path) -> N
     assert content_fingerprint(before) == before["fingerprint"]
 
 
-@pytest.mark.parametrize("order", [range(12), reversed(range(12)), [3, 4, 0, 1, 2, 11, 10, 5, 6, 7, 9, 8]])
-def test_rows_are_hashed_as_they_are_written_in_any_order(tmp_path: Path, order: range) -> None:
-    whole = make_store(tmp_path / "whole", UNIT)
-    writer = FeatureWriter(tmp_path / "parts", Manifest(**{k: whole.manifest[k] for k in ("type", "config", "spec")}))
-    for count, row in enumerate(order):
-        writer.add(ShotFeatures(whole.ids[row], UNIT[row : row + 1], np.zeros(1)))
-        if count % 3 == 2:
-            writer.flush()
-    store = writer.commit(whole.ids)
-    assert store.manifest["files"]["vectors.npy"] == hash_file(tmp_path / "parts/vectors.npy")
-    np.save(tmp_path / "plain.npy", UNIT.astype(np.float16))
-    assert (tmp_path / "plain.npy").read_bytes() == (tmp_path / "parts/vectors.npy").read_bytes()
+@pytest.mark.parametrize("lengths", [None, np.array([3, 1, 2, 6])], ids=["shot", "frame"])
+def test_files_have_the_bytes_and_the_hashes_of_those_that_numpy_writes(
+    tmp_path: Path, lengths: np.ndarray | None
+) -> None:
+    store = make_store(tmp_path / "store", UNIT, lengths=lengths)
+    arrays = {"vectors.npy": UNIT.astype(np.float16)}
+    if lengths is not None:
+        arrays["offsets.npy"] = np.append(0, np.cumsum(lengths))
+        arrays["pts_s.npy"] = np.concatenate([np.arange(count) / 2 for count in lengths])
+    for name, array in arrays.items():
+        np.save(tmp_path / "plain.npy", array)
+        assert (tmp_path / "plain.npy").read_bytes() == (store.folder / name).read_bytes()
+        assert store.manifest["files"][name] == hash_file(store.folder / name)
 
 
-def test_rows_in_order_are_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_written_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hashed: list[str] = []
     monkeypatch.setattr(contents, "hash_file", lambda path: hashed.append(path.name) or hash_file(path))
     make_store(tmp_path / "store", UNIT)
-    assert "ids.txt" in hashed and "vectors.npy" not in hashed
+    assert hashed == []

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import errno
 import json
 import os
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from disk import room_for, watch_renames
 from tiny_stores import without_hashes
 
 from avs.core.artifacts import Manifest
-from avs.core.errors import ChangedInputsError, DataError, FormatError, SpecMismatchError, StoreError, UnknownIdError
+from avs.core.errors import DataError, FormatError, SpecMismatchError, StoreError, UnknownIdError
 from avs.core.spec import EmbedderSpec
 from avs.core.store import FeatureStore, Problem
 from avs.core.store_writer import FeatureWriter, ShotFeatures
@@ -78,43 +77,6 @@ def test_failed_shots_have_a_reason_and_no_vector(tmp_path: Path) -> None:
         f"2 of 3 shots have no vector in the store\n  where:  {tmp_path}\n"
         "  got:    shot1_2 (failed: cannot decode), shot9_9"
     )
-
-
-def test_a_killed_writer_resumes_to_the_same_bytes(tmp_path: Path) -> None:
-    whole = FeatureWriter(tmp_path / "a", manifest())
-    for shot in ORDER:
-        whole.add(features(shot))
-    whole.commit(ORDER)
-    first = FeatureWriter(tmp_path / "b", manifest())
-    first.add(features("shot1_2"))
-    first.flush()
-    first.add(features("shot1_1"))  # never flushed: lost with the kill
-    second = FeatureWriter(tmp_path / "b", manifest())
-    assert second.done == {"shot1_2"}
-    second.add(features("shot1_1"))
-    second.add(features("shot1_3"))
-    second.commit(ORDER)
-    assert (tmp_path / "a/vectors.npy").read_bytes() == (tmp_path / "b/vectors.npy").read_bytes()
-
-
-def test_a_half_written_store_cannot_be_opened(tmp_path: Path) -> None:
-    writer = FeatureWriter(tmp_path, manifest())
-    writer.add(features("shot1_1"))
-    writer.flush()
-    with pytest.raises(StoreError) as caught:
-        FeatureStore(tmp_path)
-    assert str(caught.value) == (
-        f"the store is not complete\n  where:  {tmp_path}\n  got:    no manifest.json but parts of one\n"
-        "  next:   run the `avs extract-features` that makes it again; it resumes"
-    )
-    with pytest.raises(StoreError, match="2 shots were not extracted"):
-        writer.commit(ORDER)
-
-
-def test_parts_of_other_settings_are_refused(tmp_path: Path) -> None:
-    FeatureWriter(tmp_path, manifest())
-    with pytest.raises(ChangedInputsError, match="parts of a store with other inputs or settings are in the way"):
-        FeatureWriter(tmp_path, manifest(interval_s=1.0))
 
 
 @pytest.mark.parametrize(
@@ -249,14 +211,19 @@ def test_a_shot_that_occurs_twice_is_not_looked_up(tmp_path: Path) -> None:
         FeatureStore(without_hashes(tmp_path)).rows(["shot1_2"])
 
 
-def test_a_part_is_whole_or_absent(tmp_path: Path) -> None:
-    writer = FeatureWriter(tmp_path, manifest(), dtype="float32")
+def test_a_reason_of_several_lines_and_columns_is_one_row(tmp_path: Path) -> None:
+    writer = FeatureWriter(tmp_path, manifest())
     writer.add(features("shot1_1"))
-    with pytest.raises(OSError) as caught, room_for(300):
-        writer.flush()
-    assert caught.value.filename == str(tmp_path / "parts/000000.npz")
-    assert list((tmp_path / "parts").glob("*")) == [tmp_path / "parts/manifest.json"]
-    assert FeatureWriter(tmp_path, manifest()).done == set()
+    writer.add(ShotFeatures("shot1_2", np.zeros((0, 4)), np.zeros(0), "failed", "cannot\tdecode\nthis"))
+    assert writer.commit(ORDER[:2]).problems == [Problem("shot1_2", "failed", "cannot decode this")]
+
+
+def test_a_shot_that_was_not_added_is_named_and_nothing_is_written(tmp_path: Path) -> None:
+    writer = FeatureWriter(tmp_path / "store", manifest())
+    writer.add(features("shot1_1"))
+    with pytest.raises(StoreError, match="2 shots were not extracted"):
+        writer.commit(ORDER)
+    assert not (tmp_path / "store").exists()
 
 
 def test_files_are_synced_and_the_manifest_is_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,60 +231,31 @@ def test_files_are_synced_and_the_manifest_is_last(tmp_path: Path, monkeypatch: 
     writer.add(features("shot1_1", 2))
     named = watch_renames(monkeypatch)
     writer.commit(["shot1_1"])
-    files = ["vectors.npy", "pts_s.npy", "offsets.npy", "problems.tsv", "ids.txt", "manifest.json"]
-    assert named == ["000000.npz", *files]
-
-
-@pytest.mark.parametrize("name", ["vectors.npy", "pts_s.npy", "ids.txt"])
-def test_a_disk_that_fills_up_leaves_the_parts_and_names_the_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    writer = FeatureWriter(tmp_path, manifest("frame"))
-    for shot in ORDER:
-        writer.add(features(shot, 2))
-    writer.flush()
-    replace = os.replace
-
-    def full(source: Path, target: Path) -> None:
-        if Path(target).name == name:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        replace(source, target)
-
-    monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(OSError):
-        writer.commit(ORDER)
-    monkeypatch.undo()
-    with pytest.raises(StoreError, match="the store is not complete"):
-        FeatureStore(tmp_path)
-    assert FeatureWriter(tmp_path, manifest("frame")).commit(ORDER).ids == tuple(ORDER)
-    assert not (tmp_path / "parts").exists()
-
-
-def test_the_parts_stay_until_the_manifest_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    writer = FeatureWriter(tmp_path, manifest())
-    writer.add(features("shot1_1"))
-    monkeypatch.setattr("avs.core.store_writer.complete_folder", lambda *_: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        writer.commit(["shot1_1"])
-    monkeypatch.undo()
-    assert FeatureWriter(tmp_path, manifest()).commit(["shot1_1"]).ids == ("shot1_1",)
+    assert named == ["vectors.npy", "pts_s.npy", "offsets.npy", "problems.tsv", "ids.txt", "manifest.json"]
 
 
 def test_a_full_disk_names_the_matrix(tmp_path: Path) -> None:
     writer = FeatureWriter(tmp_path, manifest("frame"), dtype="float32")
     for shot in ORDER:
         writer.add(features(shot, 200))
-        writer.flush()
     with pytest.raises(OSError) as caught, room_for(6000):
         writer.commit(ORDER)
     assert caught.value.filename == str(tmp_path / "vectors.npy")
+    with pytest.raises(StoreError, match="the store is not complete"):
+        FeatureStore(tmp_path)
 
 
-def test_a_reason_of_several_lines_and_columns_is_one_row(tmp_path: Path) -> None:
-    writer = FeatureWriter(tmp_path, manifest())
-    writer.add(features("shot1_1"))
-    writer.add(ShotFeatures("shot1_2", np.zeros((0, 4)), np.zeros(0), "failed", "cannot\tdecode\nthis"))
-    assert writer.commit(ORDER[:2]).problems == [Problem("shot1_2", "failed", "cannot decode this")]
+def test_a_store_larger_than_what_is_written_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("avs.core.store_writer.SHOTS_AT_ONCE", 2)
+    for name, order in (("whole", ORDER), ("reversed", ORDER[::-1])):
+        writer = FeatureWriter(tmp_path / name, manifest("frame"))
+        for shot in order:
+            writer.add(failed(shot) if shot == "shot1_2" else features(shot, int(shot[-1])))
+        writer.commit(ORDER)
+    store = FeatureStore(tmp_path / "whole")
+    assert store.offsets is not None and store.offsets.tolist() == [0, 1, 4] and store.ids == ("shot1_1", "shot1_3")
+    for name in ("vectors.npy", "ids.txt", "pts_s.npy", "offsets.npy", "problems.tsv"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "reversed" / name).read_bytes()
 
 
 def test_specs_compare_by_what_decides_the_numbers() -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from multiprocessing import active_children
 from multiprocessing.connection import Connection
 
@@ -8,31 +10,23 @@ import numpy as np
 import pytest
 import torch
 from fake_frames import FakeFrames, table
+from torch.utils.data import get_worker_info
 
 from avs.features import batches as batches_module
-from avs.features.batches import ImageBatches, Units, load_batches
+from avs.features.batches import ImageBatches, load_batches
 from avs.features.preprocess import Geometry
-
-
-def test_units_hold_every_row_once_and_jobs_end_where_videos_end() -> None:
-    shots = table({"00001": 7, "00002": 1, "00003": 1, "00004": 2, "00005": 3, "00006": 1})
-    units = Units(shots, 3)
-    rows = [list(units.rows(unit)) for unit in range(len(units))]
-    assert rows == [[0, 1, 2], [3, 4, 5], [6], [7, 8, 9], [10], [11, 12, 13], [14]]
-    assert units.job.tolist() == [0, 0, 0, 1, 1, 2, 3]
-    for video in shots.video_ids:
-        jobs = {int(units.job[u]) for u in range(len(units)) for r in units.rows(u) if shots.videos[r] == video}
-        assert len(jobs) == 1, video
+from avs.features.units import Units
 
 
 def test_batches_hold_the_frames_of_their_unit_in_order() -> None:
     shots = table({"00001": 5, "00002": 2})
     units = Units(shots, 2)
     source = FakeFrames(failed={"shot00001_2"})
-    todo = np.ones(len(units), dtype=bool)
+    claims = [(job, (0, 2)) for job in range(units.jobs)]
     geometries = [Geometry(16, 16, "bicubic"), Geometry(8, None, "bicubic")]
     found: dict[int, list] = {}
-    for batch in ImageBatches(shots, source, units, todo, geometries, 2):
+    for batch in ImageBatches(shots, source, units, claims, geometries, 2):
+        assert batch.stores == (0, 2)
         assert len(batch.images[0]) == len(batch.images[1]) <= 2
         assert batch.images[0].shape[1:] == (3, 16, 16) and batch.images[1].shape[1:] == (3, 8, 8)
         found.setdefault(batch.unit, []).append(batch)
@@ -47,16 +41,26 @@ def test_batches_hold_the_frames_of_their_unit_in_order() -> None:
         np.testing.assert_array_equal(images, np.concatenate([geometries[1].apply(data) for data in expected]))
 
 
-def test_only_what_is_to_do_is_decoded_and_in_one_pass_a_video() -> None:
+def test_only_what_is_claimed_is_decoded_and_a_video_of_one_job_in_one_pass() -> None:
     shots = table({"00001": 6, "00002": 2})
-    units = Units(shots, 2)
-    todo = np.array([True, False, True, True])
-    source = FakeFrames()
-    list(ImageBatches(shots, source, units, todo, [Geometry(8, None, "bicubic")], 2))
+    source = FakeFrames(uncut={"00001"})
+    units = Units(shots, 2, source.uncut)
+    assert units.jobs == 2
+    list(ImageBatches(shots, source, units, [(1, (0,)), (0, (0,))], [Geometry(8, None, "bicubic")], 2))
     assert source.asked == [
-        ("00001", ["shot00001_1", "shot00001_2", "shot00001_5", "shot00001_6"]),
         ("00002", ["shot00002_1", "shot00002_2"]),
+        ("00001", [f"shot00001_{n}" for n in range(1, 7)]),
     ]
+
+
+@dataclass
+class JobOfWorker:
+    """Every worker claims the job of its number."""
+
+    def __iter__(self) -> Iterator[tuple[int, tuple[int, ...]]]:
+        worker = get_worker_info()
+        assert worker is not None
+        yield worker.id, (0,)
 
 
 def begin_one_and_never_the_other(end: Connection, worker: int) -> None:
@@ -70,9 +74,7 @@ def test_a_worker_that_has_not_begun_ends_too(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 10_000)  # what torch waits for a worker
     shots = table({"00001": 2, "00002": 2, "00003": 2, "00004": 2})
     units = Units(shots, 2)
-    batches = ImageBatches(
-        shots, FakeFrames(), units, np.ones(len(units), dtype=bool), [Geometry(8, None, "bicubic")], 2
-    )
+    batches = ImageBatches(shots, FakeFrames(), units, JobOfWorker(), [Geometry(8, None, "bicubic")], 2)
     loaded = load_batches(batches, workers=2, pin=False)
     assert next(loaded).unit == 0
     before = set(active_children())

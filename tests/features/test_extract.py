@@ -11,10 +11,11 @@ import pytest
 from fake_frames import FakeFrames, table
 from tiny_checkpoints import DIM, QUERIES
 
-from avs.core.errors import ConfigError, DataError, StoreError, TooManyFailuresError, VideoError
+from avs.core.errors import ChangedInputsError, ConfigError, DataError, StoreError, TooManyFailuresError, VideoError
 from avs.core.store import FeatureStore, Level, Problem
-from avs.core.store_writer import FeatureWriter
+from avs.core.store_parts import SharedWriter, StoreParts, UnfinishedStore
 from avs.features import extract as loop
+from avs.features.claims import Shard
 from avs.features.embedder import load_embedder
 from avs.features.encoders import ImageEncoder
 from avs.features.extract import Target, extract, require_few_failures, store_manifest
@@ -36,7 +37,7 @@ def target(
         level: store_manifest(embedder.spec, level, sampling=sampling, inputs=inputs, store_dtype=dtype)
         for level in levels
     }
-    return Target(embedder, [FeatureWriter(folder / level, m, dtype=dtype) for level, m in manifests.items()])
+    return Target(embedder, [SharedWriter(folder / level, m, dtype) for level, m in manifests.items()])
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -69,39 +70,34 @@ def test_the_batch_size_changes_no_more_than_rounding(clip: ImageEncoder, tmp_pa
     np.testing.assert_allclose(other.vectors, first.vectors, atol=1e-3)
 
 
-def test_a_killed_run_resumes_to_the_same_bytes(
-    clip: ImageEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_broken_run_resumes_to_the_same_bytes(clip: ImageEncoder, tmp_path: Path) -> None:
     run(clip, tmp_path / "whole")
-    monkeypatch.setattr(loop, "FLUSH_EVERY_SHOTS", 1)
     for broken in ("shot00001_3", "shot00001_9", "shot00010_2"):
         with pytest.raises(VideoError):
             run(clip, tmp_path / "killed", FakeFrames(broken=broken))
     assert not (tmp_path / "killed/shot/manifest.json").exists()
     source = FakeFrames()
     run(clip, tmp_path / "killed", source)
-    assert "00001" not in [video for video, _ in source.asked], "what was finished was decoded again"
+    assert "shot00001_9" not in [shots[0] for _, shots in source.asked], "what was finished was decoded again"
     assert content(tmp_path / "killed") == content(tmp_path / "whole")
 
 
-def test_a_kill_between_the_flushes_of_two_stores_loses_and_doubles_nothing(
+def test_a_kill_between_the_parts_of_two_stores_loses_and_doubles_nothing(
     clip: ImageEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(clip, tmp_path / "whole")
-    monkeypatch.setattr(loop, "FLUSH_EVERY_SHOTS", 1)
-    flush, flushes = FeatureWriter.flush, []
+    write, written = StoreParts.write, []
 
-    def killed(writer: FeatureWriter) -> None:
-        flushes.append(writer)
-        if len(flushes) >= 4:
+    def killed(parts: StoreParts, job: int, part: Any) -> None:
+        written.append(job)
+        if len(written) >= 4:
             raise KeyboardInterrupt
-        flush(writer)
+        write(parts, job, part)
 
-    monkeypatch.setattr(FeatureWriter, "flush", killed)
-    with pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(StoreParts, "write", killed)
         run(clip, tmp_path / "killed")
-    monkeypatch.setattr(FeatureWriter, "flush", flush)
-    parts = [len(list((tmp_path / "killed" / level / "parts").glob("*.npz"))) for level in ("shot", "frame")]
+    parts = [len(list((tmp_path / "killed" / level / "parts").glob("*.part"))) for level in ("shot", "frame")]
     assert parts == [2, 1]
     run(clip, tmp_path / "killed")
     assert content(tmp_path / "killed") == content(tmp_path / "whole")
@@ -168,7 +164,7 @@ def test_several_models_in_one_pass_are_as_in_passes_of_their_own(
     together = FakeFrames()
     targets = [target(clip, tmp_path / "together/clip"), target(blip, tmp_path / "together/blip")]
     extract(SHOTS, together, targets, batch_size=4)
-    assert len(together.asked) == len(SHOTS.video_ids), "a video was decoded more than once"
+    assert [shot for _, shots in together.asked for shot in shots] == list(SHOTS.ids), "a shot was decoded twice"
     run(clip, tmp_path / "apart/clip")
     run(blip, tmp_path / "apart/blip")
     assert content(tmp_path / "together") == content(tmp_path / "apart")
@@ -219,6 +215,61 @@ def test_features_that_cannot_be_used_are_an_error_that_names_the_shot(
         run(Broken(clip, value), tmp_path)
     assert caught.value.where in SHOTS.ids
     run(clip, tmp_path)  # what was finished before stands, and the rest follows
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_shards_in_any_order_make_the_store(clip: ImageEncoder, tmp_path: Path, workers: int) -> None:
+    run(clip, tmp_path / "whole")
+    for number in (2, 0):
+        for store in run(clip, tmp_path / "shards", shard=Shard(number, 3), workers=workers):
+            assert isinstance(store, UnfinishedStore) and "left for other shards" in str(store)
+    assert all(isinstance(one, FeatureStore) for one in run(clip, tmp_path / "shards", shard=Shard(1, 3)))
+    assert content(tmp_path / "shards") == content(tmp_path / "whole")
+
+
+def test_a_shard_of_another_table_is_refused_with_both(clip: ImageEncoder, tmp_path: Path) -> None:
+    run(clip, tmp_path, shard=Shard(0, 2))
+    fewer = table({"00001": 9, "00002": 1, "00003": 2, "00010": 7})
+    with pytest.raises(ChangedInputsError, match="other inputs or settings") as caught:
+        extract(fewer, FakeFrames(), [target(clip, tmp_path)], batch_size=4, shard=Shard(1, 2))
+    assert "shots of the table 19" in str(caught.value.got) and "shots of the table 20" in str(caught.value.wanted)
+
+
+def test_a_store_that_another_process_finished_meanwhile_is_taken(
+    clip: ImageEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(clip, tmp_path / "whole")
+    join = SharedWriter.join
+
+    def late(writer: SharedWriter, *args: Any, **options: Any) -> StoreParts:
+        monkeypatch.setattr(SharedWriter, "join", join)
+        run(clip, tmp_path / "made")
+        return join(writer, *args, **options)
+
+    monkeypatch.setattr(SharedWriter, "join", late)
+    source = FakeFrames()
+    assert all(isinstance(one, FeatureStore) for one in run(clip, tmp_path / "made", source))
+    assert source.asked == [] and not list(tmp_path.glob("made/*/parts"))
+    assert content(tmp_path / "made") == content(tmp_path / "whole")
+
+
+def test_only_the_stores_that_a_process_claimed_are_encoded(
+    checkpoints: dict[str, Path], clip: ImageEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blip = load_embedder("blip", weights=checkpoints["blip"])
+    run(clip, tmp_path / "clip", shard=Shard(0, 2))
+    encode, images = ImageEncoder.encode_images, {clip: 0, blip: 0}
+
+    def counted(embedder: ImageEncoder, batch: Any) -> np.ndarray:
+        images[embedder] += len(batch)
+        return encode(embedder, batch)
+
+    monkeypatch.setattr(ImageEncoder, "encode_images", counted)
+    targets = [target(clip, tmp_path / "clip"), target(blip, tmp_path / "blip")]
+    stores = extract(SHOTS, FakeFrames(), targets, batch_size=4)
+    assert images[blip] == len(stores[1].vectors) > images[clip] > 0
+    run(clip, tmp_path / "whole")
+    assert content(tmp_path / "clip") == content(tmp_path / "whole")
 
 
 def test_batch_size_must_be_positive(clip: ImageEncoder, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from avs.cli.main import main
 from avs.core.errors import ConfigError
 from avs.core.spec import EmbedderSpec
 from avs.core.store import FeatureStore
-from avs.core.store_writer import FeatureWriter
+from avs.core.store_parts import SharedWriter
 from avs.features.embedder import has_text_side, load_embedder, load_embedder_for, require_text_side
 from avs.features.extract import Target, extract, store_manifest
 from avs.features.family import Facts, Family, families, load_module, read_config
@@ -142,7 +142,7 @@ def test_the_frames_of_a_shot_stay_together_in_padded_clips(
         level: store_manifest(embedder.spec, level, sampling={}, inputs={}, store_dtype="float32", clip_frames=3)
         for level in ("shot", "frame")
     }
-    writers = [FeatureWriter(tmp_path / level, manifest, dtype="float32") for level, manifest in manifests.items()]
+    writers = [SharedWriter(tmp_path / level, manifest, "float32") for level, manifest in manifests.items()]
     shot, frame = extract(shots, source, [Target(embedder, writers)], batch_size=batch_size, workers=workers)
     assert "shot00001_2" not in shot.ids and len(shot) == 6
     assert shot.manifest["config"]["shot_vector"] == "l2(mean of the clips' l2 vectors)"

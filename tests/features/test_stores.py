@@ -53,23 +53,24 @@ def test_parts_of_other_settings_are_refused_and_forced_away(checkpoints: dict[s
     assert len(make_stores(changed, SHOTS, lambda _: FakeFrames(), batch_size=2, force=True)) == 2
 
 
-def test_a_store_that_another_process_writes_is_left_alone(
+def test_a_store_that_another_process_writes_is_not_forced_away(
     checkpoints: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plans = plan(tmp_path, checkpoints, "clip")
     with pytest.raises(VideoError):
         make_stores(plans, SHOTS, lambda _: FakeFrames(broken="shot00002_2"), batch_size=2)
-    parts = sorted(tmp_path.rglob("*.npz"))
-    words = "import sys, pathlib, avs.core.lock as lock\n"
-    words += "with lock.sole_writer(pathlib.Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
-    command = [sys.executable, "-c", words, str(plans[1].folder)]
+    parts = sorted(tmp_path.rglob("*.part"))
+    words = "import sys, pathlib; from avs.core.leases import Owner\n"
+    words += "with Owner() as me: me.sign(pathlib.Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", words, str(plans[1].folder / "parts")]
     monkeypatch.setattr(stores, "load_embedder", lambda *_, **__: pytest.fail("a model was loaded"))
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None and other.stdout.readline() == "held\n"
-        with pytest.raises(StoreError, match="another process is writing here"):
+        with pytest.raises(StoreError, match="another process is writing here") as caught:
             make_stores(plans, SHOTS, lambda _: FakeFrames(), force=True)
+        assert caught.value.where == plans[1].folder and f"process {other.pid} on" in str(caught.value.got)
         other.communicate()
-    assert parts and sorted(tmp_path.rglob("*.npz")) == parts
+    assert parts and sorted(tmp_path.rglob("*.part")) == parts
     monkeypatch.undo()
     assert len(make_stores(plans, SHOTS, lambda _: FakeFrames(), batch_size=2)) == 2
 
