@@ -115,16 +115,16 @@ def test_a_finished_command_says_so_and_changed_settings_need_force(
 
 def test_a_killed_command_goes_on(collection: Path, tmp_path: Path) -> None:
     assert main(arguments(collection, tmp_path / "whole", "--batch-size", "2")) == 0
-    slow = (  # the command itself, with a pause after every part so that the kill falls between two of them
-        "import sys, time; from avs.features import extract; from avs.core.store_writer import FeatureWriter\n"
-        "extract.FLUSH_EVERY_SHOTS = 1; flush = FeatureWriter.flush\n"
-        "def slow(writer): flush(writer); time.sleep(600 if (writer.parts / '000002.npz').exists() else 0)\n"
-        "FeatureWriter.flush = slow\n"
+    slow = (  # the command itself, which stops after some parts so that the kill falls between two of them
+        "import sys, time; from avs.core.store_parts import StoreParts\n"
+        "write = StoreParts.write\n"
+        "def slow(parts, job, part): write(parts, job, part); time.sleep(600 * (parts.done().sum() == 3))\n"
+        "StoreParts.write = slow\n"
         "from avs.cli.main import main; sys.exit(main(sys.argv[1:]))"
     )
     parts = tmp_path / "killed/clip/shot/parts"
     with started(["-c", slow, *arguments(collection, tmp_path / "killed", "--batch-size", "2")]) as process:
-        wait_until(lambda: (parts / "000002.npz").exists(), process)
+        wait_until(lambda: (parts / "000002.part").exists(), process)
         end_by(process, signal.SIGKILL)
     assert main(["info", str(tmp_path / "killed/clip/shot")]) == 2  # not complete, and not opened by accident
     assert main(arguments(collection, tmp_path / "killed", "--batch-size", "2")) == 0
@@ -217,30 +217,6 @@ def test_a_config_stands_for_the_options_and_is_checked_before_work_starts(
     assert f'{config}:3: levles: unknown key; did you mean "levels"?' in message
     assert main(words) == 2
     assert "no encoder is named" in capsys.readouterr().err
-
-
-HOLD = """
-import sys
-from pathlib import Path
-from avs.core.lock import sole_writer
-with sole_writer(Path(sys.argv[1])):
-    print("held", flush=True)
-    sys.stdin.readline()
-"""
-
-
-def test_a_store_that_is_being_written_is_refused_before_videos_are_hashed(
-    collection: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = [sys.executable, "-c", HOLD, str(tmp_path / "clip/shot")]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
-        assert holder.stdout is not None and holder.stdout.readline() == "held\n"
-        assert main(arguments(collection, tmp_path)) == 2
-        err = capsys.readouterr().err
-        assert err.startswith("avs extract-features: another process is writing here") and "hash videos" not in err
-        assert f"process {holder.pid} on" in err
-        holder.communicate("done\n")
-    assert main(arguments(collection, tmp_path)) == 0
 
 
 @pytest.mark.parametrize("verb", ["shots", "extract-features"])

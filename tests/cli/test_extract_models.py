@@ -483,16 +483,16 @@ def test_a_killed_command_goes_on(work: Path, tmp_path: Path, levels: list[str])
         return extract(work, tmp_path / name, "--model", work / "seqTransf", "--batch-size", "2", *levels)
 
     assert main(line("whole")) == 0
-    slow = (  # the command itself, with a pause after every part so that the kill falls between two of them
-        "import sys, time; from avs.features import extract; from avs.core.store_writer import FeatureWriter\n"
-        "extract.FLUSH_EVERY_SHOTS = 1; flush = FeatureWriter.flush\n"
-        "def slow(writer): flush(writer); time.sleep(600 if (writer.parts / '000001.npz').exists() else 0)\n"
-        "FeatureWriter.flush = slow\n"
+    slow = (  # the command itself, which stops after some parts so that the kill falls between two of them
+        "import sys, time; from avs.core.store_parts import StoreParts\n"
+        "write = StoreParts.write\n"
+        "def slow(parts, job, part): write(parts, job, part); time.sleep(600 * (parts.done().sum() == 2))\n"
+        "StoreParts.write = slow\n"
         "from avs.cli.main import main; sys.exit(main(sys.argv[1:]))"
     )
     parts = tmp_path / "killed/seqTransf/shot/parts"
     with started(["-c", slow, *line("killed")]) as process:
-        wait_until(lambda: (parts / "000001.npz").exists(), process)
+        wait_until(lambda: (parts / "000001.part").exists(), process)
         end_by(process, signal.SIGKILL)
     assert main(line("killed")) == 0
     made = sorted(path.relative_to(tmp_path / "whole") for path in (tmp_path / "whole").rglob("*.npy"))
