@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from avs.core.artifacts import EDGES, fingerprint_file, read_manifest, require_path
+from avs.core.artifacts import EDGES, fingerprint_file, input_paths, is_content, read_manifest, require_path
 from avs.core.bigfile import FILES as BIGFILE
 from avs.core.contents import changed_files, hash_file
 from avs.core.errors import AvsError
 from avs.core.features import Features, open_features
 from avs.core.ids import some
+from avs.core.shots import read_shot_table
 from avs.core.store import STORE_TYPE, FeatureStore, off_unit_length
 from avs.fusion.artefact import read_fuser
 from avs.pipeline.fuse.apply import FUSER_TYPE
@@ -25,6 +27,7 @@ from avs.video.frame_cache import CACHE_TYPE, FrameCache
 
 NO_HASH = "no hash was recorded: an older avs made it, or it is not of avs; only what it holds was checked"
 BLOCK_ROWS = 65_536
+SHOWN = 50  # shots that are named, of those that are wrong in one way
 
 
 @dataclass(slots=True)
@@ -88,7 +91,10 @@ def _collect(found: Verification, path: Path, kind: str) -> None:
     """Add what is wrong with the content of an artefact of a kind."""
     try:
         if kind in (STORE_TYPE, "bigfile"):
-            found.problems += [f"{path}: {problem}" for problem in _of_features(open_features(path))]
+            features = open_features(path)
+            found.problems += [f"{path}: {problem}" for problem in _of_features(features)]
+            if isinstance(features, FeatureStore):
+                _compare_with_table(found, features)
         elif kind == CHECKPOINT_TYPE:
             read_checkpoint(path).load_model()
         elif kind == FUSER_TYPE:
@@ -129,6 +135,40 @@ def _named(features: Features, row: int) -> str:
     """The shot of a row."""
     shot = row if features.offsets is None else int(np.searchsorted(features.offsets, row, side="right")) - 1
     return f"{features.ids[shot]} (row {row})"
+
+
+def _compare_with_table(found: Verification, store: FeatureStore) -> None:
+    """Add what is wrong between the shots of a store and those of the table it was made of, or why nobody knows."""
+    table, recorded = input_paths(store.folder).get("shots"), store.manifest.get("inputs", {}).get("shots")
+    if table is None or not table.is_file() or not is_content(table, str(recorded)):
+        why = "was not recorded" if table is None else f"{table} is not there" if not table.is_file() else None
+        why = why or f"{table} was changed since"
+        found.notes.append(f"{store.folder}: that all shots of its table are there was not checked: the table {why}")
+        return
+    try:
+        wanted, problems = read_shot_table(table).ids, store.problems
+    except AvsError as error:
+        found.problems.append(str(error))
+        return
+    failed = {problem.shot for problem in problems if problem.status == "failed"}
+    known, kept = set(wanted), set(store.ids)
+    wrong = {
+        "shots of the table are not there, and did not fail": [one for one in wanted if one not in kept | failed],
+        "shots are not in the table": [one for one in dict.fromkeys(store.ids) if one not in known],
+        "shots with problems are not in the table": [one.shot for one in problems if one.shot not in known],
+        "shots have several problems": [one for one, n in Counter(p.shot for p in problems).items() if n > 1],
+        "shots are partial and not there": [p.shot for p in problems if p.status == "partial" and p.shot not in kept],
+    }
+    for what, shots in wrong.items():
+        if shots:
+            found.problems.append(f"{store.folder}: {len(shots)} {what}: {some(shots, shown=SHOWN)}")
+    row = {shot: place for place, shot in enumerate(wanted)}
+    order = [row[shot] for shot in store.ids if shot in row]
+    back = [wanted[now] for before, now in pairwise(order) if now < before]
+    if back:
+        found.problems.append(
+            f"{store.folder}: {len(back)} shots come after later ones of the table: {some(back, shown=SHOWN)}"
+        )
 
 
 def _of_shots(store: FeatureStore) -> Iterator[str]:

@@ -11,10 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
-from tiny_stores import make_store, with_hashes, without_hashes
+from tiny_stores import SPEC, make_store, with_hashes, without_hashes
 
 from avs.cli.main import main
+from avs.core.artifacts import Manifest, fingerprint_input
 from avs.core.bigfile import write_bigfile
+from avs.core.shots import ShotTable, write_shot_table
+from avs.core.store_writer import FeatureWriter, ShotFeatures
 from avs.pipeline.verification import NO_HASH, verify
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "made_before"
@@ -177,3 +180,80 @@ def test_shots_that_failed_and_have_vectors_are_told_in_order(tmp_path: Path) ->
     without_hashes(store.folder)
     said = [line for line in verify(store.folder).problems if "have vectors" in line]
     assert said == [f"{store.folder}: 8 shots failed and have vectors: {', '.join(sorted(store.ids)[:5])} and 3 more"]
+
+
+def of_table(folder: Path) -> tuple[Path, Path]:
+    """A store of five shots of a table, of which the second failed and the fourth is partial; and the table."""
+    shots = [f"shot00001_{n}" for n in range(1, 6)]
+    table = ShotTable(shots, range(5), range(1, 6))
+    write_shot_table(table, folder / "shots.tsv")
+    inputs, paths = {"shots": fingerprint_input(folder / "shots.tsv")}, {"shots": folder / "shots.tsv"}
+    writer = FeatureWriter(
+        folder / "store", Manifest("feature-store", {"level": "shot"}, inputs, SPEC.to_json(), paths=paths)
+    )
+    for row, shot in enumerate(shots):
+        status, reason = {1: ("failed", "lost"), 3: ("partial", "cut")}.get(row, ("ok", ""))
+        writer.add(ShotFeatures(shot, UNIT[row : row + 1 - (row == 1)], np.zeros(int(row != 1)), status, reason))
+    return writer.commit(shots).folder, folder / "shots.tsv"
+
+
+def edit(name: str, old: str, new: str) -> Callable[[Path], None]:
+    def change(store: Path) -> None:
+        text = (store / name).read_text()
+        assert old in text
+        (store / name).write_text(text.replace(old, new))
+
+    return change
+
+
+TABLES = {
+    "lacking": (edit("problems.tsv", "shot00001_2\t", "shot00001_3\t"), "1 shots of the table are not there", "_2"),
+    "unknown": (edit("ids.txt", "shot00001_3", "shot00001_9"), "1 shots are not in the table: ", "shot00001_9"),
+    "order": (
+        edit("ids.txt", "shot00001_3\nshot00001_4", "shot00001_4\nshot00001_3"),
+        "1 shots come after later ones of the table: ",
+        "shot00001_3",
+    ),
+    "twice": (edit("ids.txt", "shot00001_5", "shot00001_4"), "1 ids occur twice: ", "shot00001_4"),
+    "problem": (edit("problems.tsv", "shot00001_2", "shot00007_2"), "1 shots with problems are not in", "shot00007_2"),
+    "partial": (edit("problems.tsv", "failed", "partial"), "1 shots are partial and not there: ", "shot00001_2"),
+    "problems": (
+        edit("problems.tsv", "shot00001_4", "shot00001_2"),
+        "1 shots have several problems: ",
+        "shot00001_2",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TABLES)
+def test_every_shot_of_the_table_is_there_once_and_in_order(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], case: str
+) -> None:
+    damage, said, which = TABLES[case]
+    store, _ = of_table(tmp_path)
+    assert main(["info", str(store), "--verify"]) == 0 and "note" not in capsys.readouterr().out
+    damage(store)
+    with_hashes(store)
+    assert main(["info", str(store), "--verify"]) == 1
+    line = next(line for line in capsys.readouterr().out.splitlines() if said in line)
+    assert which in line
+
+
+def test_everything_that_is_wrong_with_a_store_is_told_at_once(tmp_path: Path) -> None:
+    store, _ = of_table(tmp_path)
+    for case in ("lacking", "order"):
+        TABLES[case][0](store)
+    set_row(np.nan)(store)
+    problems = verify(with_hashes(store)).problems
+    said = ("of the table are not there", "come after later ones", "rows are not finite", "failed and have vectors")
+    assert all(any(words in problem for problem in problems) for words in said), problems
+
+
+def test_a_table_that_is_gone_or_changed_cannot_be_compared_with(tmp_path: Path) -> None:
+    store, table = of_table(tmp_path)
+    table.write_text(table.read_text().replace("5.0", "5.5"))
+    found = verify(store)
+    assert not found.problems and "was changed since" in found.notes[0] and "was not checked" in found.notes[0]
+    table.unlink()
+    assert "is not there" in verify(store).notes[0]
+    assert "was not recorded" in verify(make_store(tmp_path / "other", UNIT).folder).notes[0]

@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 from tiny_videos import MakeVideo, frame_of, grey_of, set_back, set_display_matrix, set_edit, set_stated_duration
 
 from avs.core.errors import VideoError
-from avs.video.container import packets
+from avs.video.container import key_frame_times, packets, times_ascend
 from avs.video.decode import Video, _Clock
 
 Shared = Callable[[str], Path]
@@ -224,9 +224,29 @@ def test_time_that_jumps_back_in_a_file_with_an_index(make_video: MakeVideo, b_f
         assert all(np.array_equal(frame.rgb(), every[frame.time_s]) for frame in found)
 
 
+@pytest.mark.parametrize("b_frames", [0, 2])
+def test_a_jump_back_that_the_index_does_not_show_is_not_sought_over(make_video: MakeVideo, b_frames: int) -> None:
+    """By 0.3 s between key frames 0.8 s apart: the times in the index ascend, and are too early behind the jump."""
+    rows = np.random.default_rng(0).choice([-20, 20], (100, 64, 96, 1))
+    pictures = [np.clip(rows[n] + grey_of(n), 0, 255).astype(np.uint8).repeat(3, axis=2) for n in range(100)]
+    path = make_video("joined.mkv", frames=100, pictures=pictures, b_frames=b_frames)
+    assert times_ascend(path)
+    set_back(path, 2400, 300)
+    keys_s = key_frame_times(path)
+    assert len(keys_s) > 10 and keys_s == sorted(keys_s) and not times_ascend(path)
+    with Video(path) as video:
+        every = {frame.time_s: frame.rgb() for frame in video.frames()}
+    assert len(every) == 100
+    with Video(path) as video:
+        found = [frame for frame in video.frames([(7.0, 7.5)]) if frame.time_s >= 6.999]
+    assert len(found) == 5
+    assert all(np.array_equal(frame.rgb(), every[frame.time_s]) for frame in found)
+
+
 def test_after_a_jump_back_nothing_is_sought(make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the index says: the clock no longer agrees with it."""
     path = rewound(make_video, 0)
+    monkeypatch.setattr("avs.video.decode.times_ascend", lambda _: True)
     monkeypatch.setattr("avs.video.decode.key_frame_times", lambda _: [n / 10 for n in range(0, 85, 8)])
     with Video(path) as video:
         times_s = [frame.time_s for frame in video.frames([(0.0, 3.0), (7.0, 7.5)])]

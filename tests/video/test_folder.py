@@ -12,11 +12,12 @@ import pytest
 from files import files
 from tiny_videos import MakeVideo, frame_of
 
+from avs.core.errors import VideoError
 from avs.core.frames import ShotFrames
 from avs.core.shots import Shot
 from avs.video import folder as folder_module
 from avs.video.decode import Video
-from avs.video.folder import VideoFolder
+from avs.video.folder import INDEXED_SUFFIXES, VideoFolder
 from avs.video.sampling import Sampling
 
 Shared = Callable[[str], Path]
@@ -267,3 +268,30 @@ def test_sparse_shots_of_a_real_file_are_the_same_by_seeking_and_in_sequence(
 def test_a_lost_frame_is_the_fault_of_the_last_error_before_it(lost_s: float, why: str) -> None:
     video = SimpleNamespace(end_s=4.0, errors_s=[1.5, 1.0, 3.0])
     assert folder_module._why(lost_s, video) == why  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["clips", "odd"])
+def test_some_shots_of_a_real_file_are_as_in_one_pass_over_all(shared: Shared, name: str) -> None:
+    """So a long video can be cut into jobs. Files without a usable index are read from their beginning."""
+    videos = [path for path in files(shared(f"videos/{name}"), "*") if path.suffix in INDEXED_SUFFIXES]
+    read_parts = 0
+    for path in videos:
+        try:
+            with Video(path) as video:
+                end_s = video.duration_s()
+        except VideoError:
+            continue
+        shots = shots_of(*[(float(second), second + 1.0) for second in range(min(6, int(end_s)))])
+        source = VideoFolder({"v": path}, Sampling("middle"))
+        whole = list(source.read("v", shots))
+        for first in {len(shots) // 2, len(shots) - 2} - {0, -1, -2}:
+            for alone, frames in zip(source.read("v", shots[first:]), whole[first:], strict=True):
+                assert alone.status == frames.status and np.array_equal(alone.pts_s, frames.pts_s), path.name
+                assert np.array_equal(alone.data, frames.data), path.name
+            read_parts += 1
+    assert read_parts > 5
+
+
+def test_a_video_is_cut_only_if_its_format_has_an_index() -> None:
+    source = VideoFolder({"a": Path("a.MP4"), "b": Path("b.webm"), "c": Path("c.avi"), "d": Path("d.ts")})
+    assert [source.begins_anywhere(video) for video in "abcde"] == [True, True, False, False, False]
