@@ -16,6 +16,7 @@ import os
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -36,6 +37,7 @@ from avs.core.store_plan import PLAN, WorkPlan, plan_record, require_same_plan
 
 PARTS = "parts"
 ASSEMBLY = "assembly"
+PARTS_AHEAD = 2  # that are in memory besides the one that is written
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,18 +286,31 @@ class StoreParts:
 
     def _parts(self, damaged: Problems) -> Iterator[StorePart]:
         """All parts in order; those that are damaged are noted. After the first of them no more are given."""
-        for job in range(self.plan.jobs):
-            path = part_path(self.folder, job)
-            try:
-                part = read_part(path, dtype=np.dtype(self.store.dtype), dim=self.store.spec.dim)
-                place = (part.header.first, part.header.shots)
-                if part.header.plan != self.mark or place != self._place(job):
-                    raise FormatError("it is the part of another job or store", got=place)
-            except FormatError as error:
-                damaged.add(path, f"{error.what} ({error.got})")
-                continue
-            if not len(damaged):
-                yield part
+        with ThreadPoolExecutor(1) as thread:  # which reads and hashes while the caller hashes and writes
+            ahead = deque(thread.submit(self._read, job) for job in range(min(PARTS_AHEAD, self.plan.jobs)))
+            for job in range(self.plan.jobs):
+                if job + PARTS_AHEAD < self.plan.jobs:
+                    ahead.append(thread.submit(self._read, job + PARTS_AHEAD))
+                try:
+                    part = ahead.popleft().result()
+                except FormatError as error:
+                    damaged.add(part_path(self.folder, job), f"{error.what} ({error.got})")
+                    continue
+                if not len(damaged):
+                    yield part
+
+    def _read(self, job: int) -> StorePart:
+        """The part of a job.
+
+        Raises:
+            FormatError: it is damaged.
+        """
+        path = part_path(self.folder, job)
+        part = read_part(path, dtype=np.dtype(self.store.dtype), dim=self.store.spec.dim)
+        place = (part.header.first, part.header.shots)
+        if part.header.plan != self.mark or place != self._place(job):
+            raise FormatError("it is the part of another job or store", where=path, got=place)
+        return part
 
     def _remove(self, damaged: Problems) -> None:
         """Remove damaged parts, so that their jobs are done again.

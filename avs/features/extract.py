@@ -152,26 +152,16 @@ def extract(
     """
     start = time.monotonic()
     _require_counts(batch_size, workers)
-    clip_frames = {target.clip_frames for target in targets}
-    if len(clip_frames) > 1:
-        raise ConfigError("images and clips of several lengths cannot share a pass", got=sorted(clip_frames))
+    clip_frames = _common_clip_frames(targets)
     units = Units(shots, batch_size, [video for video in shots.video_ids if not source.begins_anywhere(video)])
     plan = WorkPlan(shots.fingerprint, batch_size, units.first_of_job)
     with Owner() as owner:
         stores = [writer.join(plan, owner, leased=shard is None) for target in targets for writer in target.writers]
         lacking = ~np.array([store.done() for store in stores])  # (stores, jobs)
         workers = min(workers, int(lacking.any(axis=0).sum()))
-        leases = [store.leases for store in stores]
+        claims = ShardClaims(lacking, shard) if shard else LeasedClaims(lacking, [store.leases for store in stores])
         extraction = _Extraction(targets, stores, units)
-        batches = ImageBatches(
-            shots,
-            source,
-            units,
-            LeasedClaims(lacking, leases) if shard is None else ShardClaims(lacking, shard),
-            extraction.geometries,
-            batch_size,
-            clip_frames=clip_frames.pop(),
-        )
+        batches = ImageBatches(shots, source, units, claims, extraction.geometries, batch_size, clip_frames=clip_frames)
         name = "extract " + ", ".join(target.embedder.spec.name for target in targets)
         with (reporter or Reporter()).stage(name, _shots_left(plan, lacking, shard), "shots") as stage:
             for batch in load_batches(batches, workers=workers, pin=pin_memory) if lacking.any() else ():
@@ -180,6 +170,13 @@ def extract(
                     failed = sum(outcome.status == "failed" for outcome in batch.outcomes)
                     stage.advance(len(batch.outcomes), failed=failed)
         return [store.finish(shots.ids, seconds=time.monotonic() - start) for store in stores]
+
+
+def _common_clip_frames(targets: Sequence[Target]) -> int:
+    clip_frames = {target.clip_frames for target in targets}
+    if len(clip_frames) > 1:
+        raise ConfigError("images and clips of several lengths cannot share a pass", got=sorted(clip_frames))
+    return clip_frames.pop()
 
 
 def _shots_left(plan: WorkPlan, lacking: np.ndarray, shard: Shard | None) -> int:

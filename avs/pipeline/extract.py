@@ -29,7 +29,7 @@ from avs.features.claims import Shard
 from avs.features.embedder import require_encoder
 from avs.features.extract import require_runtime
 from avs.features.recipe import ExtractionRecipe
-from avs.features.stores import CatalogEncoder, StoreEncoder, make_stores, plan_stores, store_folders
+from avs.features.stores import CatalogEncoder, StoreEncoder, StorePlan, make_stores, plan_stores, store_folders
 from avs.pipeline.chosen_frames import ChosenFrames
 from avs.pipeline.model_stores import GRID, store_encoders
 from avs.train.frame_choice import FrameChoice
@@ -97,13 +97,8 @@ def extract_features(
     plans = plan_stores(output, recipe, inputs=inputs, paths=paths_of_inputs, encoders=encoders)
     hashes = fingerprint_videos(used, videos, reporter)
     inputs["videos"] = listing_fingerprint(hashes)
-    plans = [
-        replace(plan, manifest=replace(plan.manifest, inputs={**plan.manifest.inputs, **inputs})) for plan in plans
-    ]
-    older_inputs = {"videos": sizes_of_store(used)}
-    plans = [replace(plan, manifest=as_made_before(plan.folder, plan.manifest, older_inputs)) for plan in plans]
     return make_stores(
-        plans,
+        [_with_inputs(plan, inputs, {"videos": sizes_of_store(used)}) for plan in plans],
         table,
         partial(frame_source, paths),
         force=force,
@@ -114,6 +109,12 @@ def extract_features(
         reporter=reporter,
         extra_files={VIDEOS_FILE: partial(write_videos, hashes)},
     )
+
+
+def _with_inputs(plan: StorePlan, inputs: Mapping[str, str], older_inputs: Mapping[str, str]) -> StorePlan:
+    """A plan whose manifest knows the inputs, or what an older avs recorded of the same ones."""
+    manifest = replace(plan.manifest, inputs={**plan.manifest.inputs, **inputs})
+    return replace(plan, manifest=as_made_before(plan.folder, manifest, older_inputs))
 
 
 def frame_source(paths: Mapping[str, Path], sampling: Mapping[str, Any]) -> FrameSource:
