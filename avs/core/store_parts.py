@@ -209,9 +209,10 @@ class StoreParts:
             try:
                 self._assemble(ids, seconds)
             except FileNotFoundError as error:  # another process did it while this one was asleep
-                self._require_finished(error)
+                if not self.folder.is_dir():
+                    self._require_finished(error)
         if not self.finished:
-            return self._unfinished(done)
+            return self._unfinished(self.done())
         discard_parts(self.store.folder)
         return FeatureStore(self.store.folder)
 
@@ -239,7 +240,10 @@ class StoreParts:
         return UnfinishedStore(store.folder, store.spec, store.level, len(done), int(done.sum()), holders)
 
     def _assemble(self, ids: Sequence[str], seconds: float) -> None:
-        """Write the store's files beside the parts, move them to their places, and write the manifest."""
+        """Write the store's files beside the parts, move them to their places, and write the manifest.
+
+        Nothing is moved if another process took over in the meantime.
+        """
         staging = self.folder / f".{ASSEMBLY}-{self.leases.owner}"
         staging.mkdir(exist_ok=True)
         try:
@@ -247,7 +251,7 @@ class StoreParts:
             for name, write in self.store.extra_files.items():
                 write(staging / name)
             if not self.leases.holds(ASSEMBLY):
-                raise FileNotFoundError(errno.ENOENT, "another process took over", str(staging))
+                return
             for file in sorted(staging.iterdir()):
                 os.replace(file, self.store.folder / file.name)
         finally:

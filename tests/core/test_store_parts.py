@@ -143,7 +143,8 @@ def test_a_part_that_is_there_stays_when_one_that_was_asleep_writes_it_again(tmp
         assert len(list(awake.folder.glob(".*.part*"))) == 0
 
 
-def test_one_that_was_asleep_while_another_put_the_store_together(tmp_path: Path, whole: Path) -> None:
+@pytest.mark.parametrize("done", [True, False])
+def test_one_that_was_asleep_while_another_took_over(tmp_path: Path, whole: Path, done: bool) -> None:
     with joined(tmp_path / "store") as asleep, joined(tmp_path / "store") as awake:
         write(asleep, 0, 1, 2, 3)
 
@@ -152,11 +153,15 @@ def test_one_that_was_asleep_while_another_put_the_store_together(tmp_path: Path
             owner = asleep.folder / "owners" / asleep.leases.owner
             time_s = owner.stat().st_mtime - STALE_S - 1
             os.utime(owner, (time_s, time_s))
-            assert isinstance(awake.finish(IDS), FeatureStore)
+            assert isinstance(awake.finish(IDS), FeatureStore) if done else awake.leases.claim("assembly")
 
         late = replace(asleep, store=replace(asleep.store, extra_files={"late.txt": sleep_on}))
         store = late.finish(IDS)
-    assert isinstance(store, FeatureStore) and same(whole, store.folder) and not (store.folder / "late.txt").exists()
+        if not done:
+            assert isinstance(store, UnfinishedStore) and "puts the store together" in str(store)
+            assert not (tmp_path / "store/vectors.npy").exists()
+            awake._assemble(IDS, 0.0)
+    assert same(whole, tmp_path / "store") and not (tmp_path / "store/late.txt").exists()
 
 
 def test_parts_that_somebody_removed_are_an_error(tmp_path: Path) -> None:
