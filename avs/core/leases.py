@@ -193,32 +193,49 @@ def living_owners(folder: Path) -> Iterator[Holder]:
         probe.unlink(missing_ok=True)
 
 
-def require_atomic(folder: Path) -> None:
-    """Check that the file system of a folder makes files exclusively and renames them at once.
+def require_atomic(folder: Path, *, exclusive: bool = True) -> None:
+    """Check that the file system of a folder renames files at once, and makes them exclusively.
+
+    Args:
+        exclusive: whether it must make files exclusively, as leases need it.
 
     Raises:
         ConfigError: it does not.
     """
     one, other = (folder / f".{token_hex(8)}" for _ in range(2))
-    lacking = None
     try:
         one.write_text("one", encoding="utf-8")
-        with suppress(FileExistsError), open(one, "x", encoding="utf-8"):
-            lacking = "a file that existed was made once more"
+        twice = exclusive and _is_made_twice(one)
         other.write_text("other", encoding="utf-8")
-        os.replace(one, other)
-        if one.exists() or other.read_text(encoding="utf-8") not in ("one", ""):
-            lacking = "a file that was renamed is not what it was"
-    except FileExistsError as error:
-        lacking = f"a rename did not replace a file ({error.strerror})"
+        renamed = _is_renamed(one, other)
     finally:
         one.unlink(missing_ok=True)
         other.unlink(missing_ok=True)
-    if lacking:
+    if not renamed or twice:
+        another_disk = "write the store on another disk (-o), and copy it when it is finished"
         raise ConfigError(
             "this file system does not let processes share the work",
             where=folder,
-            got=lacking,
+            got="a file that existed was made once more" if renamed else "a rename did not replace a file",
             wanted="a file system that makes files exclusively and renames them at once",
-            next_step="write the store on another disk (-o), and copy it when it is finished",
+            next_step=f"give each process its share: --shard I/N; or {another_disk}" if renamed else another_disk,
         )
+
+
+def _is_made_twice(file: Path) -> bool:
+    """Whether a file that exists can be made exclusively."""
+    try:
+        with open(file, "x", encoding="utf-8"):
+            return True
+    except FileExistsError:
+        return False
+
+
+def _is_renamed(one: Path, other: Path) -> bool:
+    """Whether a file replaces another one at once."""
+    number = one.stat().st_ino
+    try:
+        os.replace(one, other)
+    except FileExistsError:
+        return False
+    return not one.exists() and other.stat().st_ino == number

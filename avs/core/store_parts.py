@@ -121,8 +121,7 @@ class SharedWriter:
         if not parts.is_dir():
             _found(parts, record, by=owner.name)
         require_same_plan(parts, record)
-        if leased:
-            require_atomic(parts)
+        require_atomic(parts, exclusive=leased)
         mark = hashlib.sha256(json.dumps([record["fingerprint"], record["plan"]]).encode()).hexdigest()
         return StoreParts(self, plan, mark, owner.sign(parts), leased)
 

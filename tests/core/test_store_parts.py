@@ -16,7 +16,7 @@ import pytest
 from disk import room_for, watch_renames
 
 from avs.core.artifacts import Manifest
-from avs.core.errors import ChangedInputsError, StoreError
+from avs.core.errors import ChangedInputsError, ConfigError, StoreError
 from avs.core.leases import STALE_S, Owner
 from avs.core.spec import EmbedderSpec
 from avs.core.store import FeatureStore
@@ -292,6 +292,7 @@ def test_a_part_is_whole_or_absent_on_a_full_disk(tmp_path: Path, whole: Path) -
         with pytest.raises(OSError) as caught, room_for(100):
             write(parts, 0)
         assert caught.value.filename == str(part_path(parts.folder, 0)) and not parts.done().any()
+        assert {path.name for path in parts.folder.iterdir()} == {"manifest.json", "owners", "leases"}
         write(parts, 0, 1, 2, 3)
         with pytest.raises(OSError) as caught, room_for(200):
             parts.finish(IDS)
@@ -347,6 +348,22 @@ def test_a_store_of_failures_only_is_an_error(tmp_path: Path) -> None:
 def test_a_part_of_another_job_is_not_written(tmp_path: Path) -> None:
     with joined(tmp_path) as parts, pytest.raises(StoreError, match="not that of its job"):
         parts.write(1, part_of(0, [stored(features(row), SPEC, np.dtype("float16")) for row in range(2)]))
+
+
+def test_a_file_system_that_is_not_fit_for_leases_is_good_enough_for_shards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(file: Path, mode: str = "r", **options: object) -> object:
+        return open(file, mode.replace("x", "w"), **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr("avs.core.leases.open", opened, raising=False)
+    with Owner() as owner:
+        with pytest.raises(ConfigError, match="does not let processes share the work") as caught:
+            SharedWriter(tmp_path, manifest()).join(PLAN, owner)
+        assert "--shard" in str(caught.value.next_step)
+        parts = SharedWriter(tmp_path, manifest()).join(PLAN, owner, leased=False)
+        write(parts, 0)
+        assert "left for other shards" in str(parts.finish(IDS))
 
 
 def test_two_that_begin_at_once_share_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
