@@ -204,8 +204,9 @@ def require_atomic(folder: Path, *, exclusive: bool = True) -> None:
     """
     one, other = (folder / f".{token_hex(8)}" for _ in range(2))
     try:
+        other.touch()
+        twice = exclusive and _is_made_twice(other)
         one.write_text("one", encoding="utf-8")
-        twice = exclusive and _is_made_twice(one)
         other.write_text("other", encoding="utf-8")
         renamed = _is_renamed(one, other)
     finally:
