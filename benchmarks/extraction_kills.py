@@ -3,9 +3,9 @@
     python benchmarks/extraction_kills.py --collection avs-demo
 
 The first 200 shots of the demo's mini collection, one encoder, both levels, two decoding workers a process. A process
-is killed (SIGKILL, it alone: its workers end by themselves) at a random moment after it has joined the work. When the
-stores are finished before the kill, their bytes are compared with those of a run that nobody disturbed, and they are
-begun anew.
+is killed (SIGKILL, it alone: its workers end by themselves) at a random moment after it has begun its first job. When
+the stores are finished before the kill, their bytes are compared with those of a run that nobody disturbed, and they
+are begun anew.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from search_speed import machine
@@ -49,9 +50,9 @@ def content(output: Path) -> dict[str, bytes]:
     }
 
 
-def joined(output: Path, process: subprocess.Popen[bytes]) -> bool:
-    """Whether a process is at work in the folder of the parts."""
-    return any(f"-{process.pid}-" in owner.name for owner in output.glob("mini-clip/*/parts/owners/*"))
+def works(output: Path, process: subprocess.Popen[bytes]) -> bool:
+    """Whether a process has begun a job."""
+    return any(f"-{process.pid}-" in lease.read_text() for lease in output.glob("mini-clip/*/parts/leases/*"))
 
 
 def kill_at_random(words: list[str], output: Path, together: int, moments: random.Random) -> tuple[int, list[int]]:
@@ -59,8 +60,9 @@ def kill_at_random(words: list[str], output: Path, together: int, moments: rando
     processes = [subprocess.Popen(words) for _ in range(together)]
     killed = 0
     for process in moments.sample(processes, len(processes)):
-        while process.poll() is None and not joined(output, process):
-            time.sleep(0.01)
+        with suppress(FileNotFoundError):  # another process has finished the store
+            while process.poll() is None and not works(output, process):
+                time.sleep(0.02)
         time.sleep(moments.uniform(0, LATEST_S / together))
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
@@ -87,9 +89,11 @@ def main() -> None:
             output = folder / f"by{together}"
             words = command(options.collection, folder / "shots.tsv", output)
             kills = finished = runs = 0
+            parts: list[int] = []
             while kills < KILLS:
                 killed, codes = kill_at_random(words, output, together, moments)
                 kills, runs = kills + killed, runs + together
+                parts.append(len(list(output.glob("mini-clip/*/parts/*.part"))))
                 assert not any(codes), codes
                 now = content(output)
                 assert all(wanted[file] == data for file, data in now.items()), "a store was committed with other bytes"
@@ -100,7 +104,8 @@ def main() -> None:
             assert content(output) == wanted
             assert not list(output.glob("*/*/parts")) and not list(output.glob("*/*/.parts*"))
             found[f"{together} at once"] = {
-                "processes": runs, "kills": kills, "stores finished and begun anew": finished, "same bytes": True,
+                "processes": runs, "kills": kills, "finished and begun anew": finished, "parts after each": parts,
+                "same bytes": True,
             }  # fmt: skip
     result = {"shots": SHOTS, "files compared": len(wanted), **found, "machine": machine()}
     options.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from avs.core.errors import ChangedInputsError, ConfigError, StoreError
 from avs.core.leases import STALE_S, Owner
 from avs.core.spec import EmbedderSpec
 from avs.core.store import FeatureStore
+from avs.core.store_files import write_store_files
 from avs.core.store_parts import SharedWriter, StoreParts, UnfinishedStore, discard_parts, part_path, require_no_writers
 from avs.core.store_plan import WorkPlan, require_same_way
 from avs.core.store_writer import FeatureWriter, ShotFeatures, part_of, stored
@@ -364,6 +366,16 @@ def test_a_file_system_that_is_not_fit_for_leases_is_good_enough_for_shards(
         parts = SharedWriter(tmp_path, manifest()).join(PLAN, owner, leased=False)
         write(parts, 0)
         assert "left for other shards" in str(parts.finish(IDS))
+
+
+def test_parts_that_do_not_follow_each_other_are_not_put_together(tmp_path: Path) -> None:
+    parts = [part_of(row, [stored(features(row), SPEC, np.dtype("float16"))]) for row in (0, 3)]  # of one frame each
+    size: dict[str, Any] = {"level": "frame", "dtype": np.dtype("float16"), "shape": (2, 4), "kept": 2}
+    with pytest.raises(StoreError, match="do not follow each other"):
+        write_store_files(tmp_path, parts, IDS[:2], **size)
+    with pytest.raises(StoreError, match="not those of the parts"):
+        write_store_files(tmp_path, parts[:1], IDS[:2], **size)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_two_that_begin_at_once_share_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
