@@ -106,6 +106,19 @@ def test_a_process_of_another_machine_that_is_dead_loses_its_job_to_one_that_wai
     assert next(iter(LeasedClaims(ALL[:, :1], [mine]))) == (0, (0,))
 
 
+def test_a_job_whose_part_appears_before_its_lease_is_free_is_done(
+    mine: Leases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim = Leases.claim
+
+    def claim_late(leases: Leases, job: str) -> bool:
+        do(mine, int(job))  # its holder wrote it, and ended
+        return claim(leases, job)
+
+    monkeypatch.setattr(Leases, "claim", claim_late)
+    assert list(LeasedClaims(ALL, [mine])) == []
+
+
 def test_shards_share_the_jobs_without_leases(mine: Leases) -> None:
     lacking = np.ones((2, 7), dtype=bool)
     lacking[0, 4] = False
