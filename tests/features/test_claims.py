@@ -106,6 +106,15 @@ def test_a_process_of_another_machine_that_is_dead_loses_its_job_to_one_that_wai
     assert next(iter(LeasedClaims(ALL[:, :1], [mine]))) == (0, (0,))
 
 
+def test_what_others_have_done_in_the_meantime_is_not_waited_for(mine: Leases, monkeypatch: pytest.MonkeyPatch) -> None:
+    held_elsewhere(mine.folder, 0)
+    for job in range(4):
+        do(mine, job)
+    monkeypatch.setattr(module.time, "sleep", lambda _: pytest.fail("it waits for a process whose job is done"))
+    assert list(LeasedClaims(ALL, [mine])) == []
+    assert [lease.name for lease in (mine.folder / "leases").iterdir()] == ["000000.0"]
+
+
 def test_a_job_whose_part_appears_before_its_lease_is_free_is_done(
     mine: Leases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
