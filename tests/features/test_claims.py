@@ -38,7 +38,10 @@ def held_elsewhere(folder: Path, job: int) -> Path:
     return owner
 
 
-def test_jobs_come_in_order_and_those_that_others_hold_are_left_to_them(mine: Leases) -> None:
+def test_jobs_come_in_order_and_those_that_others_hold_are_left_to_them(
+    mine: Leases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module.time, "sleep", lambda _: pytest.fail("it waits for a process that it sees"))
     with Owner() as other:
         theirs = other.sign(mine.folder)
         assert theirs.claim(job_name(1))
