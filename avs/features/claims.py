@@ -87,17 +87,15 @@ class LeasedClaims:
     def __iter__(self) -> Iterator[tuple[int, tuple[int, ...]]]:
         jobs = np.flatnonzero(self.lacking.any(axis=0)).tolist()
         while jobs:
-            claimed = False
             for job in jobs:
                 stores = tuple(store for store in self._lacking(job) if self._claim(store, job))
                 if stores:
-                    claimed = True
                     yield job, stores
             jobs = [job for job in jobs if self._lacking(job)]
-            if not claimed:
-                if not any([self._in_doubt(store, job) for job in jobs for store in self._lacking(job)]):
-                    return
-                time.sleep(LOOK_AGAIN_S)
+            doubts = [self._in_doubt(store, job) for job in jobs for store in self._lacking(job)]
+            if not any(doubts):
+                return
+            time.sleep(LOOK_AGAIN_S)
 
     def _lacking(self, job: int) -> list[int]:
         """The stores that lack a job now."""

@@ -69,7 +69,7 @@ def test_a_job_is_done_for_the_stores_that_lack_it_and_that_nobody_else_fills(tm
         assert found == [(0, (0,)), (1, (0,)), (2, (1,))]
 
 
-def test_what_becomes_free_while_others_are_done_is_taken(mine: Leases) -> None:
+def test_what_becomes_free_while_others_are_done_is_taken(mine: Leases, monkeypatch: pytest.MonkeyPatch) -> None:
     other = Owner()
     with other:
         theirs = other.sign(mine.folder)
@@ -77,6 +77,7 @@ def test_what_becomes_free_while_others_are_done_is_taken(mine: Leases) -> None:
         claims = iter(LeasedClaims(ALL[:, :2], [mine]))
         assert next(claims) == (1, (0,))
         do(mine, 1)
+    monkeypatch.setattr(module.time, "sleep", lambda _: None)
     assert next(claims) == (0, (0,))
 
 
@@ -106,6 +107,20 @@ def test_a_process_of_another_machine_that_is_dead_loses_its_job_to_one_that_wai
         os.utime(owner, (earlier, earlier))
 
     monkeypatch.setattr(module.time, "sleep", wait)
+    assert next(iter(LeasedClaims(ALL[:, :1], [mine]))) == (0, (0,))
+
+
+def test_a_process_that_dies_while_it_is_looked_at_loses_its_job(mine: Leases, monkeypatch: pytest.MonkeyPatch) -> None:
+    owner, claim = held_elsewhere(mine.folder, 0), Leases.claim
+
+    def claim_before_it_dies(leases: Leases, job: str) -> bool:
+        claimed = claim(leases, job)
+        earlier = owner.stat().st_mtime - 1000
+        os.utime(owner, (earlier, earlier))
+        return claimed
+
+    monkeypatch.setattr(Leases, "claim", claim_before_it_dies)
+    monkeypatch.setattr(module.time, "sleep", lambda _: None)
     assert next(iter(LeasedClaims(ALL[:, :1], [mine]))) == (0, (0,))
 
 
