@@ -134,8 +134,12 @@ def read_part(path: Path, *, dtype: np.dtype[Any], dim: int) -> StorePart:
         raise FormatError("its bytes are not those of its hash", where=path, got=f"{len(data)} bytes")
     end = data.index(b"\n", DIGITS + 1) + 1
     header = _header(path, data[DIGITS + 1 : end])
-    arrays, sizes = [], (header.rows * dim, header.rows, header.shots)
-    for kind, size in zip((dtype, np.dtype(np.float64), np.dtype(np.int32)), sizes, strict=True):
+    kinds, sizes = (dtype, np.dtype(np.float64), np.dtype(np.int32)), (header.rows * dim, header.rows, header.shots)
+    size = sum(count * kind.itemsize for kind, count in zip(kinds, sizes, strict=True))
+    if end + size != len(data):
+        raise FormatError("its size is not that of its header", where=path, got=len(data) - end, wanted=size)
+    arrays = []
+    for kind, size in zip(kinds, sizes, strict=True):
         arrays.append(np.frombuffer(data, kind, size, end))
         end += size * kind.itemsize
     vectors, pts_s, counts = arrays

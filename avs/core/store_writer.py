@@ -57,6 +57,10 @@ def stored(features: ShotFeatures, spec: EmbedderSpec, dtype: np.dtype[Any]) -> 
             where=features.shot,
             got=(features.status, features.reason, vectors.shape),
         )
+    if len(features.pts_s) != len(vectors):
+        raise DataError(
+            "times and vectors differ in number", where=features.shot, got=(len(features.pts_s), len(vectors))
+        )
     if len(vectors) and vectors.shape[1:] != (spec.dim,):
         raise DataError("a vector of the wrong dimension", where=features.shot, got=vectors.shape, wanted=spec.dim)
     kept = vectors.astype(dtype).reshape(-1, spec.dim)

@@ -88,7 +88,7 @@ class LeasedClaims:
         jobs = np.flatnonzero(self.lacking.any(axis=0)).tolist()
         while jobs:
             for job in jobs:
-                stores = tuple(store for store in self._lacking(job) if self._claim(store, job))
+                stores = self._claimed(job)
                 if stores:
                     yield job, stores
             jobs = [job for job in jobs if self._lacking(job)]
@@ -102,10 +102,20 @@ class LeasedClaims:
         stores = np.flatnonzero(self.lacking[:, job]).tolist()
         return [store for store in stores if not part_path(self.leases[store].folder, job).exists()]
 
-    def _claim(self, store: int, job: int) -> bool:
-        """Take the lease of a job in a store; False also if the part appeared in the meantime."""
-        leases = self.leases[store]
-        return leases.claim(job_name(job)) and not part_path(leases.folder, job).exists()
+    def _claimed(self, job: int) -> tuple[int, ...]:
+        """Take the leases of a job; the stores for which this succeeds.
+
+        What another worker of this process has begun is left to it, for all stores: otherwise both would decode it.
+        """
+        claimed: list[int] = []
+        for store in self._lacking(job):
+            leases = self.leases[store]
+            if leases.claim(job_name(job)):
+                if not part_path(leases.folder, job).exists():  # it may have appeared in the meantime
+                    claimed.append(store)
+            elif not claimed and leases.holds(job_name(job)):
+                break
+        return tuple(claimed)
 
     def _in_doubt(self, store: int, job: int) -> bool:
         """Whether the holder of a job has shown no life since this process looked for the first time."""

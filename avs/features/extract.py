@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from avs.core.artifacts import Manifest
-from avs.core.errors import ConfigError, TooManyFailuresError
+from avs.core.errors import ConfigError, DataError, TooManyFailuresError
 from avs.core.frames import FrameSource
 from avs.core.leases import Owner
 from avs.core.progress import Reporter
@@ -218,19 +218,20 @@ class _Extraction:
         self.targets, self.stores, self.units = targets, stores, units
         self.geometries = list(dict.fromkeys(target.embedder.preprocessing.geometry for target in targets))
         self._of_target = np.repeat(range(len(targets)), [len(target.writers) for target in targets]).tolist()
-        self._vectors: dict[int, list[list[np.ndarray]]] = {}  # unit -> target -> batches
+        # Two workers may do one job for different stores. Unit and stores -> target -> batches:
+        self._vectors: dict[tuple[int, tuple[int, ...]], list[list[np.ndarray]]] = {}
         self._features: dict[tuple[int, int], dict[int, list[ShotFeatures]]] = {}  # job and store -> unit -> shots
 
     def take(self, batch: ImageBatch) -> None:
         """Encode a batch for the stores that get it; when it ends its job, write the job's parts."""
-        vectors_by_target = self._vectors.setdefault(batch.unit, [[] for _ in self.targets])
+        vectors_by_target = self._vectors.setdefault((batch.unit, batch.stores), [[] for _ in self.targets])
         for number in dict.fromkeys(self._of_target[store] for store in batch.stores):
             embedder = self.targets[number].embedder
             images = batch.images[self.geometries.index(embedder.preprocessing.geometry)]
             if len(images):
                 vectors_by_target[number].append(_encode(embedder, images, batch.mask))
         if batch.outcomes:
-            del self._vectors[batch.unit]
+            del self._vectors[batch.unit, batch.stores]
             self._end_unit(batch, vectors_by_target)
 
     def _end_unit(self, batch: ImageBatch, vectors_by_target: Sequence[Sequence[np.ndarray]]) -> None:
@@ -257,9 +258,20 @@ def _encode(embedder: ImageEmbedder | ClipEmbedder, images: np.ndarray | Tensor,
 def _features(
     target: Target, store: SharedWriter, outcomes: Sequence[Outcome], batches: Sequence[np.ndarray]
 ) -> list[ShotFeatures]:
-    """Features of a unit's shots for one store; `batches` are the vectors of the unit's frames or clips."""
+    """Features of a unit's shots for one store; `batches` are the vectors of the unit's frames or clips.
+
+    Raises:
+        DataError: there are not as many vectors as frames or clips.
+    """
     vectors = np.concatenate(batches) if batches else np.empty((0, target.embedder.spec.dim), dtype=np.float32)
     ends = np.cumsum([len(outcome.pts_s) for outcome in outcomes])
+    if len(vectors) != ends[-1]:
+        raise DataError(
+            "frames and vectors differ in number",
+            where=f"{outcomes[0].shot} to {outcomes[-1].shot}",
+            got=f"{len(vectors)} vectors",
+            wanted=f"{ends[-1]} of {target.embedder.spec.name}",
+        )
     frames = np.split(vectors, ends[:-1])
     return _of_frames(outcomes, frames) if store.level == "frame" else _of_shots(outcomes, frames, target)
 

@@ -109,6 +109,11 @@ def test_rows_have_length_1_where_the_spec_says_so(tmp_path: Path, dtype: str, k
     assert writer.commit(["shot1_1"]).vectors.shape == (2, 4)
 
 
+def test_a_shot_has_a_time_for_every_vector(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="times and vectors differ in number"):
+        FeatureWriter(tmp_path, manifest()).add(ShotFeatures("shot1_1", np.ones((2, 4)), np.zeros(1)))
+
+
 def test_a_shot_cannot_be_added_twice(tmp_path: Path) -> None:
     writer = FeatureWriter(tmp_path, manifest())
     writer.add(features("shot1_1"))

@@ -17,11 +17,12 @@ import pytest
 from disk import room_for, watch_renames
 
 from avs.core.artifacts import Manifest
-from avs.core.errors import ChangedInputsError, ConfigError, StoreError
+from avs.core.errors import ChangedInputsError, ConfigError, FormatError, StoreError
 from avs.core.leases import STALE_S, Owner
 from avs.core.spec import EmbedderSpec
 from avs.core.store import FeatureStore
 from avs.core.store_files import write_store_files
+from avs.core.store_part import read_part, write_part
 from avs.core.store_parts import SharedWriter, StoreParts, UnfinishedStore, discard_parts, part_path, require_no_writers
 from avs.core.store_plan import WorkPlan, require_same_way
 from avs.core.store_writer import FeatureWriter, ShotFeatures, part_of, stored
@@ -366,6 +367,13 @@ def test_a_file_system_that_is_not_fit_for_leases_is_good_enough_for_shards(
         parts = SharedWriter(tmp_path, manifest()).join(PLAN, owner, leased=False)
         write(parts, 0)
         assert "left for other shards" in str(parts.finish(IDS))
+
+
+def test_a_part_whose_size_is_not_that_of_its_header_is_damage(tmp_path: Path) -> None:
+    part = part_of(0, [stored(features(row), SPEC, np.dtype("float16")) for row in range(2)])
+    write_part(tmp_path / "000000.part", part, by="me")
+    with pytest.raises(FormatError, match="its size is not that of its header"):
+        read_part(tmp_path / "000000.part", dtype=np.dtype("float16"), dim=5)
 
 
 def test_parts_that_do_not_follow_each_other_are_not_put_together(tmp_path: Path) -> None:

@@ -69,6 +69,15 @@ def test_a_job_is_done_for_the_stores_that_lack_it_and_that_nobody_else_fills(tm
         assert found == [(0, (0,)), (1, (0,)), (2, (1,))]
 
 
+def test_a_job_that_another_worker_of_the_process_has_begun_is_left_to_it(tmp_path: Path) -> None:
+    """Also for the stores that the other one has not claimed yet: both would decode it."""
+    with Owner() as owner:
+        mine = [owner.sign(tmp_path / name) for name in "ab"]
+        assert mine[0].claim(job_name(0))
+        assert list(LeasedClaims(np.ones((2, 1), dtype=bool), mine)) == []
+        assert mine[1].claim(job_name(0))
+
+
 def test_what_becomes_free_while_others_are_done_is_taken(mine: Leases, monkeypatch: pytest.MonkeyPatch) -> None:
     other = Owner()
     with other:

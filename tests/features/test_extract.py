@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -270,6 +271,32 @@ def test_only_the_stores_that_a_process_claimed_are_encoded(
     assert images[blip] == len(stores[1].vectors) > images[clip] > 0
     run(clip, tmp_path / "whole")
     assert content(tmp_path / "clip") == content(tmp_path / "whole")
+
+
+def test_two_workers_that_do_one_job_for_different_stores_do_not_mix(
+    clip: ImageEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(clip, tmp_path / "whole")
+    load = loop.load_batches
+
+    def twice(batches: Any, **options: Any) -> Any:
+        for batch in load(batches, **options):
+            assert batch.stores == (0, 1)
+            yield from (replace(batch, stores=(0,)), replace(batch, stores=(1,)))
+
+    monkeypatch.setattr(loop, "load_batches", twice)
+    run(clip, tmp_path / "twice")
+    assert content(tmp_path / "twice") == content(tmp_path / "whole")
+
+
+def test_an_encoder_that_loses_a_frame_is_noticed(clip: ImageEncoder, tmp_path: Path) -> None:
+    class Losing(Broken):
+        def encode_images(self, images: Any) -> np.ndarray:
+            return super().encode_images(images)[:3]
+
+    with pytest.raises(DataError, match="frames and vectors differ in number") as caught:
+        extract(SHOTS, FakeFrames(), [target(Losing(clip, 1.0), tmp_path, ["shot"])], batch_size=4)
+    assert caught.value.where == "shot00001_1 to shot00001_4"
 
 
 def test_batch_size_must_be_positive(clip: ImageEncoder, tmp_path: Path) -> None:
