@@ -245,6 +245,7 @@ def test_a_store_that_another_process_finished_meanwhile_is_taken(
     def late(writer: SharedWriter, *args: Any, **options: Any) -> StoreParts:
         monkeypatch.setattr(SharedWriter, "join", join)
         run(clip, tmp_path / "made")
+        monkeypatch.setattr(loop, "load_batches", lambda *_, **__: pytest.fail("workers are started for nothing"))
         return join(writer, *args, **options)
 
     monkeypatch.setattr(SharedWriter, "join", late)
