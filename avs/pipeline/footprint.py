@@ -165,7 +165,7 @@ def _measured_lines(report: FootprintReport) -> Iterator[str]:
 
 
 def _of_rounds(rate: Rate, unit: str) -> str:
-    return f"(best of {rate.rounds} x {rate.count:,} {unit})"
+    return f"(best of {rate.rounds} x {rate.count:,} {unit}; {rate.per_cpu_s:,.0f} a CPU second)"
 
 
 def _sizes(numbers: int) -> dict[str, Any]:

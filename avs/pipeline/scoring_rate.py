@@ -25,12 +25,14 @@ class Rate:
     """How often something was done.
 
     Attributes:
-        per_s: in the fastest round.
+        per_s: in the fastest round, by the clock.
+        per_cpu_s: in the round of least CPU seconds, of all threads; other load on the machine disturbs it less.
         count: of one round.
         rounds: that were measured.
     """
 
     per_s: float
+    per_cpu_s: float
     count: int
     rounds: int
 
@@ -85,13 +87,15 @@ def at_once(bytes_each: int, work_each: int) -> int:
 def rate_of(job: Callable[[], object], count: int, seconds: float) -> Rate:
     """The rate of a job that does something `count` times: of its fastest round, after one to warm up."""
     job()
-    end, took = time.perf_counter() + seconds, list[float]()
+    end, took = time.perf_counter() + seconds, list[tuple[float, float]]()
     while not took or time.perf_counter() < end:
         took.append(_timed(job))
-    return Rate(count / min(took), count, len(took))
+    wall_s, cpu_s = (min(each) for each in zip(*took, strict=True))
+    return Rate(count / wall_s, count / cpu_s, count, len(took))
 
 
-def _timed(job: Callable[[], object]) -> float:
-    start = time.perf_counter()
+def _timed(job: Callable[[], object]) -> tuple[float, float]:
+    """Seconds by the clock, and of the CPU."""
+    wall, cpu = time.perf_counter(), time.process_time()
     job()
-    return time.perf_counter() - start
+    return time.perf_counter() - wall, max(time.process_time() - cpu, 1e-9)

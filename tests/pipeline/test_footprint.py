@@ -115,7 +115,7 @@ def test_products_that_are_fused_without_gradients_are_counted() -> None:
 
 def test_what_follows_for_a_collection() -> None:
     report = report_of("xclip", ON_CLIP)
-    report = replace(report, pairs={1: Rate(V3C2_SHOTS / 4, 10, 3)}, shots=Rate(V3C2_SHOTS / 8, 10, 3))
+    report = replace(report, pairs={1: Rate(V3C2_SHOTS / 4, 1.0, 10, 3)}, shots=Rate(V3C2_SHOTS / 8, 1.0, 10, 3))
     facts = json.loads(json.dumps(footprint_to_json(report)))
     numbers = 16 * 6 + 5
     assert facts["shot"] == {"numbers": numbers, "bytes": {"float16": 2 * numbers, "float32": 4 * numbers}}

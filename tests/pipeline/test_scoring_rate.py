@@ -7,14 +7,16 @@ from avs.pipeline.scoring_rate import Rate, at_once, rate_of
 
 
 def test_a_rate_is_that_of_the_fastest_round(monkeypatch: pytest.MonkeyPatch) -> None:
-    took, clock, runs = iter([0.0, 4.0, 1.0, 2.0, 9.0]), [100.0], []
+    took, clock, cpu, runs = iter([0.0, 4.0, 1.0, 2.0, 9.0]), [100.0], [7.0], []
 
     def job() -> None:
         runs.append(1)
         clock[0] += next(took)
+        cpu[0] += 0.5
 
     monkeypatch.setattr(scoring_rate.time, "perf_counter", lambda: clock[0])
-    assert rate_of(job, 6, 5.5) == Rate(6.0, 6, 3)
+    monkeypatch.setattr(scoring_rate.time, "process_time", lambda: cpu[0])
+    assert rate_of(job, 6, 5.5) == Rate(6.0, 12.0, 6, 3)
     assert len(runs) == 4  # one to warm up
 
 
