@@ -41,7 +41,7 @@ from avs.pipeline.scoring_rate import SECONDS
 ROOT = Path(__file__).parents[1]
 RESULTS, PAGE = ROOT / "benchmarks" / "results", ROOT / "docs" / "footprint.md"
 DRAWN = QUERIES[-1]  # queries at once, whose pairs a second are drawn
-LARGEST = 3000  # area of a circle, in square points
+SMALLEST, LARGEST = 240, 3000  # circles have this area, in square points, or that, whichever makes them smaller
 
 
 @dataclass(frozen=True)
@@ -100,12 +100,25 @@ def published_rows(seconds: float) -> Iterator[dict[str, Any]]:
 
 def own_rows(given: Sequence[Sequence[str]], study: Path | None, seconds: float) -> Iterator[dict[str, Any]]:
     means = json.loads(study.read_text(encoding="utf-8"))["mean xinfAP by seed"] if study else {}
+    unknown = [figure for _, _, figure in given if figure not in means and not is_number(figure)]
+    if unknown:
+        raise SystemExit(
+            f"neither numbers nor keys of {study}: {'; '.join(unknown)}\nkeys: {'; '.join(means) or 'none'}"
+        )
     for name, folder, figure in given:
         if figure in means:
-            value, source = float(np.mean(list(means[figure].values()))), f"{study.name}: {figure}"  # type: ignore[union-attr]
+            value, source = float(np.mean(list(means[figure].values()))), f"{study and study.name}: {figure}"
         else:
             value, source = float(figure), "given"
         yield row_of(name, value, source, footprint_to_json(folder_footprint(Path(folder), seconds)))
+
+
+def is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def folder_footprint(folder: Path, seconds: float) -> Any:
@@ -178,7 +191,7 @@ def draw(rows: Sequence[Mapping[str, Any]], measure: str, path: Path) -> None:
     speeds = np.array([speed(row, DRAWN) for row in rows])
     values = np.array([row["value"] for row in rows])
     kept = np.array([row["footprint"]["shot"]["bytes"]["float16"] for row in rows])
-    areas = LARGEST * kept / kept.max()
+    areas = min(SMALLEST / kept.min(), LARGEST / kept.max()) * kept
     colours = [f"C{number}" for number in range(len(rows))]
     filled = [colour if not row["note"] else "white" for row, colour in zip(rows, colours, strict=True)]
     axes.scatter(speeds, values, s=areas, c=filled, edgecolors=colours, alpha=0.75, linewidths=2)

@@ -70,12 +70,8 @@ def pair_rate(model: RetrievalModel, own: Footprint, queries: int, seconds: floa
     rows = np.random.default_rng(0).standard_normal((shots, own.shot_numbers), dtype=np.float32)
     embeddings = _Embeddings(tuple(f"shot1_{number}" for number in range(1, shots + 1)), rows.astype(np.float16))
     scorer = _EmbeddingScorer(model, torch.randn(queries, own.query_numbers))
-    topics = [str(number) for number in range(queries)]
-
-    def once() -> object:
-        return search([scorer], topics, BlockSource({"embeddings": embeddings}))
-
-    return rate_of(once, shots * queries, seconds)
+    topics, source = [str(number) for number in range(queries)], BlockSource({"embeddings": embeddings})
+    return rate_of(lambda: search([scorer], topics, source), shots * queries, seconds)
 
 
 def at_once(bytes_each: int, work_each: int) -> int:

@@ -13,7 +13,7 @@ from avs.cli.main import main
 from avs.core.artifacts import Manifest, fingerprint_file, write_manifest
 from avs.core.spec import EmbedderSpec
 from avs.core.store_writer import FeatureWriter, ShotFeatures
-from avs.pipeline import footprint
+from avs.pipeline import footprint, scoring_rate
 
 SPEC = EmbedderSpec("tiny", "sha256:1", 4, 8, (0.5,) * 3, (0.5,) * 3, "square", "bicubic", "gelu", "cls", True)
 
@@ -89,6 +89,7 @@ def test_a_file_that_avs_did_not_write_is_told_by_its_content(
 def test_the_footprint_of_a_trained_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(scoring_rate, "MOST_SHOTS", 40)
     monkeypatch.setattr(footprint, "checkpoint_footprint", partial(footprint.checkpoint_footprint, seconds=0))
     model = str(make_trained(tmp_path / "model", make_clip(tmp_path / "clip"), head="tightTransf"))
     assert main(["info", model, "--footprint"]) == 0

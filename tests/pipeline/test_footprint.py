@@ -124,7 +124,7 @@ def test_what_follows_for_a_collection() -> None:
     text = "\n".join(footprint_lines(report))
     assert "V3C2: 4 s a query" in text and "V3C2: 8 s a pass" in text
     assert f"{numbers:,}" in text and "frame-level store, 5 frames without pads" in text
-    assert "(best of 3 x 10 pairs)" in text and "thread" in text
+    assert "(best of 3 x 10 pairs; 1 a CPU second)" in text and "thread" in text
 
 
 def test_a_checkpoint_of_a_training(tmp_path: Path) -> None:
