@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class Footprint:
     """The size of a model's embeddings, and the work of its `score`.
 
-    A multiply-add is one of a matrix product, as torch's flop counter counts them: half a flop each. Work on single
-    values, such as a softmax, is left out.
+    A multiply-add is one of a matrix product: two flops, as torch's flop counter counts them. Work that goes value by
+    value, such as a softmax, is left out.
 
     Attributes:
         shot_numbers: E of `embed_videos`, which is all that `score` needs of a shot. Places that only fill up are
