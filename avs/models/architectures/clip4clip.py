@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from avs.core.errors import Problems
 from avs.models.architectures.architecture import Architecture, Direction, architectures, option
 from avs.models.architectures.clip_video import ClipVideoConfig, Init, Patches, clip4clip_recipe
+from avs.models.architectures.footprint import Footprint, dot_product
 
 if TYPE_CHECKING:
     from avs.models.clip4clip import Clip4Clip
@@ -107,6 +108,20 @@ def head_config(config: Any, head: FrameHeadName) -> Clip4ClipConfig:
     )
 
 
+def _footprint(config: Clip4ClipConfig) -> Footprint:
+    """One vector for a shot; with tightTransf all frames, and a pass through the transformer for every pair."""
+    if config.head != "tightTransf":
+        return dot_product(config.dim)
+    dim, places = config.dim, config.max_frames + 1  # the text is a token too
+    _, hidden = config.block_sizes
+    block = places * (4 * dim**2 + 2 * dim * hidden) + 2 * places**2 * dim  # projections, hidden layer; attention
+    return Footprint(
+        shot_numbers=config.max_frames * (dim + 1),  # frames and their mask
+        query_numbers=dim,
+        pair_multiply_adds=config.layers * block + dim**2 + dim,
+    )
+
+
 def _build(config: Clip4ClipConfig) -> Clip4Clip:
     from avs.models.clip4clip import Clip4Clip
 
@@ -119,6 +134,7 @@ architectures.register("clip4clip")(
         build=_build,
         recipe=clip4clip_recipe(batch_size=128, epochs=5),
         backbone=True,
+        footprint=_footprint,
         every_feature=lambda options: True,
         summary="Train CLIP4Clip, a CLIP with a head over frames, on captioned videos.",
         description="Train CLIP4Clip on captioned videos: a CLIP, whose weights --backbone names, and a head over the "

@@ -10,6 +10,7 @@ from avs.core.errors import Problems
 from avs.models.architectures.architecture import Architecture, architectures, option
 from avs.models.architectures.clip4clip import Clip4ClipConfig, head_config
 from avs.models.architectures.clip_video import ClipVideoConfig, Init, clip4clip_recipe
+from avs.models.architectures.footprint import dot_product
 
 if TYPE_CHECKING:
     from avs.models.teachclip import TeachClip
@@ -80,6 +81,7 @@ architectures.register("teachclip")(
         build=_build,
         recipe=clip4clip_recipe(batch_size=120, epochs=10),
         backbone=True,
+        footprint=lambda config: dot_product(config.dim),
         every_feature=lambda options: True,
         taught=_taught,
         summary="Train TeachCLIP's student, a CLIP that learns from a slower model, on captioned videos.",
