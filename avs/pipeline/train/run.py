@@ -215,7 +215,7 @@ class _Task:
         teachers = self._load_teachers(config, features)
         if recipe.reads_videos:
             self._open_frames(config)
-        tables = self._tables(features)
+        tables = self._tables(features, getattr(config, "positives", 1))
         torch.manual_seed(recipe.training.seed)
         model = self._model(config, features)
         self._say(tables, features, model)
@@ -299,12 +299,12 @@ class _Task:
         feature = FrameFeature(self.frames_name, choice, frames.fps, self.recipe.training.seed, grids)
         self.data = self.data.with_frames(feature, runtime.reporter)
 
-    def _tables(self, features: Sequence[TextFeature]) -> Tables:
+    def _tables(self, features: Sequence[TextFeature], positives: int = 1) -> Tables:
         """The first worker encodes the captions; the others wait for it and read its cache."""
         workers = self.runtime.workers
         if not workers.first:
             workers.wait()
-        tables = make_tables(self.recipe, self.data, features, cache=self.runtime.text_cache)
+        tables = make_tables(self.recipe, self.data, features, cache=self.runtime.text_cache, positives=positives)
         if workers.first:
             workers.wait()
         return tables
