@@ -8,7 +8,7 @@ import numpy as np
 
 
 def neighbours(videos: Sequence[str], numbers: np.ndarray, count: int) -> np.ndarray:
-    """(N, K) int64: for each of N captions, in order of time, itself and the captions around it; -1 where there is none.
+    """(N, K) int64: of each of N captions the captions around it and itself, in order of time; -1 where there is none.
 
     Of an even K, one more comes before than after, as the middle of CLIP4Clip's blocks is number K // 2.
 

@@ -32,8 +32,8 @@ class Clip4ClipConfig(ClipVideoConfig):
         tight: "code": tightTransf as released; "paper": with type embeddings and FC-ReLU-FC.
         dropout: probability of dropout at the input of tightTransf's transformer.
         loss: "cross-entropy", symmetric, of the cosines times CLIP's logit scale; "margin": LAFF's margin ranking loss
-            of the cosines, against the hardest negative, with `margin` and `direction` ("t2v", "v2t" or "both"); "mil-nce",
-            MIL-NCE of the cosines times the logit scale, with `positives`.
+            of the cosines, against the hardest negative, with `margin` and `direction` ("t2v", "v2t" or "both");
+            "mil-nce": MIL-NCE of the cosines times the logit scale, with `positives`.
         positives: of "mil-nce": at most this number of captions in a row belong to a clip, its own in their middle.
         legacy: other captions of the same video are negatives, as in the authors' code.
     """
@@ -47,7 +47,7 @@ class Clip4ClipConfig(ClipVideoConfig):
     position_scale: float = 1.0
     tight: Tight = "code"
     dropout: float = 0.1
-    loss: Loss = "cross-entropy"
+    loss: Loss = option("cross-entropy", "cross-entropy, margin (LAFF's), or mil-nce (of narrated videos)")
     margin: float = 0.2
     direction: Direction = "t2v"
     positives: int = 1
