@@ -15,7 +15,9 @@ import typer
 from avs.cli.options import INPUTS, MODEL, OUTPUT, Debug, Force, Json, MaxFailed, Quiet, Shots
 
 EXAMPLES = """
-avs import-narrations caption.json --list food.csv --shots howto/files.tsv --backbone clip-vit-b32 -o howto/clips
+avs import-narrations caption.json --shots howto/files.tsv --backbone clip-vit-b32 -o howto/clips
+avs import-narrations caption.json --list food.csv --shots howto/files.tsv --backbone clip-vit-b32 -o howto/food
+avs import-narrations raw_caption.json --shots files.tsv --backbone mini-clip --max-words 20 --max-failed 0.4 -o raw
 """
 
 Narrations = Annotated[

@@ -8,7 +8,12 @@ from hypothesis import strategies as st
 from avs.captions.narrated_clips import NarratedClip, join_narrations
 from avs.captions.narrations import Narration
 
-SAID = [Narration(0, 2, "cut the"), Narration(1.5, 3.5, "onions"), Narration(3, 4, "stir"), Narration(9, 12, "serve it")]
+SAID = [
+    Narration(0, 2, "cut the"),
+    Narration(1.5, 3.5, "onions"),
+    Narration(3, 4, "stir"),
+    Narration(9, 12, "serve it"),
+]
 CAPTIONS = st.lists(st.tuples(st.integers(0, 50), st.integers(1, 9), st.integers(1, 9)), max_size=12)
 
 

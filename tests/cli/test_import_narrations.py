@@ -13,6 +13,9 @@ from avs.captions.read import read_captions
 from avs.cli.main import main
 from avs.core.artifacts import read_manifest
 from avs.core.shots import read_shot_table
+from avs.features.embedder import read_spec
+from avs.train.checkpoint import read_checkpoint
+from avs.train.record import read_metrics
 
 SAID = {"start": [0, 1.5, 3, 4.5], "end": [2, 3.2, 4.4, 5.9], "text": ["cut the onions", "put them in", "stir", "eat"]}
 
@@ -134,3 +137,30 @@ def test_another_folder_is_not_replaced(here: Path, capsys: pytest.CaptureFixtur
     assert make("--force", out="videos") == 2
     assert "something else is where the narrated-clips should go" in capsys.readouterr().err
     assert len(list(Path("videos").iterdir())) == 6
+
+
+def test_from_narrated_videos_to_a_fine_tuned_model(here: Path) -> None:
+    said = ["a red car", "two birds", "a blue bird", "a green car"]
+    write({f"{n:05d}": {**SAID, "text": said[n % 4 :] + said[: n % 4]} for n in range(1, 7)})
+    assert make("--quiet") == 0
+    clips = "{captions: clips/captions.txt, videos: videos, shots: clips/shots.tsv}"
+    model = "{architecture: clip4clip, backbone: mini-clip, loss: mil-nce, positives: 3, max_frames: 2, max_words: 9}"
+    Path("post.yaml").write_text(
+        f"collections: {{clips: {clips}}}\nmodel: {model}\nvalidation: {{share: 0.3}}\nframes: {{cache: none}}\n"
+        "training: {optimiser: adam, weight_decay: 0, batch_size: 4, epochs: 1, learning_rate: 1.0e-3}\n"
+    )
+    assert main(["train-clip4clip", "--config", "post.yaml", "-o", "post", "--quiet"]) == 0
+    (row,) = read_metrics(Path("post"))
+    assert 0 < row["loss"] < 10
+    Path("c.txt").write_text("".join(f"{shot.id}#0 a car\n" for shot in read_shot_table(Path("shots.tsv"))))
+    collection = ["--videos", "videos", "--shots", "shots.tsv"]
+    assert main(["extract-features", *collection, "--model", "post", "-o", "features", "--quiet"]) == 0
+    assert main(["eval-retrieval", "--captions", "c.txt", "--store", "features/post/shot", "--quiet"]) == 0
+    tuned = ["--captions", "c.txt", *collection, "--frame-cache", "none", "--max-frames", "2", "--max-words", "9"]
+    start = ["--backbone", "post/best/backbone", "--head", "seqTransf", "--epochs", "1", "-o", "tuned"]
+    assert main(["train-clip4clip", *tuned, *start, "--quiet"]) == 0
+    config = read_checkpoint(Path("tuned")).config
+    assert (config["head"], config["loss"], config["positives"]) == ("seqTransf", "cross-entropy", 1)
+    assert (
+        read_manifest(Path("tuned"))["inputs"]["backbone"] == read_spec("clip", weights="post/best/backbone").revision
+    )

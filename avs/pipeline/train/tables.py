@@ -265,7 +265,6 @@ def make_tables(
 
     Raises:
         DataError: a video without a feature that the model needs; topics or captions of which it knows no word.
-        ConfigError: `positives` is above 1, and no captions follow each other.
     """
     captions = [collection.captions for collection in data.train]
     starts = np.cumsum([0, *(len(one.videos) for one in captions)])
@@ -286,35 +285,40 @@ def make_tables(
     return Tables(pairs, validation, left_out + unknown)
 
 
+def require_neighbours(data: TrainingData) -> None:
+    """Check that captions follow each other: that some describe several shots of one video.
+
+    Raises:
+        ConfigError: none do.
+    """
+    shots = [shot for collection in data.train for shot in _shots(collection)]
+    if len({video for video, _ in shots}) == len(shots):
+        names = data.train[0].captions.videos
+        raise ConfigError(
+            "no captions follow each other, so a clip has no more positives than its own",
+            where=", ".join(collection.name for collection in data.train),
+            got=f"captions of {some(names)}",
+            wanted="captions of several shots of a video, as `avs import-narrations` makes them",
+            next_step="leave `positives` out, or name shots in the captions",
+        )
+
+
 def _neighbours(data: TrainingData, video_of: np.ndarray, positives: int) -> np.ndarray:
     """(N, K) numbers of the captions around each caption, in the order of the shots of its video."""
-    shots = [
-        (f"{number} {video}", at)
-        for number, collection in enumerate(data.train)
-        for video, at in (_shot_or_alone(name) for name in collection.captions.videos)
-    ]
-    found = neighbours(
-        [shots[place][0] for place in video_of.tolist()],
-        np.array([shots[place][1] for place in video_of.tolist()], dtype=np.int64),
-        positives,
-    )
-    if (found >= 0).sum() == len(found):
-        raise ConfigError(
-            "no captions follow each other, so a clip has only its own",
-            where=", ".join(collection.name for collection in data.train),
-            got=f"positives: {positives}; captions of {some(data.train[0].captions.videos)}",
-            wanted="captions of several shots of a video, as `avs import-narrations` makes them",
-            next_step="leave `positives` out, or name the shots in the captions",
-        )
+    shots = [(f"{number} {video}", at) for number, one in enumerate(data.train) for video, at in _shots(one)]
+    chosen = [shots[place] for place in video_of.tolist()]
+    return neighbours([video for video, _ in chosen], np.array([at for _, at in chosen], dtype=np.int64), positives)
+
+
+def _shots(collection: CaptionedCollection) -> list[tuple[str, int]]:
+    """Video and number of every captioned shot; a name that is no shot id is a video by itself."""
+    found: list[tuple[str, int]] = []
+    for name in collection.captions.videos:
+        try:
+            found.append(parse_shot_id(name))
+        except FormatError:
+            found.append((name, 1))
     return found
-
-
-def _shot_or_alone(name: str) -> tuple[str, int]:
-    """The video and the number of a shot id; another name is a video by itself."""
-    try:
-        return parse_shot_id(name)
-    except FormatError:
-        return name, 1
 
 
 def _require_every_feature(architecture: str, data: TrainingData, videos: FeatureTable) -> None:
