@@ -25,6 +25,7 @@ from avs.core.artifacts import (
     Manifest,
     atomic_write,
     complete_folder,
+    fingerprint_content,
     fingerprint_input,
     is_up_to_date,
     require_path,
@@ -133,9 +134,10 @@ def import_narrations(
 
 def _manifest(sources: NarrationSources, tokens: ClipTokens, max_failed: float) -> Manifest:
     config = {"max_words": sources.max_words, "max_failed": max_failed}
-    paths = {"captions": sources.captions, "shots": require_path(sources.shots, what="shot table")}
-    paths |= {"list": sources.listed} if sources.listed else {}
-    inputs = {name: fingerprint_input(path) for name, path in paths.items()}
+    paths = {"captions": sources.captions, **({"list": sources.listed} if sources.listed else {})}
+    inputs = {name: fingerprint_content(require_path(path, what=f"file of the {name}")) for name, path in paths.items()}
+    paths["shots"] = require_path(sources.shots, what="shot table")
+    inputs["shots"] = fingerprint_input(sources.shots)
     return Manifest(NARRATED_TYPE, config, {**inputs, "tokenizer": tokens.to_json()["fingerprint"]}, paths=paths)
 
 

@@ -29,6 +29,11 @@ def test_a_long_caption_is_a_clip_by_itself() -> None:
     assert join_narrations([], [], 3) == []
 
 
+def test_a_clip_lasts_until_the_last_end_of_any_caption() -> None:
+    (clip,) = join_narrations([Narration(1, 9, "a"), Narration(2, 3, "b")], [1, 1], 2)
+    assert (clip.start_s, clip.end_s) == (1, 9)
+
+
 def test_an_early_end_counts_only_if_something_is_left() -> None:
     together = [Narration(1, 5, "a"), Narration(1, 3, "b")]
     clips = join_narrations(together, [3, 3], 3)
