@@ -42,6 +42,7 @@ from avs.pipeline.train.backbone import open_backbone
 from avs.video.find import video_id
 
 NARRATED_TYPE = "narrated-clips"
+SHOTS, CAPTIONS = "shots.tsv", "captions.txt"
 NO_LIMIT = 1 << 31  # tokens of a caption that is only counted
 ENDS = 2  # tokens that begin and end every text
 NO_CAPTIONS, NO_FILE = "no captions", "no such video in the shot table"
@@ -118,7 +119,8 @@ def import_narrations(
     with reporter.stage("narrations", len(set(listed)) if listed else len(ends_s), "videos") as stage:
         found = _read(sources, ends_s, None if listed is None else frozenset(listed), tokens, stage)
     out.mkdir(parents=True, exist_ok=True)
-    (out / "manifest.json").unlink(missing_ok=True)
+    for name in ("manifest.json", SHOTS, CAPTIONS):  # what was there before is not taken for what follows
+        (out / name).unlink(missing_ok=True)
     problems = _write_problems(found, out)
     _say(found, "list" if listed else "shot table", reporter)
     _require_clips(found, sources, problems, max_failed)
@@ -265,10 +267,8 @@ def _write_clips(found: Found, out: Path) -> dict[str, Any]:
     ]
     clips = [clip for _, clip in rows]
     table = ShotTable([shot for shot, _ in rows], [clip.start_s for clip in clips], [clip.end_s for clip in clips])
-    write_shot_table(table, out / "shots.tsv")
-    write_captions(
-        CaptionSet(out.name, (Caption(f"{shot}#0", shot, clip.text) for shot, clip in rows)), out / "captions.txt"
-    )
+    write_shot_table(table, out / SHOTS)
+    write_captions(CaptionSet(out.name, (Caption(f"{shot}#0", shot, clip.text) for shot, clip in rows)), out / CAPTIONS)
     return {
         "videos": len(found.clips),
         "clips": len(rows),

@@ -106,6 +106,14 @@ def test_all_that_is_wrong_is_told_at_once_and_nothing_is_written(
     assert set(read_shot_table(Path("clips/shots.tsv")).video_ids) == {"00001", "00003"}
 
 
+def test_clips_of_before_do_not_stay_where_new_ones_fail(here: Path) -> None:
+    write({f"{n:05d}": SAID for n in range(1, 7)})
+    assert make() == 0 and Path("clips/shots.tsv").exists()
+    write({"00001": SAID})
+    assert make("--force") == 1
+    assert [path.name for path in Path("clips").glob("[!.]*")] == ["problems.tsv"]
+
+
 def test_without_a_list_the_videos_are_those_of_the_table(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write({"00001": SAID, "elsewhere": SAID, "odd\n\ud800": SAID})
     assert make("--max-failed", "1") == 0
