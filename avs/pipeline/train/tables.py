@@ -299,7 +299,7 @@ def require_neighbours(data: TrainingData) -> None:
             where=", ".join(collection.name for collection in data.train),
             got=f"captions of {some(names)}",
             wanted="captions of several shots of a video, as `avs import-narrations` makes them",
-            next_step="leave `positives` out, or name shots in the captions; of a model that has `positives`, fine-tune "
+            next_step="leave `positives` out, or name shots in the captions; of a model with `positives`, fine-tune "
             "the CLIP: --backbone MODEL/best/backbone",
         )
 
