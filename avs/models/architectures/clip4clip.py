@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 FrameHeadName = Literal["meanP", "seqLSTM", "seqTransf", "tightTransf"]
 Tight = Literal["code", "paper"]
-Loss = Literal["cross-entropy", "margin"]
+Loss = Literal["cross-entropy", "margin", "mil-nce"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,9 @@ class Clip4ClipConfig(ClipVideoConfig):
         tight: "code": tightTransf as released; "paper": with type embeddings and FC-ReLU-FC.
         dropout: probability of dropout at the input of tightTransf's transformer.
         loss: "cross-entropy", symmetric, of the cosines times CLIP's logit scale; "margin": LAFF's margin ranking loss
-            of the cosines, against the hardest negative, with `margin` and `direction` ("t2v", "v2t" or "both").
+            of the cosines, against the hardest negative, with `margin` and `direction` ("t2v", "v2t" or "both");
+            "mil-nce": MIL-NCE of the cosines times the logit scale, with `positives`.
+        positives: of "mil-nce": at most this number of captions in a row belong to a clip, its own in their middle.
         legacy: other captions of the same video are negatives, as in the authors' code.
     """
 
@@ -46,13 +48,14 @@ class Clip4ClipConfig(ClipVideoConfig):
     position_scale: float = 1.0
     tight: Tight = "code"
     dropout: float = 0.1
-    loss: Loss = "cross-entropy"
+    loss: Loss = option("cross-entropy", "cross-entropy, margin (LAFF's), or mil-nce (of narrated videos)")
     margin: float = 0.2
     direction: Direction = "t2v"
+    positives: int = 1
 
     def check(self, problems: Problems) -> None:
         ClipVideoConfig.check(self, problems)
-        self.check_least(problems, layers=1, position_scale=0)
+        self.check_least(problems, layers=1, position_scale=0, positives=1)
         if not 0 <= self.dropout < 1:
             problems.add("dropout", f"got {self.dropout}; wanted at least 0 and below 1")
         if not self.margin > 0:
@@ -74,6 +77,8 @@ class Clip4ClipConfig(ClipVideoConfig):
             problems.add("init", "got zero with head tightTransf, whose blocks are all that joins text and video")
         if self.tight == "paper" and self.head != "tightTransf":
             problems.add("tight", f"got paper with head {self.head}; it is an option of head tightTransf")
+        if self.positives > 1 and self.loss != "mil-nce":
+            problems.add("positives", f"got {self.positives} with loss {self.loss}; it is an option of loss mil-nce")
 
     @property
     def kind(self) -> str:

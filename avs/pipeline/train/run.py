@@ -43,7 +43,7 @@ from avs.pipeline.train.collections import remarks_of
 from avs.pipeline.train.fine_tuning import require_raw_frames, require_same_model
 from avs.pipeline.train.frames import CACHES, FrameFeature, open_grids
 from avs.pipeline.train.recipe import TrainRecipe
-from avs.pipeline.train.tables import Tables, TrainingData, judged_inputs, make_tables, open_data
+from avs.pipeline.train.tables import Tables, TrainingData, judged_inputs, make_tables, open_data, require_neighbours
 from avs.pipeline.train.teachers import load_teachers, read_teachers
 from avs.pipeline.train.texts import build_text_features, default_text, model_inputs, set_initial_words, text_inputs
 from avs.pipeline.train.validation import ValidationSet
@@ -213,9 +213,12 @@ class _Task:
         features = self._text_features()
         config = self._config(features)
         teachers = self._load_teachers(config, features)
+        positives = getattr(config, "positives", 1)
+        if positives > 1:
+            require_neighbours(self.data)
         if recipe.reads_videos:
             self._open_frames(config)
-        tables = self._tables(features)
+        tables = self._tables(features, positives)
         torch.manual_seed(recipe.training.seed)
         model = self._model(config, features)
         self._say(tables, features, model)
@@ -299,12 +302,12 @@ class _Task:
         feature = FrameFeature(self.frames_name, choice, frames.fps, self.recipe.training.seed, grids)
         self.data = self.data.with_frames(feature, runtime.reporter)
 
-    def _tables(self, features: Sequence[TextFeature]) -> Tables:
+    def _tables(self, features: Sequence[TextFeature], positives: int = 1) -> Tables:
         """The first worker encodes the captions; the others wait for it and read its cache."""
         workers = self.runtime.workers
         if not workers.first:
             workers.wait()
-        tables = make_tables(self.recipe, self.data, features, cache=self.runtime.text_cache)
+        tables = make_tables(self.recipe, self.data, features, cache=self.runtime.text_cache, positives=positives)
         if workers.first:
             workers.wait()
         return tables

@@ -11,9 +11,9 @@ import numpy as np
 
 from avs.core.artifacts import fingerprint_content
 from avs.core.contents import content_fingerprint
-from avs.core.errors import ConfigError, DataError
+from avs.core.errors import ConfigError, DataError, FormatError
 from avs.core.features import open_stores
-from avs.core.ids import some
+from avs.core.ids import parse_shot_id, some
 from avs.core.progress import Reporter
 from avs.core.spec import EmbedderSpec
 from avs.features.text import TextFeature
@@ -39,6 +39,7 @@ from avs.pipeline.train.validation import (
 )
 from avs.train.checkpoint import Checkpoint, read_checkpoint
 from avs.train.data import FeatureTable, Pairs
+from avs.train.neighbours import neighbours
 
 HELD_OUT_SHARE = 0.1
 
@@ -255,9 +256,16 @@ class Tables:
 
 
 def make_tables(
-    recipe: TrainRecipe, data: TrainingData, features: Sequence[TextFeature], *, cache: Path | None
+    recipe: TrainRecipe, data: TrainingData, features: Sequence[TextFeature], *, cache: Path | None, positives: int = 1
 ) -> Tables:
-    """The features of all captions and videos."""
+    """The features of all captions and videos.
+
+    Args:
+        positives: at most this number of captions in a row are those of a clip, see avs.train.neighbours.
+
+    Raises:
+        DataError: a video without a feature that the model needs; topics or captions of which it knows no word.
+    """
     captions = [collection.captions for collection in data.train]
     starts = np.cumsum([0, *(len(one.videos) for one in captions)])
     video_of = np.concatenate([one.video_of + start for one, start in zip(captions, starts, strict=False)])
@@ -267,12 +275,51 @@ def make_tables(
     left_out = [ids[i] for i in np.flatnonzero(texts.lacking).tolist()]
     videos = data.table(data.train)
     pairs = Pairs([ids[i] for i in known.tolist()], texts.select(known), videos, video_of[known])
+    if positives > 1:
+        pairs = replace(pairs, neighbours=_neighbours(data, pairs.video_of, positives))
     if architectures.get(recipe.architecture).every_feature(recipe.model):
         _require_every_feature(recipe.architecture, data, videos)
     if data.held_out is None:
         return Tables(pairs, _judged(recipe, data, features, cache), left_out)
     validation, unknown = _captioned(recipe, data, data.held_out, features, cache)
     return Tables(pairs, validation, left_out + unknown)
+
+
+def require_neighbours(data: TrainingData) -> None:
+    """Check that captions follow each other: that some describe several shots of one video.
+
+    Raises:
+        ConfigError: none do.
+    """
+    shots = [shot for collection in data.train for shot in _shots(collection)]
+    if len({video for video, _ in shots}) == len(shots):
+        names = data.train[0].captions.videos
+        raise ConfigError(
+            "no captions follow each other, so a clip has no more positives than its own",
+            where=", ".join(collection.name for collection in data.train),
+            got=f"captions of {some(names)}",
+            wanted="captions of several shots of a video, as `avs import-narrations` makes them",
+            next_step="leave `positives` out, or name shots in the captions; of a model with `positives`, fine-tune "
+            "the CLIP: --backbone MODEL/best/backbone",
+        )
+
+
+def _neighbours(data: TrainingData, video_of: np.ndarray, positives: int) -> np.ndarray:
+    """(N, K) numbers of the captions around each caption, in the order of the shots of its video."""
+    shots = [(f"{number} {video}", at) for number, one in enumerate(data.train) for video, at in _shots(one)]
+    chosen = [shots[place] for place in video_of.tolist()]
+    return neighbours([video for video, _ in chosen], np.array([at for _, at in chosen], dtype=np.int64), positives)
+
+
+def _shots(collection: CaptionedCollection) -> list[tuple[str, int]]:
+    """Video and number of every captioned shot; a name that is no shot id is a video by itself."""
+    found: list[tuple[str, int]] = []
+    for name in collection.captions.videos:
+        try:
+            found.append(parse_shot_id(name))
+        except FormatError:
+            found.append((name, 1))
+    return found
 
 
 def _require_every_feature(architecture: str, data: TrainingData, videos: FeatureTable) -> None:
