@@ -57,7 +57,8 @@ class MultiGrainedSimilarity(nn.Module):
         return _rows(videos, frames, mask, self.frames)
 
     def forward(self, texts: Tensor, videos: Tensor) -> Tensor:
-        """(T, B) similarities of rows, a block of pairs at a time.
+        """(T, B) similarities of rows, a block of pairs at a time, short texts first: a block has no word more than it
+        needs.
 
         Where a training step has too many to keep, each block is computed again in the backward pass.
 
@@ -68,15 +69,15 @@ class MultiGrainedSimilarity(nn.Module):
         width = min(max(len(videos), 1), pairs)
         height = max(pairs // width, 1)
         again = len(texts) * len(videos) * self.words * self.frames > SIMILARITIES_KEPT and torch.is_grad_enabled()
-        rows = []
-        for part in torch.split(texts, height):
+        rows, order = [], self.split_texts(texts)[2].sum(dim=1).argsort(stable=True)
+        for part in torch.split(texts[order], height):
             blocks = torch.split(videos, width)
             scores = [
                 checkpoint(self._block, part, block, use_reentrant=False) if again else self._block(part, block)
                 for block in blocks
             ]
             rows.append(torch.cat(scores, dim=1))
-        return torch.cat(rows)
+        return torch.cat(rows)[order.argsort()]
 
     def grains(self, texts: Tensor, videos: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """s_vs, s_vw, s_sf and s_fw of rows, (T, B) each, all pairs at once.
@@ -84,16 +85,16 @@ class MultiGrainedSimilarity(nn.Module):
         Videos are the last dimension of whatever is large. So a softmax over words or frames runs along many pairs at
         once; over a last dimension of a few words it takes several times as long.
         """
-        sentence, words, real_words = self.split_texts(texts)
-        video, frames, real_frames = self.split_videos(videos)
+        sentence, words, real_words = _without_pads(*self.split_texts(texts))
+        video, frames, real_frames = _without_pads(*self.split_videos(videos))
         words, real_words = words.transpose(0, 1), real_words.T[..., None]  # (W, T, D) and (W, T, 1)
         frames, real_frames = frames.permute(2, 1, 0).flatten(1), real_frames.T  # (D, F * B) and (F, B)
-        size = (len(texts), self.frames, len(videos))
+        size = (len(texts), len(real_frames), len(videos))
         whole = sentence @ self.sentence_to_video @ video.T
         with_words = self._attend(words @ video.T, self.words_for_video, real_words, dim=0)
         with_frames = (sentence @ frames).view(size)  # q, (T, F, B)
         with_frames = self._attend(with_frames, self.frames_for_sentence, real_frames, dim=1)
-        fine = (words @ self.word_to_frame @ frames).view(self.words, *size)  # A, (W, T, F, B)
+        fine = (words @ self.word_to_frame @ frames).view(len(words), *size)  # A, (W, T, F, B)
         by_frame = self._attend(fine, self.words_for_frame, real_words[..., None], dim=0)  # r, (T, F, B)
         by_word = self._attend(fine, self.frames_for_word, real_frames, dim=2)  # c, (W, T, B)
         finest = self._attend(by_frame, self.frames_of_video, real_frames, dim=1)
@@ -124,7 +125,8 @@ class MultiGrainedSimilarity(nn.Module):
 
     def _attend(self, values: Tensor, mixing: Tensor, mask: Tensor, *, dim: int) -> Tensor:
         """Similarities without dimension `dim`; they are zero where the mask is false, which broadcasts with them."""
-        attended: Tensor = _Attention.apply(values, mixing, mask, self.temperature, dim)  # type: ignore[no-untyped-call]
+        count = values.shape[dim]
+        attended: Tensor = _Attention.apply(values, mixing[:count, :count], mask, self.temperature, dim)  # type: ignore[no-untyped-call]
         return attended
 
     def _split(self, rows: Tensor, count: int, noun: str) -> tuple[Tensor, Tensor, Tensor]:
@@ -179,6 +181,13 @@ def _mixed(mixing: Tensor, values: Tensor, dim: int) -> Tensor:
 def _parts(values: Tensor, dim: int) -> Tensor:
     """(L, N, M) with the N of a dimension in the middle."""
     return values.reshape(values.shape[:dim].numel(), values.shape[dim], -1)
+
+
+def _without_pads(whole: Tensor, parts: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The same without the last parts, as long as none of them is real; one part is left."""
+    last = mask.any(dim=0).nonzero()
+    count = int(last.max()) + 1 if len(last) else 1
+    return whole, parts[:, :count], mask[:, :count]
 
 
 def _identity(size: int) -> nn.Parameter:
