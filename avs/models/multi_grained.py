@@ -139,7 +139,9 @@ class MultiGrainedSimilarity(nn.Module):
                 next_step="embed them with this model",
             )
         whole, parts, mask = rows.to(self.word_to_frame.dtype).tensor_split([self.dim, self.dim * (1 + count)], dim=1)
-        return whole, parts.reshape(len(parts), count, self.dim), mask > 0
+        real = mask > 0
+        # zero already, but for the gradient: that of a pad would depend on the block that it is in
+        return whole, parts.reshape(len(parts), count, self.dim).masked_fill(~real[..., None], 0.0), real
 
 
 class _Attention(torch.autograd.Function):
