@@ -69,6 +69,7 @@ class Architecture:
         every_feature: whether with some options a training video must have all features; otherwise the model does
             without some.
         taught: whether with some options a model learns from teachers, which the recipe then names.
+        teaches: whether its models can be teachers: they have `logits` and `frame_relevance`.
     """
 
     config: type[Any]
@@ -81,6 +82,7 @@ class Architecture:
     backbone: bool = False
     every_feature: Callable[[Mapping[str, Any]], bool] = lambda options: False
     taught: Callable[[Mapping[str, Any]], bool] = lambda options: False
+    teaches: bool = False
 
     @property
     def inputs(self) -> tuple[str, ...]:

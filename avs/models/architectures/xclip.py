@@ -73,6 +73,7 @@ architectures.register("xclip")(
         recipe=clip4clip_recipe(batch_size=300, epochs=5),
         backbone=True,
         every_feature=lambda options: True,
+        teaches=True,
         summary="Train X-CLIP, a CLIP that compares words with frames, on captioned videos.",
         description="Train X-CLIP on captioned videos: a CLIP, whose weights --backbone names, and similarities of "
         "sentence and words with video and frames. Every pair of text and video is a pass of its own, so the model "
