@@ -15,6 +15,7 @@ from avs.trecvid.file_kind import QRELS, RUN, TOPICS, file_kind
 from avs.trecvid.qrels import read_qrels
 from avs.trecvid.run_file import read_run_columns
 from avs.trecvid.topics import read_topics
+from avs.video.sampling import NO_LIMIT
 
 NEEDED_BY = {
     "numpy": "every verb",
@@ -155,7 +156,7 @@ def _describe_torchvision() -> str:
 
 
 def fact_lines(facts: Mapping[str, Any], indent: str = "") -> list[str]:
-    """Facts as lines of text; nested ones are indented, many numbers are told by their range."""
+    """Facts as lines of text; nested ones are indented, many numbers are told by their range, no limit by words."""
     lines = []
     for key, value in facts.items():
         if value is None:
@@ -166,5 +167,5 @@ def fact_lines(facts: Mapping[str, Any], indent: str = "") -> list[str]:
         elif isinstance(value, Mapping):
             lines += [f"{indent}{key}:", *fact_lines(value, indent + "  ")] if value else [f"{indent}{key}: none"]
         else:
-            lines.append(f"{indent}{key}: {value}")
+            lines.append(f"{indent}{key}: {'no limit' if value == NO_LIMIT else value}")
     return lines

@@ -81,7 +81,9 @@ def open_training(
         config = wrong.attempt(partial(_first_config, recipe, start, backbone, data))
     if data and backbone:
         wrong.attempt(partial(_require_own_frames, name, data, backbone))
-    if config and (backbone or start):
+    if backbone:
+        wrong.attempt(partial(_require_size, recipe, backbone.spec.image_size))
+    elif start and config:
         wrong.attempt(partial(_require_size, recipe, config.image_size))
     if data and config and config.pairwise:
         wrong.attempt(partial(_require_few_pairs, recipe, data, name))

@@ -128,8 +128,8 @@ def _lay_over_collections(data: dict[str, Any], overrides: Overrides) -> None:
     if overrides.validation_captions:
         collection = {"captions": overrides.validation_captions, **validation}
         data["collections"] = {**_section(data, "collections"), VALIDATION: collection}
-        measure = _section(data, "validation").get("measure")
-        data["validation"] = {"collection": VALIDATION, **_set({"measure": measure})}
+        kept = {key: _section(data, "validation").get(key) for key in ("measure", "most_pairs")}
+        data["validation"] = {"collection": VALIDATION, **_set(kept)}
 
 
 def _videos(overrides: Overrides) -> dict[str, Path | None]:

@@ -202,7 +202,9 @@ class TrainRecipe(Strict):
         for label, names in chosen.items():
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
-                raise ValueError(f"{label}: {', '.join(twice)} is named twice")
+                models = ", or rename the folder of one: a trained model is called as its folder"
+                advice = f"name each once{'' if label in ('train', 'pretrain') else models}"
+                raise ValueError(f"{label}: {', '.join(twice)} is named twice; {advice}")
         for options in texts.values():
             concepts = [text_feature_name(option) for option in options if isinstance(option, ConceptOptions)]
             if any(name != self.model.get("concepts") for name in concepts):
