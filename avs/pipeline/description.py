@@ -101,7 +101,7 @@ def _describe_frame_cache(path: Path) -> dict[str, Any]:
 
 def _describe_model(path: Path) -> dict[str, Any]:
     """A checkpoint, or the best one of a training."""
-    from avs.train.checkpoint import read_checkpoint
+    from avs.train.checkpoint import TRAINED_ON, read_checkpoint
 
     checkpoint = read_checkpoint(path)
     facts: dict[str, Any] = {
@@ -113,6 +113,10 @@ def _describe_model(path: Path) -> dict[str, Any]:
         "video features": {name: f"{spec.dim} dimensions" for name, spec in checkpoint.video_features.items()},
         "text features": {feature["name"]: _describe_text_feature(feature) for feature in checkpoint.text_features},
     }
+    if checkpoint.sampling:
+        facts["frames of a shot"] = dict(checkpoint.sampling)
+    if checkpoint.trained_on is not None:
+        facts["trained on"] = f"{len(checkpoint.trained_on)} videos ({TRAINED_ON})"
     for side, shares in checkpoint.attention.items():
         ordered = sorted(shares.items(), key=lambda item: -item[1])
         facts[f"{side} attention, mean over {'videos' if side == 'video' else 'texts'} and heads"] = {
