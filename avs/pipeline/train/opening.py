@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any
 
-from avs.core.errors import Attempts, ConfigError
+from avs.core.errors import Attempts, AvsError, ConfigError, Problems
 from avs.core.features import open_stores
 from avs.core.progress import Reporter
 from avs.features.text import parse_text_options
@@ -97,6 +97,22 @@ def open_training(
     wrong.raise_if_any()
     assert data is not None and remarks is not None
     return OpenedTraining(data, backbone, teachers, remarks)
+
+
+def require_options(grid: Mapping[str, TrainRecipe]) -> None:
+    """Check the options of the models of a grid that build on a CLIP, before the first of them is trained.
+
+    Raises:
+        ConfigError: some cannot be used with any CLIP; all of them at once.
+    """
+    problems = Problems("models of the grid that cannot be trained")
+    for name, recipe in grid.items():
+        if architectures.get(recipe.architecture).backbone and not recipe.start_from:
+            try:
+                _first_config(recipe, None, None, None)
+            except AvsError as error:
+                problems.add(name, " ".join(error.what.split()))
+    problems.raise_if_any(ConfigError)
 
 
 def sampling_seen(recipe: TrainRecipe, data: TrainingData, max_frames: int) -> dict[str, Any]:

@@ -35,7 +35,7 @@ from avs.pipeline.train.collection_recipe import FramesRecipe
 from avs.pipeline.train.collections import remarks_of
 from avs.pipeline.train.fine_tuning import require_raw_frames, require_same_model
 from avs.pipeline.train.frames import CACHES, FrameFeature, open_grids
-from avs.pipeline.train.opening import open_training, sampling_seen
+from avs.pipeline.train.opening import open_training, require_options, sampling_seen
 from avs.pipeline.train.recipe import TrainRecipe
 from avs.pipeline.train.tables import Tables, TrainingData, judged_inputs, make_tables, open_data
 from avs.pipeline.train.texts import build_text_features, default_text, model_inputs, set_initial_words, text_inputs
@@ -84,6 +84,8 @@ def train_grid(
         AvsError: as `train`; an unknown device, or one that this machine does not have.
     """
     require_device(device, cuda_devices=torch.cuda.device_count)
+    if len(grid) > 1:  # of a single model all that is wrong is told together
+        require_options(grid)
     summaries = []
     with workers_of_environment(device) as (workers, device):
         reporter = reporter if workers.first else Reporter()

@@ -137,6 +137,16 @@ def test_frames_of_another_size_are_told_before_videos_are_hashed(
     assert "frames of another size than the backbone takes" in error and "need at least 3 frames" in error
 
 
+def test_options_of_all_models_of_a_grid_are_checked_before_the_first_is_trained(
+    unread: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("g.yaml").write_text("collections: {}\ngrid: {model: {max_frames: [4, 1], centres: [5, 0]}}\n")
+    error = refused(capsys, *line("train-clip2video", "c.txt", "none", "--config", "g.yaml"))
+    for said in ("max_frames-4.centres-0: ", "max_frames-1.centres-5: ", "max_frames-1.centres-0: "):
+        assert said in error
+    assert "3 problems" in error and "max_frames-4.centres-5" not in error and not Path("none").exists()
+
+
 def test_models_that_teach_say_so() -> None:
     kept = read_checkpoint(Path("teacher")).config
     shared = {name: kept[name] for name in ("backbone", "max_words", "text", "video_frames")}
