@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -24,6 +25,7 @@ from avs.core.device import require_device
 from avs.core.errors import ConfigError, typed
 from avs.core.ids import some
 from avs.core.list_files import model_name
+from avs.core.lock import require_no_writer, sole_writer
 from avs.core.progress import Reporter
 from avs.core.spec import EmbedderSpec
 from avs.features.text import TextFeature, parse_text_options, text_feature_from_json
@@ -114,7 +116,8 @@ def train(recipe: TrainRecipe, out: Path, runtime: Runtime, *, without: frozense
         A summary: folder, measures, epochs, seconds; if the model is there already, folder and "up_to_date".
 
     Raises:
-        AvsError: anything wrong with the data or the recipe, before training begins; a loss that is not a number.
+        AvsError: anything wrong with the data or the recipe, before training begins; another process that trains into
+            the same folder; a loss that is not a number.
     """
     start = recipe.start_from
     if recipe.pretrain:
@@ -132,6 +135,8 @@ def train(recipe: TrainRecipe, out: Path, runtime: Runtime, *, without: frozense
     task = _Task(recipe, out, runtime, checkpoint, without)
     if is_up_to_date(out, task.manifest, force=runtime.force, reporter=runtime.reporter):
         return {"path": str(out), "up_to_date": True}
+    if runtime.workers.first:
+        require_no_writer(out)
     if runtime.force and runtime.workers.first:
         _discard(out)
     runtime.workers.wait()
@@ -199,6 +204,19 @@ class _Task:
         torch.manual_seed(recipe.training.seed)
         model = self._model(config, features)
         self._say(tables, features, model)
+        with sole_writer(self.out) if runtime.workers.first else nullcontext():
+            return self._train(tables, features, config, model, teachers)
+
+    def _train(
+        self,
+        tables: Tables,
+        features: Sequence[TextFeature],
+        config: Any,
+        model: RetrievalModel,
+        teachers: Sequence[Teacher],
+    ) -> dict[str, Any]:
+        """Run the loop, and write what it has made."""
+        runtime, recipe = self.runtime, self.recipe
         loop = TrainingLoop(
             model.to(runtime.device),
             tables.pairs,

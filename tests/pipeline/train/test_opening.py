@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -157,3 +159,18 @@ def test_models_that_teach_say_so() -> None:
             assert architecture.teaches == (hasattr(model, "logits") and hasattr(model, "frame_relevance")), name
         else:
             assert not architecture.teaches
+
+
+def test_one_process_at_a_time_trains_into_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("held").mkdir()
+    code = "import sys; from pathlib import Path; from avs.core.lock import sole_writer\n"
+    code += "with sole_writer(Path('held')): print('held', flush=True); sys.stdin.read()"
+    other = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert other.stdout is not None and other.stdout.readline() == "held\n"
+        for more in ([], ["--force"]):
+            error = refused(capsys, *line("train-xclip", "first.txt", "held", *SIZES, *more))
+            assert "another process is writing here" in error and f"process {other.pid}" in error
+    finally:
+        other.communicate("")
+    assert main(line("train-xclip", "first.txt", "held", *SIZES)) == 0
