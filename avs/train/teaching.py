@@ -112,7 +112,7 @@ def table_path(folder: Path, fingerprint: str) -> Path:
 def video_rows(
     teacher: Teacher, videos: FeatureTable, path: Path, *, device: str, workers: Workers, reporter: Reporter
 ) -> np.ndarray:
-    """(N, E) float16 rows of N videos, mapped from a file; the first worker makes it if there is none, or a damaged one."""
+    """(N, E) float16 rows of N videos, mapped from a file that the first worker makes, if there is no whole one."""
     if workers.first and path.is_file() and not _is_whole(path):
         reporter.say(f"{path} was changed after it was written, so it is made again")
         path.unlink()
