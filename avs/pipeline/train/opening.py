@@ -21,7 +21,7 @@ from avs.pipeline.train.backbone import Backbone, open_backbone, require_own_tok
 from avs.pipeline.train.collection_recipe import FramesRecipe
 from avs.pipeline.train.recipe import TrainRecipe
 from avs.pipeline.train.tables import TrainingData, open_data
-from avs.pipeline.train.teachers import Student, read_teachers, require_fit
+from avs.pipeline.train.teachers import Student, can_be_taught, read_teachers, require_fit
 from avs.pipeline.train.texts import build_text_features
 from avs.train.checkpoint import Checkpoint
 from avs.train.frame_choice import FrameChoice
@@ -59,13 +59,14 @@ class OpenedTraining:
 
 
 def open_training(
-    recipe: TrainRecipe, start: Checkpoint | None, *, without: frozenset[str], reporter: Reporter
+    recipe: TrainRecipe, start: Checkpoint | None, *, without: frozenset[str], device: str, reporter: Reporter
 ) -> OpenedTraining:
     """Open and check what a recipe names.
 
     Args:
         start: checkpoint to start from.
         without: videos that must not be trained on.
+        device: that it is to be trained on.
         reporter: of the hashing of videos, later.
 
     Raises:
@@ -73,6 +74,7 @@ def open_training(
     """
     wrong, name = Attempts("this cannot be trained"), start.architecture if start else recipe.architecture
     builds_on_clip = architectures.get(name).backbone
+    wrong.attempt(partial(_require_precision, recipe, device))
     data = wrong.attempt(partial(open_data, recipe, start, without=without, reporter=reporter))
     backbone, config = None, None
     if builds_on_clip and not start:
@@ -90,7 +92,7 @@ def open_training(
     options = (start.config if start else recipe.model) if config or not builds_on_clip else None
     teachers = read_teachers(recipe.teachers, name, options, wrong)
     remarks: list[str] | None = []
-    if teachers and builds_on_clip:
+    if teachers and can_be_taught(name):
         tokens = wrong.attempt(partial(_tokens, recipe, start, backbone)) if backbone or start else None
         student = _student(recipe, start, config if backbone or start else None, data, tokens)
         remarks = wrong.attempt(partial(require_fit, teachers, student))
@@ -153,6 +155,11 @@ def _require_own_frames(architecture: str, data: TrainingData, backbone: Backbon
                 next_step=f"extract a frame-level store: avs extract-features --model {spec.name} --level frame",
             )
         replace(backbone.spec, normalised=spec.normalised).require_same(spec, where=name)
+
+
+def _require_precision(recipe: TrainRecipe, device: str) -> None:
+    if recipe.training.precision == "float16" and not device.startswith("cuda"):
+        raise ConfigError("float16 is for CUDA", got=f"--device {device}", wanted="float32 or bfloat16")
 
 
 def _require_size(recipe: TrainRecipe, size: int) -> None:

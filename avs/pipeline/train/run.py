@@ -22,7 +22,7 @@ import torch
 
 from avs.core.artifacts import Manifest, is_up_to_date, write_manifest
 from avs.core.device import require_device
-from avs.core.errors import ConfigError, typed
+from avs.core.errors import typed
 from avs.core.ids import some
 from avs.core.list_files import model_name
 from avs.core.lock import require_no_writer, sole_writer
@@ -130,8 +130,6 @@ def train(recipe: TrainRecipe, out: Path, runtime: Runtime, *, without: frozense
         require_same_model(recipe, checkpoint)
     if checkpoint and recipe.reads_videos:
         require_raw_frames(checkpoint)
-    if recipe.training.precision == "float16" and not runtime.device.startswith("cuda"):
-        raise ConfigError("float16 is for CUDA", got=f"--device {runtime.device}", wanted="float32 or bfloat16")
     task = _Task(recipe, out, runtime, checkpoint, without)
     if is_up_to_date(out, task.manifest, force=runtime.force, reporter=runtime.reporter):
         return {"path": str(out), "up_to_date": True}
@@ -151,7 +149,7 @@ class _Task:
     ) -> None:
         self.recipe, self.out, self.runtime, self.start = recipe, out, runtime, start
         self.architecture = start.architecture if start else recipe.architecture
-        opened = open_training(recipe, start, without=without, reporter=runtime.reporter)
+        opened = open_training(recipe, start, without=without, device=runtime.device, reporter=runtime.reporter)
         self.data: TrainingData = opened.data
         self.backbone, self.teachers, self.remarks = opened.backbone, opened.teachers, opened.remarks
         self.text = recipe.text or self._default_text()

@@ -53,14 +53,19 @@ def read_teachers(
     """The checkpoints of teachers, without those that cannot be read; `attempts` collects what is wrong.
 
     Args:
-        options: of the model that is to be taught; None: they are wrong, so whether it is taught is not known.
+        options: of the model that is to be taught; None: they are wrong, so whether they ask for teachers is not known.
     """
-    if options is not None:
-        attempts.attempt(partial(_require_wanted, folders, architecture, options))
+    if options is not None or not can_be_taught(architecture):
+        attempts.attempt(partial(_require_wanted, folders, architecture, options or {}))
     found = [attempts.attempt(partial(read_checkpoint, folder)) for folder in folders]
     read = [checkpoint for checkpoint in found if checkpoint is not None]
     attempts.attempt(partial(_require_different, read))
     return read
+
+
+def can_be_taught(architecture: str) -> bool:
+    """Whether models of an architecture learn from teachers, if their options do not say otherwise."""
+    return architectures.get(architecture).taught({})
 
 
 def _require_wanted(folders: Sequence[Path], architecture: str, options: Mapping[str, Any]) -> None:

@@ -102,6 +102,43 @@ def test_options_are_checked_where_the_backbone_cannot_be_opened_and_captions_ar
         assert "positions" not in error and "backbone: lacks" not in error
 
 
+def test_all_collections_are_opened_before_one_is_refused(unread: None, capsys: pytest.CaptureFixture[str]) -> None:
+    given = "videos: videos, shots: shots.tsv"
+    Path("a.yaml").write_text(
+        "collections:\n"
+        f"  here: {{captions: c.txt, {given}}}\n"
+        f"  no-captions: {{captions: no-c.txt, videos: no-videos, shots: no-shots.tsv}}\n"
+        f"  no-table: {{captions: first.txt, videos: videos, shots: no-table.tsv}}\n"
+        "  tested: {captions: no-v.txt, videos: videos, shots: shots.tsv}\n"
+        "validation: {collection: tested}\n"
+        "training: {precision: float16}\n"
+    )
+    words = ["train-clip2video", "--backbone", "mini-clip", "--config", "a.yaml", "--max-frames", "1", "-o", "none"]
+    error = refused(capsys, *words)
+    for said in (
+        "no-c.txt",
+        "no-shots.tsv",
+        "no-table.tsv",
+        "no-v.txt",
+        "need at least 3 frames",
+        "float16 is for CUDA",
+    ):
+        assert said in error
+    assert "the collection no-captions cannot be used: 2 errors" in error
+
+
+def test_a_model_that_nobody_teaches_is_told_so_with_what_else_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("t.yaml").write_text("collections: {}\nteachers: [teacher, no-such]\n")
+    error = refused(capsys, *line("train-clip2video", "c.txt", "none", "--config", "t.yaml", "--max-frames", "1"))
+    for said in (
+        "clip2video with these options learns from no teacher",
+        "need at least 3 frames",
+        "no such checkpoint",
+    ):
+        assert said in error
+    assert "cannot teach this model" not in error
+
+
 def test_a_teacher_of_other_frames_is_refused_unless_allowed(capsys: pytest.CaptureFixture[str]) -> None:
     Path("r.yaml").write_text("collections: {}\nframes: {fps: 2, order: reversed}\n")
     words = line("train-teachclip", "second.txt", "other", *SIZES, "--teacher", "teacher", "--config", "r.yaml")
