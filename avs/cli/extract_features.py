@@ -34,6 +34,7 @@ from avs.cli.options import (
 if TYPE_CHECKING:
     from avs.core.progress import Reporter
     from avs.core.store import FeatureStore
+    from avs.features.recipe import ExtractionRecipe
 
 EXAMPLES = """
 avs extract-features --videos videos/ --shots shots.tsv --model clip-vit-b32 -o features/
@@ -173,13 +174,14 @@ def command(
     )
     runtime: dict[str, Any] = {"device": device, "batch_size": batch_size, "workers": workers, "force": force}
     stores = extract_features(recipe, videos, shots, output, video_ids=video_ids, reporter=reporter, **runtime)
-    _report(stores, reporter, json=json, seconds=time.monotonic() - start)
+    _report(recipe, stores, reporter, json=json, seconds=time.monotonic() - start)
     require_few_failures(stores, max_failed)
 
 
-def _report(stores: Sequence[FeatureStore], reporter: Reporter, *, json: bool, seconds: float) -> None:
-    from avs.core.errors import typed
-    from avs.features.embedder import has_text_side
+def _report(
+    recipe: ExtractionRecipe, stores: Sequence[FeatureStore], reporter: Reporter, *, json: bool, seconds: float
+) -> None:
+    from avs.pipeline.extract import suggested_command
 
     for store in stores:
         counts = ", ".join(f"{count} {status}" for status, count in store.manifest["counts"].items())
@@ -188,12 +190,7 @@ def _report(stores: Sequence[FeatureStore], reporter: Reporter, *, json: bool, s
         shown = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
         reporter.say(f"{store.folder}: {counts} shots; {shape} {store.vectors.dtype}, {shown}")
     reporter.say(f"{seconds:.1f} s")
-    if has_text_side(stores[0].spec):
-        folder = stores[0].folder
-        target = typed(Path("lists", f"{folder.parent.name}.trec"))
-        reporter.suggest(f"avs search --topics TOPICS --store {typed(folder)} -o {target}")
-    else:
-        reporter.suggest(f"avs train-laff --captions CAPTIONS --store {typed(stores[0].folder)} -o models/laff")
+    reporter.suggest(suggested_command(recipe, stores))
     if json:
         summaries = [
             {

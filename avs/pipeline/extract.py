@@ -11,19 +11,20 @@ from typing import Any
 from avs.core.artifacts import as_made_before, fingerprint_input, require_path, require_writable
 from avs.core.config import load_config
 from avs.core.device import available_cores
-from avs.core.errors import ConfigError, UnknownIdError, did_you_mean
+from avs.core.errors import ConfigError, UnknownIdError, did_you_mean, typed
 from avs.core.frames import FrameSource
 from avs.core.ids import some
 from avs.core.lock import require_no_writer
 from avs.core.progress import Reporter
 from avs.core.shots import ShotTable, read_shot_table
 from avs.core.store import FeatureStore
-from avs.features.embedder import require_encoder
+from avs.features.embedder import has_text_side, require_encoder
 from avs.features.extract import require_runtime
 from avs.features.recipe import ExtractionRecipe
 from avs.features.stores import CatalogEncoder, StoreEncoder, make_stores, plan_stores, store_folders
 from avs.pipeline.chosen_frames import ChosenFrames
-from avs.pipeline.model_stores import GRID, store_encoders
+from avs.pipeline.encoders import open_encoding_model
+from avs.pipeline.model_stores import GRID, names_model, store_encoders
 from avs.train.frame_choice import FrameChoice
 from avs.video.find import VideoIds, find_videos
 from avs.video.fingerprints import (
@@ -102,6 +103,26 @@ def extract_features(
         reporter=reporter,
         extra_files={VIDEOS_FILE: partial(write_videos, hashes)},
     )
+
+
+def suggested_command(recipe: ExtractionRecipe, stores: Sequence[FeatureStore]) -> str:
+    """What to do with the stores of a recipe's first encoder: search the shots, if they have vectors with a text side.
+
+    The frames of a trained model are for this model, which searches with them, or reranks if it reads text and frames
+    together.
+    """
+    name = stores[0].folder.parent.name
+    store = next((one for one in stores if one.folder.parent.name == name and one.level == "shot"), stores[0])
+    folder, target = typed(store.folder), typed(Path("lists", f"{name}.trec"))
+    model = recipe.encoders[0].model
+    if names_model(model) and store.level == "frame":
+        system = f"--checkpoint {typed(model)} --store {folder} -o {target}"
+        if open_encoding_model(Path(model)).config.pairwise:
+            return f"avs rerank LIST --topics TOPICS --method model {system}"
+        return f"avs search --topics TOPICS {system}"
+    if has_text_side(store.spec):
+        return f"avs search --topics TOPICS --store {folder} -o {target}"
+    return f"avs train-laff --captions CAPTIONS --store {folder} -o models/laff"
 
 
 def frame_source(paths: Mapping[str, Path], sampling: Mapping[str, Any]) -> FrameSource:

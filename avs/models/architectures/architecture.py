@@ -71,6 +71,7 @@ class Architecture:
             without some.
         taught: whether with some options a model learns from teachers, which the recipe then names.
         footprint: what a model of a config keeps and computes for a search; None: it does not say.
+        teaches: whether its models can be teachers: they have `logits` and `frame_relevance`.
     """
 
     config: type[Any]
@@ -84,6 +85,7 @@ class Architecture:
     every_feature: Callable[[Mapping[str, Any]], bool] = lambda options: False
     taught: Callable[[Mapping[str, Any]], bool] = lambda options: False
     footprint: Callable[[Any], Footprint] | None = None
+    teaches: bool = False
 
     @property
     def inputs(self) -> tuple[str, ...]:

@@ -89,6 +89,7 @@ architectures.register("xclip")(
         backbone=True,
         footprint=_footprint,
         every_feature=lambda options: True,
+        teaches=True,
         summary="Train X-CLIP, a CLIP that compares words with frames, on captioned videos.",
         description="Train X-CLIP on captioned videos: a CLIP, whose weights --backbone names, and similarities of "
         "sentence and words with video and frames. Every pair of text and video is a pass of its own, so the model "

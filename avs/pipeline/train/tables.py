@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from avs.core.artifacts import fingerprint_content
 from avs.core.contents import content_fingerprint
-from avs.core.errors import ConfigError, DataError, FormatError
+from avs.core.errors import Attempts, ConfigError, DataError, FormatError
 from avs.core.features import open_stores
 from avs.core.ids import parse_shot_id, some
 from avs.core.progress import Reporter
@@ -149,8 +150,8 @@ def open_data(
         AvsError: files that are missing or wrong; captions of unknown videos; collections, or the checkpoint to
             start from, whose features come from different encoders; videos both trained and validated on.
     """
-    train = [open_collection(name, recipe.collections[name], reporter) for name in recipe.trained_on()]
-    train, held_out = _hold_out(recipe, train, reporter)
+    train, tested = _open_collections(recipe, reporter)
+    train, held_out = _hold_out(recipe, train, tested)
     train = _leave_out(train, without)
     if recipe.reads_videos:
         return TrainingData(train, held_out, {}, _judged_videos(recipe.validation, reporter))
@@ -182,23 +183,34 @@ def _judged_videos(recipe: ValidationRecipe, reporter: Reporter | None) -> ShotV
     return find_shot_videos(recipe.videos, recipe.shots, video_ids=recipe.video_ids, reporter=reporter)
 
 
+def _open_collections(
+    recipe: TrainRecipe, reporter: Reporter | None
+) -> tuple[list[CaptionedCollection], CaptionedCollection | None]:
+    """The collections to train on, and the one to validate on if the recipe names one; all errors at once."""
+    wrong, tested = Attempts("collections that cannot be used"), recipe.validation.collection
+    names = [*recipe.trained_on(), *([tested] if tested else [])]
+    found = [wrong.attempt(partial(open_collection, name, recipe.collections[name], reporter)) for name in names]
+    wrong.raise_if_any()
+    opened = [collection for collection in found if collection is not None]
+    return (opened[:-1], opened[-1]) if tested else (opened, None)
+
+
 def _hold_out(
-    recipe: TrainRecipe, train: list[CaptionedCollection], reporter: Reporter | None
+    recipe: TrainRecipe, train: list[CaptionedCollection], collection: CaptionedCollection | None
 ) -> tuple[list[CaptionedCollection], CaptionedCollection | None]:
     """The collections to train on, and the one to validate on."""
     chosen = recipe.validation
     if chosen.topics is not None:
         return train, None
-    if chosen.collection is None:
+    if collection is None:
         first = train[0]
         _, captions = first.captions.split(chosen.share or HELD_OUT_SHARE, seed=recipe.training.seed)
         return _leave_out(train, frozenset(captions.videos)), first.with_captions(captions)
-    collection = open_collection(chosen.collection, recipe.collections[chosen.collection], reporter)
     shared = {video for one in train for video in one.captions.videos} & set(collection.captions.videos)
     if shared:
         raise DataError(
             f"{len(shared)} videos are both trained and validated on",
-            where=chosen.collection,
+            where=collection.name,
             got=some(sorted(shared)),
             next_step="take them out of one of the two caption files",
         )
