@@ -14,7 +14,7 @@ from typing import Any
 from avs.core.errors import FormatError
 from avs.models.architectures import make_config
 from avs.models.importers.clip4clip import convert as convert_clip4clip
-from avs.models.importers.clip4clip import same_tensors
+from avs.models.importers.clip4clip import float32, same_tensors
 from avs.models.importers.importer import ForeignWeights, Imported, Importer, importers
 
 SOURCE = "a TeachCLIP by its authors"
@@ -40,7 +40,7 @@ def convert(theirs: ForeignWeights, names: Mapping[str, str], stated: Mapping[st
         ConfigError: an option that is not one of teachclip.
     """
     weights = {
-        name: tensor.float() for layer, ours in LAYERS.items() for name, tensor in same_tensors(theirs, layer, ours)
+        name: float32(tensor) for layer, ours in LAYERS.items() for name, tensor in same_tensors(theirs, layer, ours)
     }
     sizes = {name: stated[name] for name in ("max_frames", "max_words") if name in stated}
     clip = convert_clip4clip(theirs, names, {"head": "seqTransf", **sizes}, source=SOURCE)
