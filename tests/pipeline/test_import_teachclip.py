@@ -78,9 +78,11 @@ def test_half_precision_becomes_single_and_every_layer_has_its_place() -> None:
 
 
 def test_the_checkpoint_embeds_and_says_what_it_reads(tmp_path: Path) -> None:
-    assert main(command(their_teachclip(), tmp_path / "authors", "--option", "max_frames=6", "--quiet")) == 0
+    sizes = ["--option", "max_frames=6", "--option", "max_words=9"]
+    assert main(command(their_teachclip(), tmp_path / "authors", *sizes, "--quiet")) == 0
     checkpoint = read_checkpoint(tmp_path / "authors")
     assert checkpoint.architecture == "teachclip" and checkpoint.config["legacy"]
+    assert checkpoint.config["max_words"] == checkpoint.text_features[0]["max_words"] == 9
     assert checkpoint.sampling["choice"]["frames"] == FRAMES and checkpoint.sampling["interval_s"] == 1
     frames = Sequences(torch.randint(0, 256, (2, 3, 3, SIZE, SIZE), dtype=torch.uint8), torch.tensor([3, 1]))
     rows = checkpoint.load_model().embed_videos(Batch({}, {"authors/frame": frames}))
