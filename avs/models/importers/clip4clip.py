@@ -20,7 +20,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from avs.core.errors import ConfigError, FormatError, Problems
@@ -146,7 +145,8 @@ def transformer_tensors(theirs: ForeignWeights, prefix: str, ours: str) -> Itera
     for block in range(max(_blocks(theirs, prefix), 1)):
         place = f"{prefix}resblocks.{block}"
         for one in BOTH:
-            parts = torch.atleast_1d(theirs.take(f"{place}.attn.in_proj_{one}")).tensor_split(3)
+            fused = theirs.take(f"{place}.attn.in_proj_{one}")
+            parts = (fused if fused.dim() else fused[None]).tensor_split(3)
             for part, tensor in zip(("q", "k", "v"), parts, strict=True):
                 yield f"{ours}.{block}.self_attn.{part}_proj.{one}", tensor.contiguous()
         for name, named in BLOCK.items():
