@@ -30,8 +30,8 @@ class TeachClipConfig(ClipVideoConfig):
         coarse_weight: of the comparison of scores; 0: scores are not taught.
         fine_weight: of the comparison of frames; 0: frames are not taught.
         afa_ratio: factor on the learning rate for the two layers that weigh frames.
-        legacy: other captions of the same video are negatives in the student's own part, as in the authors' code. It
-            does not let padding take part.
+        legacy: frames that only fill up take part, in the vector of a video and in what is taught, and other captions
+            of the same video are negatives in the student's own part, as in the authors' code.
     """
 
     architecture: ClassVar[str] = "teachclip"
