@@ -6,6 +6,7 @@ import re
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -45,6 +46,21 @@ def write_collection(folder: Path, films: int = 3) -> None:
         write_film(folder / f"videos/{number:05d}.mp4", seed=number)
         lines += [f"shot{number:05d}_{n + 1}\t{number:05d}\t{2 * n}.000000\t{2 * n + 2}.000000" for n in range(3)]
     (folder / "shots.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def copied(path: Path, name: str, change: Callable[[Any], None] = lambda packet: None) -> Path:
+    """A file of this name beside it, with the same packets, each changed by `change`."""
+    import av
+
+    target = path.with_name(name)
+    with av.open(str(path)) as source, av.open(str(target), "w") as container:
+        stream = container.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(source.streams.video[0]):
+            if packet.size:
+                packet.stream = stream
+                change(packet)
+                container.mux(packet)
+    return target
 
 
 def set_back(path: Path, at_ms: int, by_ms: int) -> None:
