@@ -41,6 +41,7 @@ avs extract-features --videos videos/ --shots shots.tsv --model mini-clip --mode
 avs extract-features --videos videos/ --shots shots.tsv --model clip --weights ./my-clip --device cuda -o features/
 avs extract-features --videos videos/ --shots shots.tsv --model models/clip4clip -o features/
 avs extract-features --videos videos/ --shots shots.tsv --model clip-vit-b32 --level frame --raw-length -o raw/
+avs extract-features --videos videos/ --shots shots.tsv --model clip-vit-b32 --policy keyframes -o preview/
 avs extract-features --videos videos/ --shots shots.tsv --config configs/features/mini.yaml -o features/
 """
 
