@@ -63,6 +63,25 @@ def copied(path: Path, name: str, change: Callable[[Any], None] = lambda packet:
     return target
 
 
+def moving(frames: int) -> list[np.ndarray]:
+    """Pictures of noise that moves, so that a frame that lacks another one is not the right one."""
+    noise = np.random.default_rng(0).integers(0, 255, (8, 12, 3), dtype=np.uint8)
+    picture = np.kron(noise, np.ones((8, 8, 1), np.uint8))
+    return [np.roll(picture, n, axis=1) for n in range(frames)]
+
+
+def damaged(path: Path, key: int) -> Path:
+    """The file, now with a key packet whose second half is zero."""
+    import av
+
+    with av.open(str(path)) as container:
+        coded = [bytes(packet) for packet in container.demux(video=0) if packet.size and packet.is_keyframe][key]
+    data = path.read_bytes()
+    assert data.count(coded) == 1
+    path.write_bytes(data.replace(coded, coded[: len(coded) // 2] + bytes(len(coded) - len(coded) // 2)))
+    return path
+
+
 def set_back(path: Path, at_ms: int, by_ms: int) -> None:
     """Set the clock of a Matroska file back `by_ms`, from its first cluster of `at_ms` or later on; its index too."""
 

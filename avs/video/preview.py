@@ -207,5 +207,5 @@ class _KeyDecoder:
         finally:
             context.flush_buffers()  # it begins anew
         # a file may mark what needs other frames: the decoder gives nothing, or a picture that is no key frame
-        raw = next((raw for raw in raws if raw.pts == packet.pts and raw.key_frame), None)
+        raw = next((raw for raw in raws if raw.key_frame), None)
         return (None, False) if raw is not None and raw.is_corrupt else (raw, True)

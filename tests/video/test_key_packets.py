@@ -5,7 +5,7 @@ from pathlib import Path
 
 import av
 import pytest
-from tiny_videos import MakeVideo, copied, set_back
+from tiny_videos import MakeVideo, copied, damaged, moving, set_back, set_edit
 
 from avs.core.errors import VideoError
 from avs.video.decode import Video
@@ -38,6 +38,20 @@ def test_leading_pictures_of_an_open_group_come_before_its_key_frame(make_video:
     assert found is not None and list(found.times_s) == key_times(path)
 
 
+def test_packets_that_an_edit_list_leaves_out_are_no_key_frames(make_video: MakeVideo) -> None:
+    path = make_video()
+    set_edit(path, 1.95)
+    found = key_packets(path)
+    assert found is not None and list(found.times_s) == key_times(path) == pytest.approx([0.0, 0.8, 1.6])
+
+
+def test_time_begins_with_the_first_sound_frame(make_video: MakeVideo) -> None:
+    path = damaged(make_video("broken.mkv", pictures=moving(40)), 0)
+    found = key_packets(path)
+    assert found is not None and found.times_s[0] < 0
+    assert list(found.times_s[1:]) == key_times(path) and len(found.times_s) == 5
+
+
 def test_an_avi_file_has_no_times_of_its_own(make_video: MakeVideo) -> None:
     assert key_packets(make_video("a.avi", codec="mpeg4")) is None
 
@@ -60,6 +74,13 @@ def test_a_clock_that_jumps_back_at_a_key_frame(make_video: MakeVideo, tmp_path:
     both = tmp_path / "both.ts"
     both.write_bytes(first.read_bytes() + second.read_bytes())
     assert key_packets(both) is None
+
+
+def test_presentation_that_jumps_back_though_decoding_does_not(make_video: MakeVideo) -> None:
+    def late(packet: av.Packet) -> None:
+        packet.pts += int(1 / packet.time_base) if packet.dts * packet.time_base < 2 else 0
+
+    assert key_packets(copied(make_video(b_frames=0), "jump.mp4", late)) is None
 
 
 def test_a_clock_that_jumps_back_where_no_key_frame_follows(make_video: MakeVideo) -> None:

@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 from files import files
-from tiny_videos import MakeVideo, copied, frame_of, set_back
+from tiny_videos import MakeVideo, copied, damaged, frame_of, moving, set_back
 
 from avs.core.errors import VideoError
 from avs.core.frames import ShotFrames
@@ -71,13 +71,6 @@ def require_as_decoded(path: Path, spans_s: list[Span]) -> list[ShotFrames]:
     return found
 
 
-def moving(frames: int) -> list[np.ndarray]:
-    """Pictures of noise that moves, so that a frame that lacks another one is not the right one."""
-    noise = np.random.default_rng(0).integers(0, 255, (8, 12, 3), dtype=np.uint8)
-    picture = np.kron(noise, np.ones((8, 8, 1), np.uint8))
-    return [np.roll(picture, n, axis=1) for n in range(frames)]
-
-
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts"])
 @pytest.mark.parametrize("x264", ["scenecut=0", "scenecut=0:open-gop=1:bframes=3", "scenecut=0:interlaced=1"])
 def test_key_frames_are_those_of_decoding_everything(make_video: MakeVideo, name: str, x264: str) -> None:
@@ -111,6 +104,8 @@ def test_a_key_frame_at_the_edge_is_of_one_shot(make_video: MakeVideo) -> None:
     path = make_video("ntsc.mkv", times_s=[n * 1001 / 30000 for n in range(40)], fps=30)
     key_s = round(8 * 1001 / 30000, 3)
     before, after = read(path, (0.0, key_s), (key_s, 0.5))
+    assert (numbers(before), numbers(after)) == ([0], [8])
+    before, after = read(make_video(), (0.0, 0.8005), (0.8005, 1.5))
     assert (numbers(before), numbers(after)) == ([0], [8])
 
 
@@ -201,7 +196,7 @@ def test_what_a_file_calls_a_key_frame_must_be_one(make_video: MakeVideo) -> Non
         assert all(packet.is_keyframe for packet in container.demux(video=0) if packet.size)
     every = decoded(path)
     one, two = read(path, (0.0, 0.7), (0.9, 1.5))
-    assert one.pts_s.tolist() == [0.0] and one.tally[WITHOUT_KEY_FRAME] == 0
+    assert one.pts_s.tolist() == [0.0] and one.tally[WITHOUT_KEY_FRAME] == 0 and one.status == "ok"
     assert two.pts_s.tolist() == [1.2] and two.tally[WITHOUT_KEY_FRAME] == 1
     assert np.array_equal(two.data[0], every[1.2][1])
 
@@ -211,16 +206,6 @@ def test_a_refresh_spread_over_frames_is_no_key_frame(make_video: MakeVideo) -> 
     found = require_as_decoded(path, [(0.0, 2.0), (2.0, 4.0), (4.0, 6.0)])
     assert [len(shot.data) for shot in found] == [1, 1, 1]
     assert lacking(found) == (2, 0)
-
-
-def damaged(path: Path, key: int) -> Path:
-    """The file with a key packet whose second half is zero."""
-    with av.open(str(path)) as container:
-        coded = [bytes(packet) for packet in container.demux(video=0) if packet.size and packet.is_keyframe][key]
-    data = path.read_bytes()
-    assert data.count(coded) == 1
-    path.write_bytes(data.replace(coded, coded[: len(coded) // 2] + bytes(len(coded) - len(coded) // 2)))
-    return path
 
 
 def test_a_damaged_key_frame_is_said_to_be_missing(make_video: MakeVideo) -> None:
@@ -267,6 +252,8 @@ def test_beyond_the_end_and_no_end(make_video: MakeVideo) -> None:
         "0/1 frames, the video ends at 4.0 s",
         0,
     )
+    (alone,) = read(make_video(), (5.0, 6.0))
+    assert (alone.status, alone.reason) == (beyond.status, beyond.reason)
     assert endless.reason == "a shot ends later than any video does (inf s)"
 
 
