@@ -248,8 +248,8 @@ class Video:
         if self._keys_s is None:
             self._keys_s = []
             if self._container.format.name.split(",")[0] in INDEXED_FORMATS:
-                index_s = (key_s - self._zero_s for key_s in key_frame_times(self.path))
-                self._keys_s = list(self._known_keys_s) or sorted(index_s)
+                known = self._known_keys_s or [key_s - self._zero_s for key_s in key_frame_times(self.path)]
+                self._keys_s = sorted(known)
         return self._keys_s
 
 
