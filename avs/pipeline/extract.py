@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from avs.core.artifacts import as_made_before, fingerprint_input, require_path, require_writable
 from avs.core.config import load_config
@@ -17,7 +17,7 @@ from avs.core.ids import some
 from avs.core.lock import require_no_writer
 from avs.core.progress import Reporter
 from avs.core.shots import ShotTable, read_shot_table
-from avs.core.store import FeatureStore
+from avs.core.store import FeatureStore, Status
 from avs.features.embedder import family_of, require_encoder
 from avs.features.extract import require_runtime
 from avs.features.recipe import ExtractionRecipe, SamplingRecipe
@@ -126,12 +126,13 @@ def remarks(counts: Mapping[str, int]) -> list[str]:
     Args:
         counts: of its manifest.
     """
-    said = []
-    if counts.get(WITHOUT_KEY_FRAME):
-        said.append(f"{counts[WITHOUT_KEY_FRAME]} shots have no key frame: the frame at their middle was decoded")
-    if counts.get(WITHOUT_KEY_TIMES):
-        why = "their files do not tell when key frames are on screen"
-        said.append(f"the frame at the middle of {counts[WITHOUT_KEY_TIMES]} shots was decoded: {why}")
+    said, shots = [], f"of {sum(counts[status] for status in get_args(Status))} shots"
+    for name, why in (
+        (WITHOUT_KEY_FRAME, "have no key frame"),
+        (WITHOUT_KEY_TIMES, "are in files that do not tell when key frames are on screen"),
+    ):
+        if counts.get(name):
+            said.append(f"{counts[name]} {shots} {why}: the frame at their middle was decoded")
     if SIMILAR in counts:
         said.append(f"{counts[SIMILAR]} of {counts[SAMPLED]} frames are similar to the one before and were not encoded")
     return said

@@ -81,7 +81,7 @@ def test_a_preview_says_which_shots_lack_a_key_frame(
     assert store.manifest["counts"] == counts
     assert json.loads(said.out)["stores"][0]["counts"] == counts
     assert "12 ok, 0 partial, 0 failed shots;" in said.err
-    assert f"{store.folder}: 6 shots have no key frame: the frame at their middle was decoded" in said.err
+    assert f"{store.folder}: 6 of 12 shots have no key frame: the frame at their middle was decoded" in said.err
     assert store.pts_s is not None
     np.testing.assert_allclose(store.pts_s, [0, 0.7, 1.2, 1.7, 2, 2.7, 3.2, 3.7, 4, 4.7, 5.2, 5.7], atol=1e-6)
     assert main(arguments(collection, tmp_path / "workers", *words, "--workers", "2")) == 0
@@ -117,7 +117,7 @@ def test_files_without_times_of_key_frames_are_said(
     (tmp_path / "shots.tsv").write_text("shot\tvideo\tstart_s\tend_s\nshot00001_1\t00001\t0.0\t2.0\n")
     words = ["--videos", str(tmp_path / "videos"), "--shots", str(tmp_path / "shots.tsv"), "--policy", "keyframes"]
     assert main(arguments(collection, tmp_path, *words)) == 0
-    why = "the frame at the middle of 1 shots was decoded: their files do not tell when key frames are on screen"
+    why = "1 of 1 shots are in files that do not tell when key frames are on screen: the frame at their middle was decoded"
     assert why in capsys.readouterr().err
 
 
