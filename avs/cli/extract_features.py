@@ -11,7 +11,7 @@ import json as json_
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
@@ -42,6 +42,7 @@ avs extract-features --videos videos/ --shots shots.tsv --model mini-clip --mode
 avs extract-features --videos videos/ --shots shots.tsv --model clip --weights ./my-clip --device cuda -o features/
 avs extract-features --videos videos/ --shots shots.tsv --model models/clip4clip -o features/
 avs extract-features --videos videos/ --shots shots.tsv --model clip-vit-b32 --level frame --raw-length -o raw/
+avs extract-features --videos videos/ --shots shots.tsv --model clip-vit-b32 --policy keyframes -o preview/
 avs extract-features --videos videos/ --shots shots.tsv --config configs/features/mini.yaml -o features/
 """
 
@@ -68,24 +69,34 @@ Policy = Annotated[
     str | None,
     typer.Option(
         "--policy",
-        help="Frames of a shot: interval (default), uniform, head, tail or middle; clip encoders and trained models "
-        "have their own.",
+        help="Frames of a shot: interval (default), uniform, head, tail, middle, or keyframes, a fast preview; clip "
+        "encoders and trained models have their own.",
         rich_help_panel=SAMPLING,
     ),
 ]  # fmt: skip
 Interval = Annotated[
     float | None,
     typer.Option(
-        "--interval", help="Seconds between frames (interval, head, tail); default 0.5.", rich_help_panel=SAMPLING
-    ),
-]
-Frames = Annotated[
-    int | None,
-    typer.Option(
-        "--frames", help="Number of frames per shot (uniform, head, tail); for interval the most, default 120.",
+        "--interval", help="Seconds between frames (interval, head, tail; the least for keyframes); default 0.5.",
         rich_help_panel=SAMPLING,
     ),
 ]  # fmt: skip
+Frames = Annotated[
+    int | None,
+    typer.Option(
+        "--frames", help="Number of frames per shot (uniform, head, tail); the most, by default 120, of others.",
+        rich_help_panel=SAMPLING,
+    ),
+]  # fmt: skip
+SkipSimilar = Annotated[
+    float | None,
+    typer.Option(
+        "--skip-similar",
+        help="Do not encode a frame that differs less than this from the last one encoded of its shot: mean difference "
+        "of thumbnails, of 255, such as 4.",
+        rich_help_panel=SAMPLING,
+    ),
+]
 Weights = Annotated[
     list[str] | None,
     typer.Option(
@@ -141,6 +152,7 @@ def command(
     policy: Policy = None,
     interval: Interval = None,
     frames: Frames = None,
+    skip_similar: SkipSimilar = None,
     weights: Weights = None,
     pooling: Pooling = None,
     compute_dtype: ComputeDtype = None,
@@ -167,7 +179,7 @@ def command(
         weights=weights,
         pooling=pooling,
         levels=level,
-        sampling={"policy": policy, "interval": interval, "frames": frames},
+        sampling={"policy": policy, "interval": interval, "frames": frames, "skip-similar": skip_similar},
         compute_dtype=compute_dtype,
         store_dtype=store_dtype,
         raw_length=raw_length,
@@ -181,14 +193,17 @@ def command(
 def _report(
     recipe: ExtractionRecipe, stores: Sequence[FeatureStore], reporter: Reporter, *, json: bool, seconds: float
 ) -> None:
-    from avs.pipeline.extract import suggested_command
+    from avs.core.store import Status
+    from avs.pipeline.extract import remarks, suggested_command
 
     for store in stores:
-        counts = ", ".join(f"{count} {status}" for status, count in store.manifest["counts"].items())
+        counts = ", ".join(f"{store.manifest['counts'][status]} {status}" for status in get_args(Status))
         shape = " x ".join(str(length) for length in store.vectors.shape)
         size = store.vectors.nbytes
         shown = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
         reporter.say(f"{store.folder}: {counts} shots; {shape} {store.vectors.dtype}, {shown}")
+        for remark in remarks(store.manifest["counts"]):
+            reporter.say(f"{store.folder}: {remark}")
     reporter.say(f"{seconds:.1f} s")
     reporter.suggest(suggested_command(recipe, stores))
     if json:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -31,6 +33,7 @@ class ShotFeatures:
         vectors: (F, D) float, a row per frame or clip; F = 1 at shot level, F = 0 when the shot failed.
         pts_s: (F,) seconds of the rows; at shot level one value, the middle.
         status, reason: "ok"; or "partial" or "failed", and why.
+        tally: what else is counted; the manifest's counts have the sums.
     """
 
     shot: str
@@ -38,6 +41,7 @@ class ShotFeatures:
     pts_s: np.ndarray
     status: Status = "ok"
     reason: str = ""
+    tally: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,6 +50,7 @@ class _Part:
     shots: list[str]
     status: list[str]
     reason: list[str]
+    tally: dict[str, int]  # of all shots
     offsets: np.ndarray  # (n+1,) rows of each shot within the part
 
 
@@ -145,6 +150,7 @@ class FeatureWriter:
                 shots=np.array([f.shot for f in self._pending]),
                 status=np.array([f.status for f in self._pending]),
                 reason=np.array([f.reason.replace("\n", " ").replace("\t", " ") for f in self._pending]),
+                tally=np.array(json.dumps(_sum(f.tally for f in self._pending))),
             )
         self._pending.clear()
 
@@ -152,7 +158,8 @@ class FeatureWriter:
         for path in sorted(self.parts.glob("*.npz")):
             with np.load(path) as part:
                 columns = {name: part[name].tolist() for name in ("shots", "status", "reason")}
-                yield _Part(path, columns["shots"], columns["status"], columns["reason"], part["offsets"])
+                tally = json.loads(str(part["tally"])) if "tally" in part else {}  # of an older avs
+                yield _Part(path, columns["shots"], columns["status"], columns["reason"], tally, part["offsets"])
 
     def commit(self, order: Sequence[str], *, seconds: float = 0.0) -> FeatureStore:
         """Put the parts together in `order`, write the manifest, remove the parts, and open the store.
@@ -178,15 +185,21 @@ class FeatureWriter:
             file.writelines(f"{s}\t{notes[s][0]}\t{notes[s][1]}\n" for s in order if s in notes)
         with atomic_write(self.folder / "ids.txt") as file:
             file.writelines(f"{shot}\n" for shot in kept)
-        complete_folder(self.folder, self._final_manifest(order, kept, notes, seconds), hashes)
+        tally = _sum(part.tally for part in parts)
+        complete_folder(self.folder, self._final_manifest(order, kept, notes, tally, seconds), hashes)
         shutil.rmtree(self.parts)
         return FeatureStore(self.folder)
 
     def _final_manifest(
-        self, order: Sequence[str], kept: Sequence[str], notes: dict[str, tuple[str, str]], seconds: float
+        self,
+        order: Sequence[str],
+        kept: Sequence[str],
+        notes: dict[str, tuple[str, str]],
+        tally: dict[str, int],
+        seconds: float,
     ) -> Manifest:
         partial = sum(status == "partial" for status, _ in notes.values())
-        counts = {"ok": len(kept) - partial, "partial": partial, "failed": len(order) - len(kept)}
+        counts = {"ok": len(kept) - partial, "partial": partial, "failed": len(order) - len(kept), **tally}
         m = self.manifest
         return Manifest(m.type, m.config, m.inputs, m.spec, counts, seconds, m.command, paths=m.paths)
 
@@ -216,6 +229,14 @@ class FeatureWriter:
                 with atomic_write(self.folder / name, "wb") as file:
                     np.save(file, values)
         return {"vectors.npy": content}
+
+
+def _sum(tallies: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Name -> sum over all tallies; the names in the order of the alphabet."""
+    total: Counter[str] = Counter()
+    for tally in tallies:
+        total.update(tally)
+    return dict(sorted(total.items()))
 
 
 class _Matrix:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from avs.core.frames import FrameSource
 from avs.core.progress import Reporter
 from avs.core.shots import ShotTable
 from avs.core.spec import EmbedderSpec
-from avs.core.store import STORE_TYPE, FeatureStore, Level
+from avs.core.store import STORE_TYPE, FeatureStore, Level, Status
 from avs.core.store_writer import FeatureWriter, ShotFeatures
 from avs.features.batches import ImageBatch, ImageBatches, Outcome, Units, load_batches
 from avs.features.embedder import ClipEmbedder, ImageEmbedder
@@ -256,9 +256,9 @@ def _write(target: Target, outcomes: Sequence[Outcome], batches: Sequence[np.nda
     for level in dict.fromkeys(writer.level for writer in target.writers):
         features = _of_frames(outcomes, frames) if level == "frame" else _of_shots(outcomes, frames, target)
         for writer in (writer for writer in target.writers if writer.level == level):
-            for one in features:
+            for one, outcome in zip(features, outcomes, strict=True):
                 if one.shot not in writer.done:
-                    writer.add(one)
+                    writer.add(replace(one, tally=outcome.tally))
 
 
 def _of_frames(outcomes: Sequence[Outcome], frames: Sequence[np.ndarray]) -> list[ShotFeatures]:
@@ -296,7 +296,8 @@ def require_few_failures(stores: Sequence[FeatureStore], max_failed: float) -> N
         TooManyFailuresError: more did; the stores are complete all the same.
     """
     for store in stores:
-        failed, total = store.manifest["counts"]["failed"], sum(store.manifest["counts"].values())
+        counts = store.manifest["counts"]
+        failed, total = counts["failed"], sum(counts[status] for status in get_args(Status))
         if failed > max_failed * total:
             raise TooManyFailuresError(
                 f"{failed} of {total} shots failed",

@@ -213,6 +213,7 @@ def test_the_demo_takes_encoders_of_the_catalog(work: Path, tmp_path: Path, caps
     [
         (["--interval", "1"], "interval_s: the checkpoint decides which frames are read"),
         (["--policy", "head", "--frames", "3"], "frames, policy: the checkpoint decides"),
+        (["--skip-similar", "4"], "skip_similar: the checkpoint decides"),
         (["--weights", "w", "--raw-length"], "--raw-length is for encoders of the catalog"),
         (["--pooling", "projection"], "--pooling is for encoders of the catalog"),
         (["--device", "cuda:9"], "cuda"),
@@ -233,6 +234,9 @@ def test_a_checkpoint_that_does_not_say_its_frames_needs_the_options(
     old = make_trained(tmp_path / "old", work / "clip", sampling={})
     assert main(extract(work, tmp_path, "--model", old)) == 2
     assert "say it, such as --interval 1" in " ".join(capsys.readouterr().err.split())
+    for more in (["--policy", "keyframes"], ["--interval", "0.5", "--skip-similar", "4"]):
+        assert main(extract(work, tmp_path, "--model", old, *more)) == 2
+        assert "neither --policy keyframes nor --skip-similar" in " ".join(capsys.readouterr().err.split())
     assert main(extract(work, tmp_path, "--model", old, "--interval", "0.5")) == 0
     assert main(extract(work, tmp_path / "new", "--model", work / "meanP")) == 0
     shots = [FeatureStore(tmp_path / "old/shot"), FeatureStore(tmp_path / "new/meanP/shot")]
