@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from their_clip4clip import SIZE, WORDS
 from torch import Tensor, nn
 
 from avs.models.batch import Batch, Sequences
@@ -89,6 +90,31 @@ class Column:
 
 Made = tuple[Tensor, Tensor, Tensor]
 """(B, F, 3, S, S) uint8 pixels, (B, W) tokens and the tokens' (B,) lengths."""
+
+
+def pixels_and_tokens(lengths: Sequence[int], text_lengths: Sequence[int]) -> Made:
+    """Random videos and texts, with as many places as the longest needs."""
+    random = torch.Generator().manual_seed(1)
+    pixels = torch.randint(0, 256, (len(lengths), max(lengths), 3, SIZE, SIZE), dtype=torch.uint8, generator=random)
+    tokens = torch.zeros(len(text_lengths), max(text_lengths), dtype=torch.long)
+    for row, length in zip(tokens, text_lengths, strict=True):
+        words = torch.randint(1, WORDS - 2, (length - 2,), generator=random)
+        row[:length] = torch.tensor([WORDS - 2, *words.tolist(), WORDS - 1])
+    return pixels, tokens, torch.tensor(text_lengths)
+
+
+def their_batch(made: Made, lengths: Sequence[int], *, words: int, frames: int) -> tuple[Tensor, ...]:
+    """What the data loaders grown from CLIP4Clip's give: ids, mask and segments of `words` tokens, then the video and
+    its mask of `frames` frames. Pads are zeros, of pixels after normalisation.
+    """
+    pixels, tokens, text_lengths = made
+    tokens = nn.functional.pad(tokens, (0, words - tokens.shape[1]))
+    mask = (torch.arange(frames) < torch.tensor(lengths)[:, None]).long()
+    video = torch.zeros(len(pixels), frames, 3, SIZE, SIZE)
+    video[:, : pixels.shape[1]] = (pixels.float() / 255 - MEAN) / STD
+    video = video * mask[..., None, None, None]
+    real = (torch.arange(words) < text_lengths[:, None]).long()
+    return tokens[:, None], real[:, None], torch.zeros_like(tokens)[:, None], video[:, None, :, None], mask[:, None]
 
 
 def pairs_of(made: Made, lengths: Sequence[int]) -> Pairs:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -22,12 +22,13 @@ def table(shots_per_video: Mapping[str, int]) -> ShotTable:
 @dataclass
 class FakeFrames:
     """1 to 5 frames a shot; `failed` shots have none, `partial` ones a reason; reading `broken` raises;
-    `uncut` videos are read from end to end."""
+    `uncut` videos are read from end to end. `tally` is that of every shot."""
 
     failed: set[str] = field(default_factory=set)
     partial: set[str] = field(default_factory=set)
     broken: str = ""
     uncut: set[str] = field(default_factory=set)
+    tally: Mapping[str, int] = field(default_factory=dict)
     asked: list[tuple[str, list[str]]] = field(default_factory=list)
 
     def read(self, video: str, shots: Sequence[Shot]) -> Iterator[ShotFrames]:
@@ -35,7 +36,7 @@ class FakeFrames:
         for shot in shots:
             if shot.id == self.broken:
                 raise VideoError("the video broke", where=shot.id)
-            yield self.frames(shot)
+            yield replace(self.frames(shot), tally=self.tally)
 
     def begins_anywhere(self, video: str) -> bool:
         return video not in self.uncut

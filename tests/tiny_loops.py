@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from tiny_clips import clip_pairs, config_of, make_clip
 from tiny_training import trainer
@@ -16,19 +18,21 @@ from avs.models.clip4clip import Clip4Clip
 from avs.models.teachclip import TeachClip
 from avs.models.xclip import XClip
 from avs.train.loop import TrainingLoop
+from avs.train.neighbours import neighbours
 from avs.train.settings import Settings
 from avs.train.teaching import Taught, Teaching
 
 XCLIP = "xclip"  # beside the heads of CLIP4Clip: its loss has matrices
 TEACHCLIP = "teachclip"  # its loss has lessons of the whole batch
-MODELS = ("meanP", "tightTransf", XCLIP, TEACHCLIP)
+MIL_NCE = "mil-nce"  # a meanP whose batch has blocks of neighbours
+MODELS = ("meanP", "tightTransf", XCLIP, TEACHCLIP, MIL_NCE)
 OWN = {"max_frames": 6, "max_words": 10, "freeze": -1, "layers": 2}
 
 
 def loop_of(folder: Path, head: str, chunk: int | None, **options: object) -> TrainingLoop:
     """A training of one of MODELS, of double precision, whose batch is all pairs."""
     clip = make_clip()
-    makers = {XCLIP: make_xclip, TEACHCLIP: make_student}
+    makers = {XCLIP: make_xclip, TEACHCLIP: make_student, MIL_NCE: make_mil_nce}
     model = makers[head](clip) if head in makers else Clip4Clip(config_of(clip, head=head, dropout=0.0))
     model.start_from(clip)
     torch.manual_seed(0)
@@ -38,7 +42,14 @@ def loop_of(folder: Path, head: str, chunk: int | None, **options: object) -> Tr
     if head == TEACHCLIP:
         torch.nn.init.normal_(model.aggregation.linear2.weight, std=0.2)
         options["teaching"] = Teaching([make_teacher(seed) for seed in (1, 2)])
-    return trainer(folder, settings, model=model.double(), pairs=clip_pairs(), validate=lambda model: {}, **options)
+    pairs = clip_pairs()
+    if head == MIL_NCE:
+        pairs = replace(pairs, neighbours=neighbours(["a"] * 3 + ["b"] * 5, np.arange(8), 3))
+    return trainer(folder, settings, model=model.double(), pairs=pairs, validate=lambda model: {}, **options)
+
+
+def make_mil_nce(clip: Any) -> Clip4Clip:
+    return Clip4Clip(config_of(clip, loss="mil-nce", positives=3))
 
 
 def make_xclip(clip: Any) -> XClip:

@@ -6,6 +6,7 @@ import re
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -45,6 +46,40 @@ def write_collection(folder: Path, films: int = 3) -> None:
         write_film(folder / f"videos/{number:05d}.mp4", seed=number)
         lines += [f"shot{number:05d}_{n + 1}\t{number:05d}\t{2 * n}.000000\t{2 * n + 2}.000000" for n in range(3)]
     (folder / "shots.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def copied(path: Path, name: str, change: Callable[[Any], None] = lambda packet: None) -> Path:
+    """A file of this name beside it, with the same packets, each changed by `change`."""
+    import av
+
+    target = path.with_name(name)
+    with av.open(str(path)) as source, av.open(str(target), "w") as container:
+        stream = container.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(source.streams.video[0]):
+            if packet.size:
+                packet.stream = stream
+                change(packet)
+                container.mux(packet)
+    return target
+
+
+def moving(frames: int) -> list[np.ndarray]:
+    """Pictures of noise that moves, so that a frame that lacks another one is not the right one."""
+    noise = np.random.default_rng(0).integers(0, 255, (8, 12, 3), dtype=np.uint8)
+    picture = np.kron(noise, np.ones((8, 8, 1), np.uint8))
+    return [np.roll(picture, n, axis=1) for n in range(frames)]
+
+
+def damaged(path: Path, key: int) -> Path:
+    """The file, now with a key packet whose second half is zero."""
+    import av
+
+    with av.open(str(path)) as container:
+        coded = [bytes(packet) for packet in container.demux(video=0) if packet.size and packet.is_keyframe][key]
+    data = path.read_bytes()
+    assert data.count(coded) == 1
+    path.write_bytes(data.replace(coded, coded[: len(coded) // 2] + bytes(len(coded) - len(coded) // 2)))
+    return path
 
 
 def set_back(path: Path, at_ms: int, by_ms: int) -> None:

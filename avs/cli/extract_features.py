@@ -14,7 +14,7 @@ import json as json_
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from avs.core.progress import Reporter
     from avs.core.store import FeatureStore
     from avs.core.store_parts import UnfinishedStore
+    from avs.features.recipe import ExtractionRecipe
 
 EXAMPLES = """
 avs extract-features --videos videos/ --shots shots.tsv --model clip-vit-b32 -o features/
@@ -45,6 +46,7 @@ avs extract-features --videos videos/ --shots shots.tsv --model mini-clip --mode
 avs extract-features --videos videos/ --shots shots.tsv --model clip --weights ./my-clip --device cuda -o features/
 avs extract-features --videos videos/ --shots shots.tsv --model models/clip4clip -o features/
 avs extract-features --videos videos/ --shots shots.tsv --model clip-vit-b32 --level frame --raw-length -o raw/
+avs extract-features --videos videos/ --shots shots.tsv --model clip-vit-b32 --policy keyframes -o preview/
 avs extract-features --videos videos/ --shots shots.tsv --config configs/features/mini.yaml -o features/
 avs extract-features --videos videos/ --shots shots.tsv --model clip-vit-b32 --shard 0/8 -o features/
 """
@@ -72,24 +74,34 @@ Policy = Annotated[
     str | None,
     typer.Option(
         "--policy",
-        help="Frames of a shot: interval (default), uniform, head, tail or middle; clip encoders and trained models "
-        "have their own.",
+        help="Frames of a shot: interval (default), uniform, head, tail, middle, or keyframes, a fast preview; clip "
+        "encoders and trained models have their own.",
         rich_help_panel=SAMPLING,
     ),
 ]  # fmt: skip
 Interval = Annotated[
     float | None,
     typer.Option(
-        "--interval", help="Seconds between frames (interval, head, tail); default 0.5.", rich_help_panel=SAMPLING
-    ),
-]
-Frames = Annotated[
-    int | None,
-    typer.Option(
-        "--frames", help="Number of frames per shot (uniform, head, tail); for interval the most, default 120.",
+        "--interval", help="Seconds between frames (interval, head, tail; the least for keyframes); default 0.5.",
         rich_help_panel=SAMPLING,
     ),
 ]  # fmt: skip
+Frames = Annotated[
+    int | None,
+    typer.Option(
+        "--frames", help="Number of frames per shot (uniform, head, tail); the most, by default 120, of others.",
+        rich_help_panel=SAMPLING,
+    ),
+]  # fmt: skip
+SkipSimilar = Annotated[
+    float | None,
+    typer.Option(
+        "--skip-similar",
+        help="Do not encode a frame that differs less than this from the last one encoded of its shot: mean difference "
+        "of thumbnails, of 255, such as 4.",
+        rich_help_panel=SAMPLING,
+    ),
+]
 Weights = Annotated[
     list[str] | None,
     typer.Option(
@@ -154,6 +166,7 @@ def command(
     policy: Policy = None,
     interval: Interval = None,
     frames: Frames = None,
+    skip_similar: SkipSimilar = None,
     weights: Weights = None,
     pooling: Pooling = None,
     compute_dtype: ComputeDtype = None,
@@ -182,7 +195,7 @@ def command(
         weights=weights,
         pooling=pooling,
         levels=level,
-        sampling={"policy": policy, "interval": interval, "frames": frames},
+        sampling={"policy": policy, "interval": interval, "frames": frames, "skip-similar": skip_similar},
         compute_dtype=compute_dtype,
         store_dtype=store_dtype,
         raw_length=raw_length,
@@ -190,42 +203,41 @@ def command(
     runtime: dict[str, Any] = {"device": device, "batch_size": batch_size, "workers": workers, "force": force}
     runtime["shard"] = None if shard is None else parse_shard(shard)
     stores = extract_features(recipe, videos, shots, output, video_ids=video_ids, reporter=reporter, **runtime)
-    _report(stores, reporter, json=json, seconds=time.monotonic() - start)
+    _report(recipe, stores, reporter, json=json, seconds=time.monotonic() - start)
     require_few_failures(stores, max_failed)
 
 
 def _report(
-    stores: Sequence[FeatureStore | UnfinishedStore], reporter: Reporter, *, json: bool, seconds: float
+    recipe: ExtractionRecipe,
+    stores: Sequence[FeatureStore | UnfinishedStore],
+    reporter: Reporter,
+    *,
+    json: bool,
+    seconds: float,
 ) -> None:
     from avs.core.store import FeatureStore
+    from avs.pipeline.extract import remarks, suggested_command
 
     finished = [store for store in stores if isinstance(store, FeatureStore)]
     for store in stores:
         reporter.say(_line(store) if isinstance(store, FeatureStore) else str(store))
+        for remark in remarks(store.manifest["counts"]) if isinstance(store, FeatureStore) else ():
+            reporter.say(f"{store.folder}: {remark}")
     reporter.say(f"{seconds:.1f} s")
     if len(finished) == len(stores):
-        _suggest(finished[0], reporter)
+        reporter.suggest(suggested_command(recipe, finished))
     if json:
         print(json_.dumps({"stores": [_summary(store) for store in stores], "seconds": round(seconds, 3)}))
 
 
 def _line(store: FeatureStore) -> str:
-    counts = ", ".join(f"{count} {status}" for status, count in store.manifest["counts"].items())
+    from avs.core.store import Status
+
+    counts = ", ".join(f"{store.manifest['counts'][status]} {status}" for status in get_args(Status))
     shape = " x ".join(str(length) for length in store.vectors.shape)
     size = store.vectors.nbytes
     shown = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
     return f"{store.folder}: {counts} shots; {shape} {store.vectors.dtype}, {shown}"
-
-
-def _suggest(store: FeatureStore, reporter: Reporter) -> None:
-    from avs.core.errors import typed
-    from avs.features.embedder import has_text_side
-
-    if has_text_side(store.spec):
-        target = typed(Path("lists", f"{store.folder.parent.name}.trec"))
-        reporter.suggest(f"avs search --topics TOPICS --store {typed(store.folder)} -o {target}")
-    else:
-        reporter.suggest(f"avs train-laff --captions CAPTIONS --store {typed(store.folder)} -o models/laff")
 
 
 def _summary(store: FeatureStore | UnfinishedStore) -> dict[str, Any]:

@@ -22,6 +22,7 @@ avs import-checkpoint laff.pt --architecture laff --text-encoder clip-vit-b32 --
 avs import-checkpoint laff_ml.pt --architecture laff --vocabulary bow=bow.txt --vocabulary gru=gru.txt --word2vec vec500flickr30m --text-encoder clip-vit-b32 --option max_frames=50 --option with_ave=false -o models/laff-ml
 avs import-checkpoint pytorch_model.bin.1 --architecture clip2video --tokenizer clip-vit-b32 --fps 2.5 -o models/c2v
 avs import-checkpoint clip4clip.pt --architecture clip4clip --tokenizer clip-vit-b32 -o models/clip4clip-authors
+avs import-checkpoint best_model.bin --architecture teachclip --tokenizer clip-vit-b32 -o models/teachclip-authors
 """  # noqa: E501  # a command to copy is one line
 
 Weights = Annotated[Path, typer.Argument(metavar="FILE", help="State dict of the authors.")]
@@ -29,7 +30,7 @@ ArchitectureName = Annotated[
     str,
     typer.Option(
         "--architecture",
-        help="laff, clip4clip, clip2video or xclip: whose the weights are.",
+        help="laff, clip4clip, clip2video, xclip or teachclip: whose the weights are.",
         rich_help_panel=MODEL,
     ),
 ]

@@ -3,6 +3,7 @@
 For a trained model it prints its features, its validation, and the attention that it gives to each feature.
 With --verify it hashes every file again and checks what they hold; it exits with 1 if something is wrong.
 With --provenance it follows the inputs of an artefact down to the video files, and marks those that have changed.
+With --footprint it counts what a trained model keeps of a shot and computes for a pair, and measures its speed.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ avs info models/laff
 avs info lists/x.trec --json
 avs info runs/F_M_C_D_TEAM.24_1.xml --provenance
 avs info features/mini-clip/shot --verify
+avs info models/xclip --footprint
 avs info --env
 """
 
@@ -41,6 +43,13 @@ Verify = Annotated[
     bool,
     typer.Option("--verify", help="Hash all files again, and check what they hold; exit code 1 if something is wrong."),
 ]
+Footprint = Annotated[
+    bool,
+    typer.Option(
+        "--footprint",
+        help="Of a trained model: bytes a shot, multiply-adds, and pairs/s measured here; takes seconds.",
+    ),
+]
 Environment = Annotated[bool, typer.Option("--env", help="Print packages and devices instead.")]
 
 
@@ -48,6 +57,7 @@ def command(
     artefact: Artefact = None,
     provenance: Provenance = False,
     verify: Verify = False,
+    footprint: Footprint = False,
     env: Environment = False,
     quiet: Quiet = False,
     json: Json = False,
@@ -58,14 +68,16 @@ def command(
 
     if env == (artefact is not None):
         raise ConfigError("give an artefact or --env", next_step="avs info PATH, or avs info --env")
-    for option, given in (("--provenance", provenance), ("--verify", verify)):
+    for option, given in (("--provenance", provenance), ("--verify", verify), ("--footprint", footprint)):
         if artefact is None and given:
             raise ConfigError(f"{option} needs an artefact", next_step=f"avs info PATH {option}")
     if artefact is not None and verify:
         _print_verification(artefact, json=json)
     if artefact is not None and provenance:
         _print_provenance(artefact, json=json)
-    if provenance or verify:
+    if artefact is not None and footprint:
+        _print_footprint(artefact, json=json)
+    if provenance or verify or footprint:
         return
     facts = describe_environment() if artefact is None else describe_artefact(artefact)
     print(json_.dumps(facts, indent=2) if json else "\n".join(fact_lines(facts)))
@@ -100,3 +112,10 @@ def _print_verification(artefact: Path, *, json: bool) -> None:
         )
     if not json:
         print(f"OK {artefact}: {found.files} files hashed")
+
+
+def _print_footprint(artefact: Path, *, json: bool) -> None:
+    from avs.pipeline.footprint import checkpoint_footprint, footprint_lines, footprint_to_json
+
+    report = checkpoint_footprint(artefact)
+    print(json_.dumps(footprint_to_json(report), indent=2) if json else "\n".join(footprint_lines(report)))

@@ -41,6 +41,7 @@ PIXELS: Mapping[str, tuple[type, str, str]] = {
 }
 """Options of architectures that read frames: type, help and panel."""
 TEACHER = "Checkpoint to learn from, such as an X-CLIP; repeatable"
+OTHER_FRAMES = "Let a teacher score frames that are sampled otherwise than those that it was trained on"
 RESUME = "Run the same command again to resume; the losses are identical."
 TRAINING_OPTIONS: Mapping[str, tuple[type, str]] = {
     "epochs": (int, "Largest number of epochs"),
@@ -93,7 +94,8 @@ def module_of(name: str) -> ModuleType:
             model["backbone"] = values.pop("backbone")
         pixels = {key: values.pop(key) for key in PIXELS if key in values}
         training = {key: values.pop(key) for key in TRAINING_OPTIONS}
-        inputs = {"text": values.pop("text", None) or (), "teachers": values.pop("teacher", None) or (), **pixels}
+        taught = {"teachers": values.pop("teacher", None) or (), "other_frames": bool(values.pop("other_frames", None))}
+        inputs = {"text": values.pop("text", None) or (), **taught, **pixels}
         train(name, model, training, inputs, **values)
 
     shared = list(inspect.signature(train, eval_str=True).parameters.values())[4:]
@@ -114,6 +116,7 @@ def _own_options(architecture: Architecture) -> Iterator[inspect.Parameter]:
             yield _parameter(key, kind, help, "in the output folder" if key == "frame_cache" else None, panel)
         if architecture.taught({}):
             yield _parameter("teacher", list[Path], TEACHER, "those of the recipe", MODEL)
+            yield _parameter("other_frames", bool, OTHER_FRAMES, None, MODEL)
     else:
         towers = "the text tower of every store that has one"
         default_text = f"bow and {towers}" if architecture.bag_of_words else towers

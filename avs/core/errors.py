@@ -18,11 +18,14 @@ from __future__ import annotations
 import re
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from difflib import get_close_matches
+from textwrap import indent
+from typing import TypeVar
 
 MAX_LISTED_PROBLEMS = 50
 MAX_OF_A_KIND, EXAMPLES = 5, 3  # more problems of one kind than this are told by three examples and their number
+T = TypeVar("T")
 
 
 class AvsError(Exception):
@@ -136,6 +139,35 @@ class Problems:
             count = f"{len(self.items)} problem{'s' if len(self.items) > 1 else ''}"
             body = "\n".join(f"  {line}" for line in self.lines())
             raise cls(f"{self.title}: {count}\n{body}", next_step=next_step)
+
+
+class Attempts:
+    """Checks that do not need each other: each is made, and what all of them refuse is told at once.
+
+    >>> attempts = Attempts("this cannot be done")
+    >>> attempts.attempt(lambda: 1)
+    1
+    """
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.errors: list[AvsError] = []
+
+    def attempt(self, make: Callable[[], T]) -> T | None:
+        """What `make` gives; None if it refuses."""
+        try:
+            return make()
+        except AvsError as error:
+            self.errors.append(error)
+            return None
+
+    def raise_if_any(self) -> None:
+        """Raise the only error as it is, or several as one ConfigError, or return when there is none."""
+        if len(self.errors) == 1:
+            raise self.errors[0]
+        if self.errors:
+            told = "\n".join(indent(str(error), "  ") for error in self.errors)
+            raise ConfigError(f"{self.title}: {len(self.errors)} errors\n{told}")
 
 
 def in_few_lines(problems: Sequence[tuple[str, str]]) -> Iterator[str]:

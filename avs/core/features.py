@@ -46,9 +46,23 @@ def by_feature_name(stores: Iterable[Features]) -> dict[str, Features]:
     for store in stores:
         name = feature_name(store)
         if name in named:
-            raise ConfigError(f"two stores hold the feature {name}", got=f"{named[name].folder} and {store.folder}")
+            raise ConfigError(
+                f"two stores hold the feature {name}",
+                got=f"{named[name].folder} and {store.folder}",
+                next_step="give one of them" if store.spec == named[name].spec else _other_name(store),
+            )
         named[name] = store
     return named
+
+
+def _other_name(store: Features) -> str:
+    """How a store of another encoder gets another name."""
+    if isinstance(store, BigFile):
+        return "the folder of a BigFile is the name of its feature: rename one"
+    return (
+        "the folder of a trained model is the name of its features: rename that of one model, and extract its store "
+        "again; of an encoder of the catalog give one store"
+    )
 
 
 def open_stores(folders: Sequence[Path]) -> dict[str, Features]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -23,6 +23,7 @@ class ShotFrames:
         pts_s: (F,) float64 seconds from the video's first frame.
         status: "ok"; "partial" when some wanted frames could not be decoded; "failed" when none could (F = 0).
         reason: why frames are missing; empty when the status is "ok".
+        tally: what else is counted of it, such as {"similar_frames": 3}; summed over the shots of a store.
 
     Raises:
         DataError: arrays of the wrong shape or dtype, or a status that contradicts them.
@@ -33,6 +34,7 @@ class ShotFrames:
     pts_s: np.ndarray
     status: Status = "ok"
     reason: str = ""
+    tally: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.data.ndim != 4 or self.data.shape[3] != 3 or self.data.dtype != np.uint8:

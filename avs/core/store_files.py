@@ -28,7 +28,7 @@ class WrittenFiles:
 
     Attributes:
         hashes: name of a file -> its hash.
-        counts: number of shots that are ok, partial and failed.
+        counts: number of shots that are ok, partial and failed, and what else their makers counted.
     """
 
     hashes: dict[str, str] = field(default_factory=dict)
@@ -76,6 +76,8 @@ def write_store_files(
             _put(files, part, ids, rows)
             for _, status, _ in part.header.problems:
                 done.counts[status] += 1
+            for name, count in part.header.tally.items():
+                done.counts[name] = done.counts.get(name, 0) + count
             next_shot, rows = next_shot + part.header.shots, rows + len(part.vectors)
         done.counts["ok"] = len(ids) - done.counts["partial"] - done.counts["failed"]
         found, wanted = (next_shot, rows, len(ids) - done.counts["failed"]), (len(ids), shape[0], kept)

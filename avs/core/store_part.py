@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ class PartHeader:
         kept: number of those that have vectors.
         rows: number of vectors.
         problems: place among the shots, status and reason of each one that is partial or failed.
+        tally: what else is counted, of all shots.
     """
 
     plan: str
@@ -44,6 +45,7 @@ class PartHeader:
     kept: int
     rows: int
     problems: tuple[tuple[int, Status, str], ...]
+    tally: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,12 +71,13 @@ def make_part(
     vectors: np.ndarray,
     pts_s: np.ndarray,
     problems: Sequence[tuple[int, Status, str]],
+    tally: Mapping[str, int],
     *,
     plan: str = "",
 ) -> StorePart:
     """A part of the shots from row `first` of the table on; see PartHeader and StorePart."""
     lengths = np.asarray(counts, dtype=np.int32)
-    header = PartHeader(plan, first, len(lengths), int((lengths > 0).sum()), len(vectors), tuple(problems))
+    header = PartHeader(plan, first, len(lengths), int((lengths > 0).sum()), len(vectors), tuple(problems), dict(tally))
     return StorePart(header, vectors, np.asarray(pts_s, dtype=np.float64), lengths)
 
 
@@ -134,7 +137,8 @@ def read_part(path: Path, *, dtype: np.dtype[Any], dim: int) -> StorePart:
         raise FormatError("its bytes are not those of its hash", where=path, got=f"{len(data)} bytes")
     end = data.index(b"\n", DIGITS + 1) + 1
     header = _header(path, data[DIGITS + 1 : end])
-    kinds, sizes = (dtype, np.dtype(np.float64), np.dtype(np.int32)), (header.rows * dim, header.rows, header.shots)
+    kinds: tuple[np.dtype[Any], ...] = (dtype, np.dtype(np.float64), np.dtype(np.int32))
+    sizes = (header.rows * dim, header.rows, header.shots)
     size = sum(count * kind.itemsize for kind, count in zip(kinds, sizes, strict=True))
     if end + size != len(data):
         raise FormatError("its size is not that of its header", where=path, got=len(data) - end, wanted=size)
@@ -150,6 +154,7 @@ def _header(path: Path, line: bytes) -> PartHeader:
     try:
         fields = json.loads(line)
         problems = tuple((int(place), status, str(reason)) for place, status, reason in fields.pop("problems"))
-        return PartHeader(**fields, problems=problems)
+        tally = {str(name): int(count) for name, count in fields.pop("tally").items()}
+        return PartHeader(**fields, problems=problems, tally=tally)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise FormatError("its first lines are not those of a part", where=path, got=repr(line[:60])) from error

@@ -6,8 +6,9 @@ Extraction writes through avs.core.store_parts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ class ShotFeatures:
         vectors: (F, D) float, a row per frame or clip; F = 1 at shot level, F = 0 when the shot failed.
         pts_s: (F,) seconds of the rows; at shot level one value, the middle.
         status, reason: "ok"; or "partial" or "failed", and why.
+        tally: what else is counted; the manifest's counts have the sums.
     """
 
     shot: str
@@ -41,6 +43,7 @@ class ShotFeatures:
     pts_s: np.ndarray
     status: Status = "ok"
     reason: str = ""
+    tally: Mapping[str, int] = field(default_factory=dict)
 
 
 def stored(features: ShotFeatures, spec: EmbedderSpec, dtype: np.dtype[Any]) -> ShotFeatures:
@@ -83,7 +86,7 @@ def stored(features: ShotFeatures, spec: EmbedderSpec, dtype: np.dtype[Any]) -> 
             next_step="divide the vectors by their lengths in the encoder's family, or say normalised=False there",
         )
     reason = features.reason.replace("\n", " ").replace("\t", " ")
-    return ShotFeatures(features.shot, kept, np.asarray(features.pts_s, dtype=np.float64), features.status, reason)
+    return replace(features, vectors=kept, pts_s=np.asarray(features.pts_s, dtype=np.float64), reason=reason)
 
 
 def part_of(first: int, features: Sequence[ShotFeatures]) -> StorePart:
@@ -94,7 +97,15 @@ def part_of(first: int, features: Sequence[ShotFeatures]) -> StorePart:
         np.concatenate([one.vectors for one in features]),
         np.concatenate([one.pts_s for one in features]),
         [(place, one.status, one.reason) for place, one in enumerate(features) if one.status != "ok"],
+        _total(features),
     )
+
+
+def _total(features: Sequence[ShotFeatures]) -> Counter[str]:
+    total: Counter[str] = Counter()
+    for one in features:
+        total.update(one.tally)  # a sum of counters would drop what was counted 0 times
+    return total
 
 
 class FeatureWriter:

@@ -8,9 +8,9 @@ order in which they finish, and the moment an earlier run was killed.
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
 from multiprocessing.connection import Connection
@@ -40,13 +40,14 @@ class Outcome:
     Attributes:
         shot: its id.
         pts_s: (F,) seconds of its frames; of its C clips, (C,) mean times.
-        status, reason: as in ShotFrames.
+        status, reason, tally: as in ShotFrames.
     """
 
     shot: str
     pts_s: np.ndarray
     status: Status
     reason: str
+    tally: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,7 +139,7 @@ class ImageBatches(IterableDataset[ImageBatch]):
         for _ in self.units.rows(unit):
             shot = next(frames)
             starts = range(0, len(shot.data), self.frames_at_once)
-            outcomes.append(Outcome(shot.shot, self._times(shot.pts_s, starts), shot.status, shot.reason))
+            outcomes.append(Outcome(shot.shot, self._times(shot.pts_s, starts), shot.status, shot.reason, shot.tally))
             for start in starts:
                 pieces.append(self._piece(shot.data[start : start + self.frames_at_once]))
                 count += len(pieces[-1][0])

@@ -159,7 +159,8 @@ def require_text_side(spec: EmbedderSpec, *, where: object) -> None:
             "the store holds single frames of a trained model, whose text side is compared with whole shots",
             where=where,
             got=f'model "{spec.name}"',
-            next_step=f"search with the model: --checkpoint {typed(model)}; or search its shot-level store",
+            next_step=f"search with the model: --checkpoint {typed(model)}; or search its shot-level store; one that "
+            "reads text and frames together, such as X-CLIP, reranks a list: avs rerank --method model",
         )
     raise ConfigError(
         "the store was made by a model that the catalog does not know",

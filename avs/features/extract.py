@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from avs.core.leases import Owner
 from avs.core.progress import Reporter
 from avs.core.shots import ShotTable
 from avs.core.spec import EmbedderSpec
-from avs.core.store import STORE_TYPE, FeatureStore, Level
+from avs.core.store import STORE_TYPE, FeatureStore, Level, Status
 from avs.core.store_parts import SharedWriter, StoreParts, UnfinishedStore
 from avs.core.store_plan import WorkPlan
 from avs.core.store_writer import ShotFeatures, part_of, stored
@@ -273,7 +273,8 @@ def _features(
             wanted=f"{ends[-1]} of {target.embedder.spec.name}",
         )
     frames = np.split(vectors, ends[:-1])
-    return _of_frames(outcomes, frames) if store.level == "frame" else _of_shots(outcomes, frames, target)
+    found = _of_frames(outcomes, frames) if store.level == "frame" else _of_shots(outcomes, frames, target)
+    return [replace(one, tally=outcome.tally) for one, outcome in zip(found, outcomes, strict=True)]
 
 
 def _of_frames(outcomes: Sequence[Outcome], frames: Sequence[np.ndarray]) -> list[ShotFeatures]:
@@ -313,7 +314,8 @@ def require_few_failures(stores: Sequence[FeatureStore | UnfinishedStore], max_f
     for store in stores:
         if isinstance(store, UnfinishedStore):
             continue  # the process that puts it together says it
-        failed, total = store.manifest["counts"]["failed"], sum(store.manifest["counts"].values())
+        counts = store.manifest["counts"]
+        failed, total = counts["failed"], sum(counts[status] for status in get_args(Status))
         if failed > max_failed * total:
             raise TooManyFailuresError(
                 f"{failed} of {total} shots failed",

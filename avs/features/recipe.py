@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 
 class EncoderRecipe(BaseModel):
@@ -24,12 +24,23 @@ class EncoderRecipe(BaseModel):
 
 
 class SamplingRecipe(BaseModel):
-    """Which frames of a shot are encoded, as `avs.video.sampling.Sampling` takes it."""
+    """Which frames of a shot are encoded, as `avs.video.sampling.Sampling` takes it.
+
+    Attributes:
+        skip_similar: frames that differ less from the last one are left out, see `avs.video.similar`; None: none are.
+    """
 
     model_config = ConfigDict(extra="forbid")
     policy: str = "interval"
     interval_s: float = 0.5
     frames: int | None = None
+    skip_similar: float | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, as_dict: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What a manifest says. A store made before frames could be left out is the same store."""
+        settings: dict[str, Any] = as_dict(self)
+        return {key: value for key, value in settings.items() if key != "skip_similar" or value is not None}
 
 
 class ExtractionRecipe(BaseModel):

@@ -70,7 +70,7 @@ class Clip2Video(ClipVideoModel):
         """(B, E) of length 1; E is 2D, or D without alignment."""
         frames, mask = self.frames_of(videos)
         if self.config.legacy:
-            frames, mask = self._filled(frames, mask)
+            frames, mask = self.filled(frames, mask)
         outputs = self._over_time(self.transformer, self.differences, frames, mask)
         whole = mean_of_units(outputs, mask)
         if self.local is None or self.centres is None:
@@ -137,9 +137,3 @@ class Clip2Video(ClipVideoModel):
         if self.config.init == "zero":
             made = made - tokens
         return made[:, ::step] + frames
-
-    def _filled(self, frames: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Frames and mask with `max_frames` places. As in the authors' code, pads are blank pictures."""
-        pad = (0, self.config.max_frames - frames.shape[1])
-        filled, real = F.pad(frames, (0, 0, *pad)), F.pad(mask, pad)
-        return torch.where(real[..., None], filled, self.backbone.blank_frame().to(frames.dtype)), real

@@ -18,7 +18,7 @@ from avs.models.architectures.clip4clip import Clip4ClipConfig
 from avs.models.batch import Batch
 from avs.models.clip_video import ClipVideoModel
 from avs.models.frame_heads import HEADS
-from avs.models.losses import contrastive_loss, different_videos, margin_ranking_loss
+from avs.models.losses import Blocks, contrastive_loss, different_videos, margin_ranking_loss, mil_nce_loss
 
 
 class Clip4Clip(ClipVideoModel):
@@ -59,11 +59,20 @@ class Clip4Clip(ClipVideoModel):
         """(T, B) cosines; with head tightTransf, scores of any size."""
         return self.head.score(texts, videos)
 
-    def loss(self, texts: Tensor, videos: Tensor, *, video_of: Tensor) -> Tensor:
+    def loss(self, texts: Tensor, videos: Tensor, *, video_of: Tensor, blocks: Blocks | None = None) -> Tensor:
+        """As of every model.
+
+        Args:
+            blocks: of loss "mil-nce": the pairs with their neighbours; None: each pair is alone.
+        """
         config, scores = self.config, self.score(texts, videos)
-        negatives = None if config.legacy else different_videos(video_of)
+        negatives = None
+        if not config.legacy:
+            negatives = different_videos(video_of) if blocks is None else blocks.negatives(video_of)
         if config.loss == "margin":
             return margin_ranking_loss(scores, margin=config.margin, direction=config.direction, negatives=negatives)
         if self.head.cosine:
             scores = self.backbone.logit_scale * scores
+        if config.loss == "mil-nce":
+            return mil_nce_loss(scores, blocks=blocks, negatives=negatives)
         return contrastive_loss(scores, negatives=negatives)

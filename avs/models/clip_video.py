@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from avs.core.errors import DataError
 from avs.models.architectures.clip_video import ClipVideoConfig, Patches
@@ -76,6 +78,15 @@ class ClipVideoModel(RetrievalModel):
         (name,) = self.video_features
         frames = spaced_steps(_sequences(videos, name, "frames"), self.most_frames)
         return self.backbone.frames(frames.values, frames.mask), frames.mask
+
+    def filled(self, frames: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, M, D) frames and their (B, M) mask with M = `max_frames` places, of (B, F, D) frames and a (B, F) mask.
+
+        As in the authors' code of such models, what fills up is a picture of zeros after normalisation.
+        """
+        pad = (0, self.most_frames - frames.shape[1])
+        wider, real = F.pad(frames, (0, 0, *pad)), F.pad(mask, pad)
+        return torch.where(real[..., None], wider, self.backbone.blank_frame().to(frames.dtype)), real
 
     def tokens_of(self, texts: Batch) -> Sequences:
         """(T, W) token ids.

@@ -5,10 +5,39 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from avs.models.architectures import Direction, Reduction
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Blocks:
+    """B pairs in blocks: the pair in the middle, and its neighbours in time. Blocks may share videos.
+
+    Attributes:
+        block_of: (B,) int64, a number for each block.
+        middle: (B,) bool, true once in each block.
+    """
+
+    block_of: Tensor
+    middle: Tensor
+
+    @property
+    def positives(self) -> Tensor:
+        """(B, B) bool: which pairs of rows are of one block."""
+        return self.block_of[:, None] == self.block_of[None, :]
+
+    def negatives(self, video_of: Tensor) -> Tensor:
+        """(B, B) bool: which pairs of rows are negatives, because the block of the one lacks the video of the other.
+
+        Args:
+            video_of: (B,) int64; rows with equal values have the same video.
+        """
+        same = ~different_videos(video_of)
+        return (self.positives.float() @ same.float()) == 0
 
 
 def different_videos(video_of: Tensor) -> Tensor:
@@ -68,7 +97,31 @@ def contrastive_loss(scores: Tensor, *, negatives: Tensor | None = None) -> Tens
     """
     size = len(scores)
     if negatives is not None:
-        keep = negatives | torch.eye(size, dtype=torch.bool, device=scores.device)
-        scores = scores.masked_fill(~keep, float("-inf"))
+        scores = _only(scores, negatives | torch.eye(size, dtype=torch.bool, device=scores.device))
     matches = scores.diagonal()
     return ((scores.logsumexp(1) - matches).mean() + (scores.logsumexp(0) - matches).mean()) / 2
+
+
+def mil_nce_loss(scores: Tensor, *, blocks: Blocks | None = None, negatives: Tensor | None = None) -> Tensor:
+    """MIL-NCE (Miech et al., CVPR 2020), in the form of CLIP4Clip's code, where texts and videos share one softmax.
+
+        loss_i = -log( sum_{j in P_i} e^S_ji / (sum_j e^S_ji + sum_{j not in P_i} e^S_ij) )        mean over middles i
+
+    P_i is the block of video i. So one of its texts must be the right one, and it need not be known which.
+
+    Args:
+        scores: (B, B), already multiplied by the logit scale.
+        blocks: of the pairs; None: each pair is a block.
+        negatives: (B, B) bool, which pairs may be negatives; None: all of different blocks, as in the authors' code.
+    """
+    of_videos = scores.T  # row i: every text against video i
+    positives = torch.eye(len(scores), dtype=torch.bool, device=scores.device) if blocks is None else blocks.positives
+    negatives = ~positives if negatives is None else negatives
+    own = _only(of_videos, positives).logsumexp(1)
+    losses = torch.cat([_only(of_videos, positives | negatives), _only(scores, negatives)], dim=1).logsumexp(1) - own
+    return (losses if blocks is None else losses[blocks.middle]).mean()
+
+
+def _only(scores: Tensor, kept: Tensor) -> Tensor:
+    """The scores that a softmax is to see."""
+    return scores.masked_fill(~kept, float("-inf"))

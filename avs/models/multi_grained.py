@@ -15,6 +15,8 @@ All eight matrices start as the identity; those of words are W x W and those of 
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -22,7 +24,8 @@ from torch.utils.checkpoint import checkpoint
 
 from avs.core.errors import DataError
 
-SIMILARITIES_AT_ONCE = 2**23  # of a word and a frame; about 0.3 GB in training
+SIMILARITIES_AT_ONCE = 2**20  # of a word and a frame: what is made of them should stay in a processor's cache
+SIMILARITIES_KEPT = 2**26  # for the backward pass: 0.3 GB
 
 
 class MultiGrainedSimilarity(nn.Module):
@@ -54,9 +57,10 @@ class MultiGrainedSimilarity(nn.Module):
         return _rows(videos, frames, mask, self.frames)
 
     def forward(self, texts: Tensor, videos: Tensor) -> Tensor:
-        """(T, B) similarities of rows, some pairs at a time.
+        """(T, B) similarities of rows, a block of pairs at a time, short texts first: a block has no word more than it
+        needs.
 
-        Where a training step has several blocks, each is computed again in the backward pass, so memory is bounded.
+        Where a training step has too many to keep, each block is computed again in the backward pass.
 
         Raises:
             DataError: rows of another number of words or frames.
@@ -64,37 +68,38 @@ class MultiGrainedSimilarity(nn.Module):
         pairs = max(SIMILARITIES_AT_ONCE // (self.words * self.frames), 1)
         width = min(max(len(videos), 1), pairs)
         height = max(pairs // width, 1)
-        again = torch.is_grad_enabled() and len(texts) * len(videos) > pairs
-        rows = []
-        for part in torch.split(texts, height):
+        again = len(texts) * len(videos) * self.words * self.frames > SIMILARITIES_KEPT and torch.is_grad_enabled()
+        rows, order = [], self.split_texts(texts)[2].sum(dim=1).argsort(stable=True)
+        for part in torch.split(texts[order], height):
             blocks = torch.split(videos, width)
             scores = [
                 checkpoint(self._block, part, block, use_reentrant=False) if again else self._block(part, block)
                 for block in blocks
             ]
             rows.append(torch.cat(scores, dim=1))
-        return torch.cat(rows)
+        return torch.cat(rows)[order.argsort()]
 
     def grains(self, texts: Tensor, videos: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """s_vs, s_vw, s_sf and s_fw of rows, (T, B) each, all pairs at once."""
-        sentence, words, real_words = self.split_texts(texts)
-        video, frames, real_frames = self.split_videos(videos)
-        of_words, of_frames = real_words[:, None], real_frames[None]  # (T, 1, W) and (1, B, F)
+        """s_vs, s_vw, s_sf and s_fw of rows, (T, B) each, all pairs at once.
+
+        Videos are the last dimension of whatever is large. So a softmax over words or frames runs along many pairs at
+        once; over a last dimension of a few words it takes several times as long.
+        """
+        sentence, words, real_words = _without_pads(*self.split_texts(texts))
+        video, frames, real_frames = _without_pads(*self.split_videos(videos))
+        words, real_words = words.transpose(0, 1), real_words.T[..., None]  # (W, T, D) and (W, T, 1)
+        frames, real_frames = frames.permute(2, 1, 0).flatten(1), real_frames.T  # (D, F * B) and (F, B)
+        size = (len(texts), len(real_frames), len(videos))
         whole = sentence @ self.sentence_to_video @ video.T
-        with_words = (words @ video.T).transpose(1, 2)  # p, (T, B, W)
-        with_frames = (sentence @ frames.flatten(0, 1).T).view(len(texts), len(videos), self.frames)  # q, (T, B, F)
-        fine = (words @ self.word_to_frame) @ frames.flatten(0, 1).T
-        fine = fine.view(len(texts), self.words, len(videos), self.frames)  # A, (T, W, B, F)
-        by_frame = self._attend(fine.permute(0, 2, 3, 1), self.words_for_frame, of_words[:, :, None])  # r, (T, B, F)
-        by_word = self._attend(fine, self.frames_for_word, of_frames[:, None]).transpose(1, 2)  # c, (T, B, W)
-        finest = self._attend(by_frame, self.frames_of_video, of_frames)
-        finest = finest + self._attend(by_word, self.words_of_sentence, of_words)
-        return (
-            whole,
-            self._attend(with_words, self.words_for_video, of_words),
-            self._attend(with_frames, self.frames_for_sentence, of_frames),
-            finest / 2,
-        )
+        with_words = self._attend(words @ video.T, self.words_for_video, real_words, dim=0)
+        with_frames = (sentence @ frames).view(size)  # q, (T, F, B)
+        with_frames = self._attend(with_frames, self.frames_for_sentence, real_frames, dim=1)
+        fine = (words @ self.word_to_frame @ frames).view(len(words), *size)  # A, (W, T, F, B)
+        by_frame = self._attend(fine, self.words_for_frame, real_words[..., None], dim=0)  # r, (T, F, B)
+        by_word = self._attend(fine, self.frames_for_word, real_frames, dim=2)  # c, (W, T, B)
+        finest = self._attend(by_frame, self.frames_of_video, real_frames, dim=1)
+        finest = finest + self._attend(by_word, self.words_of_sentence, real_words, dim=0)
+        return whole, with_words, with_frames, finest / 2
 
     def split_texts(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(T, D) sentences, (T, W, D) words and their (T, W) bool mask.
@@ -118,11 +123,10 @@ class MultiGrainedSimilarity(nn.Module):
             whole, with_words, with_frames, finest = self.grains(texts, videos)
             return (whole + with_words + with_frames + finest) / 4
 
-    def _attend(self, values: Tensor, mixing: Tensor, mask: Tensor) -> Tensor:
-        """(...) of (..., N) similarities that are zero where the mask is false, which broadcasts with them."""
-        # not -inf: where nothing is real, the weights must not become NaN
-        logits = (values / self.temperature).masked_fill(~mask, torch.finfo(values.dtype).min)
-        attended: Tensor = (values * (logits.softmax(dim=-1) @ mixing)).sum(dim=-1)
+    def _attend(self, values: Tensor, mixing: Tensor, mask: Tensor, *, dim: int) -> Tensor:
+        """Similarities without dimension `dim`; they are zero where the mask is false, which broadcasts with them."""
+        count = values.shape[dim]
+        attended: Tensor = _Attention.apply(values, mixing[:count, :count], mask, self.temperature, dim)  # type: ignore[no-untyped-call]
         return attended
 
     def _split(self, rows: Tensor, count: int, noun: str) -> tuple[Tensor, Tensor, Tensor]:
@@ -135,7 +139,57 @@ class MultiGrainedSimilarity(nn.Module):
                 next_step="embed them with this model",
             )
         whole, parts, mask = rows.to(self.word_to_frame.dtype).tensor_split([self.dim, self.dim * (1 + count)], dim=1)
-        return whole, parts.reshape(len(parts), count, self.dim), mask > 0
+        real = mask > 0
+        # zero already, but for the gradient: that of a pad would depend on the block that it is in
+        return whole, parts.reshape(len(parts), count, self.dim).masked_fill(~real[..., None], 0.0), real
+
+
+class _Attention(torch.autograd.Function):
+    """attend(a; M) along a dimension. Its weights are computed again in the backward pass, so only a is kept.
+
+    With P = softmax(a / temperature), u = M a and s = P u:  ds/da = M^T P + P (u - s) / temperature,  ds/dM = P a^T.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, mixing: Tensor, mask: Tensor, temperature: float, dim: int) -> Tensor:
+        ctx.save_for_backward(values, mixing, mask)
+        ctx.temperature, ctx.dim = temperature, dim
+        return (_weights(values, mask, temperature, dim).mul_(_mixed(mixing, values, dim))).sum(dim)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        values, mixing, mask = ctx.saved_tensors
+        dim, gradient = ctx.dim, gradient.unsqueeze(ctx.dim)
+        weights = _weights(values, mask, ctx.temperature, dim)
+        taught = _mixed(mixing, values, dim)
+        taught -= (weights * taught).sum(dim, keepdim=True)
+        weights *= gradient  # both terms of ds/da have P, times the gradient of s
+        of_mixing = (_parts(weights, dim) @ _parts(values, dim).mT).sum(0)
+        of_values = taught.mul_(weights).div_(ctx.temperature) + _mixed(mixing.T, weights, dim)
+        return of_values, of_mixing, None, None, None
+
+
+def _weights(values: Tensor, mask: Tensor, temperature: float, dim: int) -> Tensor:
+    # not -inf: where nothing is real, the weights must not become NaN
+    return (values / temperature).masked_fill_(~mask, torch.finfo(values.dtype).min).softmax(dim)
+
+
+def _mixed(mixing: Tensor, values: Tensor, dim: int) -> Tensor:
+    """(N, N) times values along a dimension of N."""
+    parts = _parts(values, dim)
+    return torch.bmm(mixing.expand(len(parts), -1, -1), parts).view_as(values)  # torch.matmul would copy twice
+
+
+def _parts(values: Tensor, dim: int) -> Tensor:
+    """(L, N, M) with the N of a dimension in the middle."""
+    return values.reshape(values.shape[:dim].numel(), values.shape[dim], -1)
+
+
+def _without_pads(whole: Tensor, parts: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The same without the last parts, as long as none of them is real; one part is left."""
+    last = mask.any(dim=0).nonzero()
+    count = int(last.max()) + 1 if len(last) else 1
+    return whole, parts[:, :count], mask[:, :count]
 
 
 def _identity(size: int) -> nn.Parameter:

@@ -51,7 +51,8 @@ class TeachClip(ClipVideoModel):
     """A student with fresh weights; `start_from` gives it those of a CLIP.
 
     An embedding is a unit vector of CLIP's space. In training mode, that of a video goes on with the logarithm of the
-    weight of each of `max_frames` frames, 0 for one that only fills up, and with 1 or 0 for each: real or not.
+    weight of each of `max_frames` frames, 0 for one that only fills up, and with 1 or 0 for each: real or not. With
+    `legacy` all of them count as real.
     """
 
     def __init__(self, config: TeachClipConfig) -> None:
@@ -75,7 +76,11 @@ class TeachClip(ClipVideoModel):
     def embed_videos(self, videos: Batch) -> Tensor:
         """(B, D), or in training mode (B, D + 2 F)."""
         frames, mask = self.frames_of(videos)
+        if self.config.legacy:
+            frames, mask = self.filled(frames, mask)
         outputs = self.head.outputs(frames, mask)
+        if self.config.legacy:  # pads have weights, and are not attended to
+            mask = torch.ones_like(mask)
         logits = self.aggregation(outputs, mask)
         weights = (logits / POOLING_TEMPERATURE).masked_fill(~mask, torch.finfo(logits.dtype).min).softmax(dim=1)
         kept = unit_or_zero(outputs).masked_fill(~mask[..., None], 0.0)

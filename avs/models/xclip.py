@@ -54,9 +54,7 @@ class XClip(ClipVideoModel):
         frames, mask = self.frames_of(videos)
         whole = self.head.video_rows(frames, mask)
         if self.config.legacy:
-            left = self.config.max_frames - frames.shape[1]
-            frames, mask = F.pad(frames, (0, 0, 0, left)), F.pad(mask, (0, left))
-            frames = torch.where(mask[..., None], frames, self.backbone.blank_frame())
+            frames, mask = self.filled(frames, mask)
             mask = torch.ones_like(mask)
         return self.similarity.video_rows(whole, unit_or_zero(frames), mask)
 

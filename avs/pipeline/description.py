@@ -15,6 +15,7 @@ from avs.trecvid.file_kind import QRELS, RUN, TOPICS, file_kind
 from avs.trecvid.qrels import read_qrels
 from avs.trecvid.run_file import read_run_columns
 from avs.trecvid.topics import read_topics
+from avs.video.sampling import NO_LIMIT
 
 NEEDED_BY = {
     "numpy": "every verb",
@@ -100,7 +101,7 @@ def _describe_frame_cache(path: Path) -> dict[str, Any]:
 
 def _describe_model(path: Path) -> dict[str, Any]:
     """A checkpoint, or the best one of a training."""
-    from avs.train.checkpoint import read_checkpoint
+    from avs.train.checkpoint import TRAINED_ON, read_checkpoint
 
     checkpoint = read_checkpoint(path)
     facts: dict[str, Any] = {
@@ -112,6 +113,10 @@ def _describe_model(path: Path) -> dict[str, Any]:
         "video features": {name: f"{spec.dim} dimensions" for name, spec in checkpoint.video_features.items()},
         "text features": {feature["name"]: _describe_text_feature(feature) for feature in checkpoint.text_features},
     }
+    if checkpoint.sampling:
+        facts["frames of a shot"] = dict(checkpoint.sampling)
+    if checkpoint.trained_on is not None:
+        facts["trained on"] = f"{len(checkpoint.trained_on)} videos ({TRAINED_ON})"
     for side, shares in checkpoint.attention.items():
         ordered = sorted(shares.items(), key=lambda item: -item[1])
         facts[f"{side} attention, mean over {'videos' if side == 'video' else 'texts'} and heads"] = {
@@ -155,7 +160,7 @@ def _describe_torchvision() -> str:
 
 
 def fact_lines(facts: Mapping[str, Any], indent: str = "") -> list[str]:
-    """Facts as lines of text; nested ones are indented, many numbers are told by their range."""
+    """Facts as lines of text; nested ones are indented, many numbers are told by their range, no limit by words."""
     lines = []
     for key, value in facts.items():
         if value is None:
@@ -166,5 +171,5 @@ def fact_lines(facts: Mapping[str, Any], indent: str = "") -> list[str]:
         elif isinstance(value, Mapping):
             lines += [f"{indent}{key}:", *fact_lines(value, indent + "  ")] if value else [f"{indent}{key}: none"]
         else:
-            lines.append(f"{indent}{key}: {value}")
+            lines.append(f"{indent}{key}: {'no limit' if value == NO_LIMIT else value}")
     return lines

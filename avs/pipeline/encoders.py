@@ -321,8 +321,9 @@ def require_one_vector(model: EncodingModel) -> None:
         raise ConfigError(
             "the model reads text and frames together, so a shot has no vector of its own",
             where=model.checkpoint.folder,
-            got=f"{model.checkpoint.architecture}, {model.config.kind}",
-            next_step="make its frame-level store (--level frame), and score with avs eval-retrieval --checkpoint",
+            got=", ".join(dict.fromkeys((model.checkpoint.architecture, model.config.kind))),
+            next_step="make its frame-level store (--level frame); then rerank a list with it (avs rerank --method "
+            "model), or score captioned videos (avs eval-retrieval --checkpoint)",
         )
 
 

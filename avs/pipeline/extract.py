@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from avs.core.artifacts import (
     as_made_before,
@@ -17,21 +17,22 @@ from avs.core.artifacts import (
 )
 from avs.core.config import load_config
 from avs.core.device import available_cores
-from avs.core.errors import ConfigError, UnknownIdError, did_you_mean
+from avs.core.errors import ConfigError, UnknownIdError, did_you_mean, typed
 from avs.core.frames import FrameSource
 from avs.core.ids import some
 from avs.core.progress import Reporter
 from avs.core.shots import ShotTable, read_shot_table
-from avs.core.store import FeatureStore
+from avs.core.store import FeatureStore, Status
 from avs.core.store_parts import PARTS, UnfinishedStore, require_no_writers
 from avs.core.store_plan import require_same_way
 from avs.features.claims import Shard
-from avs.features.embedder import require_encoder
+from avs.features.embedder import family_of, has_text_side, require_encoder
 from avs.features.extract import require_runtime
-from avs.features.recipe import ExtractionRecipe
+from avs.features.recipe import ExtractionRecipe, SamplingRecipe
 from avs.features.stores import CatalogEncoder, StoreEncoder, StorePlan, make_stores, plan_stores, store_folders
 from avs.pipeline.chosen_frames import ChosenFrames
-from avs.pipeline.model_stores import GRID, store_encoders
+from avs.pipeline.encoders import open_encoding_model
+from avs.pipeline.model_stores import GRID, names_model, store_encoders
 from avs.train.frame_choice import FrameChoice
 from avs.video.find import VideoIds, find_videos
 from avs.video.fingerprints import (
@@ -42,8 +43,11 @@ from avs.video.fingerprints import (
     write_videos,
 )
 from avs.video.folder import VideoFolder
+from avs.video.preview import WITHOUT_KEY_FRAME, WITHOUT_KEY_TIMES
 from avs.video.sampling import Sampling
+from avs.video.similar import SAMPLED, SIMILAR, DistinctFrames
 
+SETTING_OF = {"interval": "interval_s", "skip-similar": "skip_similar"}  # of a recipe's sampling, by the option
 CHOICES = {
     "level": ("shot", "frame"),
     "store dtype": ("float16", "float32"),
@@ -117,6 +121,26 @@ def _with_inputs(plan: StorePlan, inputs: Mapping[str, str], older_inputs: Mappi
     return replace(plan, manifest=as_made_before(plan.folder, manifest, older_inputs))
 
 
+def suggested_command(recipe: ExtractionRecipe, stores: Sequence[FeatureStore]) -> str:
+    """What to do with the stores of a recipe's first encoder: search the shots, if they have vectors with a text side.
+
+    The frames of a trained model are for this model, which searches with them, or reranks if it reads text and frames
+    together.
+    """
+    name = stores[0].folder.parent.name
+    store = next((one for one in stores if one.folder.parent.name == name and one.level == "shot"), stores[0])
+    folder, target = typed(store.folder), typed(Path("lists", f"{name}.trec"))
+    model = recipe.encoders[0].model
+    if names_model(model) and store.level == "frame":
+        system = f"--checkpoint {typed(model)} --store {folder} -o {target}"
+        if open_encoding_model(Path(model)).config.pairwise:
+            return f"avs rerank LIST --topics TOPICS --method model {system}"
+        return f"avs search --topics TOPICS {system}"
+    if has_text_side(store.spec):
+        return f"avs search --topics TOPICS --store {folder} -o {target}"
+    return f"avs train-laff --captions CAPTIONS --store {folder} -o models/laff"
+
+
 def frame_source(paths: Mapping[str, Path], sampling: Mapping[str, Any]) -> FrameSource:
     """The frames that the sampling of a store's manifest takes of videos.
 
@@ -124,9 +148,28 @@ def frame_source(paths: Mapping[str, Path], sampling: Mapping[str, Any]) -> Fram
         paths: video id -> file.
     """
     grid = Sampling(**{name: sampling[name] for name in GRID})
-    if "choice" not in sampling:
-        return VideoFolder(paths, grid)
-    return ChosenFrames(paths, grid, FrameChoice(**sampling["choice"]))
+    if "choice" in sampling:
+        return ChosenFrames(paths, grid, FrameChoice(**sampling["choice"]))
+    source = VideoFolder(paths, grid)
+    return DistinctFrames(source, sampling["skip_similar"]) if "skip_similar" in sampling else source
+
+
+def remarks(counts: Mapping[str, int]) -> list[str]:
+    """What is to be said of a store beside the status of its shots, as its counts tell.
+
+    Args:
+        counts: of its manifest.
+    """
+    said, shots = [], f"of {sum(counts[status] for status in get_args(Status))} shots"
+    for name, why in (
+        (WITHOUT_KEY_FRAME, "have no key frame"),
+        (WITHOUT_KEY_TIMES, "are in files that do not tell when key frames are on screen"),
+    ):
+        if counts.get(name):
+            said.append(f"{counts[name]} {shots} {why}: the frame at their middle was decoded")
+    if SIMILAR in counts:
+        said.append(f"{counts[SIMILAR]} of {counts[SAMPLED]} frames are similar to the one before and were not encoded")
+    return said
 
 
 def require_usable(recipe: ExtractionRecipe) -> list[StoreEncoder]:
@@ -136,12 +179,23 @@ def require_usable(recipe: ExtractionRecipe) -> list[StoreEncoder]:
         ConfigError: an unknown encoder, one without weights, a sampling that makes no sense, or options that do not
             fit a trained model.
     """
-    Sampling(**recipe.sampling.model_dump())
+    frame_source({}, recipe.sampling.model_dump())
     encoders = store_encoders(recipe)
     for encoder in encoders:
         if isinstance(encoder, CatalogEncoder):
             require_encoder(encoder.recipe.model, encoder.recipe.weights, encoder.recipe.pooling)
+            _require_single_frames(encoder, recipe.sampling)
     return encoders
+
+
+def _require_single_frames(encoder: CatalogEncoder, sampling: SamplingRecipe) -> None:
+    """Refuse to leave frames out of clips."""
+    if sampling.skip_similar is not None and family_of(encoder.name).clip_frames:
+        raise ConfigError(
+            "similar frames cannot be left out of clips, whose encoder reads a number of frames at equal distances",
+            got=f"--skip-similar {sampling.skip_similar:g} for {encoder.name}",
+            next_step="leave --skip-similar out, or extract the stores of that encoder in a command of their own",
+        )
 
 
 def extraction_recipe(
@@ -194,7 +248,7 @@ def extraction_recipe(
                 }
                 for model in models
             ],
-            "sampling": {"interval_s" if key == "interval" else key: value for key, value in sampling.items()},
+            "sampling": {SETTING_OF.get(key, key): value for key, value in sampling.items()},
             **settings,
         }
     )

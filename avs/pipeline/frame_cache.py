@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from time import perf_counter
 
@@ -22,7 +23,7 @@ from avs.video.frame_cache import CACHE_TYPE, CacheSettings, FrameCache
 from avs.video.frame_cache_writer import UNFINISHED, FrameCacheWriter, discard, estimated_bytes
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class ShotVideos:
     """The shots of a table, and the video files that hold them.
 
@@ -30,19 +31,24 @@ class ShotVideos:
         videos, shots: the folder of video files, and the shot table.
         table: the shots.
         paths: id and file of the videos of the table that are in the folder.
-        files: the same files, with what tells their content.
+        reporter: of their hashing.
     """
 
     videos: Path
     shots: Path
     table: ShotTable
     paths: Mapping[str, Path]
-    files: Sequence[VideoFile]
+    reporter: Reporter | None = None
 
     @property
     def ids(self) -> Sequence[str]:
         """N shot ids."""
         return self.table.ids
+
+    @cached_property
+    def files(self) -> Sequence[VideoFile]:
+        """The files, with what tells their content. The first call reads them all, so ask after all quick checks."""
+        return fingerprint_videos(self.paths, self.videos, self.reporter)
 
     @property
     def inputs(self) -> dict[str, str]:
@@ -58,7 +64,7 @@ class ShotVideos:
 def find_shot_videos(
     videos: Path, shots: Path, *, video_ids: VideoIds = "stem", reporter: Reporter | None = None
 ) -> ShotVideos:
-    """The shots of a table with their video files.
+    """The shots of a table with their video files, which are not read yet.
 
     Args:
         videos: folder of video files.
@@ -80,7 +86,7 @@ def find_shot_videos(
             wanted=some(table.video_ids, shown=3),
             next_step="check that the table and the folder are of one collection, or try other video ids",
         )
-    return ShotVideos(videos, shots, table, used, fingerprint_videos(used, videos, reporter))
+    return ShotVideos(videos, shots, table, used, reporter)
 
 
 def make_frame_cache(

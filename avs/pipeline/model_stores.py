@@ -19,7 +19,7 @@ from avs.features.extract import Target, store_manifest
 from avs.features.recipe import EncoderRecipe, ExtractionRecipe, SamplingRecipe
 from avs.features.stores import CatalogEncoder, StoreEncoder
 from avs.pipeline.encoders import FAMILY, EncodingModel, open_encoding_model, require_one_vector
-from avs.video.sampling import Sampling
+from avs.video.sampling import KEY_FRAMES, Sampling
 
 SHOT_VECTOR_OF_MODEL = "the model's vector of the chosen frames"
 GRID = ("policy", "interval_s", "frames")  # of a sampling; the rest is which frames of the grid are chosen
@@ -153,6 +153,8 @@ def _opened(one: EncoderRecipe, sampling: SamplingRecipe, problems: Problems) ->
             problems.add(typed(folder), f"{option} is for encoders of the catalog; the checkpoint decides it")
     if model.sampling and given:
         problems.add(typed(folder), f"{', '.join(given)}: the checkpoint decides which frames are read; leave it out")
+    elif sampling.policy == KEY_FRAMES or sampling.skip_similar is not None:
+        problems.add(typed(folder), "it reads frames at equal distances: neither --policy keyframes nor --skip-similar")
     elif not model.sampling and not given:
         problems.add(
             typed(folder),

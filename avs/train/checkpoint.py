@@ -4,13 +4,14 @@ model.safetensors   the weights
 checkpoint.json     architecture, config, the features of both sides with their specs and vocabularies, the validation
                     set, attention per feature
 backbone/           of a model that builds on a pretrained one: that one, as trained, with its tokenizer and processor
+trained_on.txt      of a model on the frames of videos: the ids of those that it was trained on, one per line
 manifest.json       inputs and settings of the training, hashes of the files; written last
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,10 +23,12 @@ from avs.core.artifacts import Manifest, atomic_write, complete_folder, read_man
 from avs.core.contents import content_fingerprint, require_unchanged
 from avs.core.errors import FormatError, SpecMismatchError
 from avs.core.spec import EmbedderSpec
+from avs.core.text_files import read_text
 from avs.models.architectures import make_config, make_model
 from avs.models.retrieval import RetrievalModel
 from avs.train.weights import load_weights, read_weights, write_weights
 
+TRAINED_ON = "trained_on.txt"
 BACKBONE = "backbone"  # folder of the pretrained network that the model builds on, as trained
 CHECKPOINT_TYPE = "checkpoint"
 TRAINING_TYPE = "training"
@@ -69,6 +72,12 @@ class Checkpoint:
         """Fingerprint of everything that made the checkpoint, and of its files."""
         return content_fingerprint(read_manifest(self.folder))
 
+    @cached_property
+    def trained_on(self) -> frozenset[str] | None:
+        """Ids of the videos whose captions it was trained on, before and after any start; None: nobody knows."""
+        path = self.folder / TRAINED_ON
+        return frozenset(read_text(path).split("\n")[:-1]) if path.is_file() else None
+
     def load_model(self, device: str = "cpu") -> RetrievalModel:
         """The model with its weights, in eval mode.
 
@@ -104,9 +113,23 @@ class Checkpoint:
             )
 
 
-def write_checkpoint(checkpoint: Checkpoint, weights: Mapping[str, Tensor], manifest: Manifest) -> None:
-    """Write a checkpoint to its folder."""
+def write_checkpoint(
+    checkpoint: Checkpoint,
+    weights: Mapping[str, Tensor],
+    manifest: Manifest,
+    *,
+    trained_on: Collection[str] | None = None,
+) -> None:
+    """Write a checkpoint to its folder.
+
+    Args:
+        trained_on: ids of the videos that it was trained on; None: they are not recorded.
+    """
     folder = checkpoint.folder
+    (folder / TRAINED_ON).unlink(missing_ok=True)
+    if trained_on is not None:
+        with atomic_write(folder / TRAINED_ON) as file:
+            file.writelines(f"{video}\n" for video in sorted(set(trained_on)))
     write_weights(folder / "model.safetensors", weights)
     plain = {key: value for key, value in asdict(checkpoint).items() if key != "folder"}
     with atomic_write(folder / "checkpoint.json") as file:

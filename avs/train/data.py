@@ -94,34 +94,47 @@ class Pairs:
         texts: features of the captions.
         videos: features of the V videos.
         video_of: (N,) int64, position in `videos` of each caption's video.
+        neighbours: (N, K) int64, numbers of the captions around each caption and of itself, -1 for none; None: a
+            batch has no blocks.
     """
 
     ids: Sequence[str]
     texts: FeatureTable
     videos: FeatureTable
     video_of: np.ndarray
+    neighbours: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def batch(self, captions: np.ndarray, epoch: int = 0) -> PairBatch:
-        """The pairs of (B,) `captions`, as a training sees them in an epoch."""
+        """The pairs of (B,) `captions`, as a training sees them in an epoch, each in its block if there are blocks."""
+        block_of = None
+        if self.neighbours is not None:
+            block = self.neighbours[captions]
+            block_of = torch.from_numpy(np.repeat(captions, (block >= 0).sum(axis=1)))
+            captions = block[block >= 0]
         video_of = self.video_of[captions]
         videos = self.videos.batch(video_of, Draw(epoch, captions))
-        return PairBatch(captions, self.texts.batch(captions), videos, torch.from_numpy(video_of))
+        return PairBatch(captions, self.texts.batch(captions), videos, torch.from_numpy(video_of), block_of)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairBatch:
-    """B pairs: (B,) numbers of the captions, features of texts and videos, (B,) numbers of the videos."""
+    """B pairs: (B,) numbers of the captions, features of texts and videos, (B,) numbers of the videos.
+
+    Attributes:
+        block_of: (B,) number of the caption in the middle of each pair's block; None: there are no blocks.
+    """
 
     captions: np.ndarray
     texts: Batch
     videos: Batch
     video_of: Tensor
+    block_of: Tensor | None = None
 
     def parts(self, size: int) -> list[PairBatch]:
-        """The same pairs in consecutive batches of `size`; the last one has the rest."""
+        """The same pairs, to embed, in consecutive batches of `size`; the last one has the rest."""
         cuts = (slice(first, first + size) for first in range(0, len(self.captions), size))
         return [PairBatch(self.captions[r], self.texts[r], self.videos[r], self.video_of[r]) for r in cuts]
 

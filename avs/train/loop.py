@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from avs.core.errors import ConfigError, DataError
 from avs.core.ids import some
 from avs.core.progress import Reporter
+from avs.models.losses import Blocks
 from avs.models.retrieval import RetrievalModel
 from avs.train.data import PairBatch, Pairs, ahead
 from avs.train.distributed import Workers
@@ -203,13 +204,17 @@ class TrainingLoop:
         """Differentiate the loss of the whole batch, with the negatives of all workers. Returns the loss."""
         workers = self.workers
         video_of = workers.gather(batch.video_of.to(self.device, non_blocking=True))
-        taught: dict[str, Any] = {}
+        known: dict[str, Any] = {}
+        if batch.block_of is not None:
+            middle = batch.block_of == torch.from_numpy(batch.captions)
+            block_of, middle = (workers.gather(rows.to(self.device)) for rows in (batch.block_of, middle))
+            known["blocks"] = Blocks(block_of, middle)
         if self.teaching is not None:
             with self._autocast():
-                taught["lessons"] = self.teaching.lessons(batch, workers, self.device)
+                known["lessons"] = self.teaching.lessons(batch, workers, self.device)
 
         def loss_of(texts: Tensor, videos: Tensor) -> Tensor:
-            return self.model.loss(workers.gather(texts), workers.gather(videos), video_of=video_of, **taught)
+            return self.model.loss(workers.gather(texts), workers.gather(videos), video_of=video_of, **known)
 
         def scale(loss: Tensor) -> Tensor:
             return self.scaler.scale(workers.share_of_loss(loss))

@@ -3,13 +3,15 @@
 A teacher reads the student's tokens and frames. Where a training sees the same frames of a video in every epoch, the
 teacher embeds each video once, before training, into a table:
 
-    .teacher-FINGERPRINT.npy   (N, E) float16, a row for each of the N videos
+    .teacher-FINGERPRINT.npy   (N, E) float16, a row for each of the N videos; then the sha256 of all bytes before
 
 Where frames are drawn, it embeds the videos with each batch.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +31,7 @@ from avs.train.embed import batches
 
 PAIRS_AT_ONCE = 32  # that a teacher embeds: with 12 frames of 224 x 224 they are 230 MB in float32
 TABLES = ".teacher-*.npy"
+BLOCK_BYTES = 2**24
 
 
 class Teacher(Protocol):
@@ -109,7 +112,10 @@ def table_path(folder: Path, fingerprint: str) -> Path:
 def video_rows(
     teacher: Teacher, videos: FeatureTable, path: Path, *, device: str, workers: Workers, reporter: Reporter
 ) -> np.ndarray:
-    """(N, E) float16 rows of N videos, mapped from a file that the first worker makes if it is not there."""
+    """(N, E) float16 rows of N videos, mapped from a file that the first worker makes, if there is no whole one."""
+    if workers.first and path.is_file() and not _is_whole(path):
+        reporter.say(f"{path} was changed after it was written, so it is made again")
+        path.unlink()
     if workers.first and not path.is_file():
         _write_rows(teacher, videos, path, device, reporter)
     workers.wait()
@@ -119,11 +125,36 @@ def video_rows(
 
 @torch.no_grad()
 def _write_rows(teacher: Teacher, videos: FeatureTable, path: Path, device: str, reporter: Reporter) -> None:
+    digest = hashlib.sha256()
     with atomic_write(path, "wb") as file, reporter.stage("teacher's rows", len(videos), "videos") as stage:
+
+        def write(data: bytes) -> None:
+            file.write(data)
+            digest.update(data)
+
         for place, batch in enumerate(batches(videos, device=device)):
             rows = teacher.embed_videos(_named(batch, teacher.video_features)).to(torch.float16).cpu().numpy()
             if place == 0:
-                header = {"descr": "<f2", "fortran_order": False, "shape": (len(videos), rows.shape[1])}
-                np.lib.format.write_array_header_1_0(file, header)
-            file.write(rows.tobytes())
+                write(_header((len(videos), rows.shape[1])))
+            write(rows.tobytes())
             stage.advance(len(rows))
+        file.write(digest.digest())
+
+
+def _header(shape: tuple[int, int]) -> bytes:
+    """What a .npy file of float16 rows begins with."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f2", "fortran_order": False, "shape": shape})
+    return header.getvalue()
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a table ends with the hash of what is before."""
+    digest = hashlib.sha256()
+    left = path.stat().st_size - digest.digest_size
+    with open(path, "rb") as file:
+        while left > 0:
+            block = file.read(min(left, BLOCK_BYTES))
+            digest.update(block)
+            left -= len(block)
+        return left == 0 and file.read() == digest.digest()

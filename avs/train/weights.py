@@ -111,7 +111,8 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], *, where: Path
         where: file of the weights, for the message.
 
     Raises:
-        FormatError: a tensor is missing, has no place in the model, has another shape, or is not finite; all at once.
+        FormatError: a tensor is missing, has no place in the model, has another shape, holds integers or complex
+            numbers in place of real ones, or is not finite; all at once.
     """
     problems, wanted = Problems(f"the weights {where}"), model.state_dict()
     for name in sorted({*weights, *wanted}):
@@ -121,10 +122,16 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], *, where: Path
             problems.add(name, "is not a tensor of the model")
         elif weights[name].shape != wanted[name].shape:
             problems.add(name, f"has shape {list(weights[name].shape)}, wanted {list(wanted[name].shape)}")
+        elif weights[name].is_floating_point() != wanted[name].is_floating_point():
+            problems.add(name, f"holds {_kind(weights[name])}, wanted {_kind(wanted[name])}")
         elif not weights[name].isfinite().all():
             problems.add(name, "has values that are not finite")
     problems.raise_if_any(FormatError, next_step=next_step)
     model.load_state_dict(dict(weights))
+
+
+def _kind(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def read_foreign_weights(path: Path, *, to_tensors: str) -> dict[str, Tensor]:

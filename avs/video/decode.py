@@ -69,12 +69,18 @@ class _Decoded:
     error_file_s: float | None
 
 
+def slack_s(start_s: float, end_s: float) -> float:
+    """How far the time of a frame may be off the times of a shot that lasts from `start_s` to `end_s`."""
+    return min(TIME_TOLERANCE_S, (end_s - start_s) / 4)
+
+
 class Video:
     """An open video file, which is read once from beginning to end.
 
     Args:
         path: the file.
         threads: number of codec threads. Processes scale better: keep 1 and read several videos at once.
+        keys_s: when the key frames are on screen, where that is known; otherwise the index says it nearly.
 
     Attributes:
         fps: average number of frames per second, as the file states; None when it does not.
@@ -84,8 +90,9 @@ class Video:
         VideoError: there is no such file, it is no video, no decoder reads it, or no frame can be decoded.
     """
 
-    def __init__(self, path: Path, *, threads: int = 1) -> None:
+    def __init__(self, path: Path, *, threads: int = 1, keys_s: Sequence[float] = ()) -> None:
         self.path, self.threads = Path(path), threads
+        self._known_keys_s = keys_s
         self.end_s: float | None = None
         self._keys_s: list[float] | None = None
         self._errors: list[float] = []  # in the file's time; _lost are those not passed yet
@@ -213,10 +220,11 @@ class Video:
         After a jump back in time there is no seeking, since the clock no longer agrees with the index.
         """
         worthwhile_s = self._time_s() + WORTHWHILE_SKIP_S
-        if start_s - REORDER_S < worthwhile_s or self._clock.shift_s:
+        latest_s = start_s - (0.0 if self._known_keys_s else REORDER_S)
+        if latest_s < worthwhile_s or self._clock.shift_s:
             return
         keys_s = self._key_frames_s()
-        place = bisect_right(keys_s, start_s - REORDER_S) - 1
+        place = bisect_right(keys_s, latest_s) - 1
         if place < 0 or keys_s[place] < worthwhile_s:
             return
         if not self._land_on(keys_s[place]) or self._time_s() > start_s + TIME_TOLERANCE_S:
@@ -237,15 +245,18 @@ class Video:
         return self._next is not None
 
     def _key_frames_s(self) -> list[float]:
-        """Times of the key frames in the file's index; empty when the format has no index with correct times.
+        """Times of the key frames, as known or in the index; empty when the format has no index with correct times.
 
         It is empty also when some packet's time goes back: behind a jump that was not decoded, the clock would not know
         of it. Looking at all packets costs a hundredth of decoding them.
         """
         if self._keys_s is None:
             self._keys_s = []
-            if self._container.format.name.split(",")[0] in INDEXED_FORMATS and _ascends(self.path):
-                self._keys_s = sorted(key_s - self._zero_s for key_s in key_frame_times(self.path))
+            if self._container.format.name.split(",")[0] in INDEXED_FORMATS and (
+                self._known_keys_s or _ascends(self.path)
+            ):
+                known = self._known_keys_s or [key_s - self._zero_s for key_s in key_frame_times(self.path)]
+                self._keys_s = sorted(known)
         return self._keys_s
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from avs.core.errors import DataError, VideoError
+from avs.core.errors import AvsError, DataError, VideoError
 from avs.core.frames import ShotFrames
 from avs.core.shots import Shot
-from avs.video.decode import TIME_TOLERANCE_S, Frame, Video
-from avs.video.sampling import Sampling, Times
+from avs.video.decode import Frame, Video, slack_s
+from avs.video.preview import read_key_frames
+from avs.video.sampling import KEY_FRAMES, Sampling, Times
 
 INDEXED_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm")  # of decode.INDEXED_FORMATS
 
@@ -39,7 +43,7 @@ class VideoFolder:
         """
         ready: dict[int, ShotFrames] = {}
         turn = 0
-        for place, frames in self._collect(video, shots):
+        for place, frames in self._places(video, shots):
             ready[place] = frames
             while turn in ready:
                 yield ready.pop(turn)
@@ -49,6 +53,39 @@ class VideoFolder:
         """Whether the format of a video's file has an index to seek by; by its name, so that all processes agree."""
         return video in self.paths and self.paths[video].suffix.lower() in INDEXED_SUFFIXES
 
+    def _places(self, video: str, shots: Sequence[Shot]) -> Iterator[tuple[int, ShotFrames]]:
+        """Positions in `shots` and their frames, as they become complete."""
+        if isinstance(self.sampling, Sampling) and self.sampling.policy == KEY_FRAMES and video in self.paths:
+            middle = replace(self, sampling=Sampling("middle"))
+            return read_key_frames(self.paths[video], shots, self.sampling, partial(middle._one_by_one, video))
+        return self._collect(video, shots)
+
+    def _one_by_one(self, video: str, shots: Sequence[Shot], keys_s: Sequence[float]) -> Iterator[ShotFrames]:
+        """What `read` gives of a few shots, when nothing is decoded after the last wanted frame of each.
+
+        They should be in time order: one that begins before the place that was reached opens the file anew.
+
+        Args:
+            keys_s: when the key frames of the video are on screen, where that is known.
+        """
+        reached_s = math.inf
+        with ExitStack() as opened:
+            for shot in shots:
+                try:
+                    collector = _Collector(shot, self.sampling)
+                    if reached_s > collector.on_screen_s:
+                        opened.close()
+                        source, reached_s = opened.enter_context(self._open(video, keys_s)), 0.0
+                    for frame in source.frames([(shot.start_s, shot.end_s)]):
+                        reached_s = frame.until_s
+                        if collector.on_screen_s < frame.until_s:
+                            collector.offer(frame)
+                        if collector.complete:
+                            break
+                    yield collector.finish(source)
+                except (DataError, VideoError) as error:
+                    yield _failed(shot, error)
+
     def _collect(self, video: str, shots: Sequence[Shot]) -> Iterator[tuple[int, ShotFrames]]:
         """Positions in `shots` and their frames, in the order in which shots end."""
         order = sorted(range(len(shots)), key=lambda place: shots[place].start_s)
@@ -57,7 +94,7 @@ class VideoFolder:
             try:
                 waiting.append((place, _Collector(shots[place], self.sampling)))
             except DataError as error:
-                yield place, _failed(shots[place], f"{error.what} ({error.got})")
+                yield place, _failed(shots[place], error)
         open_shots: list[tuple[int, _Collector]] = []
         try:
             with self._open(video) as source:
@@ -72,14 +109,13 @@ class VideoFolder:
                 for place, collector in [*open_shots, *reversed(waiting)]:
                     yield place, collector.finish(source)
         except VideoError as error:
-            reason = error.what if error.got is None else f"{error.what} ({error.got})"
             for place, collector in [*open_shots, *reversed(waiting)]:
-                yield place, _failed(collector.shot, reason)
+                yield place, _failed(collector.shot, error)
 
-    def _open(self, video: str) -> Video:
+    def _open(self, video: str, keys_s: Sequence[float] = ()) -> Video:
         if video not in self.paths:
             raise VideoError("no video file has this id", got=video)
-        return Video(self.paths[video], threads=self.threads)
+        return Video(self.paths[video], threads=self.threads, keys_s=keys_s)
 
 
 class _Collector:
@@ -92,7 +128,7 @@ class _Collector:
 
     def __init__(self, shot: Shot, sampling: Times) -> None:
         self.shot = shot
-        tolerance_s = min(TIME_TOLERANCE_S, (shot.end_s - shot.start_s) / 4)
+        tolerance_s = slack_s(shot.start_s, shot.end_s)
         self.start_s, self.end_s = shot.start_s - tolerance_s, shot.end_s - tolerance_s
         self.on_screen_s = shot.start_s + tolerance_s  # a frame that ends before this was not seen in the shot
         # A frame whose rounded time is just after the wanted time is the frame on screen then.
@@ -166,5 +202,6 @@ def _why(lost_s: float, video: Video) -> str:
     return f"decode error at {max(errors_s):.1f} s" if errors_s else f"the file has no frame for {lost_s:.1f} s"
 
 
-def _failed(shot: Shot, reason: str) -> ShotFrames:
+def _failed(shot: Shot, why: str | AvsError) -> ShotFrames:
+    reason = why if isinstance(why, str) else why.what if why.got is None else f"{why.what} ({why.got})"
     return ShotFrames(shot.id, np.empty((0, 1, 1, 3), dtype=np.uint8), np.empty(0), "failed", reason)

@@ -6,12 +6,13 @@ fall on one frame, as at a low frame rate, give that frame once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
+from avs.core.columns import spaced_places
 from avs.core.errors import ConfigError, DataError
 from avs.core.registry import Registry
 
@@ -20,6 +21,8 @@ MAX_FRAMES = 120  # for `interval`: a minute at 0.5 s. A shot without cuts may l
 NO_LIMIT = 10**9  # on the frames of `interval`: no shot has more
 LEAST_INTERVAL_S = 0.001  # no frame is so short
 LATEST_S = 1e9  # 32 years; up to here a float tells a microsecond
+TIME_EPSILON_S = 1e-6  # 4 s computed as 4.1 - 0.1 is slightly less than 4 s
+KEY_FRAMES = "keyframes"  # the policy whose frames a file decides
 
 Policy = Callable[[float, float, float, int], np.ndarray]
 POLICIES: Registry[Policy] = Registry("sampling policy")
@@ -38,9 +41,10 @@ class Sampling:
     """A sampling policy with its settings.
 
     Args:
-        policy: interval, uniform, head, tail or middle.
-        interval_s: seconds between frames, for interval, head and tail.
-        frames: number of frames for uniform; the largest number for interval (None: MAX_FRAMES), head and tail.
+        policy: interval, uniform, head, tail, middle or keyframes.
+        interval_s: seconds between frames, for interval, head and tail; at least so many for keyframes.
+        frames: number of frames for uniform; the largest number for interval and keyframes (None: MAX_FRAMES), head
+            and tail.
 
     Raises:
         ConfigError: an unknown policy, a setting out of range, or no `frames` for a policy that needs it.
@@ -71,6 +75,25 @@ class Sampling:
         if not end_s <= LATEST_S:
             raise DataError("a shot ends later than any video does", got=f"{end_s} s", wanted=f"at most {LATEST_S:g} s")
         return POLICIES.get(self.policy)(start_s, end_s, self.interval_s, self.frames or MAX_FRAMES)
+
+    def of_key_frames(self, times_s: Sequence[float]) -> list[int]:
+        """Positions of the key frames that are taken, of those of one shot.
+
+        Each is at least `interval_s` after the one before, since in some files every frame is a key frame. If that
+        leaves more than `frames`, so many are taken, evenly spaced.
+
+        Args:
+            times_s: (K,) ascending seconds.
+
+        >>> Sampling("keyframes").of_key_frames([1.0, 1.2, 1.5, 4.0])
+        [0, 2, 3]
+        """
+        apart: list[int] = []
+        for place, time_s in enumerate(times_s):
+            if not apart or time_s >= times_s[apart[-1]] + self.interval_s - TIME_EPSILON_S:
+                apart.append(place)
+        most = self.frames or MAX_FRAMES
+        return apart if len(apart) <= most else [apart[place] for place in spaced_places(len(apart), most)]
 
 
 @POLICIES.register("interval")
@@ -110,6 +133,15 @@ def tail(start_s: float, end_s: float, interval_s: float, frames: int) -> np.nda
 def middle(start_s: float, end_s: float, interval_s: float, frames: int) -> np.ndarray:
     """The middle of the shot: one frame."""
     return np.array([(start_s + end_s) / 2])
+
+
+@POLICIES.register(KEY_FRAMES)
+def keyframes(start_s: float, end_s: float, interval_s: float, frames: int) -> np.ndarray:
+    """The middle of the shot, which a shot without a key frame takes.
+
+    The others take key frames, which a file has where its encoder put them: see avs.video.preview.
+    """
+    return middle(start_s, end_s, interval_s, frames)
 
 
 def _grid(start_s: float, end_s: float, interval_s: float, kept: slice) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from processes import end_by, started, wait_until
 from tiny_checkpoints import DIM, make_blip, make_clip
-from tiny_videos import write_collection
+from tiny_videos import write_collection, write_film
 
 from avs.cli.main import main
 from avs.core import artifacts
@@ -61,6 +61,64 @@ def test_stores_of_several_models_and_levels(
     assert shot.manifest["counts"] == {"ok": 9, "partial": 0, "failed": 0}
     first, second = shot.rows(["shot00001_1", "shot00001_2"]).astype(np.float32)
     assert first @ second < 0.9999, "two different pictures have one vector"
+
+
+def test_a_preview_says_which_shots_lack_a_key_frame(
+    collection: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Shots of half a second, and key frames at 0, 1.2, 2, 3.2, 4 and 5.2 s."""
+    lines = ["shot\tvideo\tstart_s\tend_s"]
+    lines += [f"shot00001_{n + 1}\t00001\t{n / 2:.6f}\t{n / 2 + 0.5:.6f}" for n in range(12)]
+    (tmp_path / "shots.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    words = ["--policy", "keyframes", "--level", "frame", "--json", "--shots", str(tmp_path / "shots.tsv")]
+    assert main(arguments(collection, tmp_path / "here", *words)) == 0
+    said = capsys.readouterr()
+    store = FeatureStore(tmp_path / "here/clip/frame")
+    assert store.manifest["config"]["sampling"] == {
+        "policy": "keyframes", "interval_s": 0.5, "frames": None, "decoder": "PyAV",
+    }  # fmt: skip
+    counts = {"ok": 12, "partial": 0, "failed": 0, "without_key_frame": 6, "without_key_times": 0}
+    assert store.manifest["counts"] == counts
+    assert json.loads(said.out)["stores"][0]["counts"] == counts
+    assert "12 ok, 0 partial, 0 failed shots;" in said.err
+    assert f"{store.folder}: 6 of 12 shots have no key frame: the frame at their middle was decoded" in said.err
+    assert store.pts_s is not None
+    np.testing.assert_allclose(store.pts_s, [0, 0.7, 1.2, 1.7, 2, 2.7, 3.2, 3.7, 4, 4.7, 5.2, 5.7], atol=1e-6)
+    assert main(arguments(collection, tmp_path / "workers", *words, "--workers", "2")) == 0
+    for name in ("vectors.npy", "pts_s.npy", "offsets.npy", "ids.txt", "problems.tsv"):
+        here, there = (tmp_path / run / "clip/frame" / name for run in ("here", "workers"))
+        assert here.read_bytes() == there.read_bytes(), name
+
+
+def test_similar_frames_are_not_encoded(collection: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The picture of a shot does not move."""
+    whole, words = tmp_path / "whole", ["--level", "frame", "--level", "shot"]
+    assert main(arguments(collection, whole, *words)) == 0
+    assert "were not encoded" not in capsys.readouterr().err
+    assert main(arguments(collection, tmp_path, *words, "--skip-similar", "20")) == 0
+    every, some = FeatureStore(whole / "clip/frame"), FeatureStore(tmp_path / "clip/frame")
+    assert some.manifest["config"]["sampling"]["skip_similar"] == 20.0
+    assert (len(every.vectors), len(some.vectors)) == (36, 9)
+    np.testing.assert_array_equal(some.vectors, every.vectors[::4])
+    for level in ("shot", "frame"):
+        counts = FeatureStore(tmp_path / "clip" / level).manifest["counts"]
+        assert (counts["ok"], counts["sampled_frames"], counts["similar_frames"]) == (9, 36, 27)
+    remark = "27 of 36 frames are similar to the one before and were not encoded"
+    assert f"{tmp_path / 'clip/shot'}: {remark}" in capsys.readouterr().err
+    assert main(arguments(collection, whole, *words, "--skip-similar", "20")) == 2
+    assert "changed: config.sampling" in capsys.readouterr().err
+
+
+def test_files_without_times_of_key_frames_are_said(
+    collection: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "videos").mkdir()
+    write_film(tmp_path / "videos/00001.avi", seed=1)
+    (tmp_path / "shots.tsv").write_text("shot\tvideo\tstart_s\tend_s\nshot00001_1\t00001\t0.0\t2.0\n")
+    words = ["--videos", str(tmp_path / "videos"), "--shots", str(tmp_path / "shots.tsv"), "--policy", "keyframes"]
+    assert main(arguments(collection, tmp_path, *words)) == 0
+    why = "1 of 1 shots are in files that do not tell when key frames are on screen"
+    assert why in capsys.readouterr().err
 
 
 def test_a_store_knows_its_videos_and_notices_one_that_changed_within_its_size(
@@ -158,6 +216,7 @@ def test_failures_above_the_limit_end_with_1_and_keep_the_rest(
         (["--model", "clpi"], 2, 'unknown model "clpi"; did you mean "clip"?'),
         (["--level", "clip"], 2, 'unknown level "clip"'),
         (["--store-dtype", "float61"], 2, 'unknown store dtype "float61"; did you mean "float16"?'),
+        (["--skip-similar", "0"], 2, "the difference from which on frames are not similar is out of range"),
         (["--policy", "uniform"], 2, "sampling policy uniform needs a number of frames"),
         (["--shots", "none.tsv"], 2, "no such shot table"),
         (["--videos", "none"], 2, "no such video folder"),

@@ -213,6 +213,7 @@ def test_the_demo_takes_encoders_of_the_catalog(work: Path, tmp_path: Path, caps
     [
         (["--interval", "1"], "interval_s: the checkpoint decides which frames are read"),
         (["--policy", "head", "--frames", "3"], "frames, policy: the checkpoint decides"),
+        (["--skip-similar", "4"], "skip_similar: the checkpoint decides"),
         (["--weights", "w", "--raw-length"], "--raw-length is for encoders of the catalog"),
         (["--pooling", "projection"], "--pooling is for encoders of the catalog"),
         (["--device", "cuda:9"], "cuda"),
@@ -233,6 +234,9 @@ def test_a_checkpoint_that_does_not_say_its_frames_needs_the_options(
     old = make_trained(tmp_path / "old", work / "clip", sampling={})
     assert main(extract(work, tmp_path, "--model", old)) == 2
     assert "say it, such as --interval 1" in " ".join(capsys.readouterr().err.split())
+    for more in (["--policy", "keyframes"], ["--interval", "0.5", "--skip-similar", "4"]):
+        assert main(extract(work, tmp_path, "--model", old, *more)) == 2
+        assert "neither --policy keyframes nor --skip-similar" in " ".join(capsys.readouterr().err.split())
     assert main(extract(work, tmp_path, "--model", old, "--interval", "0.5")) == 0
     assert main(extract(work, tmp_path / "new", "--model", work / "meanP")) == 0
     shots = [FeatureStore(tmp_path / "old/shot"), FeatureStore(tmp_path / "new/meanP/shot")]
@@ -474,7 +478,48 @@ def test_a_model_as_text_feature_alone(work: Path, tmp_path: Path, capsys: pytes
     recipe.write_text(f"text: {entries}\n")
     line = ["train-laff", "--config", str(recipe), "--captions", str(tmp_path / "c.txt"), "--store", store]
     assert main([*line, "-o", str(tmp_path / "x"), "--quiet"]) == 2
-    assert "meanP is named twice" in capsys.readouterr().err
+    assert "meanP is named twice; name each once, or rename the folder of one" in capsys.readouterr().err
+
+
+def test_two_models_of_one_name_are_told_apart_by_their_folders(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = make_trained(tmp_path / "meanP", work / "clip", seed=1)
+    assert main(extract(work, tmp_path / "a", "--model", work / "meanP", "--level", "shot")) == 0
+    assert main(extract(work, tmp_path / "b", "--model", model, "--level", "shot")) == 0
+    _write_captions(tmp_path, tmp_path / "a/meanP/shot")
+    stores = [str(tmp_path / name / "meanP/shot") for name in "ab"]
+    assert main(train_laff(tmp_path, "x", "--store", stores[0], "--store", stores[1])) == 2
+    error = " ".join(capsys.readouterr().err.split())
+    assert "two stores hold the feature meanP" in error
+    assert "rename that of one model, and extract its store again" in error
+    assert main(train_laff(tmp_path, "x", "--store", stores[0], "--store", stores[0])) == 2
+    assert "give one of them" in capsys.readouterr().err
+
+
+def test_what_to_do_with_the_frames_of_a_model_is_suggested(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_trained(tmp_path / "tight", work / "clip", head="tightTransf")
+    pairs = "avs rerank LIST --topics TOPICS --method model --checkpoint {} --store {} -o lists/tight.trec"
+    frames = "avs search --topics TOPICS --checkpoint {} --store {} -o lists/meanP{}.trec"
+    cases = {
+        work / "meanP": frames.format("{}", "{}", ""),
+        work / "meanP-vectors": frames.format("{}", "{}", "-vectors"),
+        tmp_path / "tight": pairs,
+    }
+    for model, wanted in cases.items():
+        line = extract(work, tmp_path / "f", "--model", model, "--level", "frame")
+        line.remove("--quiet")
+        assert main(line) == 0
+        store = tmp_path / "f" / model.name / "frame"
+        assert f"next: {wanted.format(model, store)}" in capsys.readouterr().err
+    line = extract(work, tmp_path / "g", "--model", work / "meanP", "--level", "frame", "--level", "shot")
+    line.remove("--quiet")
+    assert main(line) == 0
+    assert f"--store {tmp_path / 'g/meanP/shot'} -o" in capsys.readouterr().err
+    suggested = ["--checkpoint", work / "meanP", "--store", tmp_path / "f/meanP/frame"]
+    assert main(search(work, tmp_path / "x.trec", *suggested)) == 0
 
 
 @pytest.mark.parametrize("levels", [[], ["--level", "shot"]])

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_checkpoints import make_clip
+from tiny_models import make_trained
 
 from avs.cli.main import main
 from avs.core.artifacts import Manifest, fingerprint_file, write_manifest
 from avs.core.spec import EmbedderSpec
 from avs.core.store_writer import FeatureWriter, ShotFeatures
+from avs.pipeline import footprint, scoring_rate
 
 SPEC = EmbedderSpec("tiny", "sha256:1", 4, 8, (0.5,) * 3, (0.5,) * 3, "square", "bicubic", "gelu", "cls", True)
 
@@ -80,3 +84,28 @@ def test_a_file_that_avs_did_not_write_is_told_by_its_content(
     assert main(["info", str(tmp_path / "x")]) == 0
     printed = capsys.readouterr().out
     assert all(word in printed for word in [*said, "avs did not write this file"])
+
+
+def test_the_footprint_of_a_trained_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(scoring_rate, "MOST_SHOTS", 40)
+    monkeypatch.setattr(footprint, "checkpoint_footprint", partial(footprint.checkpoint_footprint, seconds=0))
+    model = str(make_trained(tmp_path / "model", make_clip(tmp_path / "clip"), head="tightTransf"))
+    assert main(["info", model, "--footprint"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("footprint of model, clip4clip, 3 frames a shot\n")
+    assert "102 bytes" in out and "pairs/s" in out  # 3 frames of 16 dimensions and their mask, in float16
+    assert main(["info", model, "--footprint", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["shot"] == {"numbers": 51, "bytes": {"float16": 102, "float32": 204}}
+    assert set(facts["measured"]["pairs_per_s"]) == {"1", "30"}
+
+
+def test_the_footprint_of_something_else(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", str(store), "--footprint"]) == 2
+    assert "avs info: only a trained model has a footprint" in capsys.readouterr().err
+    assert main(["info", str(tmp_path / "none"), "--footprint"]) == 2
+    assert "avs info: no such trained model" in capsys.readouterr().err
+    assert main(["info", "--env", "--footprint"]) == 2
+    assert "--footprint needs an artefact" in capsys.readouterr().err

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,15 +14,13 @@ from tiny_videos import write_collection
 
 from avs.cli.main import main
 from avs.core.errors import ConfigError
-from avs.core.spec import EmbedderSpec
 from avs.core.store import FeatureStore
 from avs.features.embedder import read_spec
-from avs.features.text import text_feature_from_json
 from avs.models.batch import Batch, Sequences
 from avs.models.xclip import XClip
 from avs.pipeline.search.trained import load_trained
-from avs.pipeline.train.teachers import load_teachers
-from avs.train.checkpoint import BACKBONE, Checkpoint, read_checkpoint
+from avs.pipeline.train.teachers import Student, require_fit
+from avs.train.checkpoint import TRAINED_ON, Checkpoint, read_checkpoint
 from avs.train.record import read_metrics
 from avs.trecvid.trec import read_trec
 
@@ -156,56 +152,86 @@ def test_teachers_that_cannot_teach_are_refused_all_at_once(work: Path, capsys: 
     assert not (work / "none").exists()
 
 
-def test_a_teacher_reads_the_tokens_and_frames_of_the_student(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_teacher_reads_the_tokens_and_frames_of_the_student(work: Path) -> None:
     teacher = read_checkpoint(work / "teacher")
-    model = teacher.load_model()
-    monkeypatch.setattr(Checkpoint, "load_model", lambda self, device: model)
-    features = [
-        text_feature_from_json(one, path=teacher.folder / BACKBONE, device="cpu") for one in teacher.text_features
-    ]
     of_pixels = replace(teacher, config={**teacher.config, "video_frames": {"teacher/frame": 0}})
     other = replace(teacher, text_features=[{**teacher.text_features[0], "fingerprint": "0"}])
-    specs, none = teacher.video_features, {}
-    student = SimpleNamespace(max_frames=3, max_words=9, image_size=64)
+    tokens = [teacher.text_features[0]["fingerprint"]]
+    sizes = {"max_frames": 3, "max_words": 9, "image_size": 64}
+    student = Student(sizes, reads_videos=False, specs=teacher.video_features, tokens=tokens)
+    on_videos = replace(student, reads_videos=True, specs={})
 
-    def wrong(checkpoint: Checkpoint, specs: Mapping[str, EmbedderSpec], student: object = student) -> str:
+    def wrong(checkpoint: Checkpoint, student: Student) -> str:
         try:
-            assert load_teachers([checkpoint], student, features, specs, None, "cpu") == [model]
+            require_fit([checkpoint], student)
         except ConfigError as error:
             return str(error)
         return ""
 
-    assert wrong(teacher, specs) == "" and wrong(of_pixels, none) == ""
-    assert "reads frames of a store; wanted pixels" in wrong(teacher, none)
-    assert "reads pixels; wanted frames of a store" in wrong(of_pixels, specs)
-    assert "its tokenizer is not that of the student" in wrong(other, specs)
-    large = SimpleNamespace(max_frames=3, max_words=9, image_size=96)
-    assert "image_size: got 64; wanted 96" in wrong(of_pixels, none, large) and wrong(teacher, specs, large) == ""
+    assert wrong(teacher, student) == "" and wrong(of_pixels, on_videos) == ""
+    assert "reads frames of a store; wanted pixels" in wrong(teacher, on_videos)
+    assert "reads pixels; wanted frames of a store" in wrong(of_pixels, student)
+    assert "its tokenizer is not that of the student" in wrong(other, student)
+    large = {**sizes, "image_size": 96}
+    assert "image_size: got 64; wanted 96" in wrong(of_pixels, replace(on_videos, sizes=large))
+    assert wrong(teacher, replace(student, sizes=large)) == ""
 
 
-def test_a_teacher_that_saw_the_validation_is_refused(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def seen_by_chance(work: Path, name: str, captions: str, *more: str) -> list[str]:
+    """A training of an X-CLIP that is not validated on v.txt."""
+    held_out = ["--validation-captions", str(work / "few.txt")]
+    (work / "few.txt").write_text(f"{shot_ids(SHOTS)[0]}#0 a red car\n")
+    return train(work, name, *SIZES, *held_out, *more, verb="train-xclip", captions=captions)
+
+
+def test_a_teacher_that_saw_some_validation_videos_in_another_file_is_refused(
+    work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shots = shot_ids(SHOTS)
+    (work / "other.txt").write_text("".join(f"{shot}#7 something else\n" for shot in shots[4:8]))
+    assert main(seen_by_chance(work, "saw", "other.txt")) == 0
+    assert read_checkpoint(work / "saw").trained_on == frozenset(shots[4:8])
     tested = ["--validation-captions", str(work / "v.txt")]
-    assert (
-        main(
-            train(
-                work,
-                "saw",
-                *SIZES,
-                "--validation-captions",
-                str(work / "half.txt"),
-                verb="train-xclip",
-                captions="v.txt",
-            )
-        )
-        == 0
-    )
-    line = train(work, "none", *SIZES, *tested, "--teacher", str(work / "saw"), captions="half.txt")
     capsys.readouterr()
+    line = train(work, "none", *SIZES, *tested, "--teacher", str(work / "saw"), captions="half.txt")
     assert main(line) == 2
-    assert "was trained on the captions that this model is validated on" in capsys.readouterr().err
+    said = f"was trained on 2 of the 6 videos that this model is validated on ({shots[6]}, {shots[7]})"
+    assert said in capsys.readouterr().err and not (work / "none").exists()
     assert main(train(work, "fair", *SIZES, *tested, verb="train-xclip", captions="half.txt")) == 0
     line = train(work, "taught", *SIZES, *tested, "--teacher", str(work / "fair"), captions="half.txt")
     assert main(line) == 0
+
+
+def test_a_model_that_goes_on_was_trained_on_the_videos_from_before_too(work: Path) -> None:
+    shots = shot_ids(SHOTS)
+    (work / "one.txt").write_text(f"{shots[9]}#0 a tree\n{shots[10]}#0 a woman\n")
+    line = ["train-xclip", "--captions", str(work / "one.txt"), "--store", str(work / "mini-clip/frame"), "--quiet"]
+    line += ["--validation-captions", str(work / "few.txt"), "--start-from", str(work / "teacher"), "--epochs", "1"]
+    (work / "few.txt").write_text(f"{shots[0]}#0 a red car\n")
+    assert main([*line, "--batch-size", "2", "-o", str(work / "goes-on")]) == 0
+    before = read_checkpoint(work / "teacher").trained_on
+    assert before is not None and len(before) == SHOTS - 1  # one is held out
+    assert read_checkpoint(work / "goes-on").trained_on == before | {shots[9], shots[10]}
+
+
+def test_a_teacher_without_a_record_is_known_by_its_captions_alone(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(seen_by_chance(work, "old", "v.txt")) == 0
+    best = work / "old/best"
+    (best / TRAINED_ON).unlink()
+    manifest = json.loads((best / "manifest.json").read_text())
+    del manifest["files"][TRAINED_ON]
+    (best / "manifest.json").write_text(json.dumps(manifest))
+    teacher = ["--teacher", str(work / "old")]
+    capsys.readouterr()
+    tested = ["--validation-captions", str(work / "v.txt")]
+    assert main(train(work, "none", *SIZES, *tested, *teacher, captions="half.txt")) == 2
+    assert "was trained on the captions that this model is validated on" in capsys.readouterr().err
+    line = train(work, "from-old", *SIZES, *teacher)
+    line.remove("--quiet")
+    assert main(line) == 0
+    assert "validated on is not known: an older avs trained it, or it was imported" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

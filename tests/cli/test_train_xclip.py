@@ -63,6 +63,7 @@ def test_a_search_says_what_to_do_instead_and_that_works(
     assert main([*line, "-o", str(tmp_path / "x.trec")]) == 2
     error = capsys.readouterr().err
     assert "cannot search a collection" in error and "avs rerank LIST --method model" in error
+    assert f"avs eval-retrieval --checkpoint {work / 'trained/best'} --store {store} --captions CAPTIONS" in error
     lists = {topic: RankedList.from_scores(topic, shot_ids(SHOTS), np.arange(SHOTS)) for topic in ("901", "902")}
     write_trec(Run(lists, "r"), tmp_path / "list.trec")
     line = ["rerank", str(tmp_path / "list.trec"), "--topics", topics, "--method", "model", "--store", store]

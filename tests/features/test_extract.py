@@ -153,6 +153,21 @@ def test_shots_that_fail_are_rows_with_reasons(clip: ImageEncoder, tmp_path: Pat
         assert (caught.value.what, caught.value.got) == ("2 of 20 shots failed", "10.0%")
 
 
+def test_what_is_counted_of_shots_is_summed_in_every_store_however_often_a_run_was_killed(
+    clip: ImageEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "FLUSH_EVERY_SHOTS", 1)
+    source = FakeFrames(failed={"shot00001_4"}, tally={"odd": 2, "even": 0})
+    for broken in ("shot00001_7", "shot00010_2"):
+        with pytest.raises(VideoError):
+            run(clip, tmp_path, replace(source, broken=broken))
+    for store in run(clip, tmp_path, source, workers=1):
+        assert store.manifest["counts"] == {"ok": 19, "partial": 0, "failed": 1, "even": 0, "odd": 40}
+        require_few_failures([store], 0.05)  # a twentieth of the shots, whatever else is counted
+        with pytest.raises(TooManyFailuresError, match="1 of 20 shots failed"):
+            require_few_failures([store], 0.04)
+
+
 def test_a_collection_of_which_nothing_decodes_is_an_error(clip: ImageEncoder, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="all 20 shots failed"):
         run(clip, tmp_path, FakeFrames(failed=set(SHOTS.ids)))

@@ -103,6 +103,8 @@ def test_toy_encoders_of_images_and_of_clips_are_extracted_by_the_verb_and_refus
         "policy": "uniform", "interval_s": 0.5, "frames": 8, "decoder": "PyAV",
     }  # fmt: skip
     assert FeatureStore(tmp_path / "out/toy-clips/shot").vectors.shape == (6, 3)
+    assert main(["extract-features", *map(str, words), "--skip-similar", "4", "--force"]) == 2
+    assert "similar frames cannot be left out of clips" in capsys.readouterr().err
     (tmp_path / "topics.txt").write_text("731 a red circle\n", encoding="utf-8")
     for model in ("toy-images", "toy-clips"):
         store = tmp_path / "out" / model / "shot"

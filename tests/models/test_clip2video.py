@@ -315,7 +315,7 @@ def test_the_pads_of_the_authors_are_blank_pictures() -> None:
     black = torch.zeros(1, 1, 3, 8, 8, dtype=torch.uint8)
     wanted = model.backbone.frames(black, torch.ones(1, 1, dtype=torch.bool))[0, 0]
     assert torch.allclose(model.backbone.blank_frame(), wanted, atol=1e-6)
-    frames, mask = model._filled(torch.ones(1, 2, DIM), torch.tensor([[True, False]]))
+    frames, mask = model.filled(torch.ones(1, 2, DIM), torch.tensor([[True, False]]))
     assert torch.equal(frames[0, 1:], wanted.expand(5, DIM)) and mask.int().tolist() == [[1, 0, 0, 0, 0, 0]]
 
 

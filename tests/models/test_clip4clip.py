@@ -19,7 +19,7 @@ from avs.models.architectures.clip4clip import Clip4ClipConfig, FrameHeadName
 from avs.models.batch import Batch, Sequences
 from avs.models.clip4clip import Clip4Clip
 from avs.models.frame_heads import HEADS
-from avs.models.losses import contrastive_loss
+from avs.models.losses import Blocks, contrastive_loss, different_videos, mil_nce_loss
 from avs.models.scorer import PackedModel
 from avs.models.sequence_levels import spaced_steps
 from avs.train.frame_choice import FrameChoice
@@ -88,6 +88,26 @@ def test_other_captions_of_a_video_are_no_negatives() -> None:
     every = legacy.loss(texts, videos, video_of=video_of)
     assert every.item() == pytest.approx(model.loss(texts, videos, video_of=torch.arange(3)).item())
     assert every > model.loss(texts, videos, video_of=video_of)
+
+
+def test_mil_nce_is_of_scores_times_the_logit_scale_and_knows_blocks_and_videos() -> None:
+    model, legacy = (make(loss="mil-nce", positives=2, legacy=one) for one in (False, True))
+    texts, videos = (rows.detach() for rows in embed(model))
+    texts, videos, video_of = texts[[0, 1, 0, 2]], videos[[0, 1, 0, 2]], torch.tensor([5, 3, 5, 4])
+    blocks = Blocks(torch.tensor([1, 1, 3, 3]), torch.tensor([False, True, False, True]))
+    scores = model.backbone.logit_scale.detach() * model.score(texts, videos)
+
+    def found(which: Clip4Clip, blocks: Blocks | None) -> float:
+        return which.loss(texts, videos, video_of=video_of, blocks=blocks).item()
+
+    own = blocks.negatives(video_of)
+    assert not own[1, 2] and own[1, 3]  # video 5 is in the block of row 1
+    assert found(model, blocks) == pytest.approx(mil_nce_loss(scores, blocks=blocks, negatives=own).item(), rel=1e-6)
+    assert found(legacy, blocks) == pytest.approx(mil_nce_loss(scores, blocks=blocks).item(), rel=1e-6)
+    assert found(model, None) == pytest.approx(
+        mil_nce_loss(scores, negatives=different_videos(video_of)).item(), rel=1e-6
+    )
+    assert len({round(found(which, each), 4) for which in (model, legacy) for each in (blocks, None)}) == 4
 
 
 @pytest.mark.parametrize("head", list(HEADS))
@@ -262,6 +282,8 @@ def test_all_problems_of_a_config_are_told_at_once() -> None:
         ({"max_words": 2}, "max_words: got 2; wanted at least 3"),
         ({"max_frames": 0}, "max_frames: got 0; wanted at least 1"),
         ({"position_scale": math.nan}, "position_scale: got nan"),
+        ({"positives": 0, "loss": "mil-nce"}, "positives: got 0; wanted at least 1"),
+        ({"positives": 3}, "positives: got 3 with loss cross-entropy"),
     ],
 )
 def test_options_that_cannot_be_used(options: dict[str, Any], told: str) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from avs.models.architectures import Direction, Reduction
-from avs.models.losses import contrastive_loss, different_videos, margin_ranking_loss
+from avs.models.losses import Blocks, contrastive_loss, different_videos, margin_ranking_loss, mil_nce_loss
 
 DIRECTIONS, REDUCTIONS = get_args(Direction), get_args(Reduction)
 
@@ -130,3 +130,58 @@ def test_contrastive_loss_leaves_out_other_captions_of_the_video() -> None:
     columns = [e[0, 0] + e[2, 0], e[1, 1] + e[2, 1], e[:, 2].sum()]
     wanted = sum(-math.log(e[i, i] / rows[i]) - math.log(e[i, i] / columns[i]) for i in range(3)) / 6
     assert contrastive_loss(scores, negatives=different_videos(video_of)).item() == pytest.approx(wanted)
+
+
+def in_blocks(size: int, of_each: int) -> Blocks:
+    places = torch.arange(size * of_each)
+    return Blocks(places // of_each, places % of_each == of_each // 2)
+
+
+@pytest.mark.parametrize("of_each", [1, 2, 3])
+def test_mil_nce_of_equal_scores(of_each: int) -> None:  # card 2.6
+    loss = mil_nce_loss(torch.zeros(4 * of_each, 4 * of_each), blocks=in_blocks(4, of_each))
+    assert loss.item() == pytest.approx(1.945910, abs=5e-7) == math.log(7)
+
+
+def naive_mil_nce(scores: Tensor, blocks: Blocks, negatives: Tensor) -> float:
+    """Card 2.6 of every middle, one term after another. Row i of the scores is text i."""
+    costs, size = [], range(len(scores))
+    for i in size:
+        if not blocks.middle[i]:
+            continue
+        inside = [j for j in size if blocks.block_of[j] == blocks.block_of[i]]
+        own = sum(math.exp(scores[j, i]) for j in inside)
+        outside = [j for j in size if j not in inside and negatives[i, j]]
+        costs.append(-math.log(own / (own + sum(math.exp(scores[j, i]) + math.exp(scores[i, j]) for j in outside))))
+    return sum(costs) / len(costs)
+
+
+@pytest.mark.parametrize("of_each", [1, 2, 3])
+def test_mil_nce_equals_the_naive_one(of_each: int) -> None:
+    torch.manual_seed(0)
+    size, blocks = 4 * of_each, in_blocks(4, of_each)
+    scores, videos = torch.randn(size, size).double(), torch.arange(size).remainder(max(size - 2, 2))
+    every = torch.ones(size, size, dtype=torch.bool)
+    found = mil_nce_loss(scores, blocks=blocks)
+    assert found.item() == pytest.approx(naive_mil_nce(scores, blocks, every), abs=1e-12)
+    negatives = blocks.negatives(videos)
+    found = mil_nce_loss(scores, blocks=blocks, negatives=negatives)
+    assert found.item() == pytest.approx(naive_mil_nce(scores, blocks, negatives), abs=1e-12)
+    if of_each == 1:
+        assert torch.equal(negatives, different_videos(videos))
+        assert mil_nce_loss(scores).item() == mil_nce_loss(scores, blocks=blocks).item()
+
+
+def test_what_is_in_a_block_is_no_negative_of_it_in_another_block() -> None:
+    blocks = Blocks(torch.tensor([0, 0, 0, 1, 1]), torch.tensor([0, 1, 0, 0, 1]).bool())
+    negatives = blocks.negatives(torch.tensor([7, 8, 9, 9, 5]))  # the second block begins where the first one ends
+    assert negatives[1].tolist() == [False, False, False, False, True]  # not its text of video 9 in the other block
+    assert negatives[4].tolist() == [True, True, False, False, False]
+
+
+def test_mil_nce_of_huge_scores_and_of_one_pair_is_finite() -> None:
+    scores = torch.tensor([[100.0, -100.0], [100.0, -100.0]], requires_grad=True)
+    loss = mil_nce_loss(scores)
+    loss.backward()
+    assert math.isfinite(loss.item()) and torch.isfinite(scores.grad).all()
+    assert mil_nce_loss(torch.tensor([[3.0]])).item() == 0

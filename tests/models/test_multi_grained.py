@@ -117,12 +117,35 @@ def test_a_video_without_frames_has_no_cosine_and_no_nan() -> None:
     assert videos.grad is not None and videos.grad.isfinite().all()
 
 
+def test_gradients_are_those_of_the_formula(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With respect to rows and every matrix: the backward pass of attention is our own."""
+
+    def plain(self: MultiGrainedSimilarity, values: Tensor, mixing: Tensor, mask: Tensor, *, dim: int) -> Tensor:
+        weights = (values / self.temperature).masked_fill(~mask, -1e9).softmax(dim).movedim(dim, -1) @ mixing
+        return (values.movedim(dim, -1) * weights).sum(-1)
+
+    model = make()
+    texts, videos = (side.requires_grad_() for side in rows(model))
+    found = []
+    for _ in range(2):
+        squares = (torch.stack(model.grains(texts, videos)) ** 2).sum()
+        found.append(torch.autograd.grad(squares, [texts, videos, *model.parameters()]))
+        monkeypatch.setattr(MultiGrainedSimilarity, "_attend", plain)
+    for one, other in zip(*found, strict=True):
+        assert other.any()
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("kept", [2**26, 1])
 @pytest.mark.parametrize("at_once", [1, 2 * WORDS * FRAMES, 4 * WORDS * FRAMES])
-def test_blocks_have_the_scores_and_gradients_of_the_whole(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_have_the_scores_and_gradients_of_the_whole(
+    at_once: int, kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = make()
     found = []
-    for limit in (2**23, at_once):
-        monkeypatch.setattr(multi_grained, "SIMILARITIES_AT_ONCE", limit)
+    for limits in ((2**20, 2**26), (at_once, kept)):
+        monkeypatch.setattr(multi_grained, "SIMILARITIES_AT_ONCE", limits[0])
+        monkeypatch.setattr(multi_grained, "SIMILARITIES_KEPT", limits[1])
         texts, videos = (side.requires_grad_() for side in rows(model))
         model.zero_grad()
         scores = model(texts, videos)
@@ -132,12 +155,11 @@ def test_blocks_have_the_scores_and_gradients_of_the_whole(at_once: int, monkeyp
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize(("pairs", "kept"), [(6, True), (2, False)])
-def test_several_blocks_keep_nothing_for_the_backward_pass(
+@pytest.mark.parametrize(("pairs", "kept"), [(6, True), (5, False)])
+def test_too_many_similarities_are_not_kept_for_the_backward_pass(
     pairs: int, kept: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of one block the similarities of words and frames are kept; of several they are computed again."""
-    monkeypatch.setattr(multi_grained, "SIMILARITIES_AT_ONCE", pairs * WORDS * FRAMES)
+    monkeypatch.setattr(multi_grained, "SIMILARITIES_KEPT", pairs * WORDS * FRAMES)
     model, shapes = make(), []
     with torch.autograd.graph.saved_tensors_hooks(lambda tensor: shapes.append(tensor.shape) or tensor, lambda t: t):
         model(*rows(model))

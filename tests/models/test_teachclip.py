@@ -118,14 +118,53 @@ def test_other_captions_of_a_video_are_no_negatives_unless_legacy() -> None:
     video_of = torch.tensor([5, 3, 5])
     losses = {}
     for legacy in (False, True):
-        model = make(legacy=legacy, own_weight=1.0)
-        texts, rows = model.embed_texts(as_texts(tokens(5, 3, 7))), model.embed_videos(as_videos(pixels(4, 1, 3)))
+        model = make(legacy=legacy, own_weight=1.0, max_frames=4)  # no video has pads
+        texts, rows = model.embed_texts(as_texts(tokens(5, 3, 7))), model.embed_videos(as_videos(pixels(4, 4, 4)))
         rows = rows[[0, 1, 0]]
         logits = model.backbone.logit_scale * model.score(texts, rows)
         negatives = None if legacy else video_of[:, None] != video_of
         losses[legacy] = model.loss(texts, rows, video_of=video_of)
         assert torch.allclose(losses[legacy], contrastive_loss(logits, negatives=negatives))
     assert losses[True] > losses[False]
+
+
+def test_with_legacy_blank_pictures_fill_up_and_take_part() -> None:
+    """Every place is weighed; a transformer over frames still attends to the real ones alone."""
+    model, clips = make(legacy=True), pixels(4, 1, 3)
+    rows = model.embed_videos(as_videos(clips))
+    whole, log_weights, mask = parts_of(rows)
+    blank = CLIP.get_image_features(pixel_values=torch.zeros(1, *clips.values.shape[2:]))
+    blank = getattr(blank, "pooler_output", blank)
+    frames, real = model.frames_of(as_videos(clips))
+    for row, length in enumerate((4, 1, 3)):
+        filled = torch.cat([frames[row, :length], blank.expand(FRAMES - length, -1)])
+        outputs = model.head.outputs(filled[None], torch.arange(FRAMES)[None] < length)[0]
+        logits = model.aggregation.linear2(torch.relu(model.aggregation.linear1(outputs)))[:, 0]
+        unit = torch.nn.functional.normalize(outputs, dim=1)
+        wanted = ((logits / 0.1).softmax(0)[:, None] * unit).sum(0)
+        assert torch.allclose(whole[row], wanted / wanted.norm(), atol=1e-5)
+        assert torch.allclose(log_weights[row], logits.log_softmax(0), atol=1e-5)
+    assert bool(mask.all()) and not bool(real.all())
+    assert torch.allclose(model.eval().embed_videos(as_videos(clips)), whole, atol=1e-6)
+    assert (make().eval().embed_videos(as_videos(clips)) - whole).abs().max() > 1e-3
+    plain = {legacy: make(legacy=legacy, max_frames=4).eval() for legacy in (False, True)}
+    full = [plain[legacy].embed_videos(as_videos(pixels(4, 4))) for legacy in (False, True)]
+    assert torch.allclose(*full, atol=1e-6)
+
+
+def test_with_legacy_what_a_teacher_says_of_pads_is_taught() -> None:
+    model = make(legacy=True, own_weight=0.0, coarse_weight=0.0, fine_weight=1.0)
+    texts, rows = model.embed_texts(as_texts(tokens(5, 3, 7))), model.embed_videos(as_videos(pixels(4, 1, 3)))
+    lesson = lesson_of(3, [FRAMES] * 3)
+    wanted = -(lesson.relevance.softmax(dim=1) * parts_of(rows)[1]).mean()
+    assert torch.allclose(model.loss(texts, rows, video_of=torch.arange(3), lessons=[lesson]), wanted)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_pixels_and_the_vectors_of_the_frozen_tower_embed_alike(legacy: bool) -> None:
+    model, clips = make(legacy=legacy), pixels(4, 1, 3)
+    stored = Sequences(model.backbone.frames(clips.values, clips.mask).detach(), clips.lengths)
+    assert torch.allclose(model.embed_videos(as_videos(stored)), model.embed_videos(as_videos(clips)), atol=1e-6)
 
 
 def test_the_layers_that_weigh_frames_learn_at_a_rate_of_their_own() -> None:

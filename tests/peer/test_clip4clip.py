@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from avs.models.architectures import make_config, make_model
 from avs.models.clip4clip import Clip4Clip
 from avs.models.importers import ForeignWeights, Imported, importers
+from avs.models.losses import Blocks, mil_nce_loss
 from avs.train.data import Pairs
 from avs.train.loop import TrainingLoop
 from avs.train.record import read_metrics
@@ -237,3 +238,18 @@ def test_six_steps_of_training_are_theirs(authors: Authors, head: str, patches: 
     )
     assert wanted_losses[-1] < wanted_losses[0] - 0.05
     assert of_losses < 1e-5 and apart < 0.005 * moved
+
+
+@pytest.mark.parametrize("of_each", [1, 2, 3])
+def test_mil_nce_is_that_of_the_authors(authors: Authors, of_each: int) -> None:
+    their_loss = importlib.import_module("modules.until_module").MILNCELoss(batch_size=COUNT, n_pair=of_each)
+    torch.manual_seed(0)
+    places = torch.arange(COUNT * of_each)
+    scores = (5 * torch.randn(len(places), len(places)).double()).requires_grad_()
+    blocks = Blocks(places // of_each, places % of_each == of_each // 2)
+    (wanted, gradient), (found, ours) = (
+        (value.item(), torch.autograd.grad(value, scores)[0])
+        for value in (their_loss(scores), mil_nce_loss(scores, blocks=blocks))
+    )
+    print(f"mil-nce, {of_each} of each: loss {abs(found - wanted):.1e}, gradient {largest(ours, gradient):.1e}")
+    assert abs(found - wanted) < 1e-10 and largest(ours, gradient) < 1e-10

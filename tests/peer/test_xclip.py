@@ -23,8 +23,8 @@ from typing import Any
 
 import pytest
 import torch
-from beside_authors import MEAN, STD, code_of, embeddings_of, largest, pairs_of, run_alone
-from their_clip4clip import DIM, SIZE, WORDS
+from beside_authors import code_of, embeddings_of, largest, pairs_of, pixels_and_tokens, run_alone, their_batch
+from their_clip4clip import DIM, WORDS
 from their_xclip import their_xclip
 from torch import Tensor, nn
 
@@ -41,7 +41,8 @@ pytestmark = [pytest.mark.peer, pytest.mark.filterwarnings("ignore")]
 ENVIRONMENT = "AVS_PEER_XCLIP"
 FRAMES, LONGEST = 7, 14  # the sizes of the matrices; no video is as long, and no text
 LENGTHS, TEXT_LENGTHS = (6, 1, 3, 6, 2, 5, 4), (12, 3, 8, 5, 11, 4, 7)
-COUNT = len(LENGTHS)
+COUNT, MADE = len(LENGTHS), pixels_and_tokens(LENGTHS, TEXT_LENGTHS)
+BATCH = their_batch(MADE, LENGTHS, words=LONGEST, frames=FRAMES)
 RATE, FACTOR, STEPS = 1e-3, 0.1, 6  # larger than the authors', so that six steps change the weights visibly
 NO_GRADIENT = ("self_attn.k_proj.bias",)  # but rounding: a softmax does not change with them
 HEADS = ("meanP", "seqLSTM", "seqTransf")
@@ -112,34 +113,12 @@ def our_model(state: dict[str, Tensor], head: str, *, legacy: bool = True) -> XC
     return model.eval()
 
 
-def pixels_and_tokens() -> tuple[Tensor, Tensor, Tensor]:
-    """(B, F, 3, S, S) uint8 pixels and (B, W) tokens as long as the longest, and the tokens' (B,) lengths."""
-    torch.manual_seed(1)
-    pixels = torch.randint(0, 256, (COUNT, max(LENGTHS), 3, SIZE, SIZE), dtype=torch.uint8)
-    tokens = torch.zeros(COUNT, max(TEXT_LENGTHS), dtype=torch.long)
-    for row, length in zip(tokens, TEXT_LENGTHS, strict=True):
-        row[:length] = torch.tensor([WORDS - 2, *torch.randint(1, WORDS - 2, (length - 2,)).tolist(), WORDS - 1])
-    return pixels, tokens, torch.tensor(TEXT_LENGTHS)
-
-
-def their_batch() -> tuple[Tensor, ...]:
-    """What their data loader gives: ids, mask and segments of LONGEST tokens, video and mask of FRAMES, pads zero."""
-    pixels, tokens, lengths = pixels_and_tokens()
-    tokens = nn.functional.pad(tokens, (0, LONGEST - tokens.shape[1]))
-    mask = (torch.arange(FRAMES) < torch.tensor(LENGTHS)[:, None]).long()
-    video = torch.zeros(COUNT, FRAMES, 3, SIZE, SIZE)
-    video[:, : pixels.shape[1]] = (pixels.float() / 255 - MEAN) / STD
-    video = video * mask[..., None, None, None]
-    words = (torch.arange(LONGEST) < lengths[:, None]).long()
-    return tokens[:, None], words[:, None], torch.zeros_like(tokens)[:, None], video[:, None, :, None], mask[:, None]
-
-
 def our_pairs() -> Pairs:
-    return pairs_of(pixels_and_tokens(), LENGTHS)
+    return pairs_of(MADE, LENGTHS)
 
 
 def our_embeddings(model: XClip) -> tuple[Tensor, Tensor]:
-    return embeddings_of(model, pixels_and_tokens(), LENGTHS)
+    return embeddings_of(model, MADE, LENGTHS)
 
 
 def say(head: str, **figures: float) -> None:
@@ -150,7 +129,7 @@ def say(head: str, **figures: float) -> None:
 def test_features_similarities_and_loss_are_theirs(authors: Authors, head: str) -> None:
     their = their_model(authors, head)
     our, masked = our_model(their.state_dict(), head), our_model(their.state_dict(), head, legacy=False)
-    ids, words, segments, video, mask = their_batch()
+    ids, words, segments, video, mask = BATCH
     unit = nn.functional.normalize
     with torch.no_grad():
         (texts, tokens), frames = their.get_sequence_visual_output(ids, segments, words, video, mask)
@@ -177,7 +156,7 @@ def test_features_similarities_and_loss_are_theirs(authors: Authors, head: str) 
 def test_gradients_are_theirs(authors: Authors, head: str) -> None:
     their = their_model(authors, head).train()
     our = our_model(their.state_dict(), head).train()
-    ids, words, segments, video, mask = their_batch()
+    ids, words, segments, video, mask = BATCH
     their(ids, segments, words, video, mask).backward()
     wanted = convert(
         {name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in their.named_parameters()}, head
@@ -202,7 +181,7 @@ def test_six_steps_of_training_are_theirs(authors: Authors, head: str, tmp_path:
     our, args, device = our_model(their.state_dict(), head), task(head), torch.device("cpu")
     optimiser, schedule, _ = authors.main.prep_optimizer(args, their, STEPS, device, 1, 0, coef_lr=FACTOR)
     wanted_losses = [
-        authors.main.train_epoch(0, args, their, [their_batch()], device, 1, optimiser, schedule, step)[0]
+        authors.main.train_epoch(0, args, their, [BATCH], device, 1, optimiser, schedule, step)[0]
         for step in range(STEPS)
     ]
     settings = Settings(

@@ -11,6 +11,7 @@ from avs.core.artifacts import Manifest, write_artefact
 from avs.core.errors import AvsError, FormatError
 from avs.pipeline import description
 from avs.pipeline.description import describe_artefact, describe_environment, fact_lines
+from avs.video.sampling import NO_LIMIT
 
 
 def test_a_file_is_described_by_its_manifest(tmp_path: Path) -> None:
@@ -37,6 +38,13 @@ def test_facts_are_indented_lines() -> None:
     assert fact_lines({"spec": None, "k": {"901": 2}}) == ["k:", "  901: 2"]
     elapsed = {str(topic): topic / 1000 for topic in range(901, 931)}
     assert fact_lines({"elapsed_s": elapsed}) == ["elapsed_s: 30 numbers, 0.901 to 0.93 (--json lists them)"]
+
+
+def test_a_number_that_means_no_limit_is_told_in_words() -> None:
+    sampling = {"policy": "interval", "interval_s": 1.0, "frames": NO_LIMIT}
+    lines = ["sampling:", "  policy: interval", "  interval_s: 1.0", "  frames: no limit"]
+    assert fact_lines({"sampling": sampling}) == lines
+    assert fact_lines({"frames": 120}) == ["frames: 120"]
 
 
 def test_a_torchvision_that_does_not_fit_torch_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

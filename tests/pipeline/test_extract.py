@@ -30,9 +30,10 @@ def test_options_make_the_recipe_that_a_file_would(tmp_path: Path) -> None:
     assert options == extraction_recipe(path)
     assert extraction_recipe(None, models=["clip"], weights=["./a=b"]).encoders[0].weights == "./a=b"
     assert extraction_recipe(None, models=["clip"], sampling={"interval": 1.0}).sampling.interval_s == 1.0
+    assert extraction_recipe(None, models=["clip"], sampling={"skip-similar": 2.0}).sampling.skip_similar == 2.0
     with pytest.raises(ConfigError, match="--config replaces these options") as caught:
-        extraction_recipe(path, sampling={"interval": 0.0}, compute_dtype="bfloat16")
-    assert caught.value.got == "--compute-dtype, --interval"
+        extraction_recipe(path, sampling={"interval": 0.0, "skip-similar": 2.0}, compute_dtype="bfloat16")
+    assert caught.value.got == "--compute-dtype, --interval, --skip-similar"
 
 
 def test_a_process_per_core_gives_the_same_bytes_as_none(tmp_path: Path) -> None:

@@ -84,6 +84,21 @@ def test_a_table_is_made_once_and_gives_the_same_lessons(tmp_path: Path) -> None
     assert made.scores.std() > 0.2 and not made.scores.requires_grad
 
 
+@pytest.mark.parametrize("damage", ["a bit", "the end", "all but a byte"])
+def test_a_damaged_table_is_made_again(tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]) -> None:
+    videos, path = clip_pairs(8).videos, tmp_path / ".teacher-0.npy"
+    options = {"device": "cpu", "workers": Workers(), "reporter": Reporter(quiet=False)}
+    wanted = np.array(video_rows(FakeTeacher(), videos, path, **options))
+    whole = path.read_bytes()
+    changed = bytearray(whole)
+    changed[-40] ^= 64
+    path.write_bytes({"a bit": bytes(changed), "the end": whole[:-1], "all but a byte": whole[:1]}[damage])
+    again = FakeTeacher()
+    assert np.array_equal(video_rows(again, videos, path, **options), wanted)
+    assert again.seen == 8 and path.read_bytes() == whole
+    assert "was changed after it was written, so it is made again" in capsys.readouterr().err
+
+
 def test_a_table_that_was_not_finished_leaves_nothing(tmp_path: Path) -> None:
     class Broken(FakeTeacher):
         def embed_videos(self, videos: Batch) -> Tensor:

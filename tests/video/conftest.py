@@ -24,6 +24,7 @@ def make_video(tmp_path: Path) -> MakeVideo:
         pictures: Sequence[np.ndarray] | None = None,
         codec: str = "libx264",
         size: tuple[int, int] = (64, 96),
+        x264: str = "scenecut=0",
     ) -> Path:
         """A video of grey frames at `times_s` (else at `fps` from `start_s`), H.264 with B-frames unless told."""
         times_s = [start_s + n / fps for n in range(frames)] if times_s is None else times_s
@@ -38,7 +39,7 @@ def make_video(tmp_path: Path) -> MakeVideo:
             stream.codec_context.gop_size = key_every
             stream.codec_context.max_b_frames = b_frames
             if codec == "libx264":
-                stream.options = {"crf": "10", "x264-params": f"keyint={key_every}:min-keyint={key_every}:scenecut=0"}
+                stream.options = {"crf": "10", "x264-params": f"keyint={key_every}:min-keyint={key_every}:{x264}"}
             for time_s, picture in zip(times_s, pictures, strict=True):
                 frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
                 frame.pts, frame.time_base = round(time_s * 1000), Fraction(1, 1000)

@@ -70,7 +70,7 @@ def test_a_shot_of_months_needs_no_memory(policy: str) -> None:
     found = Sampling(policy, frames=MAX_FRAMES).times(0.0, 1e7)
     _, peak_bytes = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert len(found) == (1 if policy == "middle" else MAX_FRAMES)
+    assert len(found) == (1 if policy in ("middle", "keyframes") else MAX_FRAMES)
     assert (np.diff(found) > 0).all()
     assert peak_bytes < 100_000
 
@@ -80,6 +80,16 @@ def test_a_shot_of_months_needs_no_memory(policy: str) -> None:
 def test_a_shot_that_ends_later_than_any_video(policy: str, end_s: float) -> None:
     with pytest.raises(DataError, match="ends later than any video does"):
         Sampling(policy, frames=3).times(0.0, end_s)
+
+
+def test_key_frames_are_at_least_an_interval_apart_and_not_too_many() -> None:
+    times_s = [0.0, 0.4, 0.5, 0.9, 4.1 - 0.1 - 2.6, 1.5]
+    assert Sampling("keyframes").of_key_frames(times_s) == [0, 2, 4]
+    assert Sampling("keyframes", interval_s=0.001).of_key_frames(times_s) == [0, 1, 2, 3, 4, 5]
+    assert Sampling("keyframes", interval_s=0.9).of_key_frames([0.1, 4.1 - 3.1, 1.9]) == [0, 1, 2]  # 4.1 - 3.1 < 1
+    assert Sampling("keyframes", frames=2).of_key_frames([1.0, 2.0, 3.0, 4.0, 5.0]) == [0, 4]
+    assert len(Sampling("keyframes").of_key_frames(list(range(1000)))) == MAX_FRAMES
+    assert Sampling("keyframes").of_key_frames([]) == []
 
 
 def test_middle() -> None:

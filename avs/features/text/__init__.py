@@ -96,7 +96,7 @@ def parse_text_options(entries: Sequence[Any], *, where: object = "text") -> lis
     Raises:
         ConfigError: entries that are not understood, or two features of one name; all of them at once.
     """
-    problems, parsed = Problems("text features"), []
+    problems, parsed = Problems("text features"), list[Any]()
     for number, entry in enumerate(entries, start=1):
         try:
             parsed.append(TypeAdapter(TextOptions).validate_python(entry))
@@ -107,7 +107,9 @@ def parse_text_options(entries: Sequence[Any], *, where: object = "text") -> lis
     names = Counter(text_feature_name(options) for options in parsed)
     for name, count in names.items():
         if count > 1:
-            problems.add(where, f'{count} features are called "{name}"; tell them apart with `name:`')
+            towers = all(one.kind == "encoder" for one in parsed if text_feature_name(one) == name)
+            apart = "rename the folder of one model" if towers else "tell them apart with `name:`"
+            problems.add(where, f'{count} features are called "{name}"; {apart}')
     problems.raise_if_any(ConfigError)
     return parsed
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from avs.core.errors import ConfigError, did_you_mean
 from avs.core.registry import Registry
+from avs.models.architectures.footprint import Footprint
 
 if TYPE_CHECKING:
     from avs.models.retrieval import RetrievalModel
@@ -69,6 +70,8 @@ class Architecture:
         every_feature: whether with some options a training video must have all features; otherwise the model does
             without some.
         taught: whether with some options a model learns from teachers, which the recipe then names.
+        footprint: what a model of a config keeps and computes for a search; None: it does not say.
+        teaches: whether its models can be teachers: they have `logits` and `frame_relevance`.
     """
 
     config: type[Any]
@@ -81,6 +84,8 @@ class Architecture:
     backbone: bool = False
     every_feature: Callable[[Mapping[str, Any]], bool] = lambda options: False
     taught: Callable[[Mapping[str, Any]], bool] = lambda options: False
+    footprint: Callable[[Any], Footprint] | None = None
+    teaches: bool = False
 
     @property
     def inputs(self) -> tuple[str, ...]:

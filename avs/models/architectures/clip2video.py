@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from avs.core.errors import Problems
 from avs.models.architectures.architecture import Architecture, architectures, option
 from avs.models.architectures.clip_video import ClipVideoConfig, Init, clip4clip_recipe
+from avs.models.architectures.footprint import dot_product
 
 if TYPE_CHECKING:
     from avs.models.clip2video import Clip2Video
@@ -90,6 +91,7 @@ architectures.register("clip2video")(
             batch_size=128, epochs=5
         ),  # CLIP4Clip's, whose code CLIP2Video's grew from: its authors released no training
         backbone=True,
+        footprint=lambda config: dot_product(config.row_dim),
         every_feature=lambda options: True,
         summary="Train CLIP2Video, a CLIP with differences of frames, on captioned videos.",
         description="Train CLIP2Video on captioned videos: a CLIP, whose weights --backbone names, differences between "

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from avs.core.errors import Problems
 from avs.models.architectures.architecture import Architecture, Direction, architectures, option
 from avs.models.architectures.clip_video import ClipVideoConfig, Init, Patches, clip4clip_recipe
+from avs.models.architectures.footprint import Footprint, dot_product
 
 if TYPE_CHECKING:
     from avs.models.clip4clip import Clip4Clip
 
 FrameHeadName = Literal["meanP", "seqLSTM", "seqTransf", "tightTransf"]
 Tight = Literal["code", "paper"]
-Loss = Literal["cross-entropy", "margin"]
+Loss = Literal["cross-entropy", "margin", "mil-nce"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,9 @@ class Clip4ClipConfig(ClipVideoConfig):
         tight: "code": tightTransf as released; "paper": with type embeddings and FC-ReLU-FC.
         dropout: probability of dropout at the input of tightTransf's transformer.
         loss: "cross-entropy", symmetric, of the cosines times CLIP's logit scale; "margin": LAFF's margin ranking loss
-            of the cosines, against the hardest negative, with `margin` and `direction` ("t2v", "v2t" or "both").
+            of the cosines, against the hardest negative, with `margin` and `direction` ("t2v", "v2t" or "both");
+            "mil-nce": MIL-NCE of the cosines times the logit scale, with `positives`.
+        positives: of "mil-nce": at most this number of captions in a row belong to a clip, its own in their middle.
         legacy: other captions of the same video are negatives, as in the authors' code.
     """
 
@@ -45,13 +48,14 @@ class Clip4ClipConfig(ClipVideoConfig):
     position_scale: float = 1.0
     tight: Tight = "code"
     dropout: float = 0.1
-    loss: Loss = "cross-entropy"
+    loss: Loss = option("cross-entropy", "cross-entropy, margin (LAFF's), or mil-nce (of narrated videos)")
     margin: float = 0.2
     direction: Direction = "t2v"
+    positives: int = 1
 
     def check(self, problems: Problems) -> None:
         ClipVideoConfig.check(self, problems)
-        self.check_least(problems, layers=1, position_scale=0)
+        self.check_least(problems, layers=1, position_scale=0, positives=1)
         if not 0 <= self.dropout < 1:
             problems.add("dropout", f"got {self.dropout}; wanted at least 0 and below 1")
         if not self.margin > 0:
@@ -73,6 +77,8 @@ class Clip4ClipConfig(ClipVideoConfig):
             problems.add("init", "got zero with head tightTransf, whose blocks are all that joins text and video")
         if self.tight == "paper" and self.head != "tightTransf":
             problems.add("tight", f"got paper with head {self.head}; it is an option of head tightTransf")
+        if self.positives > 1 and self.loss != "mil-nce":
+            problems.add("positives", f"got {self.positives} with loss {self.loss}; it is an option of loss mil-nce")
 
     @property
     def kind(self) -> str:
@@ -107,6 +113,20 @@ def head_config(config: Any, head: FrameHeadName) -> Clip4ClipConfig:
     )
 
 
+def _footprint(config: Clip4ClipConfig) -> Footprint:
+    """One vector for a shot; with tightTransf all frames, and a pass through the transformer for every pair."""
+    if config.head != "tightTransf":
+        return dot_product(config.dim)
+    dim, places = config.dim, config.max_frames + 1  # the text is a token too
+    _, hidden = config.block_sizes
+    block = places * (4 * dim**2 + 2 * dim * hidden) + 2 * places**2 * dim  # projections, hidden layer; attention
+    return Footprint(
+        shot_numbers=config.max_frames * (dim + 1),  # frames and their mask
+        query_numbers=dim,
+        pair_multiply_adds=config.layers * block + dim**2 + dim,
+    )
+
+
 def _build(config: Clip4ClipConfig) -> Clip4Clip:
     from avs.models.clip4clip import Clip4Clip
 
@@ -119,6 +139,7 @@ architectures.register("clip4clip")(
         build=_build,
         recipe=clip4clip_recipe(batch_size=128, epochs=5),
         backbone=True,
+        footprint=_footprint,
         every_feature=lambda options: True,
         summary="Train CLIP4Clip, a CLIP with a head over frames, on captioned videos.",
         description="Train CLIP4Clip on captioned videos: a CLIP, whose weights --backbone names, and a head over the "

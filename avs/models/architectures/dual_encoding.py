@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from avs.core.errors import ConfigError, Problems
 from avs.models.architectures.architecture import Architecture, Direction, Reduction, Tokens, architectures, option
+from avs.models.architectures.footprint import Footprint, dot_product
 
 if TYPE_CHECKING:
     from avs.models.dual_encoding import DualEncodingModel
@@ -99,6 +100,13 @@ class DualEncodingConfig:
         return tuple(name for name in self.text if name != self.concepts)
 
 
+def _footprint(config: DualEncodingConfig) -> Footprint:
+    """A vector per common space, and the concepts of a hybrid space, each of which counts as one multiply-add."""
+    spaces = len(config.levels) if config.fusion == "separate" else 1
+    concepts = 0 if config.concepts is None else config.text[config.concepts]
+    return dot_product(spaces * config.space + concepts)
+
+
 def _build(config: DualEncodingConfig) -> DualEncodingModel:
     from avs.models.dual_encoding import DualEncodingModel
 
@@ -109,6 +117,7 @@ architectures.register("dual-encoding")(
     Architecture(
         config=DualEncodingConfig,
         build=_build,
+        footprint=_footprint,
         summary="Train dual encoding, three levels of frame features, on captioned videos.",
         description="Train dual encoding on captioned videos. It reads frames at three levels: their mean, a biGRU and "
         "convolutions over it. The defaults are those of DMT_CUC_01 at TRECVID 2021.",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from avs.core.errors import ConfigError, Problems
 from avs.models.architectures.architecture import Architecture, Direction, Reduction, Tokens, architectures, option
+from avs.models.architectures.footprint import dot_product
 
 if TYPE_CHECKING:
     from avs.models.laff import LaffModel
@@ -101,6 +102,7 @@ architectures.register("laff")(
     Architecture(
         config=LaffConfig,
         build=_build,
+        footprint=lambda config: dot_product(config.heads * config.head_dim),
         every_feature=lambda options: options.get("fusion") == "concatenation",
         summary="Train LAFF, attention over any number of video and text features, on captioned videos.",
         description="Train LAFF on captioned videos. Attention fuses any number of video and text features into common "

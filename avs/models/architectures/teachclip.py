@@ -10,6 +10,7 @@ from avs.core.errors import Problems
 from avs.models.architectures.architecture import Architecture, architectures, option
 from avs.models.architectures.clip4clip import Clip4ClipConfig, head_config
 from avs.models.architectures.clip_video import ClipVideoConfig, Init, clip4clip_recipe
+from avs.models.architectures.footprint import dot_product
 
 if TYPE_CHECKING:
     from avs.models.teachclip import TeachClip
@@ -29,8 +30,8 @@ class TeachClipConfig(ClipVideoConfig):
         coarse_weight: of the comparison of scores; 0: scores are not taught.
         fine_weight: of the comparison of frames; 0: frames are not taught.
         afa_ratio: factor on the learning rate for the two layers that weigh frames.
-        legacy: other captions of the same video are negatives in the student's own part, as in the authors' code. It
-            does not let padding take part.
+        legacy: frames that only fill up take part, in the vector of a video and in what is taught, and other captions
+            of the same video are negatives in the student's own part, as in the authors' code.
     """
 
     architecture: ClassVar[str] = "teachclip"
@@ -80,6 +81,7 @@ architectures.register("teachclip")(
         build=_build,
         recipe=clip4clip_recipe(batch_size=120, epochs=10),
         backbone=True,
+        footprint=lambda config: dot_product(config.dim),
         every_feature=lambda options: True,
         taught=_taught,
         summary="Train TeachCLIP's student, a CLIP that learns from a slower model, on captioned videos.",

@@ -9,6 +9,7 @@ from avs.core.errors import Problems
 from avs.models.architectures.architecture import Architecture, architectures, option
 from avs.models.architectures.clip4clip import Clip4ClipConfig, head_config
 from avs.models.architectures.clip_video import ClipVideoConfig, Init, clip4clip_recipe
+from avs.models.architectures.footprint import Footprint
 
 if TYPE_CHECKING:
     from avs.models.xclip import XClip
@@ -60,6 +61,20 @@ class XClipConfig(ClipVideoConfig):
         return head_config(self, self.head)
 
 
+def _footprint(config: XClipConfig) -> Footprint:
+    """All frames and words, with their masks; a similarity for each two of them, and eight matrices."""
+    dim, words, frames = config.dim, config.max_words, config.max_frames
+    similarities = (1 + words + frames + words * frames) * dim  # s_vs, s_vw, s_sf and A
+    attention = 2 * words**2 + 2 * frames**2  # M_w, M_f, N_w2, N_f2
+    attention += frames * words**2 + words * frames**2  # N_w for each frame, N_f for each word
+    return Footprint(
+        shot_numbers=dim * (1 + frames) + frames,
+        query_numbers=dim * (1 + words) + words,
+        pair_multiply_adds=similarities + attention,
+        query_multiply_adds=(1 + words) * dim**2,  # G and L
+    )
+
+
 def _build(config: XClipConfig) -> XClip:
     from avs.models.xclip import XClip
 
@@ -72,7 +87,9 @@ architectures.register("xclip")(
         build=_build,
         recipe=clip4clip_recipe(batch_size=300, epochs=5),
         backbone=True,
+        footprint=_footprint,
         every_feature=lambda options: True,
+        teaches=True,
         summary="Train X-CLIP, a CLIP that compares words with frames, on captioned videos.",
         description="Train X-CLIP on captioned videos: a CLIP, whose weights --backbone names, and similarities of "
         "sentence and words with video and frames. Every pair of text and video is a pass of its own, so the model "

@@ -19,7 +19,7 @@ from torch import Tensor
 from avs.core.errors import FormatError
 from avs.models.architectures import make_config
 from avs.models.importers.clip4clip import convert as convert_clip4clip
-from avs.models.importers.clip4clip import same_tensors, transformer_tensors
+from avs.models.importers.clip4clip import float32, same_tensors, transformer_tensors
 from avs.models.importers.importer import ForeignWeights, Imported, Importer, importers
 
 SOURCE = "a CLIP2Video by its authors"
@@ -98,22 +98,22 @@ def _differences(theirs: ForeignWeights, temporal: str) -> Iterator[tuple[str, T
     """Name in our model -> tensor."""
     if temporal == "none":
         return
-    yield "differences.types.weight", theirs.take(TYPES).float()
+    yield "differences.types.weight", float32(theirs.take(TYPES))
     for name, tensor in same_tensors(theirs, NORM, "differences.norm"):
-        yield name, tensor.float()
+        yield name, float32(tensor)
     if temporal == "sigmoid_mlp":
-        yield "differences.projection.weight", theirs.take(PROJECTION).float().transpose(0, -1).contiguous()
+        yield "differences.projection.weight", float32(theirs.take(PROJECTION)).transpose(0, -1).contiguous()
         return
     for name, tensor in transformer_tensors(theirs, ATTENTION, "differences.attention.blocks"):
-        yield name, tensor.float()
+        yield name, float32(tensor)
 
 
 def _alignment(theirs: ForeignWeights) -> Iterator[tuple[str, Tensor]]:
     """Name in our model -> tensor."""
-    yield "centres.weights", theirs.take(WEIGHTS).float()
-    yield "centres.centres", theirs.take(CENTRES).float()
+    yield "centres.weights", float32(theirs.take(WEIGHTS))
+    yield "centres.centres", float32(theirs.take(CENTRES))
     for name, tensor in transformer_tensors(theirs, LOCAL, "local.blocks"):
-        yield name, tensor.float()
+        yield name, float32(tensor)
 
 
 importers.register("clip2video")(Importer(convert=convert, to_tensors=TO_TENSORS.strip(), fps=None))

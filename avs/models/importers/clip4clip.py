@@ -74,7 +74,7 @@ def convert(
         FormatError: tensors that are missing, left over or not finite; shapes that are not those of such a CLIP.
         ConfigError: the weights do not show the head; an option that is not one of clip4clip.
     """
-    tensors = {name: _float32(tensor) for name, tensor in theirs.tensors.items()}
+    tensors = {name: float32(tensor) for name, tensor in theirs.tensors.items()}
     theirs = ForeignWeights(tensors, used=theirs.used, missing=theirs.missing)
     head = _head(theirs, stated)
     patches = "3d" if "clip.visual.conv2.weight" in theirs else "2d"
@@ -99,7 +99,8 @@ def convert(
     )
 
 
-def _float32(tensor: Tensor) -> Tensor:
+def float32(tensor: Tensor) -> Tensor:
+    """A tensor of float16 or the like in float32; another, which is refused later, as it is."""
     return tensor.float() if tensor.is_floating_point() else tensor
 
 
@@ -144,7 +145,8 @@ def transformer_tensors(theirs: ForeignWeights, prefix: str, ours: str) -> Itera
     for block in range(max(_blocks(theirs, prefix), 1)):
         place = f"{prefix}resblocks.{block}"
         for one in BOTH:
-            parts = theirs.take(f"{place}.attn.in_proj_{one}").tensor_split(3)
+            fused = theirs.take(f"{place}.attn.in_proj_{one}")
+            parts = (fused if fused.dim() else fused[None]).tensor_split(3)
             for part, tensor in zip(("q", "k", "v"), parts, strict=True):
                 yield f"{ours}.{block}.self_attn.{part}_proj.{one}", tensor.contiguous()
         for name, named in BLOCK.items():
@@ -221,7 +223,9 @@ def _backbone(theirs: ForeignWeights, weights: Mapping[str, Tensor]) -> dict[str
     positions, _ = shapes["text_model.embeddings.position_embedding.weight"]
     cells, vision = shapes["vision_model.embeddings.position_embedding.weight"]
     patch = shapes["vision_model.embeddings.patch_embedding.weight"][-1]
-    narrow = [f"{name} {width}" for name, width in (("text", text), ("vision", vision)) if width % HEAD_WIDTH]
+    narrow = [
+        f"{name} {width}" for name, width in (("text", text), ("vision", vision)) if width < 1 or width % HEAD_WIDTH
+    ]
     grid = math.isqrt(max(cells - 1, 0))
     if narrow or grid * grid != cells - 1:
         raise FormatError(

@@ -18,6 +18,7 @@ from torch import Tensor
 from avs.core.errors import FormatError
 from avs.models.architectures import make_config
 from avs.models.importers.clip4clip import convert as convert_clip4clip
+from avs.models.importers.clip4clip import float32
 from avs.models.importers.importer import ForeignWeights, Imported, Importer, importers
 
 SOURCE = "an X-CLIP by its authors"
@@ -52,7 +53,7 @@ def convert(theirs: ForeignWeights, names: Mapping[str, str], stated: Mapping[st
         FormatError: tensors that are missing, left over or not finite; shapes that are not those of such a CLIP.
         ConfigError: an option that is not one of xclip.
     """
-    weights = {f"similarity.{ours}": theirs.take(name).float() for name, ours in MATRICES.items()}
+    weights = {f"similarity.{ours}": float32(theirs.take(name)) for name, ours in MATRICES.items()}
     sizes = {"max_words": _size(theirs.take(WORDS)), "max_frames": _size(theirs.take(FRAMES))}
     head = {"head": stated["head"]} if "head" in stated else {}
     clip = convert_clip4clip(theirs, names, {**sizes, **head}, source=SOURCE)

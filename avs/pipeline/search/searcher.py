@@ -286,11 +286,13 @@ class Searcher:
             ConfigError: always.
         """
         stores = " ".join(f"--store {typed(self.stores[name].folder)}" for name in checkpoint.video_features)
+        model = f"--checkpoint {typed(checkpoint.folder)} {stores}"
         raise ConfigError(
             "the model reads every text together with every video, so it cannot search a collection",
             where=checkpoint.folder,
             next_step=f"search with another model, then rerank its list with this one: avs rerank LIST --method model "
-            f"--checkpoint {typed(checkpoint.folder)} {stores} --topics TOPICS --alpha 0 -o OUT.trec",
+            f"{model} --topics TOPICS --alpha 0 -o OUT.trec; or score captioned videos: avs eval-retrieval {model} "
+            "--captions CAPTIONS",
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from avs.captions.read import read_caption_file
 from avs.core.captions import Caption, CaptionSet
 from avs.core.columns import ChainColumn, Column, SequenceColumn, VectorColumn
-from avs.core.errors import ConfigError, Problems, SpecMismatchError, UnknownIdError
+from avs.core.errors import Attempts, ConfigError, Problems, SpecMismatchError, UnknownIdError
 from avs.core.features import Features, open_stores
 from avs.core.ids import some
 from avs.core.progress import Reporter
@@ -66,13 +67,17 @@ def open_collection(name: str, recipe: CollectionRecipe, reporter: Reporter | No
 
     Raises:
         UnknownIdError: captions describe videos that no store holds, or that are not in the shot table.
+        AvsError: captions, stores or videos that cannot be opened; all of them at once.
     """
-    file = read_caption_file(
-        recipe.captions, format=recipe.format, split=recipe.split, name=name, per_video=recipe.captions_per_video
-    )
-    stores, videos = open_stores(recipe.features), None
+    wrong = Attempts(f"the collection {name} cannot be used")
+    read = partial(read_caption_file, format=recipe.format, split=recipe.split, per_video=recipe.captions_per_video)
+    file = wrong.attempt(partial(read, recipe.captions, name=name))
+    stores, videos = wrong.attempt(partial(open_stores, recipe.features)), None
     if recipe.videos and recipe.shots:
-        videos = find_shot_videos(recipe.videos, recipe.shots, video_ids=recipe.video_ids, reporter=reporter)
+        find = partial(find_shot_videos, recipe.videos, recipe.shots, video_ids=recipe.video_ids, reporter=reporter)
+        videos = wrong.attempt(find)
+    wrong.raise_if_any()
+    assert file is not None and stores is not None
     captions = with_ids_of([videos] if videos else stores.values(), file.captions)
     collection = CaptionedCollection(name, captions, stores, file.remark, videos)
     require_known_videos(collection, list(collection.sources), where=recipe.captions)

@@ -27,6 +27,7 @@ class Overrides:
         text: text features.
         start_from: checkpoint to fine-tune.
         teachers: checkpoints to learn from.
+        other_frames: whether they may have been trained on frames that were sampled otherwise.
         model, training: options of these sections of the recipe.
         legacy: whether to do as the authors' code does.
     """
@@ -43,6 +44,7 @@ class Overrides:
     text: Sequence[str] = ()
     start_from: Path | None = None
     teachers: Sequence[Path] = ()
+    other_frames: bool = False
     model: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     legacy: bool = False
@@ -88,6 +90,8 @@ def _lay_over(data: dict[str, Any], overrides: Overrides) -> None:
         data["start_from"] = overrides.start_from
     if overrides.teachers:
         data["teachers"] = list(overrides.teachers)
+    if overrides.other_frames:
+        data["other_frames"] = True
     if overrides.frame_cache:
         data["frames"] = {**_section(data, "frames"), "cache": str(overrides.frame_cache)}
     if overrides.text:
@@ -124,8 +128,8 @@ def _lay_over_collections(data: dict[str, Any], overrides: Overrides) -> None:
     if overrides.validation_captions:
         collection = {"captions": overrides.validation_captions, **validation}
         data["collections"] = {**_section(data, "collections"), VALIDATION: collection}
-        measure = _section(data, "validation").get("measure")
-        data["validation"] = {"collection": VALIDATION, **_set({"measure": measure})}
+        kept = {key: _section(data, "validation").get(key) for key in ("measure", "most_pairs")}
+        data["validation"] = {"collection": VALIDATION, **_set(kept)}
 
 
 def _videos(overrides: Overrides) -> dict[str, Path | None]:

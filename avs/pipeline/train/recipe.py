@@ -15,6 +15,7 @@ from avs.pipeline.train.grid import GridRecipe, label_of, with_frames, with_trai
 from avs.train.settings import Settings
 
 DEFAULT_MODEL = {"architecture": "laff"}
+MOST_PAIRS = 20_000_000  # every epoch: 5 minutes of one core for X-CLIP; a training step scores them by the batch too
 
 
 class ValidationRecipe(VideosRecipe):
@@ -24,6 +25,7 @@ class ValidationRecipe(VideosRecipe):
         share: share of the training videos to hold out with all their captions; the default is 0.1.
         collection: name of a collection to validate on instead.
         topics, qrels, and features or videos: a judged test collection to validate on instead, by xinfAP.
+        most_pairs: most pairs of a text and a video that a model scores which reads both together.
         measure: "MRR" (LAFF's authors'), "R@1" (CLIP4Clip's), "SumR" (R@1 + R@5 + R@10), or "xinfAP".
     """
 
@@ -31,6 +33,7 @@ class ValidationRecipe(VideosRecipe):
     collection: str | None = None
     topics: Path | None = None
     qrels: Path | None = None
+    most_pairs: int = Field(default=MOST_PAIRS, ge=1)
     measure: Literal["MRR", "R@1", "SumR", "xinfAP"] = "MRR"
 
     @model_validator(mode="after")
@@ -68,6 +71,7 @@ class TrainRecipe(Strict):
             its vocabularies.
         start_from: a checkpoint to start from instead.
         teachers: checkpoints that the model learns from, for architectures that do.
+        other_frames: whether a teacher may have been trained on frames that were sampled otherwise.
         validation: see ValidationRecipe; it is also that of the pre-training.
         video: names of video features, or the most attended ones of a trained model; None: all the stores given.
         text: text features, names or mappings with options (docs/text_features.md); None: the text tower of every
@@ -86,6 +90,7 @@ class TrainRecipe(Strict):
     pretrain: list[str] = []
     start_from: Path | None = None
     teachers: list[Path] = []
+    other_frames: bool = False
     validation: ValidationRecipe = ValidationRecipe()
     video: Annotated[list[str], Field(min_length=1)] | FromAttention | None = None
     text: list[TextOptions] | None = Field(default=None, min_length=1)
@@ -197,7 +202,9 @@ class TrainRecipe(Strict):
         for label, names in chosen.items():
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
-                raise ValueError(f"{label}: {', '.join(twice)} is named twice")
+                models = ", or rename the folder of one: a trained model is called as its folder"
+                advice = f"name each once{'' if label in ('train', 'pretrain') else models}"
+                raise ValueError(f"{label}: {', '.join(twice)} is named twice; {advice}")
         for options in texts.values():
             concepts = [text_feature_name(option) for option in options if isinstance(option, ConceptOptions)]
             if any(name != self.model.get("concepts") for name in concepts):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -21,37 +22,30 @@ import torch
 
 from avs.core.artifacts import Manifest, is_up_to_date, write_manifest
 from avs.core.device import require_device
-from avs.core.errors import ConfigError, typed
+from avs.core.errors import typed
 from avs.core.ids import some
 from avs.core.list_files import model_name
+from avs.core.lock import require_no_writer, sole_writer
 from avs.core.progress import Reporter
 from avs.core.spec import EmbedderSpec
 from avs.features.text import TextFeature, parse_text_options, text_feature_from_json
 from avs.features.text.clip_tokens import ClipTokens
 from avs.models.architectures import INPUTS, architectures, config_to_json, make_config, make_model
 from avs.models.retrieval import RetrievalModel
-from avs.pipeline.train.backbone import (
-    Backbone,
-    feature_paths,
-    open_backbone,
-    own_frames_spec,
-    require_own_tokens,
-    save_backbone,
-)
+from avs.pipeline.train.backbone import feature_paths, own_frames_spec, require_own_tokens, save_backbone
 from avs.pipeline.train.collection_recipe import FramesRecipe
 from avs.pipeline.train.collections import remarks_of
 from avs.pipeline.train.fine_tuning import require_raw_frames, require_same_model
 from avs.pipeline.train.frames import CACHES, FrameFeature, open_grids
+from avs.pipeline.train.opening import open_training, require_options, sampling_seen
 from avs.pipeline.train.recipe import TrainRecipe
-from avs.pipeline.train.tables import Tables, TrainingData, judged_inputs, make_tables, open_data
-from avs.pipeline.train.teachers import load_teachers, read_teachers
+from avs.pipeline.train.tables import Tables, TrainingData, judged_inputs, make_tables, open_data, require_neighbours
 from avs.pipeline.train.texts import build_text_features, default_text, model_inputs, set_initial_words, text_inputs
 from avs.pipeline.train.validation import ValidationSet
 from avs.train.attention import mean_attention
 from avs.train.checkpoint import BACKBONE, CHECKPOINT_TYPE, TRAINING_TYPE, Checkpoint, read_checkpoint, write_checkpoint
 from avs.train.data import FeatureTable
 from avs.train.distributed import Workers, workers_of_environment
-from avs.train.frame_choice import FrameChoice
 from avs.train.loop import Trained, TrainingLoop
 from avs.train.record import draw_curve
 from avs.train.teaching import TABLES, Taught, Teacher, Teaching, table_path, video_rows
@@ -92,6 +86,8 @@ def train_grid(
         AvsError: as `train`; an unknown device, or one that this machine does not have.
     """
     require_device(device, cuda_devices=torch.cuda.device_count)
+    if len(grid) > 1:  # of a single model all that is wrong is told together
+        require_options(grid)
     summaries = []
     with workers_of_environment(device) as (workers, device):
         reporter = reporter if workers.first else Reporter()
@@ -120,7 +116,8 @@ def train(recipe: TrainRecipe, out: Path, runtime: Runtime, *, without: frozense
         A summary: folder, measures, epochs, seconds; if the model is there already, folder and "up_to_date".
 
     Raises:
-        AvsError: anything wrong with the data or the recipe, before training begins; a loss that is not a number.
+        AvsError: anything wrong with the data or the recipe, before training begins; another process that trains into
+            the same folder; a loss that is not a number.
     """
     start = recipe.start_from
     if recipe.pretrain:
@@ -133,11 +130,11 @@ def train(recipe: TrainRecipe, out: Path, runtime: Runtime, *, without: frozense
         require_same_model(recipe, checkpoint)
     if checkpoint and recipe.reads_videos:
         require_raw_frames(checkpoint)
-    if recipe.training.precision == "float16" and not runtime.device.startswith("cuda"):
-        raise ConfigError("float16 is for CUDA", got=f"--device {runtime.device}", wanted="float32 or bfloat16")
     task = _Task(recipe, out, runtime, checkpoint, without)
     if is_up_to_date(out, task.manifest, force=runtime.force, reporter=runtime.reporter):
         return {"path": str(out), "up_to_date": True}
+    if runtime.workers.first:
+        require_no_writer(out)
     if runtime.force and runtime.workers.first:
         _discard(out)
     runtime.workers.wait()
@@ -152,25 +149,11 @@ class _Task:
     ) -> None:
         self.recipe, self.out, self.runtime, self.start = recipe, out, runtime, start
         self.architecture = start.architecture if start else recipe.architecture
-        self.data: TrainingData = open_data(recipe, start, without=without, reporter=runtime.reporter)
-        self.backbone = self._open_backbone()
+        opened = open_training(recipe, start, without=without, device=runtime.device, reporter=runtime.reporter)
+        self.data: TrainingData = opened.data
+        self.backbone, self.teachers, self.remarks = opened.backbone, opened.teachers, opened.remarks
         self.text = recipe.text or self._default_text()
-        self.teachers = read_teachers(recipe.teachers, self.architecture, start.config if start else recipe.model)
         self.manifest = self._manifest()
-
-    def _open_backbone(self) -> Backbone | None:
-        """The CLIP that training starts from, if the architecture has one. Its own store must be what is trained on."""
-        if self.start or not architectures.get(self.architecture).backbone:
-            return None
-        backbone = open_backbone(self.recipe.model.get("backbone"))
-        for name, spec in self.data.specs.items():
-            if not name.endswith("/frame"):
-                raise ConfigError(
-                    f"{self.architecture} reads the frames of a video, and {name} has one vector per shot",
-                    next_step=f"extract a frame-level store: avs extract-features --model {spec.name} --level frame",
-                )
-            replace(backbone.spec, normalised=spec.normalised).require_same(spec, where=name)
-        return backbone
 
     def _default_text(self) -> list[Any]:
         if self.backbone:
@@ -185,11 +168,11 @@ class _Task:
             inputs |= text_inputs(self.text, self.data.specs)
             inputs |= {"backbone": self.backbone.spec.revision} if self.backbone else {}
         inputs |= {f"teacher {n}": one.fingerprint for n, one in enumerate(self.teachers, start=1)}
-        places: Any = {"validation": {"videos", "shots", "video_ids"}}
-        config = self.recipe.model_dump(
-            mode="json",
-            exclude={"grid": True, "collections": True, "start_from": True, "teachers": True, "frames": True, **places},
-        )
+        undecisive: Any = {
+            **dict.fromkeys(("grid", "collections", "start_from", "teachers", "other_frames", "frames"), True),
+            "validation": {"videos", "shots", "video_ids", "most_pairs"},
+        }
+        config = self.recipe.model_dump(mode="json", exclude=undecisive)
         if self.recipe.reads_videos:
             config["frames"] = self.frames.config()
         paths = {**self.data.paths, **({"start": self.start.folder} if self.start else {})}
@@ -208,17 +191,33 @@ class _Task:
 
     def run(self) -> dict[str, Any]:
         runtime, recipe = self.runtime, self.recipe
-        for line in remarks_of(self.data.all):
+        for line in (*remarks_of(self.data.all), *self.remarks):
             runtime.reporter.say(line)
         features = self._text_features()
         config = self._config(features)
-        teachers = self._load_teachers(config, features)
+        teachers: list[Any] = [checkpoint.load_model(runtime.device) for checkpoint in self.teachers]
+        positives = getattr(config, "positives", 1)
+        if positives > 1:
+            require_neighbours(self.data)
         if recipe.reads_videos:
             self._open_frames(config)
-        tables = self._tables(features)
+        tables = self._tables(features, positives)
         torch.manual_seed(recipe.training.seed)
         model = self._model(config, features)
         self._say(tables, features, model)
+        with sole_writer(self.out) if runtime.workers.first else nullcontext():
+            return self._train(tables, features, config, model, teachers)
+
+    def _train(
+        self,
+        tables: Tables,
+        features: Sequence[TextFeature],
+        config: Any,
+        model: RetrievalModel,
+        teachers: Sequence[Teacher],
+    ) -> dict[str, Any]:
+        """Run the loop, and write what it has made."""
+        runtime, recipe = self.runtime, self.recipe
         loop = TrainingLoop(
             model.to(runtime.device),
             tables.pairs,
@@ -255,10 +254,6 @@ class _Task:
             require_own_tokens(self.backbone, features)
         return features
 
-    def _load_teachers(self, config: Any, features: Sequence[TextFeature]) -> list[Teacher]:
-        tested_on = self.data.held_out.captions.fingerprint if self.data.held_out else None
-        return load_teachers(self.teachers, config, features, self.data.specs, tested_on, self.runtime.device)
-
     def _teaching(self, teachers: Sequence[Teacher], videos: FeatureTable) -> Teaching | None:
         """The teachers, and where frames are not drawn, their rows of the videos that are trained on."""
         if not teachers:
@@ -282,13 +277,6 @@ class _Task:
     def _open_frames(self, config: Any) -> None:
         """Open the frames that the model of a config reads. The first worker makes the caches that are not there."""
         runtime, frames = self.runtime, self.frames
-        if frames.size not in (None, config.image_size):
-            raise ConfigError(
-                "frames of another size than the backbone takes",
-                got=f"frames: {{size: {frames.size}}}",
-                wanted=str(config.image_size),
-                next_step="leave the size out",
-            )
         if not runtime.workers.first:
             runtime.workers.wait()
         folder = Path(frames.cache) if frames.cache else runtime.frame_caches
@@ -299,12 +287,12 @@ class _Task:
         feature = FrameFeature(self.frames_name, choice, frames.fps, self.recipe.training.seed, grids)
         self.data = self.data.with_frames(feature, runtime.reporter)
 
-    def _tables(self, features: Sequence[TextFeature]) -> Tables:
+    def _tables(self, features: Sequence[TextFeature], positives: int = 1) -> Tables:
         """The first worker encodes the captions; the others wait for it and read its cache."""
         workers = self.runtime.workers
         if not workers.first:
             workers.wait()
-        tables = make_tables(self.recipe, self.data, features, cache=self.runtime.text_cache)
+        tables = make_tables(self.recipe, self.data, features, cache=self.runtime.text_cache, positives=positives)
         if workers.first:
             workers.wait()
         return tables
@@ -404,7 +392,7 @@ class _Task:
             made_from = {**self.manifest.inputs, "training": self.manifest.fingerprint}
             paths = {**self.manifest.paths, "training": self.out}
             manifest = Manifest(type=CHECKPOINT_TYPE, config=settings, inputs=made_from, paths=paths)
-            write_checkpoint(checkpoint, model.state_dict(), manifest)
+            write_checkpoint(checkpoint, model.state_dict(), manifest, trained_on=self._trained_on())
         counts = {"epochs": trained.epochs, "best_epoch": trained.best_epoch, **trained.measures}
         write_manifest(self.out, replace(self.manifest, counts=counts, seconds=trained.seconds))
 
@@ -416,14 +404,15 @@ class _Task:
 
     def _sampling(self, config: Any) -> dict[str, Any]:
         """Which frames of a shot the model sees in a test; {} if it reads no frames, or nothing tells."""
-        if self.data.frames is not None:
-            return self.data.frames.sampling
-        if not architectures.get(self.architecture).backbone:
-            return {}
-        (name,) = self.data.specs
-        manifest: Any = self.data.train[0].stores[name].manifest
-        sampling = (manifest.get("config") or {}).get("sampling")
-        return {**sampling, "choice": FrameChoice(config.max_frames).to_json()} if sampling else {}
+        on_frames = architectures.get(self.architecture).backbone
+        return sampling_seen(self.recipe, self.data, config.max_frames) if on_frames else {}
+
+    def _trained_on(self) -> frozenset[str] | None:
+        """Ids of the videos that the model was trained on; None of a model that teaches nobody, or if nobody knows."""
+        before = self.start.trained_on if self.start else frozenset[str]()
+        if before is None or not architectures.get(self.architecture).backbone:
+            return None
+        return before.union(*(collection.captions.videos for collection in self.data.train))
 
     def _backbone_folder(self) -> Path:
         """Where the tokenizer and the processor of the CLIP are."""

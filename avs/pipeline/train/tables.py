@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ import numpy as np
 
 from avs.core.artifacts import fingerprint_content
 from avs.core.contents import content_fingerprint
-from avs.core.errors import ConfigError, DataError
+from avs.core.errors import Attempts, ConfigError, DataError, FormatError
 from avs.core.features import open_stores
-from avs.core.ids import some
+from avs.core.ids import parse_shot_id, some
 from avs.core.progress import Reporter
 from avs.core.spec import EmbedderSpec
 from avs.features.text import TextFeature
@@ -39,6 +40,7 @@ from avs.pipeline.train.validation import (
 )
 from avs.train.checkpoint import Checkpoint, read_checkpoint
 from avs.train.data import FeatureTable, Pairs
+from avs.train.neighbours import neighbours
 
 HELD_OUT_SHARE = 0.1
 
@@ -148,8 +150,8 @@ def open_data(
         AvsError: files that are missing or wrong; captions of unknown videos; collections, or the checkpoint to
             start from, whose features come from different encoders; videos both trained and validated on.
     """
-    train = [open_collection(name, recipe.collections[name], reporter) for name in recipe.trained_on()]
-    train, held_out = _hold_out(recipe, train, reporter)
+    train, tested = _open_collections(recipe, reporter)
+    train, held_out = _hold_out(recipe, train, tested)
     train = _leave_out(train, without)
     if recipe.reads_videos:
         return TrainingData(train, held_out, {}, _judged_videos(recipe.validation, reporter))
@@ -181,23 +183,34 @@ def _judged_videos(recipe: ValidationRecipe, reporter: Reporter | None) -> ShotV
     return find_shot_videos(recipe.videos, recipe.shots, video_ids=recipe.video_ids, reporter=reporter)
 
 
+def _open_collections(
+    recipe: TrainRecipe, reporter: Reporter | None
+) -> tuple[list[CaptionedCollection], CaptionedCollection | None]:
+    """The collections to train on, and the one to validate on if the recipe names one; all errors at once."""
+    wrong, tested = Attempts("collections that cannot be used"), recipe.validation.collection
+    names = [*recipe.trained_on(), *([tested] if tested else [])]
+    found = [wrong.attempt(partial(open_collection, name, recipe.collections[name], reporter)) for name in names]
+    wrong.raise_if_any()
+    opened = [collection for collection in found if collection is not None]
+    return (opened[:-1], opened[-1]) if tested else (opened, None)
+
+
 def _hold_out(
-    recipe: TrainRecipe, train: list[CaptionedCollection], reporter: Reporter | None
+    recipe: TrainRecipe, train: list[CaptionedCollection], collection: CaptionedCollection | None
 ) -> tuple[list[CaptionedCollection], CaptionedCollection | None]:
     """The collections to train on, and the one to validate on."""
     chosen = recipe.validation
     if chosen.topics is not None:
         return train, None
-    if chosen.collection is None:
+    if collection is None:
         first = train[0]
         _, captions = first.captions.split(chosen.share or HELD_OUT_SHARE, seed=recipe.training.seed)
         return _leave_out(train, frozenset(captions.videos)), first.with_captions(captions)
-    collection = open_collection(chosen.collection, recipe.collections[chosen.collection], reporter)
     shared = {video for one in train for video in one.captions.videos} & set(collection.captions.videos)
     if shared:
         raise DataError(
             f"{len(shared)} videos are both trained and validated on",
-            where=chosen.collection,
+            where=collection.name,
             got=some(sorted(shared)),
             next_step="take them out of one of the two caption files",
         )
@@ -255,9 +268,16 @@ class Tables:
 
 
 def make_tables(
-    recipe: TrainRecipe, data: TrainingData, features: Sequence[TextFeature], *, cache: Path | None
+    recipe: TrainRecipe, data: TrainingData, features: Sequence[TextFeature], *, cache: Path | None, positives: int = 1
 ) -> Tables:
-    """The features of all captions and videos."""
+    """The features of all captions and videos.
+
+    Args:
+        positives: at most this number of captions in a row are those of a clip, see avs.train.neighbours.
+
+    Raises:
+        DataError: a video without a feature that the model needs; topics or captions of which it knows no word.
+    """
     captions = [collection.captions for collection in data.train]
     starts = np.cumsum([0, *(len(one.videos) for one in captions)])
     video_of = np.concatenate([one.video_of + start for one, start in zip(captions, starts, strict=False)])
@@ -267,12 +287,51 @@ def make_tables(
     left_out = [ids[i] for i in np.flatnonzero(texts.lacking).tolist()]
     videos = data.table(data.train)
     pairs = Pairs([ids[i] for i in known.tolist()], texts.select(known), videos, video_of[known])
+    if positives > 1:
+        pairs = replace(pairs, neighbours=_neighbours(data, pairs.video_of, positives))
     if architectures.get(recipe.architecture).every_feature(recipe.model):
         _require_every_feature(recipe.architecture, data, videos)
     if data.held_out is None:
         return Tables(pairs, _judged(recipe, data, features, cache), left_out)
     validation, unknown = _captioned(recipe, data, data.held_out, features, cache)
     return Tables(pairs, validation, left_out + unknown)
+
+
+def require_neighbours(data: TrainingData) -> None:
+    """Check that captions follow each other: that some describe several shots of one video.
+
+    Raises:
+        ConfigError: none do.
+    """
+    shots = [shot for collection in data.train for shot in _shots(collection)]
+    if len({video for video, _ in shots}) == len(shots):
+        names = data.train[0].captions.videos
+        raise ConfigError(
+            "no captions follow each other, so a clip has no more positives than its own",
+            where=", ".join(collection.name for collection in data.train),
+            got=f"captions of {some(names)}",
+            wanted="captions of several shots of a video, as `avs import-narrations` makes them",
+            next_step="leave `positives` out, or name shots in the captions; of a model with `positives`, fine-tune "
+            "the CLIP: --backbone MODEL/best/backbone",
+        )
+
+
+def _neighbours(data: TrainingData, video_of: np.ndarray, positives: int) -> np.ndarray:
+    """(N, K) numbers of the captions around each caption, in the order of the shots of its video."""
+    shots = [(f"{number} {video}", at) for number, one in enumerate(data.train) for video, at in _shots(one)]
+    chosen = [shots[place] for place in video_of.tolist()]
+    return neighbours([video for video, _ in chosen], np.array([at for _, at in chosen], dtype=np.int64), positives)
+
+
+def _shots(collection: CaptionedCollection) -> list[tuple[str, int]]:
+    """Video and number of every captioned shot; a name that is no shot id is a video by itself."""
+    found: list[tuple[str, int]] = []
+    for name in collection.captions.videos:
+        try:
+            found.append(parse_shot_id(name))
+        except FormatError:
+            found.append((name, 1))
+    return found
 
 
 def _require_every_feature(architecture: str, data: TrainingData, videos: FeatureTable) -> None:

@@ -300,9 +300,9 @@ def make_files_of(config: Path) -> None:
     ("name", "lists"),
     [
         ("dmt_cuc_tv21", ["dual-encoding"]),
-        ("rucmm_tv22", ["step-1-and-2", "weighted", "step-1", "laffs/v3c1-pc.all"]),
-        ("rucmm_tv23", ["learned", "weighted", "average", "laffs/v3c1-pc.all"]),
-        ("rucmm_tv23_rerank", ["clip", "dual-softmax-then-clip", "k-reciprocal", "learned"]),
+        ("rucmm_tv22", ["step-1-and-2", "step-1", "laffs-step-1-and-2", "laffs-step-1"]),
+        ("rucmm_tv23", ["step-1-and-2-reranked", "step-1-and-2", "step-1-reranked", "step-1"]),
+        ("rucmm_tv23_rerank", ["clip", "dual-softmax-then-clip", "k-reciprocal", "step-1-and-2"]),
         ("rucmm_tv23_narratives", ["of-queries", "of-narratives", "of-both"]),
     ],
 )
@@ -319,24 +319,54 @@ def test_the_sibling_of_tv22_learns_from_earlier_years_only() -> None:
     config = CONFIGS / "runs/rucmm_tv22.yaml"
     make_files_of(config)
     steps = {step.name: step for step in read_submission(config, Path("out"), describe).steps}
-    assert steps["step-1-and-2"].needs == ("laffs", "tv19-21")
+    assert steps["step-1-and-2"].needs == ("laffs", "teachclip", "tv19-21", "teachclip-tv19-21")
     words = list(steps["step-1-and-2"].argv)
     assert words[words.index("--fit-on") + 1] == "tv19,tv20,tv21"
     assert not any("tv22" in word or "tv23" in word for word in words if "qrels" in word)
 
 
-def test_the_configuration_of_rucmm_fuses_the_models_that_its_training_makes() -> None:
-    config = CONFIGS / "runs/rucmm_tv23.yaml"
+@pytest.mark.parametrize(("name", "past"), [("rucmm_tv22", ["tv19-21"]), ("rucmm_tv23", ["tv19-21", "tv22"])])
+def test_the_runs_of_rucmm_fuse_the_43_models_that_their_trainings_make(name: str, past: list[str]) -> None:
+    config = CONFIGS / f"runs/{name}.yaml"
     models = list(expand(load_config(CONFIGS / "train/rucmm_tv23.yaml", TrainRecipe)))
     assert len(models) == 42
     make_files_of(config)
     submission = read_submission(config, Path("out"), describe)
+    steps = {step.name: step for step in submission.steps}
+    student = "teachclip-rucmm-shot"  # a store is searched by cosine, and its list is called as its folder
+    for step in ("step-1", "step-1-and-2", "weighted", "average"):
+        words = steps[step].argv
+        assert len(set(words[1:44])) == 43 and {Path(one).stem for one in words[1:44]} == {*models, student}
+        assert all(Path(one).suffix == ".trec" for one in words[1:44]) and not words[44].endswith(".trec")
+    for step in ("laffs-step-1-and-2", "laffs-average"):
+        assert {Path(one).stem for one in steps[step].argv[1:43]} == set(models)
+    for search in past:
+        assert {path.stem for path in steps[search].makes} == set(models)
+        assert [path.stem for path in steps[f"teachclip-{search}"].makes] == [student]
+    learned = ("laffs", "teachclip", *past, *(f"teachclip-{search}" for search in past))
+    assert steps["step-1-and-2"].needs == steps["weighted"].needs == learned
+    patterns = [one.split("=")[1] for word, one in pairwise(steps["step-1-and-2"].argv) if word == "--family"]
+    assert [sum(fnmatchcase(model, pattern) for model in models) for pattern in patterns] == [7] * 6
+    assert not any(fnmatchcase(student, pattern) for pattern in patterns)
+
+
+def test_the_student_of_rucmms_runs_is_trained_and_extracted_under_the_name_that_they_search() -> None:
+    trained = (CONFIGS / "train/teachclip_rucmm_tv23.yaml").read_text(encoding="utf-8")
+    for name in ("rucmm_tv22", "rucmm_tv23"):
+        text = (CONFIGS / f"runs/{name}.yaml").read_text(encoding="utf-8")
+        assert "--config configs/train/teachclip_rucmm_tv23.yaml --device cuda -o models/teachclip-rucmm" in text
+        assert "--model models/teachclip-rucmm --level shot -o data/$c/FeatureData" in text
+        assert "-o models/teachclip-rucmm" in trained
+
+
+def test_rucmms_two_lists_of_tv23_are_reranked_or_not() -> None:
+    config = CONFIGS / "runs/rucmm_tv23.yaml"
+    make_files_of(config)
+    submission = read_submission(config, Path("out"), describe)
     assert [run.id for run in submission.runs] == [f"F_M_C_D_TEAM.23_{priority}" for priority in (1, 2, 3, 4)]
     steps = {step.name: step for step in submission.steps}
-    assert {path.stem for path in steps["laffs"].makes} == set(models)
-    assert steps["learned"].needs == ("laffs", "tv19-21", "tv22")
-    patterns = [one.split("=")[1] for word, one in pairwise(steps["learned"].argv) if word == "--family"]
-    assert [sum(fnmatchcase(model, pattern) for model in models) for pattern in patterns] == [7] * 6
+    for name in ("step-1", "step-1-and-2"):
+        assert steps[f"{name}-reranked"].argv[:2] == ["rerank", f"out/lists/{name}.trec"]
 
 
 def test_rerankings_follow_each_other() -> None:

@@ -9,6 +9,7 @@ import pytest
 from files import files
 from tiny_collection import TinyCollection, spec_named
 from tiny_stores import make_store
+from tiny_videos import write_collection
 
 from avs.cli.main import main
 
@@ -213,3 +214,19 @@ def test_fine_tuning_into_another_model_is_refused(collection: TinyCollection, t
     fewer = ["--captions", str(collection.captions), "--store", str(collection.stores[0])]
     command = ["train-laff", *fewer, "--start-from", str(tmp_path / "m"), "-o", str(tmp_path / "n")]
     assert refused(capsys, *command).count("no store of two") == 1
+
+
+def test_neighbours_are_wanted_where_no_captions_follow_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    write_collection(tmp_path, 4)
+    monkeypatch.chdir(tmp_path)
+    Path("c.txt").write_text("".join(f"shot{n:05d}_1#0 a car\n" for n in (1, 2, 3, 4)))
+    model = "{architecture: clip4clip, backbone: mini-clip, loss: mil-nce, positives: 3, max_frames: 2}"
+    collection = "{captions: c.txt, videos: videos, shots: shots.tsv}"
+    Path("r.yaml").write_text(f"collections: {{c: {collection}}}\nmodel: {model}\nvalidation: {{share: 0.3}}\n")
+    err = refused(capsys, "train-clip4clip", "--config", "r.yaml", "-o", "x")
+    assert "no captions follow each other" in err and "leave `positives` out" in err
+    assert not Path("x").exists()  # before frames are cached
+    err = refused(capsys, "train-clip4clip", "--config", "r.yaml", "--loss", "margin", "-o", "x")
+    assert "positives: got 3 with loss margin; it is an option of loss mil-nce" in err

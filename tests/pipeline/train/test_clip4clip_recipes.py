@@ -45,7 +45,11 @@ def model_config(recipe: TrainRecipe) -> Any:
     return make_config(recipe.architecture, {**options, "backbone": plain_config(CLIPConfig())})
 
 
-@pytest.mark.parametrize("path", files(TRAIN, "clip4clip_*.yaml"), ids=lambda path: path.stem)
+POST_PRETRAINING = TRAIN / "clip4clip_howto100m.yaml"
+FINE_TUNING = [path for path in files(TRAIN, "clip4clip_*.yaml") if path != POST_PRETRAINING]
+
+
+@pytest.mark.parametrize("path", FINE_TUNING, ids=lambda path: path.stem)
 def test_a_recipe_has_the_settings_of_the_authors(path: Path) -> None:
     recipe = load_config(path, TrainRecipe)
     config, training = model_config(recipe), recipe.training
@@ -57,6 +61,19 @@ def test_a_recipe_has_the_settings_of_the_authors(path: Path) -> None:
     assert training.learning_rate == 1e-4 and config.backbone_ratio == 1e-3
     assert recipe.validation.measure == "R@1" and recipe.validation.collection
     assert recipe.frames.choice(size).to_json() == {"frames": size, "policy": "linspace", "order": "normal"}
+
+
+def test_post_pretraining_has_the_settings_of_table_7() -> None:
+    recipe = load_config(POST_PRETRAINING, TrainRecipe)
+    config, training = model_config(recipe), recipe.training
+    assert (config.head, config.loss, config.positives, config.max_frames, config.max_words) == (
+        "meanP", "mil-nce", 1, 12, 32,
+    )  # fmt: skip
+    assert (training.optimiser, training.batch_size, training.epochs, training.patience) == ("adam", 48, 5, 5)
+    assert training.learning_rate * config.backbone_ratio == 1e-8 and recipe.frames.fps == 1
+    tests = [load_config(path, TrainRecipe).collections for path in FINE_TUNING]
+    assert recipe.collections[recipe.validation.collection].split == "validate"  # in no test of these
+    assert all("validate" != one.split for collections in tests for one in collections.values())
 
 
 @pytest.mark.parametrize("path", files(ABLATIONS, "*.yaml"), ids=lambda path: path.stem)

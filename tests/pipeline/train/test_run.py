@@ -308,7 +308,7 @@ def test_the_next_command_names_three_models(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], models: int, more: str
 ) -> None:
     monkeypatch.setattr(run_module, "train", lambda recipe, out, runtime: {"path": out.name})
-    recipe = SimpleNamespace(reads_videos=False)
+    recipe = SimpleNamespace(reads_videos=False, architecture="laff")
     grid = {f"m{n}": recipe for n in range(models)}
     run_module.train_grid(grid, tmp_path, device="cpu", reporter=Reporter(quiet=False))  # type: ignore[arg-type]
     err = capsys.readouterr().err
