@@ -154,9 +154,8 @@ def test_shots_that_fail_are_rows_with_reasons(clip: ImageEncoder, tmp_path: Pat
 
 
 def test_what_is_counted_of_shots_is_summed_in_every_store_however_often_a_run_was_killed(
-    clip: ImageEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    clip: ImageEncoder, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(loop, "FLUSH_EVERY_SHOTS", 1)
     source = FakeFrames(failed={"shot00001_4"}, tally={"odd": 2, "even": 0})
     for broken in ("shot00001_7", "shot00010_2"):
         with pytest.raises(VideoError):
