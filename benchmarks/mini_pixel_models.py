@@ -1,4 +1,4 @@
-"""CLIP4Clip on the mini collection: does seqTransf use the order of frames, and is it better than meanP?
+"""CLIP4Clip, CLIP2Video, X-CLIP and TeachCLIP on the mini collection: is each better than what it grew from?
 
     OMP_NUM_THREADS=1 python benchmarks/mini_pixel_models.py --work /tmp/mini-pixels
 
@@ -8,9 +8,13 @@ them); the text tower and the head are trained. Everything is made with avs comm
 starts from `mini_words.py`, since that of the demo's CLIP does not see motion words. And every test store is written a
 second time with the frames of each shot in reverse order, to see what the lists do.
 
+All models rank all 600 shots. X-CLIP, which no search has, reranks the list of the untrained CLIP to its end. TeachCLIP
+is trained by the X-CLIP of the same seed and size: by its scores, by its frames, by both, and without a teacher.
+
 The results are mean xinfAP over all topics and over the ten about motion, paired randomization tests over the topics of
 all seeds, and how often a sentence with a thing's own direction scores above the same sentence with the other one. A
-training that is done is not repeated: run the same command again after an interruption. --heads and --sizes choose.
+training that is done is not repeated: run the same command again after an interruption. --models, --seeds and --sizes
+choose what is trained and scored now; what --out has of others is kept and compared with it.
 """
 
 from __future__ import annotations
@@ -38,17 +42,16 @@ from avs.demo.topics import MINI_TOPICS
 from avs.metrics.significance import randomization_test
 
 TEST_SHOTS, TRAIN_SEED, FRAMES = 600, 0, 8
+SEEDS = (0, 1, 2)
 EPOCHS = {12000: 4, 6000: 8}  # shots -> epochs; both are about 425 steps of 512
 RECIPE = """
 collections: {{train: {{captions: {captions}, features: [{frames}]}}}}
 validation: {{measure: MRR}}
+teachers: {teachers}
 model:
-  architecture: clip4clip
+  architecture: {architecture}
   backbone: {backbone}
-  head: {head}
-  layers: 2
-  init: zero
-  position_scale: 20
+  {options}
   freeze: 1
   max_words: 20
   backbone_ratio: 0.2
@@ -62,6 +65,26 @@ training:
   patience: {epochs}
   seed: {seed}
 """
+OVER_TIME = "layers: 2\n  init: zero\n  position_scale: 20"
+STUDENT = f"max_frames: {FRAMES}\n  afa_ratio: 0.2\n  {OVER_TIME}"
+MODELS = {  # name -> architecture and options; in the order of training, for a teacher comes before its students
+    "meanP": ("clip4clip", f"head: meanP\n  {OVER_TIME}"),
+    "seqTransf": ("clip4clip", f"head: seqTransf\n  {OVER_TIME}"),
+    "clip2video": ("clip2video", f"max_frames: {FRAMES}\n  {OVER_TIME}"),
+    "xclip": ("xclip", f"max_frames: {FRAMES}\n  head: seqTransf\n  {OVER_TIME}"),
+    "teachclip": ("teachclip", STUDENT),
+    "student": ("teachclip", f"own_weight: 1\n  coarse_weight: 0\n  fine_weight: 0\n  {STUDENT}"),
+    "taught_scores": ("teachclip", f"fine_weight: 0\n  {STUDENT}"),
+    "taught_frames": ("teachclip", f"coarse_weight: 0\n  {STUDENT}"),
+}
+TEACHER = "xclip"
+TAUGHT = ("taught_scores", "taught_frames", "teachclip")
+COMPARED = [
+    *((name, "meanP") for name in MODELS if name != "meanP"),
+    ("clip2video", "seqTransf"),
+    *((TEACHER, name) for name in MODELS if name not in (TEACHER, "meanP")),
+    *((name, "student") for name in TAUGHT),
+]
 DIRECTIONS = {"right": "moving to the right", "left": "moving to the left"}
 OPPOSITE = {"right": "left", "left": "right", "up": "down", "down": "up", "grow": "shrink", "shrink": "grow"}
 
@@ -150,26 +173,41 @@ def read_scores(path: Path) -> dict[str, dict[str, float]]:
     return scores
 
 
-def train(work: Path, size: int, head: str, seed: int, captions: Path, frames: Path) -> Path:
+def train(work: Path, size: int, name: str, seed: int, captions: Path, frames: Path) -> Path:
     """Train a model on the first shots of the training collection; a done training is left as it is."""
-    name = f"{head}-{size}-{seed}"
+    case = f"{name}-{size}-{seed}"
     shots = list(scenes_by_shot(sample_collection(shots=size, seed=TRAIN_SEED, split="train")))
     own, chosen = work / "captions" / f"{size}.caption.txt", set(shots)
     lines = [line for line in captions.read_text(encoding="utf-8").splitlines(True) if line.partition("#")[0] in chosen]
-    recipe = work / "recipes" / f"{name}.yaml"
-    for path, text in (
-        (own, "".join(lines)),
-        (
-            recipe,
-            RECIPE.format(
-                captions=own, frames=frames, backbone=work / "clip", head=head, epochs=EPOCHS[size], seed=seed
-            ),
-        ),
-    ):
+    architecture, options = MODELS[name]
+    text = RECIPE.format(
+        captions=own,
+        frames=frames,
+        teachers=[str(work / "models" / f"{TEACHER}-{size}-{seed}")] if name in TAUGHT else [],
+        architecture=architecture,
+        backbone=work / "clip",
+        options=options,
+        epochs=EPOCHS[size],
+        seed=seed,
+    )
+    recipe = work / "recipes" / f"{case}.yaml"
+    for path, content in ((own, "".join(lines)), (recipe, text)):
         with atomic_write(path) as file:
-            file.write(text)
-    avs("train-clip4clip", "--config", recipe, "-o", work / "models" / name)
-    return work / "models" / name
+            file.write(content)
+    avs(f"train-{architecture}", "--config", recipe, "-o", work / "models" / case)
+    return work / "models" / case
+
+
+def rank(work: Path, name: str, model: Path, topics: list[Path], store: Path, found: Path) -> None:
+    """Write the list of all shots of a store."""
+    queries = [word for path in topics for word in ("--topics", path)]
+    if MODELS[name][0] != TEACHER:
+        avs("search", *queries, "--store", store, "--checkpoint", model, "-o", found)
+        return
+    every = found.with_name(f"every-{found.name}")
+    avs("search", *queries, "--store", store, "-o", every)
+    what = ["--method", "model", "--checkpoint", model, "--store", store]
+    avs("rerank", every, *what, *queries, "--depth", TEST_SHOTS, "--alpha", 0, "-o", found)
 
 
 def average_precision(lists: dict[str, Path], qrels: Path) -> dict[str, dict[str, float]]:
@@ -181,7 +219,7 @@ def average_precision(lists: dict[str, Path], qrels: Path) -> dict[str, dict[str
     return dict(zip(lists, rows, strict=True))
 
 
-def score(work: Path, name: str, model: Path, seed: int, test: CollectionPaths, frames: Path) -> dict[str, Any]:
+def score(work: Path, case: str, model: Path, seed: int, test: CollectionPaths, frames: Path) -> dict[str, Any]:
     """What a model does on the test collection of a seed, with frames in order and reversed."""
     stores = {
         "forward": frames,
@@ -193,9 +231,8 @@ def score(work: Path, name: str, model: Path, seed: int, test: CollectionPaths, 
     found: dict[str, Any] = {}
     lists, right, ranked = {}, {}, {}
     for order, store in stores.items():
-        both, lists[order] = (work / "lists" / f"{name}-{order}{kind}.trec" for kind in ("-all", ""))
-        topics = ["--topics", test.topics, "--topics", ways]
-        avs("search", *topics, "--store", store, "--checkpoint", model, "-o", both)
+        both, lists[order] = (work / "lists" / f"{case}-{order}{kind}.trec" for kind in ("-all", ""))
+        rank(work, case.split("-")[0], model, [test.topics, ways], store, both)  # type: ignore[list-item]
         with atomic_write(lists[order]) as file:
             file.writelines(line for line in both.read_text().splitlines(True) if line.split()[0] in judged)
         scores = read_scores(both)
@@ -212,40 +249,38 @@ def score(work: Path, name: str, model: Path, seed: int, test: CollectionPaths, 
     return found
 
 
-def compared(found: dict[str, dict[str, Any]], kinds: dict[str, list[str]], seeds: list[int]) -> dict[str, object]:
-    """Means of each head and size, and paired tests against meanP over the topics of all seeds."""
+def compared(found: dict[str, dict[str, Any]], kinds: dict[str, list[str]]) -> dict[str, object]:
+    """Means of each model and size by seed, and paired tests over the topics of all seeds that both models have."""
     means: dict[str, object] = {}
     tests: dict[str, object] = {}
-    done = sorted({name.rpartition("-")[0] for name in found})
     for kind, topics in kinds.items():
-        for case in done:
-            head, _, size = case.partition("-")
-            have = [seed for seed in seeds if f"{case}-{seed}" in found]
-            for order in ("forward", "reversed"):
-                rows = {s: [found[f"{case}-{s}"]["xinfAP"][order][t] for t in topics] for s in have}
-                means[f"{case}, {kind} topics, {order}"] = {s: round(float(np.mean(r)), 4) for s, r in rows.items()}
-            both = [seed for seed in have if f"meanP-{size}-{seed}" in found]
-            if head == "meanP" or not both:
-                continue
-            values = np.array(
-                [
-                    [found[f"{name}-{size}-{s}"]["xinfAP"]["forward"][t] for s in both for t in topics]
-                    for name in (head, "meanP")
-                ]
-            )
-            p = randomization_test(values, iterations=100_000, seed=0)
-            tests[f"{case} against meanP-{size}, {kind} topics"] = {
-                "difference": round(float((values[0] - values[1]).mean()), 4),
-                "topics": values.shape[1],
-                "p": round(float(p.p_values[0, 1]), 5),
-            }
+
+        def rows(case: str, order: str = "forward", topics: list[str] = topics) -> dict[int, list[float]]:
+            have = [seed for seed in SEEDS if f"{case}-{seed}" in found]
+            return {seed: [found[f"{case}-{seed}"]["xinfAP"][order][t] for t in topics] for seed in have}
+
+        for case, order in product(sorted({name.rpartition("-")[0] for name in found}), ("forward", "reversed")):
+            values = {seed: round(float(np.mean(row)), 4) for seed, row in rows(case, order).items()}
+            means[f"{case}, {kind} topics, {order}"] = values
+        for (name, other), size in product(COMPARED, EPOCHS):
+            one, two = rows(f"{name}-{size}"), rows(f"{other}-{size}")
+            both = sorted(one.keys() & two.keys())
+            if both:
+                values = np.array([sum((each[seed] for seed in both), []) for each in (one, two)])
+                p = randomization_test(values, iterations=100_000, seed=0)
+                tests[f"{name}-{size} against {other}-{size}, {kind} topics"] = {
+                    "difference": round(float((values[0] - values[1]).mean()), 4),
+                    "ratio": round(float(values[0].mean() / values[1].mean()), 4),
+                    "topics": values.shape[1],
+                    "p": round(float(p.p_values[0, 1]), 5),
+                }
     return {"mean xinfAP by seed": means, "tests": tests}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--heads", nargs="+", default=["meanP", "seqTransf"])
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS), choices=SEEDS)
+    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
     parser.add_argument("--sizes", type=int, nargs="+", default=list(EPOCHS), choices=list(EPOCHS))
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("-o", "--out", type=Path, default=Path("benchmarks/results/mini_pixel_models.json"))
@@ -255,11 +290,13 @@ def main() -> None:
     train_set, train_frames = collection(work / "train", TRAIN_SEED, "train", max(EPOCHS), work / "clip")
     tests = {s: collection(work / f"test{s}", s, "test", TEST_SHOTS, work / "clip") for s in options.seeds}
     found: dict[str, dict[str, Any]] = {}
-    for size, seed, head in product(options.sizes, options.seeds, options.heads):
+    if options.out.is_file():
+        found = json.loads(options.out.read_text(encoding="utf-8"))["models"]
+    for size, seed, name in product(options.sizes, options.seeds, options.models):
         test, frames = tests[seed]
-        name = f"{head}-{size}-{seed}"
-        model = train(work, size, head, seed, train_set.captions, train_frames)  # type: ignore[arg-type]
-        found[name] = score(work, name, model, seed, test, frames)
+        case = f"{name}-{size}-{seed}"
+        model = train(work, size, name, seed, train_set.captions, train_frames)  # type: ignore[arg-type]
+        found[case] = score(work, case, model, seed, test, frames)
         tags = json.loads(test.topic_tags.read_text())  # type: ignore[union-attr]
         kinds = {"all": list(tags), "motion": [topic for topic in tags if "motion" in tags[topic]]}
         result = {
@@ -269,9 +306,10 @@ def main() -> None:
             "frames": FRAMES,
             "epochs": EPOCHS,
             "recipe": RECIPE.strip(),
+            "options": MODELS,
             "words": words,
-            "bounds": {seed: bounds(seed) for seed in options.seeds},
-            **compared(found, kinds, options.seeds),
+            "bounds": {seed: bounds(seed) for seed in SEEDS},
+            **compared(found, kinds),
             "models": found,
         }
         with atomic_write(options.out) as file:
