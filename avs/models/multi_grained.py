@@ -88,16 +88,15 @@ class MultiGrainedSimilarity(nn.Module):
         sentence, words, real_words = _without_pads(*self.split_texts(texts))
         video, frames, real_frames = _without_pads(*self.split_videos(videos))
         words, real_words = words.transpose(0, 1), real_words.T[..., None]  # (W, T, D) and (W, T, 1)
-        frames, real_frames = frames.permute(2, 1, 0).flatten(1), real_frames.T  # (D, F * B) and (F, B)
-        size = (len(texts), len(real_frames), len(videos))
+        frames, real_frames = frames.permute(1, 2, 0), real_frames.T[:, None]  # (F, D, B), no copy, and (F, 1, B)
         whole = sentence @ self.sentence_to_video @ video.T
         with_words = self._attend(words @ video.T, self.words_for_video, real_words, dim=0)
-        with_frames = (sentence @ frames).view(size)  # q, (T, F, B)
-        with_frames = self._attend(with_frames, self.frames_for_sentence, real_frames, dim=1)
-        fine = (words @ self.word_to_frame @ frames).view(len(words), *size)  # A, (W, T, F, B)
-        by_frame = self._attend(fine, self.words_for_frame, real_words[..., None], dim=0)  # r, (T, F, B)
-        by_word = self._attend(fine, self.frames_for_word, real_frames, dim=2)  # c, (W, T, B)
-        finest = self._attend(by_frame, self.frames_of_video, real_frames, dim=1)
+        with_frames = self._attend(_of_frames(sentence, frames), self.frames_for_sentence, real_frames, dim=0)
+        fine = _of_frames((words @ self.word_to_frame).flatten(0, 1), frames)
+        fine = fine.view(len(frames), *words.shape[:2], len(videos))  # A, (F, W, T, B)
+        by_frame = self._attend(fine, self.words_for_frame, real_words, dim=1)  # r, (F, T, B)
+        by_word = self._attend(fine, self.frames_for_word, real_frames[:, None], dim=0)  # c, (W, T, B)
+        finest = self._attend(by_frame, self.frames_of_video, real_frames, dim=0)
         finest = finest + self._attend(by_word, self.words_of_sentence, real_words, dim=0)
         return whole, with_words, with_frames, finest / 2
 
@@ -183,6 +182,11 @@ def _mixed(mixing: Tensor, values: Tensor, dim: int) -> Tensor:
 def _parts(values: Tensor, dim: int) -> Tensor:
     """(L, N, M) with the N of a dimension in the middle."""
     return values.reshape(values.shape[:dim].numel(), values.shape[dim], -1)
+
+
+def _of_frames(rows: Tensor, frames: Tensor) -> Tensor:
+    """(F, R, B) products of (R, D) rows and (F, D, B) frames, which are not copied."""
+    return torch.bmm(rows.expand(len(frames), -1, -1), frames)
 
 
 def _without_pads(whole: Tensor, parts: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
