@@ -18,15 +18,13 @@ from torch import Tensor
 
 from avs.core.errors import FormatError
 from avs.models.architectures import make_config
-from avs.models.importers.clip4clip import convert as convert_clip4clip
-from avs.models.importers.clip4clip import float32, same_tensors, transformer_tensors
+from avs.models.importers.clip4clip import convert_inside, float32, same_tensors, transformer_tensors
 from avs.models.importers.importer import ForeignWeights, Imported, Importer, importers
 
 SOURCE = "a CLIP2Video by its authors"
 TYPES, NORM = "type_position_embeddings.weight", "trans_layernorm"
 ATTENTION, PROJECTION = "frame2t_attention.", "frame2t_projection"
 CENTRES, WEIGHTS, LOCAL = "emb_center", "weight_center", "actionClip."
-OF_CLIP4CLIP = ("head", "patches", "tight")  # its options that a CLIP2Video does not have
 TO_TENSORS = """
 import torch
 torch.save(dict(torch.load("pytorch_model.bin", map_location="cpu", weights_only=False)), "clip2video.pt")
@@ -61,13 +59,9 @@ def convert(theirs: ForeignWeights, names: Mapping[str, str], stated: Mapping[st
         weights |= dict(_alignment(theirs))
         options["centres"] = next(iter(weights["centres.weights"].shape), 0)
     frames = {name: stated[name] for name in ("max_frames", "max_words") if name in stated}
-    clip = convert_clip4clip(theirs, names, {"head": "seqTransf", **frames}, source=SOURCE)
-    if clip.options["patches"] != "2d":
-        raise FormatError(
-            f"not the weights of {SOURCE}", got="patches over three frames", wanted="patches of single frames"
-        )
+    clip = convert_inside(theirs, {"head": "seqTransf", **frames}, source=SOURCE)
     weights |= {name.removeprefix("head."): tensor for name, tensor in clip.weights.items()}
-    options |= {key: value for key, value in clip.options.items() if key not in OF_CLIP4CLIP}
+    options |= clip.options
     make_config("clip2video", {**stated, **options})
     return replace(clip, options=options, weights=weights, left_out=(*clip.left_out, *left_out))
 

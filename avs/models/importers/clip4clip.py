@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from torch import Tensor
@@ -97,6 +97,34 @@ def convert(
         weights=weights,
         left_out=left_out,
     )
+
+
+def convert_inside(
+    theirs: ForeignWeights,
+    stated: Mapping[str, Any],
+    *,
+    source: str,
+    without: Sequence[str] = ("head", "patches", "tight"),
+) -> Imported:
+    """The CLIP4Clip within the weights of a model whose code grew from theirs, and whose other tensors were taken.
+
+    Args:
+        stated: its `head`, and sizes that the weights do not show.
+        source: whose weights these are, for errors.
+        without: options of CLIP4Clip that the model does not have.
+
+    Raises:
+        FormatError: as convert, and for patches over three frames.
+        ConfigError: as convert.
+    """
+    clip = convert(theirs, {}, stated, source=source)
+    if clip.options["patches"] != "2d":
+        raise FormatError(
+            f"not the weights of {source}",
+            got="patches over three frames (clip.visual.conv2)",
+            wanted="patches of single frames, as in all of their scripts",
+        )
+    return replace(clip, options={key: value for key, value in clip.options.items() if key not in without})
 
 
 def float32(tensor: Tensor) -> Tensor:

@@ -11,15 +11,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from avs.core.errors import FormatError
 from avs.models.architectures import make_config
-from avs.models.importers.clip4clip import convert as convert_clip4clip
-from avs.models.importers.clip4clip import float32, same_tensors
+from avs.models.importers.clip4clip import convert_inside, float32, same_tensors
 from avs.models.importers.importer import ForeignWeights, Imported, Importer, importers
 
 SOURCE = "a TeachCLIP by its authors"
 LAYERS = {"frameLinear": "aggregation.linear1", "frameLinear2": "aggregation.linear2"}
-OF_CLIP4CLIP = ("head", "patches", "tight")  # its options that a TeachCLIP does not have
 TO_TENSORS = """
 import torch
 torch.save(dict(torch.load("best_model.bin", map_location="cpu", weights_only=False)), "teachclip.pt")
@@ -43,15 +40,8 @@ def convert(theirs: ForeignWeights, names: Mapping[str, str], stated: Mapping[st
         name: float32(tensor) for layer, ours in LAYERS.items() for name, tensor in same_tensors(theirs, layer, ours)
     }
     sizes = {name: stated[name] for name in ("max_frames", "max_words") if name in stated}
-    clip = convert_clip4clip(theirs, names, {"head": "seqTransf", **sizes}, source=SOURCE)
-    if clip.options["patches"] != "2d":
-        raise FormatError(
-            f"not the weights of {SOURCE}",
-            got="patches over three frames (clip.visual.conv2)",
-            wanted="patches of single frames, as in all of their configs",
-        )
-    options = {key: value for key, value in clip.options.items() if key not in OF_CLIP4CLIP}
-    options["legacy"] = stated.get("legacy", True)
+    clip = convert_inside(theirs, {"head": "seqTransf", **sizes}, source=SOURCE)
+    options = {**clip.options, "legacy": stated.get("legacy", True)}
     make_config("teachclip", {**stated, **options})
     return replace(clip, options=options, weights={**clip.weights, **weights})
 

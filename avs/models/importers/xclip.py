@@ -15,10 +15,8 @@ from typing import Any
 
 from torch import Tensor
 
-from avs.core.errors import FormatError
 from avs.models.architectures import make_config
-from avs.models.importers.clip4clip import convert as convert_clip4clip
-from avs.models.importers.clip4clip import float32
+from avs.models.importers.clip4clip import convert_inside, float32
 from avs.models.importers.importer import ForeignWeights, Imported, Importer, importers
 
 SOURCE = "an X-CLIP by its authors"
@@ -33,7 +31,6 @@ MATRICES = {
     "frame_mat_weight": "frames_for_word",
     "frame_mat_weight2": "frames_of_video",
 }
-OF_CLIP4CLIP = ("patches", "tight")  # its options that an X-CLIP does not have
 TO_TENSORS = """
 import torch
 torch.save(dict(torch.load("pytorch_model.bin", map_location="cpu", weights_only=False)), "xclip.pt")
@@ -56,15 +53,8 @@ def convert(theirs: ForeignWeights, names: Mapping[str, str], stated: Mapping[st
     weights = {f"similarity.{ours}": float32(theirs.take(name)) for name, ours in MATRICES.items()}
     sizes = {"max_words": _size(theirs.take(WORDS)), "max_frames": _size(theirs.take(FRAMES))}
     head = {"head": stated["head"]} if "head" in stated else {}
-    clip = convert_clip4clip(theirs, names, {**sizes, **head}, source=SOURCE)
-    if clip.options["patches"] != "2d":
-        raise FormatError(
-            f"not the weights of {SOURCE}",
-            got="patches over three frames (clip.visual.conv2)",
-            wanted="patches of single frames, as in all of their scripts",
-        )
-    options = {key: value for key, value in clip.options.items() if key not in OF_CLIP4CLIP}
-    options |= {**sizes, "legacy": stated.get("legacy", True)}
+    clip = convert_inside(theirs, {**sizes, **head}, source=SOURCE, without=("patches", "tight"))
+    options = {**clip.options, **sizes, "legacy": stated.get("legacy", True)}
     make_config("xclip", {**stated, **options})
     return replace(clip, options=options, weights={**clip.weights, **weights})
 
