@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,10 @@ from torch import Tensor, nn
 from avs.models.batch import Batch, Sequences
 from avs.models.retrieval import RetrievalModel
 from avs.train.data import FeatureTable, Pairs
+from avs.train.loop import TrainingLoop
+from avs.train.record import read_metrics
+from avs.train.settings import Settings
+from avs.train.teaching import Teaching
 
 MEAN = torch.tensor((0.48145466, 0.4578275, 0.40821073))[:, None, None]
 STD = torch.tensor((0.26862954, 0.26130258, 0.27577711))[:, None, None]
@@ -135,3 +139,39 @@ def embeddings_of(model: RetrievalModel, made: Made, lengths: Sequence[int]) -> 
 
 def largest(found: Tensor, wanted: Tensor) -> float:
     return float((found - wanted).abs().max())
+
+
+def gradients_of(model: nn.Module) -> dict[str, Tensor]:
+    """Name of a parameter -> its gradient; zeros where it has none."""
+    return {name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in model.named_parameters()}
+
+
+def gradient_differences(model: nn.Module, wanted: Mapping[str, Tensor], without: tuple[str, ...]) -> dict[str, float]:
+    """Name of a parameter -> largest difference of its gradient, as a share of the largest value that is wanted for it.
+
+    Args:
+        without: ends of the names of parameters that have no gradient but rounding: theirs is a share of the largest of
+            all.
+    """
+    most = max(float(gradient.abs().max()) for gradient in wanted.values())
+    differences = {}
+    for name, found in gradients_of(model).items():
+        scale = most if name.endswith(without) else float(wanted[name].abs().max())
+        differences[name] = largest(found, wanted[name]) / (scale or 1.0)
+    return differences
+
+
+def our_losses(
+    model: RetrievalModel, pairs: Pairs, folder: Path, *, steps: int, rate: float, teaching: Teaching | None = None
+) -> list[float]:
+    """The losses of our loop with the optimiser and schedule of CLIP4Clip's authors; every step is an epoch."""
+    settings = Settings(
+        optimiser="bert-adam", learning_rate=rate, betas=(0.9, 0.98), eps=1e-6, weight_decay=0.2, schedule="cosine",
+        warm_up=0.1, clip_norm=1.0, batch_size=len(pairs), epochs=steps, patience=steps, average_last=0, legacy=True,
+    )  # fmt: skip
+    loop = TrainingLoop(
+        model, pairs, lambda model: {"R@1": 0.0}, measure="R@1", settings=settings, folder=folder, fingerprint="f",
+        teaching=teaching,
+    )  # fmt: skip
+    loop.run()
+    return [row["loss"] for row in read_metrics(folder)]

@@ -21,9 +21,17 @@ from typing import Any
 
 import pytest
 import torch
-from beside_authors import MEAN, STD, code_of, embeddings_of, largest
+from beside_authors import (
+    code_of,
+    embeddings_of,
+    gradient_differences,
+    gradients_of,
+    largest,
+    pixels_and_tokens,
+    their_batch,
+)
 from their_clip2video import theirs
-from their_clip4clip import SIZE, WORDS
+from their_clip4clip import WORDS
 from torch import Tensor
 
 from avs.models.architectures import make_config, make_model
@@ -34,11 +42,13 @@ from avs.models.importers import ForeignWeights, Imported, importers
 pytestmark = [pytest.mark.peer, pytest.mark.filterwarnings("ignore")]
 
 ENVIRONMENT = "AVS_PEER_CLIP2VIDEO"
-DIM, FRAMES, LONGEST = 512, 6, 12
+DIM, FRAMES, LONGEST = 512, 6, 12  # no text is longer
 LENGTHS = (6, 4, 3, 6, 5, 3, 4)
 SHORT = (6, 1, 3, 6, 2, 5, 4)
+TEXT_LENGTHS = (12, 3, 8, 5, 11, 4, 7)
 COUNT = len(LENGTHS)
-NO_GRADIENT = "self_attn.k_proj.bias"  # but rounding: a softmax does not change with it
+MADE = pixels_and_tokens((FRAMES,) * COUNT, TEXT_LENGTHS)
+NO_GRADIENT = ("self_attn.k_proj.bias",)  # but rounding: a softmax does not change with it
 KINDS = [
     ("sigmoid_selfA", "TAB_TDB"),
     ("sigmoid_selfA", "TAB"),
@@ -105,28 +115,14 @@ def our_model(state: dict[str, Tensor], alignment: str, *, legacy: bool = True) 
     return model.eval()
 
 
-def pixels_and_tokens() -> tuple[Tensor, Tensor, Tensor]:
-    """(B, F, 3, S, S) uint8 pixels, (B, W) tokens and their (B,) lengths."""
-    torch.manual_seed(1)
-    pixels = torch.randint(0, 256, (COUNT, FRAMES, 3, SIZE, SIZE), dtype=torch.uint8)
-    lengths = torch.randint(3, LONGEST + 1, (COUNT,))
-    tokens = torch.zeros(COUNT, LONGEST, dtype=torch.long)
-    for row, length in zip(tokens, lengths.tolist(), strict=True):
-        row[:length] = torch.tensor([WORDS - 2, *torch.randint(1, WORDS - 2, (length - 2,)).tolist(), WORDS - 1])
-    return pixels, tokens, lengths
-
-
-def their_batch(lengths: tuple[int, ...] = LENGTHS) -> tuple[Tensor, ...]:
+def their_inputs(lengths: tuple[int, ...] = LENGTHS) -> tuple[Tensor, ...]:
     """What their data loader gives: token ids, segments, mask, video and mask, the pads of the video being zeros."""
-    pixels, tokens, of_texts = pixels_and_tokens()
-    mask = (torch.arange(FRAMES) < torch.tensor(lengths)[:, None]).long()
-    video = ((pixels.float() / 255 - MEAN) / STD) * mask[..., None, None, None]
-    words = (torch.arange(LONGEST) < of_texts[:, None]).long()
-    return tokens[:, None], torch.zeros_like(tokens)[:, None], words[:, None], video[:, None, :, None], mask[:, None]
+    ids, words, segments, video, mask = their_batch(MADE, lengths, words=LONGEST, frames=FRAMES)
+    return ids, segments, words, video, mask
 
 
 def our_embeddings(model: Clip2Video, lengths: tuple[int, ...] = LENGTHS) -> tuple[Tensor, Tensor]:
-    return embeddings_of(model, pixels_and_tokens(), lengths)
+    return embeddings_of(model, MADE, lengths)
 
 
 def our_logits(model: Clip2Video, lengths: tuple[int, ...] = LENGTHS) -> Tensor:
@@ -136,7 +132,7 @@ def our_logits(model: Clip2Video, lengths: tuple[int, ...] = LENGTHS) -> Tensor:
 
 def their_logits(model: Any, lengths: tuple[int, ...] = LENGTHS, *, alone: bool = False) -> Tensor:
     """(T, B); `alone`: each video in a batch of its own."""
-    ids, segments, words, video, mask = their_batch(lengths)
+    ids, segments, words, video, mask = their_inputs(lengths)
     with torch.no_grad():
         texts, frames = model.get_sequence_visual_output(ids, segments, words, video, mask)
         parts = [slice(i, i + 1) for i in range(COUNT)] if alone else [slice(None)]
@@ -145,7 +141,7 @@ def their_logits(model: Any, lengths: tuple[int, ...] = LENGTHS, *, alone: bool 
 
 def their_loss(model: Any) -> Tensor:
     """Their forward; without alignment, which it cannot do, the loss that it calls."""
-    ids, segments, words, video, mask = their_batch()
+    ids, segments, words, video, mask = their_inputs()
     if model.center_type == "TAB":
         loss: Tensor = model(ids, segments, words, video, mask)[0]
         return loss
@@ -181,8 +177,8 @@ def masked_right(authors: Authors, patch: pytest.MonkeyPatch, model: Any) -> Non
 def test_features_similarities_and_loss_are_theirs(authors: Authors, temporal: str, alignment: str) -> None:
     their = their_model(authors, temporal, alignment)
     our = our_model(their.state_dict(), alignment)
-    ids, segments, words, video, mask = their_batch()
-    pixels, tokens, _ = pixels_and_tokens()
+    ids, segments, words, video, mask = their_inputs()
+    pixels, tokens, _ = MADE
     real = mask[:, 0].bool()
     with torch.no_grad():
         texts, frames = their.get_sequence_visual_output(ids, segments, words, video, mask)
@@ -238,7 +234,7 @@ def test_their_mask_of_minus_a_million_rounds_where_all_is_masked(authors: Autho
     """Of a video of one or two frames, alone: the alignment's difference attends to nothing but masked ones."""
     their = their_model(authors, "sigmoid_selfA", "TAB_TDB")
     our = our_model(their.state_dict(), "TAB_TDB")
-    pixels, tokens, of_texts = pixels_and_tokens()
+    pixels, tokens, of_texts = MADE
     wanted = their_logits(their, SHORT, alone=True)
     with torch.no_grad():
         texts = our.embed_texts(Batch({}, {"clip-tokens": Sequences(tokens, of_texts)}))
@@ -254,7 +250,7 @@ def test_their_mask_of_minus_a_million_rounds_where_all_is_masked(authors: Autho
 
 def test_what_their_code_cannot_do(authors: Authors) -> None:
     their = their_model(authors, "sigmoid_selfA", "TAB_TDB")
-    ids, segments, words, video, mask = their_batch()
+    ids, segments, words, video, mask = their_inputs()
     with torch.no_grad():
         texts, frames = their.get_sequence_visual_output(ids, segments, words, video, mask)
         for count in (1, 2):  # of two frames, the alignment reads one
@@ -269,15 +265,9 @@ def test_gradients_are_theirs(authors: Authors, temporal: str, alignment: str) -
     their = their_model(authors, temporal, alignment).train()
     our = our_model(their.state_dict(), alignment).train()
     their_loss(their).backward()
-    wanted = convert(
-        {name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in their.named_parameters()}, alignment
-    ).weights
+    wanted = convert(gradients_of(their), alignment).weights
     our.loss(*our_embeddings(our), video_of=torch.arange(COUNT)).backward()
-    most, differences = max(float(gradient.abs().max()) for gradient in wanted.values()), {}
-    for name, parameter in our.named_parameters():
-        found = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-        scale = most if name.endswith(NO_GRADIENT) else float(wanted[name].abs().max())
-        differences[name] = largest(found, wanted[name]) / (scale or 1.0)
+    differences = gradient_differences(our, wanted, NO_GRADIENT)
     worst = max(differences, key=lambda name: differences[name])
     say(temporal, alignment, **{f"gradient of {worst}": differences[worst]})
     assert set(wanted) == set(differences) and differences[worst] < 1e-4

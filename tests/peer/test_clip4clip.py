@@ -22,8 +22,19 @@ from typing import Any
 
 import pytest
 import torch
-from beside_authors import MEAN, STD, code_of, embeddings_of, largest, pairs_of, run_alone
-from their_clip4clip import DIM, HEADS, SIZE, WORDS, theirs
+from beside_authors import (
+    code_of,
+    embeddings_of,
+    gradient_differences,
+    gradients_of,
+    largest,
+    our_losses,
+    pairs_of,
+    pixels_and_tokens,
+    run_alone,
+    their_batch,
+)
+from their_clip4clip import DIM, HEADS, WORDS, theirs
 from torch import Tensor, nn
 
 from avs.models.architectures import make_config, make_model
@@ -31,16 +42,16 @@ from avs.models.clip4clip import Clip4Clip
 from avs.models.importers import ForeignWeights, Imported, importers
 from avs.models.losses import Blocks, mil_nce_loss
 from avs.train.data import Pairs
-from avs.train.loop import TrainingLoop
-from avs.train.record import read_metrics
-from avs.train.settings import Settings
 
 pytestmark = [pytest.mark.peer, pytest.mark.filterwarnings("ignore")]
 
 ENVIRONMENT = "AVS_PEER_CLIP4CLIP"
 FRAMES = 6
 LENGTHS = (6, 1, 3, 6, 2, 5, 4)
-COUNT, LONGEST = len(LENGTHS), 12
+TEXT_LENGTHS = (12, 3, 8, 5, 11, 4, 7)
+COUNT, LONGEST = len(LENGTHS), max(TEXT_LENGTHS)
+MADE = pixels_and_tokens((FRAMES,) * COUNT, TEXT_LENGTHS)
+BATCH = their_batch(MADE, LENGTHS, words=LONGEST, frames=FRAMES)
 RATE, FACTOR, STEPS = 1e-3, 0.1, 6  # larger than the authors', so that six steps change the weights visibly
 NO_GRADIENT = ("self_attn.k_proj.bias", "head.similarity.bias")  # but rounding: a softmax does not change with them
 KINDS = [(head, patches) for head in HEADS for patches in ("2d", "3d")]
@@ -118,32 +129,12 @@ def our_model(state: dict[str, Tensor], head: str) -> Clip4Clip:
     return model.eval()
 
 
-def pixels_and_tokens() -> tuple[Tensor, Tensor, Tensor]:
-    """(B, F, 3, S, S) uint8 pixels, (B, W) tokens and their (B,) lengths."""
-    torch.manual_seed(1)
-    pixels = torch.randint(0, 256, (COUNT, FRAMES, 3, SIZE, SIZE), dtype=torch.uint8)
-    lengths = torch.randint(3, LONGEST + 1, (COUNT,))
-    tokens = torch.zeros(COUNT, LONGEST, dtype=torch.long)
-    for row, length in zip(tokens, lengths.tolist(), strict=True):
-        row[:length] = torch.tensor([WORDS - 2, *torch.randint(1, WORDS - 2, (length - 2,)).tolist(), WORDS - 1])
-    return pixels, tokens, lengths
-
-
-def their_batch() -> tuple[Tensor, ...]:
-    """What their data loader gives: token ids, mask, segments, video and mask, the pads of the video being zeros."""
-    pixels, tokens, lengths = pixels_and_tokens()
-    mask = (torch.arange(FRAMES) < torch.tensor(LENGTHS)[:, None]).long()
-    video = ((pixels.float() / 255 - MEAN) / STD) * mask[..., None, None, None]
-    words = (torch.arange(LONGEST) < lengths[:, None]).long()
-    return tokens[:, None], words[:, None], torch.zeros_like(tokens)[:, None], video[:, None, :, None], mask[:, None]
-
-
 def our_pairs() -> Pairs:
-    return pairs_of(pixels_and_tokens(), LENGTHS)
+    return pairs_of(MADE, LENGTHS)
 
 
 def our_embeddings(model: Clip4Clip) -> tuple[Tensor, Tensor]:
-    return embeddings_of(model, pixels_and_tokens(), LENGTHS)
+    return embeddings_of(model, MADE, LENGTHS)
 
 
 def say(head: str, patches: str, **figures: float) -> None:
@@ -154,8 +145,8 @@ def say(head: str, patches: str, **figures: float) -> None:
 def test_features_similarities_and_loss_are_theirs(authors: Authors, head: str, patches: str) -> None:
     their = their_model(authors, head, patches)
     our = our_model(their.state_dict(), head)
-    ids, words, segments, video, mask = their_batch()
-    pixels, tokens, _ = pixels_and_tokens()
+    ids, words, segments, video, mask = BATCH
+    pixels, tokens, _ = MADE
     real = mask[:, 0].bool()
     with torch.no_grad():
         texts, frames = their.get_sequence_visual_output(ids, segments, words, video, mask)
@@ -187,17 +178,11 @@ def test_features_similarities_and_loss_are_theirs(authors: Authors, head: str, 
 def test_gradients_are_theirs(authors: Authors, head: str, patches: str) -> None:
     their = their_model(authors, head, patches).train()
     our = our_model(their.state_dict(), head).train()
-    ids, words, segments, video, mask = their_batch()
+    ids, words, segments, video, mask = BATCH
     their(ids, segments, words, video, mask).backward()
-    wanted = convert(
-        {name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in their.named_parameters()}, head
-    ).weights
+    wanted = convert(gradients_of(their), head).weights
     our.loss(*our_embeddings(our), video_of=torch.arange(COUNT)).backward()
-    most, differences = max(float(gradient.abs().max()) for gradient in wanted.values()), {}
-    for name, parameter in our.named_parameters():
-        found = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-        scale = most if name.endswith(NO_GRADIENT) else float(wanted[name].abs().max())
-        differences[name] = largest(found, wanted[name]) / (scale or 1.0)
+    differences = gradient_differences(our, wanted, NO_GRADIENT)
     worst = max(differences, key=lambda name: differences[name])
     say(head, patches, **{f"gradient of {worst}": differences[worst]})
     assert set(wanted) == set(differences) and differences[worst] < 1e-4
@@ -211,18 +196,10 @@ def test_six_steps_of_training_are_theirs(authors: Authors, head: str, patches: 
     our, args, device = our_model(their.state_dict(), head), task(head, patches), torch.device("cpu")
     optimiser, schedule, _ = authors.task.prep_optimizer(args, their, STEPS, device, 1, 0, coef_lr=FACTOR)
     wanted_losses = [
-        authors.task.train_epoch(0, args, their, [their_batch()], device, 1, optimiser, schedule, step)[0]
+        authors.task.train_epoch(0, args, their, [BATCH], device, 1, optimiser, schedule, step)[0]
         for step in range(STEPS)
     ]
-    settings = Settings(
-        optimiser="bert-adam", learning_rate=RATE, betas=(0.9, 0.98), eps=1e-6, weight_decay=0.2, schedule="cosine",
-        warm_up=0.1, clip_norm=1.0, batch_size=COUNT, epochs=STEPS, patience=STEPS, average_last=0, legacy=True,
-    )  # fmt: skip
-    loop = TrainingLoop(
-        our, our_pairs(), lambda model: {"R@1": 0.0}, measure="R@1", settings=settings, folder=tmp_path, fingerprint="f"
-    )
-    loop.run()
-    losses = [row["loss"] for row in read_metrics(tmp_path)]
+    losses = our_losses(our, our_pairs(), tmp_path, steps=STEPS, rate=RATE)
     wanted, found = convert(their.state_dict(), head).weights, our.state_dict()
     moved = max(largest(wanted[name], before[name]) for name in wanted)
     apart = max(largest(found[name], wanted[name]) for name in wanted)

@@ -25,7 +25,17 @@ from typing import Any
 
 import pytest
 import torch
-from beside_authors import code_of, embeddings_of, largest, pairs_of, pixels_and_tokens, run_alone, their_batch
+from beside_authors import (
+    code_of,
+    embeddings_of,
+    gradient_differences,
+    largest,
+    our_losses,
+    pairs_of,
+    pixels_and_tokens,
+    run_alone,
+    their_batch,
+)
 from their_clip4clip import DIM, WORDS
 from their_teachclip import their_teachclip
 from their_xclip import their_xclip
@@ -38,9 +48,6 @@ from avs.models.teachclip import TeachClip
 from avs.models.teaching import Lesson, coarse_loss, fine_loss
 from avs.models.xclip import XClip
 from avs.train.distributed import Workers
-from avs.train.loop import TrainingLoop
-from avs.train.record import read_metrics
-from avs.train.settings import Settings
 from avs.train.teaching import Taught, Teaching
 
 pytestmark = [pytest.mark.peer, pytest.mark.filterwarnings("ignore")]
@@ -347,11 +354,7 @@ def test_gradients_are_theirs(authors: Authors, method: str, monkeypatch: pytest
     monkeypatch.setattr(nn.utils, "clip_grad_norm_", lambda *_: None)
     one_epoch(authors, task(method, 2), their, teachers, optimiser)
     wanted = convert(optimiser.gradients)
-    most, differences = max(float(gradient.abs().max()) for gradient in wanted.values()), {}
-    for name, parameter in our.named_parameters():
-        found = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-        scale = most if name.endswith(NO_GRADIENT) else float(wanted[name].abs().max())
-        differences[name] = largest(found, wanted[name]) / (scale or 1.0)
+    differences = gradient_differences(our, wanted, NO_GRADIENT)
     worst = max(differences, key=lambda name: differences[name])
     say(method, **{f"gradient of {worst}": differences[worst]})
     assert set(wanted) == set(differences) and differences[worst] < 1e-4
@@ -366,16 +369,7 @@ def test_six_steps_of_training_are_theirs(authors: Authors, method: str, tmp_pat
     our, teaching, args = our_student(their, method), our_teachers(teachers), task(method, 2)
     optimiser, _, _ = authors.train.prep_optimizer(args, their, STEPS, DEVICE, 1, 0, coef_lr=FACTOR)
     wanted_losses = [one_epoch(authors, args, their, teachers, optimiser)[0] for _ in range(STEPS)]
-    settings = Settings(
-        optimiser="bert-adam", learning_rate=RATE, betas=(0.9, 0.98), eps=1e-6, weight_decay=0.2, schedule="cosine",
-        warm_up=0.1, clip_norm=1.0, batch_size=COUNT, epochs=STEPS, patience=STEPS, average_last=0, legacy=True,
-    )  # fmt: skip
-    loop = TrainingLoop(
-        our, pairs_of(MADE, LENGTHS), lambda model: {"R@1": 0.0}, measure="R@1", settings=settings, folder=tmp_path,
-        fingerprint="f", teaching=teaching,
-    )  # fmt: skip
-    loop.run()
-    losses = [row["loss"] for row in read_metrics(tmp_path)]
+    losses = our_losses(our, pairs_of(MADE, LENGTHS), tmp_path, steps=STEPS, rate=RATE, teaching=teaching)
     wanted, found = convert(their.state_dict()), our.state_dict()
     moved = max(largest(wanted[name], before[name]) for name in wanted)
     apart = max(largest(found[name], wanted[name]) for name in wanted)

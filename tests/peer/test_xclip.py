@@ -23,7 +23,18 @@ from typing import Any
 
 import pytest
 import torch
-from beside_authors import code_of, embeddings_of, largest, pairs_of, pixels_and_tokens, run_alone, their_batch
+from beside_authors import (
+    code_of,
+    embeddings_of,
+    gradient_differences,
+    gradients_of,
+    largest,
+    our_losses,
+    pairs_of,
+    pixels_and_tokens,
+    run_alone,
+    their_batch,
+)
 from their_clip4clip import DIM, WORDS
 from their_xclip import their_xclip
 from torch import Tensor, nn
@@ -32,9 +43,6 @@ from avs.models.architectures import make_config, make_model
 from avs.models.importers import ForeignWeights, Imported, importers
 from avs.models.xclip import XClip
 from avs.train.data import Pairs
-from avs.train.loop import TrainingLoop
-from avs.train.record import read_metrics
-from avs.train.settings import Settings
 
 pytestmark = [pytest.mark.peer, pytest.mark.filterwarnings("ignore")]
 
@@ -158,15 +166,9 @@ def test_gradients_are_theirs(authors: Authors, head: str) -> None:
     our = our_model(their.state_dict(), head).train()
     ids, words, segments, video, mask = BATCH
     their(ids, segments, words, video, mask).backward()
-    wanted = convert(
-        {name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in their.named_parameters()}, head
-    ).weights
+    wanted = convert(gradients_of(their), head).weights
     our.loss(*our_embeddings(our), video_of=torch.arange(COUNT)).backward()
-    most, differences = max(float(gradient.abs().max()) for gradient in wanted.values()), {}
-    for name, parameter in our.named_parameters():
-        found = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-        scale = most if name.endswith(NO_GRADIENT) else float(wanted[name].abs().max())
-        differences[name] = largest(found, wanted[name]) / (scale or 1.0)
+    differences = gradient_differences(our, wanted, NO_GRADIENT)
     worst = max(differences, key=lambda name: differences[name])
     say(head, **{f"gradient of {worst}": differences[worst]})
     assert set(wanted) == set(differences) and differences[worst] < 1e-4
@@ -184,15 +186,7 @@ def test_six_steps_of_training_are_theirs(authors: Authors, head: str, tmp_path:
         authors.main.train_epoch(0, args, their, [BATCH], device, 1, optimiser, schedule, step)[0]
         for step in range(STEPS)
     ]
-    settings = Settings(
-        optimiser="bert-adam", learning_rate=RATE, betas=(0.9, 0.98), eps=1e-6, weight_decay=0.2, schedule="cosine",
-        warm_up=0.1, clip_norm=1.0, batch_size=COUNT, epochs=STEPS, patience=STEPS, average_last=0, legacy=True,
-    )  # fmt: skip
-    loop = TrainingLoop(
-        our, our_pairs(), lambda model: {"R@1": 0.0}, measure="R@1", settings=settings, folder=tmp_path, fingerprint="f"
-    )
-    loop.run()
-    losses = [row["loss"] for row in read_metrics(tmp_path)]
+    losses = our_losses(our, our_pairs(), tmp_path, steps=STEPS, rate=RATE)
     wanted, found = convert(their.state_dict(), head).weights, our.state_dict()
     moved = max(largest(wanted[name], before[name]) for name in wanted)
     apart = max(largest(found[name], wanted[name]) for name in wanted)
