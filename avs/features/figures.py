@@ -53,13 +53,15 @@ class Figures:
 
     Args:
         workers: number of processes that decode; 0: this one does, when it is asked for a batch.
+        logs: of the stores that are filled.
     """
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, logs: Sequence[WorkLog]) -> None:
         self._workers = workers
         self._first_s = self._end_s = 0.0
         self._device_s = self._decoders_s = self._queued_s = 0.0
-        self.frames = 0  # encoded, once for every encoder
+        self._frames = 0  # encoded, once for every encoder
+        self._jobs = [_JobFigures(log) for log in logs]
 
     def watch(self, batches: Iterable[B]) -> Iterator[B]:
         """The batches; the time until each comes is that which the device waits."""
@@ -93,65 +95,79 @@ class Figures:
             return ""
         shares = waits(now.device_waited_s / now.busy_s, now.decoders_waited_s / now.busy_s / max(1, self._workers))
         queue = f", queue {now.queued_s / now.busy_s:.1f}" if self._workers else ""
-        return f"{three_digits(self.frames / now.busy_s)} frames/s, {shares}{queue}"
+        return f"{three_digits(self._frames / now.busy_s)} frames/s, {shares}{queue}"
+
+    @property
+    def log_errors(self) -> list[str]:
+        """Logs that ended before the work ended, and why."""
+        return [f"{jobs.log.path} ({jobs.log.error.strerror})" for jobs in self._jobs if jobs.log.error is not None]
+
+    def encoded(self, job: int, stores: Sequence[int], frames: int) -> None:
+        """One encoder has encoded so many images of a job, for its stores."""
+        self._frames += frames
+        for store in stores:
+            self._jobs[store].frames[job] += frames
+
+    def unit_ended(self, job: int, unit: int, stores: Sequence[int], work: UnitWork) -> None:
+        """A unit of a job is done for some stores; if it was done before, that is forgotten."""
+        for store in stores:
+            self._jobs[store].units[job][unit] = work
+
+    def job_ended(self, job: int, store: int) -> None:
+        """Log a job that is done for a store."""
+        self._jobs[store].log_job(job, self.waits)
 
 
 @dataclass(frozen=True, slots=True)
-class _UnitWork:
-    shots: int
+class UnitWork:
+    """What the shots of a unit took.
+
+    Attributes:
+        failed: number of those that failed.
+        videos: that they are of.
+    """
+
     failed: int
     videos: Mapping[str, VideoWork]
 
 
-class JobFigures:
-    """What is logged of the jobs of one store.
+class _JobFigures:
+    """The jobs under way of one store."""
 
-    Args:
-        figures: of the process.
-        log: of the store.
-    """
+    def __init__(self, log: WorkLog) -> None:
+        self.log = log
+        self.frames: dict[int, int] = defaultdict(int)
+        self.units: dict[int, dict[int, UnitWork]] = defaultdict(dict)
+        self._logged = Waits()
 
-    def __init__(self, figures: Figures, log: WorkLog) -> None:
-        self._figures, self.log = figures, log
-        self._before = Waits()
-        self._frames: dict[int, int] = defaultdict(int)
-        self._units: dict[int, dict[int, _UnitWork]] = defaultdict(dict)
-
-    def encoded(self, job: int, frames: int) -> None:
-        """So many more images of a job were encoded."""
-        self._frames[job] += frames
-
-    def unit_ended(self, job: int, unit: int, *, failed: int, videos: Mapping[str, VideoWork]) -> None:
-        """A unit of a job is done; one that was done before is forgotten."""
-        self._units[job][unit] = _UnitWork(sum(work.shots for work in videos.values()), failed, videos)
-
-    def job_ended(self, job: int) -> None:
-        """Log a job that is done."""
-        now, units = self._figures.waits, self._units.pop(job).values()
-        since, self._before = now.since(self._before), now
+    def log_job(self, job: int, now: Waits) -> None:
+        units, since = self.units.pop(job).values(), now.since(self._logged)
+        self._logged = now
+        videos = summed(unit.videos for unit in units)
         self.log.add(
             JobWork(
                 job=job,
-                shots=sum(unit.shots for unit in units),
+                shots=sum(work.shots for work in videos.values()),
                 failed=sum(unit.failed for unit in units),
-                frames=self._frames.pop(job, 0),
+                frames=self.frames.pop(job, 0),
                 end_s=time.time(),
                 busy_s=since.busy_s,
                 device_waited_s=since.device_waited_s,
                 decoders_waited_s=since.decoders_waited_s,
                 queued_s=since.queued_s,
-                videos=summed([unit.videos for unit in units]),
+                videos=videos,
             )
         )
 
 
-def work_of_videos(videos: Sequence[str], decode_s: Sequence[float], shots_s: Sequence[float]) -> dict[str, VideoWork]:
-    """What shots took, added up for each video.
+def unit_work(videos: Sequence[str], shots_s: Sequence[float], decode_s: Sequence[float], *, failed: int) -> UnitWork:
+    """What the shots of a unit took.
 
     Args:
         videos: of each shot.
-        decode_s: seconds that it took to decode.
-        shots_s: seconds that it lasts.
+        shots_s: seconds that each lasts.
+        decode_s: seconds that each took to decode.
+        failed: number of those that failed.
     """
-    rows = zip(videos, decode_s, shots_s, strict=True)
-    return summed([{video: VideoWork(spent_s, 1, long_s)} for video, spent_s, long_s in rows])
+    rows = zip(videos, shots_s, decode_s, strict=True)
+    return UnitWork(failed, summed({video: VideoWork(spent_s, 1, long_s)} for video, long_s, spent_s in rows))

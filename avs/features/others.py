@@ -20,7 +20,7 @@ class WorkOfOthers:
 
     Args:
         stores: that are filled.
-        lacking: (S, J) bool, which of S stores lacked which job when this process began.
+        lacking: (S, J) bool, which of S stores lacked which job when this process began; nothing: nobody looks.
     """
 
     def __init__(self, stores: Sequence[StoreParts], lacking: np.ndarray) -> None:
@@ -49,12 +49,14 @@ class WorkOfOthers:
         return new
 
     def __enter__(self) -> WorkOfOthers:
-        self._thread.start()
+        if self._shots.any():
+            self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
 
     def _look_again(self) -> None:
         pause_s = LOOK_AGAIN_S

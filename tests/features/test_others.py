@@ -79,3 +79,11 @@ def test_it_looks_by_itself_until_it_ends(monkeypatch: pytest.MonkeyPatch) -> No
     with watched(parts) as work:
         assert parts.looked.wait(600)
     assert work.new_shots() == 5 and not work._thread.is_alive()
+
+
+def test_nobody_looks_when_others_cannot_do_the_work() -> None:
+    parts = FakeParts([1])
+    with watched(parts, lacking=[[False] * 4]) as work:
+        assert not work._thread.is_alive()
+    work.look()
+    assert work.new_shots() == 0
