@@ -15,6 +15,7 @@ from avs.core.artifacts import atomic_write
 from avs.core.errors import FormatError
 from avs.core.ids import parse_shot_id
 from avs.core.progress import three_digits
+from avs.core.store_parts import PARTS
 from avs.features.work_log import JobWork, ReadLogs, VideoWork, WorkingProcess, read_logs, summed
 
 ACCOUNT = "extraction.json"
@@ -50,6 +51,11 @@ def read_account(store: Path) -> dict[str, Any] | None:
         return told
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
+
+
+def account_so_far(store: Path, *, jobs: int) -> dict[str, Any]:
+    """The account of a store that is not finished, without the failures, which nobody has put together yet."""
+    return account(read_logs(store / PARTS), jobs=jobs)
 
 
 def account(logs: ReadLogs, *, jobs: int) -> dict[str, Any]:
@@ -116,9 +122,9 @@ def _waits(work: Iterable[tuple[WorkingProcess, Sequence[JobWork]]]) -> dict[str
         decoders_waited_s += sum(one.decoders_waited_s for one in works)
         queued_s += sum(one.queued_s for one in works)
     return {
-        "device_waits": _ratio(device_waited_s, busy_s),
-        "decoders_wait": _ratio(decoders_waited_s, decoders_s),
-        "queue": _ratio(queued_s, busy_s),
+        "device_waits_share": _ratio(device_waited_s, busy_s),
+        "decoders_wait_share": _ratio(decoders_waited_s, decoders_s),
+        "queue_batches": _ratio(queued_s, busy_s),
     }
 
 
@@ -180,8 +186,8 @@ def main_figures(told: Mapping[str, Any]) -> str:
     figures = [f"made in {three_digits(told['seconds'])} s by {who}"]
     if told["shots_per_s"] is not None:
         figures += [f"{three_digits(told['shots_per_s'])} shots/s, {three_digits(told['frames_per_s'])} frames/s"]
-    if told["device_waits"] is not None:
-        figures += [waits(told["device_waits"], told["decoders_wait"])]
+    if told["device_waits_share"] is not None:
+        figures += [waits(told["device_waits_share"], told["decoders_wait_share"])]
     if told["jobs_told"] < told["jobs"]:
         figures += [f"nothing is known of {told['jobs'] - told['jobs_told']} of {told['jobs']} jobs"]
     return "; ".join(figures)
@@ -190,6 +196,25 @@ def main_figures(told: Mapping[str, Any]) -> str:
 def waits(device: float, decoders: float) -> str:
     """Shares of time, in words."""
     return f"device waits {100 * device:.0f} %, decoders wait {100 * decoders:.0f} %"
+
+
+def account_lines(told: Mapping[Path, Mapping[str, Any] | None]) -> list[str]:
+    """What a summary says of the accounts of stores; what is the same for stores of one pass is said of the first.
+
+    Args:
+        told: the account of each store; None: there is none.
+    """
+    lines: dict[str, None] = {}
+    passes: set[tuple[str, ...]] = set()
+    for folder, one in told.items():
+        if one is None:
+            continue
+        owners = tuple(process["owner"] for process in one["processes"])
+        if owners not in passes:
+            lines[f"{folder}: {main_figures(one)}"] = None
+        passes.add(owners)
+        lines |= dict.fromkeys(said_of(one))
+    return list(lines)
 
 
 def said_of(told: Mapping[str, Any]) -> list[str]:

@@ -30,10 +30,10 @@ def test_one_process() -> None:
     assert (told["seconds"], told["jobs"], told["jobs_told"]) == (120.0, 2, 2)
     assert (told["shots"], told["frames"], told["frames_per_s"]) == (200, 1200, 10.0)
     assert told["shots_per_s"] == pytest.approx(200 / 120, rel=1e-5)
-    assert (told["device_waits"], told["decoders_wait"], told["queue"]) == (0.4, 0.2, 1.5)
+    assert (told["device_waits_share"], told["decoders_wait_share"], told["queue_batches"]) == (0.4, 0.2, 1.5)
     (process,) = told["processes"]
     assert {"owner": "far-1-ab", "device": "cuda:0", "workers": 4, "jobs": 2, "failed": 4}.items() <= process.items()
-    assert (process["seconds"], process["device_waits"]) == (120.0, 0.4)
+    assert (process["seconds"], process["device_waits_share"]) == (120.0, 0.4)
     assert told["slowest_videos"] == [
         {"video": "00001", "decode_s": 25.0, "video_s": 800.0, "decode_s_per_video_s": 0.03125}
     ]
@@ -53,7 +53,7 @@ def test_time_in_which_nobody_was_at_work_does_not_count() -> None:
     )
     told = account(logs, jobs=3)
     assert told["seconds"] == 60.0 + 90.0 and told["shots"] == 300
-    assert told["decoders_wait"] == pytest.approx(3 * 40 / (2 * 50 * 4 + 50 * 1), rel=1e-5)
+    assert told["decoders_wait_share"] == pytest.approx(3 * 40 / (2 * 50 * 4 + 50 * 1), rel=1e-5)
     assert [process["seconds"] for process in told["processes"]] == [80.0, 60.0, 80.0]
     assert main_figures(told).startswith(
         "made in 150 s by 3 processes on 2 machines; 2 shots/s, 12 frames/s; device waits"
@@ -71,7 +71,12 @@ def test_a_job_that_two_did_counts_once_for_the_store() -> None:
 
 def test_nothing_is_known_without_logs() -> None:
     told = account(ReadLogs(), jobs=3)
-    assert (told["seconds"], told["shots_per_s"], told["device_waits"], told["slowest_videos"]) == (0.0, None, None, [])
+    assert (told["seconds"], told["shots_per_s"], told["device_waits_share"], told["slowest_videos"]) == (
+        0.0,
+        None,
+        None,
+        [],
+    )
     assert main_figures(told) == "made in 0 s by 0 processes; nothing is known of 3 of 3 jobs" and said_of(told) == []
 
 
