@@ -31,12 +31,12 @@ class FakeFrames:
     tally: Mapping[str, int] = field(default_factory=dict)
     asked: list[tuple[str, list[str]]] = field(default_factory=list)
 
-    def read(self, video: str, shots: Sequence[Shot]) -> Iterator[ShotFrames]:
+    def read(self, video: str, shots: Sequence[Shot]) -> Iterator[tuple[ShotFrames, ...]]:
         self.asked.append((video, [shot.id for shot in shots]))
         for shot in shots:
             if shot.id == self.broken:
                 raise VideoError("the video broke", where=shot.id)
-            yield replace(self.frames(shot), tally=self.tally)
+            yield (replace(self.frames(shot), tally=self.tally),)
 
     def begins_anywhere(self, video: str) -> bool:
         return video not in self.uncut

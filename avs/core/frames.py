@@ -24,6 +24,8 @@ class ShotFrames:
         status: "ok"; "partial" when some wanted frames could not be decoded; "failed" when none could (F = 0).
         reason: why frames are missing; empty when the status is "ok".
         tally: what else is counted of it, such as {"similar_frames": 3}; summed over the shots of a store.
+        clips: (C, F) int positions in `data` of the frames of each clip, -1 for padding, which comes last; None: it is
+            not cut into clips.
 
     Raises:
         DataError: arrays of the wrong shape or dtype, or a status that contradicts them.
@@ -35,6 +37,7 @@ class ShotFrames:
     status: Status = "ok"
     reason: str = ""
     tally: Mapping[str, int] = field(default_factory=dict)
+    clips: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.data.ndim != 4 or self.data.shape[3] != 3 or self.data.dtype != np.uint8:
@@ -54,6 +57,14 @@ class FrameSource(Protocol):
 
     def read(self, video: str, shots: Sequence[Shot]) -> Iterator[ShotFrames]:
         """The frames of `shots`, which are of one video, in their order; every shot is yielded, failed ones too."""
+        ...
+
+
+class ViewSource(Protocol):
+    """Anything that gives several views of shots at once: frames that were chosen in different ways. Picklable."""
+
+    def read(self, video: str, shots: Sequence[Shot]) -> Iterator[tuple[ShotFrames, ...]]:
+        """As FrameSource.read; of every shot the frames of each view, in the order of the views."""
         ...
 
     def begins_anywhere(self, video: str) -> bool:

@@ -13,13 +13,14 @@ from fake_frames import FakeFrames, table
 from tiny_checkpoints import DIM, QUERIES
 
 from avs.core.errors import ChangedInputsError, ConfigError, DataError, StoreError, TooManyFailuresError, VideoError
-from avs.core.store import FeatureStore, Level, Problem
+from avs.core.store import FeatureStore, Problem
 from avs.core.store_parts import SharedWriter, StoreParts, UnfinishedStore
 from avs.features import extract as loop
 from avs.features.claims import Shard
 from avs.features.embedder import load_embedder
 from avs.features.encoders import ImageEncoder
 from avs.features.extract import Target, extract, require_few_failures, store_manifest
+from avs.features.levels import farthest_apart, parse_level
 
 SHOTS = table({"00001": 9, "00002": 1, "00003": 2, "00010": 7, "00011": 1})
 FILES = ("vectors.npy", "ids.txt", "problems.tsv", "offsets.npy", "pts_s.npy")
@@ -31,14 +32,15 @@ def clip(checkpoints: dict[str, Path]) -> ImageEncoder:
 
 
 def target(
-    embedder: ImageEncoder, folder: Path, levels: Sequence[Level] = ("shot", "frame"), dtype: str = "float16"
+    embedder: ImageEncoder, folder: Path, levels: Sequence[str] = ("shot", "frame"), dtype: str = "float16"
 ) -> Target:
     sampling, inputs = {"policy": "fake"}, {"shots": SHOTS.fingerprint}
     manifests = {
-        level: store_manifest(embedder.spec, level, sampling=sampling, inputs=inputs, store_dtype=dtype)
+        level: store_manifest(embedder.spec, parse_level(level), sampling=sampling, inputs=inputs, store_dtype=dtype)
         for level in levels
     }
-    return Target(embedder, [SharedWriter(folder / level, m, dtype) for level, m in manifests.items()])
+    writers = [SharedWriter(folder / parse_level(level).folder, m, dtype) for level, m in manifests.items()]
+    return Target(embedder, writers)
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -302,6 +304,25 @@ def test_two_workers_that_do_one_job_for_different_stores_do_not_mix(
     monkeypatch.setattr(loop, "load_batches", twice)
     run(clip, tmp_path / "twice")
     assert content(tmp_path / "twice") == content(tmp_path / "whole")
+
+
+def test_a_store_keeps_the_frames_that_are_farthest_apart(clip: ImageEncoder, tmp_path: Path) -> None:
+    source = FakeFrames(failed={"shot00001_2"}, tally={"seen": 1})
+    levels = ("keep:2", "frame", "keep:9")
+    two, every, nine = extract(SHOTS, source, [target(clip, tmp_path, levels, dtype="float32")], batch_size=4)
+    assert [store.folder.name for store in (two, nine)] == ["keep-2", "keep-9"]
+    assert two.manifest["config"]["keep"] == 2 and two.level == "frame"
+    fewer = 0
+    for shot in every.ids:
+        rows, place = every.frames(shot), every.ids.index(shot)
+        assert every.offsets is not None and every.pts_s is not None
+        times_s = every.pts_s[every.offsets[place] : every.offsets[place + 1]]
+        places = farthest_apart(rows, 2)
+        np.testing.assert_array_equal(two.frames(shot), rows[places])
+        np.testing.assert_array_equal(nine.frames(shot), rows)
+        assert two.pts_s is not None and set(times_s[places]) <= set(two.pts_s)
+        fewer += len(rows) > len(places)
+    assert fewer > 5 and two.manifest["counts"]["seen"] == len(SHOTS)
 
 
 def test_an_encoder_that_loses_a_frame_is_noticed(clip: ImageEncoder, tmp_path: Path) -> None:
