@@ -7,8 +7,9 @@ shot is the mean of unit vectors, scaled to length 1 again, or what a trained mo
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, get_args
 
 import numpy as np
@@ -17,19 +18,23 @@ from avs.core.artifacts import Manifest
 from avs.core.errors import ConfigError, DataError, TooManyFailuresError
 from avs.core.frames import ViewSource
 from avs.core.leases import Owner
-from avs.core.progress import Reporter
+from avs.core.progress import Reporter, Stage
 from avs.core.shots import ShotTable
 from avs.core.spec import EmbedderSpec
 from avs.core.store import STORE_TYPE, FeatureStore, Status
-from avs.core.store_parts import SharedWriter, StoreParts, UnfinishedStore
+from avs.core.store_parts import PARTS, SharedWriter, StoreParts, UnfinishedStore
 from avs.core.store_plan import WorkPlan
 from avs.core.store_writer import ShotFeatures, part_of, stored
+from avs.features.account import ACCOUNT, write_account
 from avs.features.batches import Feed, ImageBatch, ImageBatches, Outcome, load_batches
 from avs.features.claims import LeasedClaims, Shard, ShardClaims
 from avs.features.embedder import ClipEmbedder, ImageEmbedder
+from avs.features.figures import Figures, UnitWork, unit_work
 from avs.features.levels import StoreLevel, farthest_apart
+from avs.features.others import WorkOfOthers
 from avs.features.preprocess import Geometry
 from avs.features.units import Units
+from avs.features.work_log import WorkingProcess, WorkLog
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -137,7 +142,7 @@ def extract(
     batch_size: int = 32,
     workers: int = 0,
     shard: Shard | None = None,
-    pin_memory: bool = False,
+    device: str = "cpu",
     reporter: Reporter | None = None,
 ) -> list[FeatureStore | UnfinishedStore]:
     """The stores of all writers of `targets`, in order, each with the shots in the table's order.
@@ -154,7 +159,7 @@ def extract(
         batch_size: number of images encoded together; it decides the units, and so the last bits of vectors.
         workers: number of processes that decode; 0: this process decodes.
         shard: the share of the jobs that is this process's; None: those that are free, by leases.
-        pin_memory: copy images to page-locked memory, for CUDA.
+        device: of the encoders; for CUDA, images are copied to page-locked memory.
         reporter: of progress.
 
     Raises:
@@ -163,25 +168,52 @@ def extract(
         DataError: features that are not finite, or zero; names the shot. What was finished before is kept.
         StoreError: all shots failed, or parts were damaged.
     """
-    start = time.monotonic()
+    start, began_s = time.monotonic(), time.time()
     _require_counts(batch_size, workers)
     units = Units(shots, batch_size, [video for video in shots.video_ids if not source.begins_anywhere(video)])
     plan = WorkPlan(shots.fingerprint, batch_size, units.first_of_job)
     with Owner() as owner:
-        stores = [writer.join(plan, owner, leased=shard is None) for target in targets for writer in target.writers]
+        writers = [_telling(writer, plan) for target in targets for writer in target.writers]
+        stores = [writer.join(plan, owner, leased=shard is None) for writer in writers]
         lacking = ~np.array([store.done() for store in stores])  # (stores, jobs)
         workers = min(workers, int(lacking.any(axis=0).sum()))
         claims = ShardClaims(lacking, shard) if shard else LeasedClaims(lacking, [store.leases for store in stores])
-        extraction = _Extraction(targets, stores, units)
+        one = owner.process
+        process = WorkingProcess(owner.name, one.host, one.pid, device, batch_size, workers, len(stores), began_s)
+        figures = Figures(workers, [WorkLog(store.folder, process) for store in stores])
+        extraction = _Extraction(shots, targets, stores, units, figures)
         batches = ImageBatches(shots, source, units, claims, extraction.feeds, extraction.feed_of_store, batch_size)
-        name = "extract " + ", ".join(target.embedder.spec.name for target in targets)
-        with (reporter or Reporter()).stage(name, _shots_left(plan, lacking, shard), "shots") as stage:
-            for batch in load_batches(batches, workers=workers, pin=pin_memory) if lacking.any() else ():
-                extraction.take(batch)
-                if batch.ends_unit:
-                    failed = sum(outcome.status == "failed" for outcome in batch.outcomes)
-                    stage.advance(len(batch.outcomes), failed=failed)
+        name, reporter = "extract " + ", ".join(target.embedder.spec.name for target in targets), reporter or Reporter()
+        with (
+            reporter.stage(name, _shots_left(plan, lacking, shard), "shots") as stage,
+            WorkOfOthers(stores, lacking & (shard is None)) as others,
+        ):
+            loaded = load_batches(batches, workers=workers, pin=device.startswith("cuda")) if lacking.any() else ()
+            _encode_all(loaded, extraction, figures, others, stage)
+        for error in figures.log_errors:
+            reporter.say(f"{ACCOUNT} will not tell all that this process did: {error}")
         return [store.finish(shots.ids, seconds=time.monotonic() - start) for store in stores]
+
+
+def _telling(writer: SharedWriter, plan: WorkPlan) -> SharedWriter:
+    """A writer whose store tells how it was made."""
+    parts, versions = writer.folder / PARTS, writer.manifest.versions
+    tell = partial(write_account, parts=parts, jobs=plan.jobs, versions=versions)
+    return replace(writer, telling_files={**writer.telling_files, ACCOUNT: tell})
+
+
+def _encode_all(
+    batches: Iterable[ImageBatch], extraction: _Extraction, figures: Figures, others: WorkOfOthers, stage: Stage
+) -> None:
+    """Encode all batches, and say how it goes."""
+    for batch in figures.watch(batches):
+        others.begun(extraction.job_of(batch))
+        extraction.take(batch)
+        if batch.ends_unit:
+            failed = sum(outcome.status == "failed" for outcome in batch.outcomes)
+            stage.advance(len(batch.outcomes), failed=failed, elsewhere=others.new_shots(), note=figures.note)
+    others.look()
+    stage.advance(0, elsewhere=others.new_shots(), note=figures.note)
 
 
 def _shots_left(plan: WorkPlan, lacking: np.ndarray, shard: Shard | None) -> int:
@@ -219,8 +251,10 @@ def _require_counts(batch_size: int, workers: int) -> None:
 class _Extraction:
     """The encoding half: the vectors of the units under way, and the features of the jobs under way."""
 
-    def __init__(self, targets: Sequence[Target], stores: Sequence[StoreParts], units: Units) -> None:
-        self.targets, self.stores, self.units = targets, stores, units
+    def __init__(
+        self, shots: ShotTable, targets: Sequence[Target], stores: Sequence[StoreParts], units: Units, figures: Figures
+    ) -> None:
+        self.shots, self.targets, self.stores, self.units, self.figures = shots, targets, stores, units, figures
         target_of_store = np.repeat(range(len(targets)), [len(target.writers) for target in targets])
         self._of_target: list[int] = target_of_store.tolist()
         self.feeds, feed_of_target = _feeds(targets)
@@ -231,17 +265,24 @@ class _Extraction:
 
     def take(self, batch: ImageBatch) -> None:
         """Encode a batch for the stores that get it; when it ends its job, write the job's parts."""
-        of_unit = self._vectors.setdefault((batch.unit, batch.stores), {})
+        of_unit, job = self._vectors.setdefault((batch.unit, batch.stores), {}), self.job_of(batch)
         for number in dict.fromkeys(self._of_target[store] for store in batch.stores):
             embedder, vectors = self.targets[number].embedder, of_unit.setdefault(number, [])
             images = batch.images[self.feeds[batch.feed].geometries.index(embedder.preprocessing.geometry)]
             if len(images):
                 vectors.append(_encode(embedder, images, batch.mask))
+                count = len(images) if batch.mask is None else int(batch.mask.sum())
+                self.figures.encoded(job, [store for store in batch.stores if self._of_target[store] == number], count)
         if batch.outcomes:
             self._end_unit(batch, self._vectors.pop((batch.unit, batch.stores)))
 
+    def job_of(self, batch: ImageBatch) -> int:
+        """The job that a batch belongs to."""
+        return int(self.units.job[batch.unit])
+
     def _end_unit(self, batch: ImageBatch, vectors: Mapping[int, Sequence[np.ndarray]]) -> None:
-        job = int(self.units.job[batch.unit])
+        job = self.job_of(batch)
+        self.figures.unit_ended(job, batch.unit, batch.stores, self._work(batch))
         for store in batch.stores:
             parts, number = self.stores[store], self._of_target[store]
             features = _features(self.targets[number], parts.store, batch.outcomes, vectors[number])
@@ -252,6 +293,14 @@ class _Extraction:
                 in_order = [one for unit in sorted(of_job) for one in of_job[unit]]
                 parts.write(job, part_of(int(parts.plan.first[job]), in_order))
                 del self._features[job, store]
+                self.figures.job_ended(job, store)
+
+    def _work(self, batch: ImageBatch) -> UnitWork:
+        """What the shots of a unit that has ended took."""
+        table, rows, outcomes = self.shots, slice(*self.units.first[batch.unit : batch.unit + 2]), batch.outcomes
+        shots_s: list[float] = (table.end_s[rows] - table.start_s[rows]).tolist()
+        failed = sum(outcome.status == "failed" for outcome in outcomes)
+        return unit_work(table.videos[rows], shots_s, [outcome.decode_s for outcome in outcomes], failed=failed)
 
 
 def _feeds(targets: Sequence[Target]) -> tuple[list[Feed], list[int]]:

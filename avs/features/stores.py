@@ -202,7 +202,7 @@ def make_stores(
         samplings, targets = _views(missing, device, extra_files or {})
         stores = extract(
             shots, source_of(samplings), targets,
-            batch_size=batch_size, workers=workers, shard=shard, pin_memory=device.startswith("cuda"),
+            batch_size=batch_size, workers=workers, shard=shard, device=device,
             reporter=reporter,
         )  # fmt: skip
         made = dict(zip([writer.folder for target in targets for writer in target.writers], stores, strict=True))
