@@ -291,9 +291,9 @@ class _Extraction:
             of_job[batch.unit] = [stored(one, spec, dtype) for one in features]
             if len(of_job) == len(self.units.of_job(job)):
                 in_order = [one for unit in sorted(of_job) for one in of_job[unit]]
+                self.figures.job_ended(job, store)  # before its part: whoever finds all parts finds all logs too
                 parts.write(job, part_of(int(parts.plan.first[job]), in_order))
                 del self._features[job, store]
-                self.figures.job_ended(job, store)
 
     def _work(self, batch: ImageBatch) -> UnitWork:
         """What the shots of a unit that has ended took."""

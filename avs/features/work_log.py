@@ -2,8 +2,9 @@
 
     parts/logs/<owner>.jsonl    a line of JSON that says who it is, then one for each job that it finished
 
-A log is written after the part of the job. It is not synced: a line that a kill cut short is left out when the logs are
-read, and so is the log of another avs. A disk that is full ends the log and not the work.
+The line of a job is written before its part, so whoever finds all parts finds all lines. A job that was lost in between
+is done again, and has two lines. Logs are not synced: a line that a kill cut short is left out when they are read, and
+so is the log of another avs. A disk that is full ends the log and not the work.
 """
 
 from __future__ import annotations
