@@ -3,6 +3,7 @@
     parts/manifest.json     what every process must agree on (avs.core.store_plan)
     parts/<job>.part        the features of one job (avs.core.store_part)
     parts/owners, leases    who does which job (avs.core.leases)
+    parts/logs              what each job took (avs.features.work_log)
 
 Jobs follow each other in the order of the shot table, so the parts, one after the other, are the store.
 """
