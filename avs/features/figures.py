@@ -58,7 +58,7 @@ class Figures:
 
     def __init__(self, workers: int, logs: Sequence[WorkLog]) -> None:
         self._workers = workers
-        self._first_s = self._end_s = 0.0
+        self._began_s, self._first_s, self._end_s = time.monotonic(), 0.0, 0.0
         self._device_s = self._decoders_s = self._queued_s = 0.0
         self._frames = 0  # encoded, once for every encoder
         self._jobs = [_JobFigures(log) for log in logs]
@@ -95,7 +95,8 @@ class Figures:
             return ""
         shares = waits(now.device_waited_s / now.busy_s, now.decoders_waited_s / now.busy_s / max(1, self._workers))
         queue = f", queue {now.queued_s / now.busy_s:.1f}" if self._workers else ""
-        return f"{three_digits(self._frames / now.busy_s)} frames/s, {shares}{queue}"
+        rate = self._frames / ((self._end_s or time.monotonic()) - self._began_s)  # as that of shots in the same line
+        return f"{three_digits(rate)} frames/s, {shares}{queue}"
 
     @property
     def log_errors(self) -> list[str]:

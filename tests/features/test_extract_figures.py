@@ -17,13 +17,14 @@ from avs.core.frames import ShotFrames
 from avs.core.progress import Reporter, Stage
 from avs.core.shots import Shot
 from avs.core.store import FeatureStore
-from avs.core.store_parts import SharedWriter, UnfinishedStore
+from avs.core.store_parts import SharedWriter, StoreParts, UnfinishedStore
 from avs.features.account import account_lines, account_so_far, read_account
 from avs.features.claims import Shard
 from avs.features.embedder import load_embedder
 from avs.features.encoders import ImageEncoder
 from avs.features.extract import Target, extract, store_manifest
 from avs.features.levels import parse_level
+from avs.features.work_log import read_logs
 
 SHOTS = table({"00001": 9, "00002": 1, "00003": 2, "00010": 7, "00011": 1})
 JOBS = 5
@@ -128,6 +129,21 @@ def test_a_run_that_was_broken_off_and_its_sequel_add_up(clip: ImageEncoder, tmp
     assert sorted(process["jobs"] for process in one["processes"]) == sorted(
         [so_far["jobs_told"], JOBS - so_far["jobs_told"]]
     )
+
+
+def test_a_job_is_logged_before_its_part_is_there(
+    clip: ImageEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else another process might find all parts, and put the store together without the last line."""
+    write, logged = StoreParts.write, []
+
+    def watched(parts: StoreParts, job: int, part: Any) -> None:
+        logged.append(job in [work.job for _, works in read_logs(parts.folder).work for work in works])
+        write(parts, job, part)
+
+    monkeypatch.setattr(StoreParts, "write", watched)
+    run(clip, tmp_path)
+    assert logged == [True] * 2 * JOBS
 
 
 def test_shards_add_up(clip: ImageEncoder, tmp_path: Path) -> None:

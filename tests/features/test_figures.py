@@ -55,7 +55,7 @@ def test_the_first_batch_starts_the_clock(clock: Clock) -> None:
     assert figures.waits == Waits(9.0, 6.0, 0.0, 0.0)
     clock.now_s += 100.0
     assert figures.waits.busy_s == 9.0, "the work is over"
-    assert figures.note == "4 frames/s, device waits 67 %, decoders wait 0 %"
+    assert figures.note == "0.61 frames/s, device waits 67 %, decoders wait 0 %", "36 frames in 59 s"
 
 
 def test_workers_that_wait_and_batches_that_are_ready(clock: Clock) -> None:
@@ -64,7 +64,7 @@ def test_workers_that_wait_and_batches_that_are_ready(clock: Clock) -> None:
         clock.now_s += 2.0
         figures.encoded(0, [], 100)
     assert figures.waits == Waits(8.0, 0.0, 9.0, 18.0)
-    assert figures.note == "50 frames/s, device waits 0 %, decoders wait 56 %, queue 2.2"
+    assert figures.note == "30.8 frames/s, device waits 0 %, decoders wait 56 %, queue 2.2", "400 frames in 13 s"
 
 
 def test_no_batch_at_all(clock: Clock) -> None:
@@ -107,7 +107,7 @@ def test_each_store_has_a_log_of_its_own_and_an_image_counts_once_for_an_encoder
             figures.job_ended(7, store)
     assert [read_logs(folder).work[0][1][0].frames for folder in folders] == [8, 8, 5]
     assert [read_logs(folder).work[0][1][0].busy_s for folder in folders] == [2.0] * 3
-    assert figures.note.startswith("6.5 frames/s")
+    assert figures.note.startswith("4.33 frames/s"), "13 frames in 3 s"
 
 
 def test_a_unit_that_is_done_again_counts_once(clock: Clock, tmp_path: Path) -> None:
