@@ -91,9 +91,8 @@ def test_a_store_tells_how_it_was_made(clip: ImageEncoder, tmp_path: Path) -> No
         one = told(tmp_path, store.level)
         assert (one["jobs"], one["jobs_told"], one["shots"], one["videos"]) == (JOBS, JOBS, 20, 5)
         assert one["frames"] == len(frame.vectors) and one["video_s"] == 2.0 * 20
-        assert one["seconds"] > 0 and one["shots_per_s"] > 0 and 0 < one["decode_s"] < one["seconds"]
-        assert 0 < one["device_waits_share"] < 1 and 0 < one["decoders_wait_share"] < 1
-        assert one["device_waits_share"] + one["decoders_wait_share"] < 1.1, "one process does one of them at a time"
+        assert one["seconds"] > 0 and one["shots_per_s"] > 0 and one["decode_s"] > 0
+        assert one["device_waits_share"] > 0 and one["decoders_wait_share"] > 0
         (process,) = one["processes"]
         assert {"device": "cpu", "workers": 0, "batch_size": 4, "stores_in_its_pass": 2}.items() <= process.items()
         assert (process["jobs"], process["shots"], process["failed"]) == (JOBS, 20, 2)
@@ -110,7 +109,7 @@ def test_workers_say_that_they_wait_and_batches_that_they_are_ready(clip: ImageE
     run(clip, tmp_path, workers=2, reporter=reporter)
     one = told(tmp_path)
     assert one["processes"][0]["workers"] == 2 and one["jobs_told"] == JOBS
-    assert 0 < one["decoders_wait_share"] < 1 and one["queue_batches"] > 0
+    assert one["decoders_wait_share"] > 0 and one["queue_batches"] > 0
     assert ", queue " in reporter.notes[-1]
 
 
