@@ -24,7 +24,7 @@ class WorkOfOthers:
     """
 
     def __init__(self, stores: Sequence[StoreParts], lacking: np.ndarray) -> None:
-        self._stores, self._lacking = stores, lacking
+        self._stores = stores
         self._shots = np.where(lacking.any(axis=0), np.diff(stores[0].plan.first), 0)  # that are left, of each job
         self._mine = np.zeros(len(self._shots), dtype=bool)
         self._found = self._told = 0
@@ -39,8 +39,7 @@ class WorkOfOthers:
         """Look at the parts that are there; a folder that does not answer is looked at the next time."""
         with suppress(OSError):
             done = np.array([store.done() for store in self._stores])
-            by_others = np.logical_or(done, ~self._lacking).all(axis=0) & ~self._mine
-            self._found = int(self._shots[by_others].sum())
+            self._found = int(self._shots[done.all(axis=0) & ~self._mine].sum())
 
     def new_shots(self) -> int:
         """Number of shots that others did, since this was asked before."""

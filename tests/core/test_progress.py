@@ -69,9 +69,9 @@ def test_on_a_terminal_a_stage_is_a_bar_with_its_note_below(monkeypatch: pytest.
     with Reporter(quiet=False).stage("extract tiny", 10, "shots") as stage:
         stage.advance(9, failed=1, note=note)
         stage.advance(1)
-    *_, last = screen.getvalue().replace("\x1b[?25h", "").rstrip().split("extract tiny")
+    *_, last = screen.getvalue().removesuffix("\x1b[?25h").split("extract tiny")
     assert "10/10" in last and "shots/s  eta 0:00  failed 1" in last
-    assert len(last.splitlines()) == (2 if note else 1) and last.endswith(note)
+    assert last.endswith(f"\n{note}\n" if note else "\n") and last.count("\n") == (2 if note else 1)
 
 
 def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:

@@ -62,7 +62,7 @@ def test_time_in_which_nobody_was_at_work_does_not_count() -> None:
 
 def test_a_job_that_two_did_counts_once_for_the_store() -> None:
     other = replace(ONE, owner="near-1-ef", host="near")
-    told = account(ReadLogs([(ONE, [WORK]), (other, [WORK])], ["x.jsonl"]), jobs=2)
+    told = account(ReadLogs([(ONE, [WORK]), (other, [replace(WORK, end_s=1070.0)])], ["x.jsonl"]), jobs=2)
     assert (told["jobs_told"], told["shots"], told["decode_s"]) == (1, 100, 12.5)
     assert [process["shots"] for process in told["processes"]] == [100, 100]
     assert told["unread_logs"] == ["x.jsonl"]
@@ -145,6 +145,13 @@ def test_the_file_of_a_store(tmp_path: Path) -> None:
     told = read_account(tmp_path)
     assert told is not None and told["versions"] == {"avs": "1"} and told["frames"] == 600
     assert [one["reason"] for one in told["failures"]] == ["cut off", "a\tb"]
+
+
+def test_an_account_of_another_avs_is_none(tmp_path: Path) -> None:
+    (tmp_path / ACCOUNT).write_text(json.dumps(told_of()))
+    assert read_account(tmp_path) is not None
+    (tmp_path / ACCOUNT).write_text(json.dumps(told_of() | {"format": 2}))
+    assert read_account(tmp_path) is None
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "1", '{"format": 2}', '{"format": 1}', "[" * 100_000])
