@@ -24,8 +24,9 @@ from avs.core.store import STORE_TYPE, FeatureStore, Level, Status
 from avs.core.store_parts import SharedWriter, StoreParts, UnfinishedStore
 from avs.core.store_plan import WorkPlan
 from avs.core.store_writer import ShotFeatures, part_of, stored
-from avs.features.batches import ImageBatch, ImageBatches, Outcome, load_batches
+from avs.features.batches import ImageBatch, ImageBatches, Outcome
 from avs.features.claims import LeasedClaims, Shard, ShardClaims
+from avs.features.decoders import JobAgain, load_batches, timeout_of
 from avs.features.embedder import ClipEmbedder, ImageEmbedder
 from avs.features.units import Units
 
@@ -123,6 +124,7 @@ def extract(
     *,
     batch_size: int = 32,
     workers: int = 0,
+    video_timeout_s: float | None = None,
     shard: Shard | None = None,
     pin_memory: bool = False,
     reporter: Reporter | None = None,
@@ -140,18 +142,21 @@ def extract(
         targets: encoders and writers; all encode images, or all encode clips of the same number of frames.
         batch_size: number of images encoded together; it decides the units, and so the last bits of vectors.
         workers: number of processes that decode; 0: this process decodes.
+        video_timeout_s: seconds after which a decoder that gives nothing is ended, and the shots of its video fail; 0:
+            never; None: 600 where there are workers.
         shard: the share of the jobs that is this process's; None: those that are free, by leases.
         pin_memory: copy images to page-locked memory, for CUDA.
         reporter: of progress.
 
     Raises:
-        ConfigError: a batch size or number of workers out of range, or targets of several kinds.
+        ConfigError: a batch size, number of workers or timeout out of range, or targets of several kinds.
         ChangedInputsError: parts of other inputs, settings, versions or batches are in the way.
         DataError: features that are not finite, or zero; names the shot. What was finished before is kept.
         StoreError: all shots failed, or parts were damaged.
     """
     start = time.monotonic()
     _require_counts(batch_size, workers)
+    timeout_s = timeout_of(video_timeout_s, workers)
     clip_frames = _common_clip_frames(targets)
     units = Units(shots, batch_size, [video for video in shots.video_ids if not source.begins_anywhere(video)])
     plan = WorkPlan(shots.fingerprint, batch_size, units.first_of_job)
@@ -163,8 +168,15 @@ def extract(
         extraction = _Extraction(targets, stores, units)
         batches = ImageBatches(shots, source, units, claims, extraction.geometries, batch_size, clip_frames=clip_frames)
         name = "extract " + ", ".join(target.embedder.spec.name for target in targets)
-        with (reporter or Reporter()).stage(name, _shots_left(plan, lacking, shard), "shots") as stage:
-            for batch in load_batches(batches, workers=workers, pin=pin_memory) if lacking.any() else ():
+        reporter = reporter or Reporter()
+        loaded = load_batches(batches, workers=workers, pin=pin_memory, timeout_s=timeout_s) if lacking.any() else ()
+        with reporter.stage(name, _shots_left(plan, lacking, shard), "shots") as stage:
+            for batch in loaded:
+                if isinstance(batch, JobAgain):
+                    reporter.say(batch.why)
+                    gone = extraction.forget(batch)
+                    stage.advance(-len(gone), failed=-sum(one.status == "failed" for one in gone))
+                    continue
                 extraction.take(batch)
                 if batch.outcomes:
                     failed = sum(outcome.status == "failed" for outcome in batch.outcomes)
@@ -187,12 +199,14 @@ def _shots_left(plan: WorkPlan, lacking: np.ndarray, shard: Shard | None) -> int
     return int(np.diff(plan.first)[left].sum())
 
 
-def require_runtime(device: str, dtype: str, *, batch_size: int, workers: int) -> None:
+def require_runtime(
+    device: str, dtype: str, *, batch_size: int, workers: int, video_timeout_s: float | None = None
+) -> None:
     """Check how extraction is to run, before anything is read.
 
     Args:
         device, dtype: as for load_embedder.
-        batch_size, workers: as for extract.
+        batch_size, workers, video_timeout_s: as for extract.
 
     Raises:
         ConfigError: an unknown device or dtype, or a number out of range.
@@ -201,6 +215,7 @@ def require_runtime(device: str, dtype: str, *, batch_size: int, workers: int) -
     from avs.features.encoders import resolve_device
 
     _require_counts(batch_size, workers)
+    timeout_of(video_timeout_s, workers)
     resolve_device(device, dtype)
 
 
@@ -233,6 +248,14 @@ class _Extraction:
         if batch.outcomes:
             del self._vectors[batch.unit, batch.stores]
             self._end_unit(batch, vectors_by_target)
+
+    def forget(self, again: JobAgain) -> list[ShotFeatures]:
+        """Forget what is known of a job that is decoded again; the shots that were done of it."""
+        units, stores = self.units.of_job(again.job), again.stores
+        for unit in units:
+            self._vectors.pop((unit, stores), None)
+        done = [self._features.pop((again.job, store), {}) for store in stores]
+        return [one for shots in done[0].values() for one in shots]
 
     def _end_unit(self, batch: ImageBatch, vectors_by_target: Sequence[Sequence[np.ndarray]]) -> None:
         job = int(self.units.job[batch.unit])

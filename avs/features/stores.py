@@ -155,6 +155,7 @@ def make_stores(
     device: str = "cpu",
     batch_size: int = 32,
     workers: int = 0,
+    video_timeout_s: float | None = None,
     shard: Shard | None = None,
     reporter: Reporter | None = None,
     extra_files: Mapping[str, Callable[[Path], None]] | None = None,
@@ -168,7 +169,7 @@ def make_stores(
         plans: the result of plan_stores.
         source_of: gives the frames for the sampling settings of a manifest; under "choice" it may say which of them
             a clip takes.
-        shots, batch_size, workers, shard: as for extract.
+        shots, batch_size, workers, video_timeout_s, shard: as for extract.
         force: make all stores anew, whatever is in their folders.
         device: "cpu", "cuda" or "cuda:N".
         reporter: of progress.
@@ -195,8 +196,8 @@ def make_stores(
         ]
         stores = extract(
             shots, source, targets,
-            batch_size=batch_size, workers=workers, shard=shard, pin_memory=device.startswith("cuda"),
-            reporter=reporter,
+            batch_size=batch_size, workers=workers, video_timeout_s=video_timeout_s, shard=shard,
+            pin_memory=device.startswith("cuda"), reporter=reporter,
         )  # fmt: skip
         folders = [writer.folder for target in targets for writer in target.writers]
         made |= dict(zip(folders, stores, strict=True))

@@ -65,6 +65,7 @@ def extract_features(
     device: str = "cpu",
     batch_size: int = 32,
     workers: int | None = None,
+    video_timeout_s: float | None = None,
     shard: Shard | None = None,
     force: bool = False,
     reporter: Reporter,
@@ -80,6 +81,8 @@ def extract_features(
         video_ids: how ids are made of file names.
         batch_size: number of images encoded together; all processes need the same.
         workers: processes that decode; 0: this one; None: one per core. They do not change what comes out.
+        video_timeout_s: seconds after which a decoder that gives nothing is ended, and the shots of its video fail; 0:
+            never; None: 600 where there are workers.
         shard: do this share of the jobs; None: those that are free, by leases in the folder of the store.
 
     Raises:
@@ -95,7 +98,9 @@ def extract_features(
     _require_videos(table, paths, videos, reporter)
     used = {video: paths[video] for video in table.video_ids if video in paths}
     workers = available_cores() if workers is None else workers
-    require_runtime(device, recipe.compute_dtype, batch_size=batch_size, workers=workers)
+    require_runtime(
+        device, recipe.compute_dtype, batch_size=batch_size, workers=workers, video_timeout_s=video_timeout_s
+    )
     inputs = {"shots": fingerprint_input(shots)}
     paths_of_inputs = {"shots": shots, "videos": videos}
     plans = plan_stores(output, recipe, inputs=inputs, paths=paths_of_inputs, encoders=encoders)
@@ -109,6 +114,7 @@ def extract_features(
         device=device,
         batch_size=batch_size,
         workers=workers,
+        video_timeout_s=video_timeout_s,
         shard=shard,
         reporter=reporter,
         extra_files={VIDEOS_FILE: partial(write_videos, hashes)},
