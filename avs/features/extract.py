@@ -7,7 +7,7 @@ shot is the mean of unit vectors, scaled to length 1 again, or what a trained mo
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, get_args
 
@@ -17,7 +17,7 @@ from avs.core.artifacts import Manifest
 from avs.core.errors import ConfigError, DataError, TooManyFailuresError
 from avs.core.frames import FrameSource
 from avs.core.leases import Owner
-from avs.core.progress import Reporter
+from avs.core.progress import Reporter, Stage
 from avs.core.shots import ShotTable
 from avs.core.spec import EmbedderSpec
 from avs.core.store import STORE_TYPE, FeatureStore, Level, Status
@@ -142,8 +142,7 @@ def extract(
         targets: encoders and writers; all encode images, or all encode clips of the same number of frames.
         batch_size: number of images encoded together; it decides the units, and so the last bits of vectors.
         workers: number of processes that decode; 0: this process decodes.
-        video_timeout_s: seconds after which a decoder that gives nothing is ended, and the shots of its video fail; 0:
-            never; None: 600 where there are workers.
+        video_timeout_s: how long a decoder may give nothing before its video fails; 0: forever; None: 600 in workers.
         shard: the share of the jobs that is this process's; None: those that are free, by leases.
         pin_memory: copy images to page-locked memory, for CUDA.
         reporter: of progress.
@@ -171,12 +170,7 @@ def extract(
         reporter = reporter or Reporter()
         loaded = load_batches(batches, workers=workers, pin=pin_memory, timeout_s=timeout_s) if lacking.any() else ()
         with reporter.stage(name, _shots_left(plan, lacking, shard), "shots") as stage:
-            for batch in loaded:
-                if isinstance(batch, JobAgain):
-                    reporter.say(batch.why)
-                    gone = extraction.forget(batch)
-                    stage.advance(-len(gone), failed=-sum(one.status == "failed" for one in gone))
-                    continue
+            for batch in extraction.without_lost(loaded, stage, reporter):
                 extraction.take(batch)
                 if batch.outcomes:
                     failed = sum(outcome.status == "failed" for outcome in batch.outcomes)
@@ -199,14 +193,12 @@ def _shots_left(plan: WorkPlan, lacking: np.ndarray, shard: Shard | None) -> int
     return int(np.diff(plan.first)[left].sum())
 
 
-def require_runtime(
-    device: str, dtype: str, *, batch_size: int, workers: int, video_timeout_s: float | None = None
-) -> None:
+def require_runtime(device: str, dtype: str, *, batch_size: int, workers: int) -> None:
     """Check how extraction is to run, before anything is read.
 
     Args:
         device, dtype: as for load_embedder.
-        batch_size, workers, video_timeout_s: as for extract.
+        batch_size, workers: as for extract.
 
     Raises:
         ConfigError: an unknown device or dtype, or a number out of range.
@@ -215,7 +207,6 @@ def require_runtime(
     from avs.features.encoders import resolve_device
 
     _require_counts(batch_size, workers)
-    timeout_of(video_timeout_s, workers)
     resolve_device(device, dtype)
 
 
@@ -249,13 +240,20 @@ class _Extraction:
             del self._vectors[batch.unit, batch.stores]
             self._end_unit(batch, vectors_by_target)
 
-    def forget(self, again: JobAgain) -> list[ShotFeatures]:
-        """Forget what is known of a job that is decoded again; the shots that were done of it."""
-        units, stores = self.units.of_job(again.job), again.stores
-        for unit in units:
-            self._vectors.pop((unit, stores), None)
-        done = [self._features.pop((again.job, store), {}) for store in stores]
-        return [one for shots in done[0].values() for one in shots]
+    def without_lost(
+        self, loaded: Iterable[ImageBatch | JobAgain], stage: Stage, reporter: Reporter
+    ) -> Iterator[ImageBatch]:
+        """The batches that are loaded; what came of a job that is decoded again is forgotten, and the user told why."""
+        for item in loaded:
+            if isinstance(item, ImageBatch):
+                yield item
+                continue
+            reporter.say(item.why)
+            for unit in self.units.of_job(item.job):
+                self._vectors.pop((unit, item.stores), None)
+            lost = [self._features.pop((item.job, store), {}) for store in item.stores]
+            shots = [shot for unit in lost[0].values() for shot in unit]
+            stage.advance(-len(shots), failed=-sum(shot.status == "failed" for shot in shots))
 
     def _end_unit(self, batch: ImageBatch, vectors_by_target: Sequence[Sequence[np.ndarray]]) -> None:
         job = int(self.units.job[batch.unit])
