@@ -7,7 +7,7 @@ shot is the mean of unit vectors, scaled to length 1 again, or what a trained mo
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, get_args
 
@@ -17,15 +17,16 @@ from avs.core.artifacts import Manifest
 from avs.core.errors import ConfigError, DataError, TooManyFailuresError
 from avs.core.frames import ViewSource
 from avs.core.leases import Owner
-from avs.core.progress import Reporter
+from avs.core.progress import Reporter, Stage
 from avs.core.shots import ShotTable
 from avs.core.spec import EmbedderSpec
 from avs.core.store import STORE_TYPE, FeatureStore, Status
 from avs.core.store_parts import SharedWriter, StoreParts, UnfinishedStore
 from avs.core.store_plan import WorkPlan
 from avs.core.store_writer import ShotFeatures, part_of, stored
-from avs.features.batches import Feed, ImageBatch, ImageBatches, Outcome, load_batches
+from avs.features.batches import Feed, ImageBatch, ImageBatches, Outcome
 from avs.features.claims import LeasedClaims, Shard, ShardClaims
+from avs.features.decoders import JobAgain, load_batches, timeout_of
 from avs.features.embedder import ClipEmbedder, ImageEmbedder
 from avs.features.levels import StoreLevel, farthest_apart
 from avs.features.preprocess import Geometry
@@ -136,6 +137,7 @@ def extract(
     *,
     batch_size: int = 32,
     workers: int = 0,
+    video_timeout_s: float | None = None,
     shard: Shard | None = None,
     pin_memory: bool = False,
     reporter: Reporter | None = None,
@@ -153,18 +155,20 @@ def extract(
         targets: encoders and writers.
         batch_size: number of images encoded together; it decides the units, and so the last bits of vectors.
         workers: number of processes that decode; 0: this process decodes.
+        video_timeout_s: how long a decoder may give nothing before its video fails; 0: forever; None: 600 in workers.
         shard: the share of the jobs that is this process's; None: those that are free, by leases.
         pin_memory: copy images to page-locked memory, for CUDA.
         reporter: of progress.
 
     Raises:
-        ConfigError: a batch size or number of workers out of range.
+        ConfigError: a batch size, number of workers or timeout out of range.
         ChangedInputsError: parts of other inputs, settings, versions or batches are in the way.
         DataError: features that are not finite, or zero; names the shot. What was finished before is kept.
         StoreError: all shots failed, or parts were damaged.
     """
     start = time.monotonic()
     _require_counts(batch_size, workers)
+    timeout_s = timeout_of(video_timeout_s, workers)
     units = Units(shots, batch_size, [video for video in shots.video_ids if not source.begins_anywhere(video)])
     plan = WorkPlan(shots.fingerprint, batch_size, units.first_of_job)
     with Owner() as owner:
@@ -175,8 +179,10 @@ def extract(
         extraction = _Extraction(targets, stores, units)
         batches = ImageBatches(shots, source, units, claims, extraction.feeds, extraction.feed_of_store, batch_size)
         name = "extract " + ", ".join(target.embedder.spec.name for target in targets)
-        with (reporter or Reporter()).stage(name, _shots_left(plan, lacking, shard), "shots") as stage:
-            for batch in load_batches(batches, workers=workers, pin=pin_memory) if lacking.any() else ():
+        reporter = reporter or Reporter()
+        loaded = load_batches(batches, workers=workers, pin=pin_memory, timeout_s=timeout_s) if lacking.any() else ()
+        with reporter.stage(name, _shots_left(plan, lacking, shard), "shots") as stage:
+            for batch in extraction.without_lost(loaded, stage, reporter):
                 extraction.take(batch)
                 if batch.ends_unit:
                     failed = sum(outcome.status == "failed" for outcome in batch.outcomes)
@@ -239,6 +245,23 @@ class _Extraction:
                 vectors.append(_encode(embedder, images, batch.mask))
         if batch.outcomes:
             self._end_unit(batch, self._vectors.pop((batch.unit, batch.stores)))
+
+    def without_lost(
+        self, loaded: Iterable[ImageBatch | JobAgain], stage: Stage, reporter: Reporter
+    ) -> Iterator[ImageBatch]:
+        """The batches that are loaded; what came of a job that is decoded again is forgotten, and the user told why."""
+        for item in loaded:
+            if isinstance(item, ImageBatch):
+                yield item
+                continue
+            reporter.say(item.why)
+            units = self.units.of_job(item.job)
+            for unit, stores in [key for key in self._vectors if key[0] in units and {*key[1]} <= {*item.stores}]:
+                del self._vectors[unit, stores]
+            lost = {store: self._features.pop((item.job, store), {}) for store in item.stores}
+            ending = max(item.stores, key=lambda store: self.feed_of_store[store])  # a unit counts when it ends
+            shots = [shot for unit in lost[ending].values() for shot in unit]
+            stage.advance(-len(shots), failed=-sum(shot.status == "failed" for shot in shots))
 
     def _end_unit(self, batch: ImageBatch, vectors: Mapping[int, Sequence[np.ndarray]]) -> None:
         job = int(self.units.job[batch.unit])

@@ -15,6 +15,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from avs.core.errors import VideoError
+from avs.core.signs_of_life import sign_of_life
 
 NOT_MOVING = Disposition.attached_pic | Disposition.timed_thumbnails  # cover art, chapter pictures
 MAX_READ_ERRORS = 10  # in a row without a packet between them: then the rest of the file cannot be read
@@ -62,6 +63,7 @@ def packets(
         try:
             for packet in container.demux(stream):
                 errors = 0
+                sign_of_life()
                 yield packet
             return
         except av.FFmpegError:
