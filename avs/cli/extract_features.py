@@ -231,6 +231,7 @@ def _report(
     seconds: float,
 ) -> None:
     from avs.core.store import FeatureStore
+    from avs.features.account import account_lines, read_account
     from avs.pipeline.extract import remarks, suggested_command
 
     finished = [store for store in stores if isinstance(store, FeatureStore)]
@@ -238,6 +239,8 @@ def _report(
         reporter.say(_line(store) if isinstance(store, FeatureStore) else str(store))
         for remark in remarks(store.manifest["counts"]) if isinstance(store, FeatureStore) else ():
             reporter.say(f"{store.folder}: {remark}")
+    for line in account_lines({store.folder: read_account(store.folder) for store in finished}):
+        reporter.say(line)
     reporter.say(f"{seconds:.1f} s")
     if len(finished) == len(stores):
         reporter.suggest(suggested_command(recipe, finished))
@@ -257,14 +260,17 @@ def _line(store: FeatureStore) -> str:
 
 def _summary(store: FeatureStore | UnfinishedStore) -> dict[str, Any]:
     from avs.core.store import FeatureStore
+    from avs.features.account import account_so_far, read_account
 
     if isinstance(store, FeatureStore):
         held: dict[str, Any] = {
             "counts": store.manifest["counts"],
             "rows": len(store.vectors),
             "dim": store.spec.dim,
+            "extraction": read_account(store.folder),
         }
     else:
         held = {"jobs": store.jobs, "jobs_done": store.done, "jobs_with": dict(store.holders)}
+        held["extraction"] = account_so_far(store.folder, jobs=store.jobs)
     finished = {"finished": isinstance(store, FeatureStore)}
     return {"path": str(store.folder), "model": store.spec.name, "level": store.level, **finished, **held}

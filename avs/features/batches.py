@@ -7,6 +7,7 @@ order in which they finish, and the moment an earlier run was killed.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -31,6 +32,7 @@ class Outcome:
         shot: its id.
         pts_s: (F,) seconds of its frames; of its C clips, (C,) mean times.
         status, reason, tally: as in ShotFrames.
+        decode_s: seconds until its frames were there, of all feeds.
     """
 
     shot: str
@@ -38,6 +40,7 @@ class Outcome:
     status: Status
     reason: str
     tally: Mapping[str, int] = field(default_factory=dict)
+    decode_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,6 +55,8 @@ class ImageBatch:
         mask: (B, F) bool, true for the frames of clips and false for padding; None for images.
         outcomes: of all shots of the unit, in order, in its last batch of this feed; empty in the others.
         ends_unit: whether it is the last batch of the unit, of all feeds.
+        made_s: when it was made, by time.monotonic(), which all processes of a machine share.
+        waited_s: seconds for which its maker could not go on, after the batch before it.
     """
 
     unit: int
@@ -61,6 +66,8 @@ class ImageBatch:
     mask: np.ndarray | None = None
     outcomes: tuple[Outcome, ...] = ()
     ends_unit: bool = False
+    made_s: float = 0.0
+    waited_s: float = 0.0
 
     def pin_memory(self) -> ImageBatch:
         """This batch in page-locked memory, for CUDA."""
@@ -112,31 +119,43 @@ class ImageBatches:
         self.start_s, self.end_s = table.start_s, table.end_s
 
     def __iter__(self) -> Iterator[ImageBatch | AvsError]:
+        waited_s = 0.0
         try:
-            for job, stores in self.claims:
-                units = self.units.of_job(job)
-                shots = self._shots([row for unit in units for row in self.units.rows(unit)])
-                for unit in units:
-                    yield from self._unit(unit, stores, shots)
+            for batch in self._batches():
+                made_s = time.monotonic()
+                yield replace(batch, made_s=made_s, waited_s=waited_s)
+                waited_s = time.monotonic() - made_s  # until it was taken, and the next one was asked for
         except AvsError as error:
             yield error
 
-    def _shots(self, rows: Sequence[int]) -> Iterator[tuple[ShotFrames, ...]]:
+    def _batches(self) -> Iterator[ImageBatch]:
+        for job, stores in self.claims:
+            units = self.units.of_job(job)
+            shots = self._shots([row for unit in units for row in self.units.rows(unit)])
+            for unit in units:
+                yield from self._unit(unit, stores, shots)
+
+    def _shots(self, rows: Sequence[int]) -> Iterator[tuple[float, tuple[ShotFrames, ...]]]:
+        """The seconds that each shot took to decode, and its views."""
         for video, group in groupby(rows, key=lambda row: self.videos[row]):
             shots = [self._shot(row) for row in group]
             answers = iter(self.source.read(video.decode(), shots))
             for shot in shots:
+                began_s = time.perf_counter()
                 views = next(answers, ())
+                decode_s = time.perf_counter() - began_s
                 if not views or any(frames.shot != shot.id for frames in views):
                     got = [frames.shot for frames in views] or "its end"
                     raise DataError("the frame source left out a shot", where=shot.id, got=got)
-                yield views
+                yield decode_s, views
 
     def _shot(self, row: int) -> Shot:
         start_s, end_s = float(self.start_s[row]), float(self.end_s[row])
         return Shot(self.ids[row].decode(), self.videos[row].decode(), start_s, end_s)
 
-    def _unit(self, unit: int, stores: Sequence[int], shots: Iterator[tuple[ShotFrames, ...]]) -> Iterator[ImageBatch]:
+    def _unit(
+        self, unit: int, stores: Sequence[int], shots: Iterator[tuple[float, tuple[ShotFrames, ...]]]
+    ) -> Iterator[ImageBatch]:
         """The batches of a unit, of each feed that a store needs; `shots` gives its shots next."""
         of_feed: dict[int, list[int]] = {}
         for store in stores:
@@ -146,9 +165,9 @@ class ImageBatches:
             for feed, of in sorted(of_feed.items())
         ]
         for _ in self.units.rows(unit):
-            views = next(shots)
+            decode_s, views = next(shots)
             for gathering in gatherings:
-                yield from gathering.add(views[gathering.feed.view])
+                yield from gathering.add(views[gathering.feed.view], decode_s)
         for gathering in gatherings:
             yield replace(gathering.last(), ends_unit=gathering is gatherings[-1])
 
@@ -170,11 +189,11 @@ class _Gathering:
             self._pieces = [self._clips(self._pieces[0], np.empty((0, feed.clip_frames), dtype=np.int64))]
         self._count = 0
 
-    def add(self, shot: ShotFrames) -> Iterator[ImageBatch]:
+    def add(self, shot: ShotFrames, decode_s: float) -> Iterator[ImageBatch]:
         """The batches that are full with the images or clips of one more shot."""
         clips = _clips_of(shot, self.feed.clip_frames) if self.feed.clip_frames else None
         times_s = shot.pts_s if clips is None else np.array([shot.pts_s[clip[clip >= 0]].mean() for clip in clips])
-        self.outcomes.append(Outcome(shot.shot, times_s, shot.status, shot.reason, shot.tally))
+        self.outcomes.append(Outcome(shot.shot, times_s, shot.status, shot.reason, shot.tally, decode_s))
         if clips is None:
             for start in range(0, len(shot.data), self.frames_at_once):
                 yield from self._gather(self._images(shot.data[start : start + self.frames_at_once]))

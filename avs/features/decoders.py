@@ -12,7 +12,7 @@ import math
 import pickle
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -76,7 +76,7 @@ def timeout_of(video_timeout_s: float | None, workers: int) -> float:
 
 def load_batches(
     batches: ImageBatches, *, workers: int, pin: bool, timeout_s: float = math.inf
-) -> Iterator[ImageBatch | JobAgain]:
+) -> Generator[ImageBatch | JobAgain]:
     """The batches as they become ready, decoded in `workers` processes (0: in this one).
 
     Workers are spawned: this process may have threads and a CUDA context, which a fork would copy half of, and a

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, get_args
 
 import numpy as np
@@ -21,16 +23,20 @@ from avs.core.progress import Reporter, Stage
 from avs.core.shots import ShotTable
 from avs.core.spec import EmbedderSpec
 from avs.core.store import STORE_TYPE, FeatureStore, Status
-from avs.core.store_parts import SharedWriter, StoreParts, UnfinishedStore
+from avs.core.store_parts import PARTS, SharedWriter, StoreParts, UnfinishedStore
 from avs.core.store_plan import WorkPlan
 from avs.core.store_writer import ShotFeatures, part_of, stored
+from avs.features.account import ACCOUNT, write_account
 from avs.features.batches import Feed, ImageBatch, ImageBatches, Outcome
 from avs.features.claims import LeasedClaims, Shard, ShardClaims
 from avs.features.decoders import JobAgain, load_batches, timeout_of
 from avs.features.embedder import ClipEmbedder, ImageEmbedder
+from avs.features.figures import Figures, UnitWork, unit_work
 from avs.features.levels import StoreLevel, farthest_apart
+from avs.features.others import WorkOfOthers
 from avs.features.preprocess import Geometry
 from avs.features.units import Units
+from avs.features.work_log import WorkingProcess, WorkLog
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -139,7 +145,7 @@ def extract(
     workers: int = 0,
     video_timeout_s: float | None = None,
     shard: Shard | None = None,
-    pin_memory: bool = False,
+    device: str = "cpu",
     reporter: Reporter | None = None,
 ) -> list[FeatureStore | UnfinishedStore]:
     """The stores of all writers of `targets`, in order, each with the shots in the table's order.
@@ -157,7 +163,7 @@ def extract(
         workers: number of processes that decode; 0: this process decodes.
         video_timeout_s: how long a decoder may give nothing before its video fails; 0: forever; None: 600 in workers.
         shard: the share of the jobs that is this process's; None: those that are free, by leases.
-        pin_memory: copy images to page-locked memory, for CUDA.
+        device: of the encoders; for CUDA, images are copied to page-locked memory.
         reporter: of progress.
 
     Raises:
@@ -166,28 +172,54 @@ def extract(
         DataError: features that are not finite, or zero; names the shot. What was finished before is kept.
         StoreError: all shots failed, or parts were damaged.
     """
-    start = time.monotonic()
+    start, began_s = time.monotonic(), time.time()
     _require_counts(batch_size, workers)
     timeout_s = timeout_of(video_timeout_s, workers)
     units = Units(shots, batch_size, [video for video in shots.video_ids if not source.begins_anywhere(video)])
     plan = WorkPlan(shots.fingerprint, batch_size, units.first_of_job)
     with Owner() as owner:
-        stores = [writer.join(plan, owner, leased=shard is None) for target in targets for writer in target.writers]
+        writers = [_telling(writer, plan) for target in targets for writer in target.writers]
+        stores = [writer.join(plan, owner, leased=shard is None) for writer in writers]
         lacking = ~np.array([store.done() for store in stores])  # (stores, jobs)
         workers = min(workers, int(lacking.any(axis=0).sum()))
         claims = ShardClaims(lacking, shard) if shard else LeasedClaims(lacking, [store.leases for store in stores])
-        extraction = _Extraction(targets, stores, units)
+        one = owner.process
+        process = WorkingProcess(owner.name, one.host, one.pid, device, batch_size, workers, len(stores), began_s)
+        figures = Figures(workers, [WorkLog(store.folder, process) for store in stores])
+        extraction = _Extraction(shots, targets, stores, units, figures)
         batches = ImageBatches(shots, source, units, claims, extraction.feeds, extraction.feed_of_store, batch_size)
-        name = "extract " + ", ".join(target.embedder.spec.name for target in targets)
-        reporter = reporter or Reporter()
-        loaded = load_batches(batches, workers=workers, pin=pin_memory, timeout_s=timeout_s) if lacking.any() else ()
-        with reporter.stage(name, _shots_left(plan, lacking, shard), "shots") as stage:
-            for batch in extraction.without_lost(loaded, stage, reporter):
-                extraction.take(batch)
-                if batch.ends_unit:
-                    failed = sum(outcome.status == "failed" for outcome in batch.outcomes)
-                    stage.advance(len(batch.outcomes), failed=failed)
+        pin = device.startswith("cuda")
+        name, reporter = "extract " + ", ".join(target.embedder.spec.name for target in targets), reporter or Reporter()
+        with (
+            reporter.stage(name, _shots_left(plan, lacking, shard), "shots") as stage,
+            WorkOfOthers(stores, lacking & (shard is None)) as others,
+            closing(load_batches(batches, workers=workers, pin=pin, timeout_s=timeout_s)) as loaded,
+        ):
+            _encode_all(extraction.without_lost(loaded, stage, reporter), extraction, figures, others, stage)
+        for error in figures.log_errors:
+            reporter.say(f"{ACCOUNT} will not tell all that this process did: {error}")
         return [store.finish(shots.ids, seconds=time.monotonic() - start) for store in stores]
+
+
+def _telling(writer: SharedWriter, plan: WorkPlan) -> SharedWriter:
+    """A writer whose store tells how it was made."""
+    parts, versions = writer.folder / PARTS, writer.manifest.versions
+    tell = partial(write_account, parts=parts, jobs=plan.jobs, versions=versions)
+    return replace(writer, telling_files={**writer.telling_files, ACCOUNT: tell})
+
+
+def _encode_all(
+    batches: Iterable[ImageBatch], extraction: _Extraction, figures: Figures, others: WorkOfOthers, stage: Stage
+) -> None:
+    """Encode all batches, and say how it goes."""
+    for batch in figures.watch(batches):
+        others.begun(extraction.job_of(batch))
+        extraction.take(batch)
+        if batch.ends_unit:
+            failed = sum(outcome.status == "failed" for outcome in batch.outcomes)
+            stage.advance(len(batch.outcomes), failed=failed, elsewhere=others.new_shots(), note=figures.note)
+    others.look()
+    stage.advance(0, elsewhere=others.new_shots(), note=figures.note)
 
 
 def _shots_left(plan: WorkPlan, lacking: np.ndarray, shard: Shard | None) -> int:
@@ -225,8 +257,10 @@ def _require_counts(batch_size: int, workers: int) -> None:
 class _Extraction:
     """The encoding half: the vectors of the units under way, and the features of the jobs under way."""
 
-    def __init__(self, targets: Sequence[Target], stores: Sequence[StoreParts], units: Units) -> None:
-        self.targets, self.stores, self.units = targets, stores, units
+    def __init__(
+        self, shots: ShotTable, targets: Sequence[Target], stores: Sequence[StoreParts], units: Units, figures: Figures
+    ) -> None:
+        self.shots, self.targets, self.stores, self.units, self.figures = shots, targets, stores, units, figures
         target_of_store = np.repeat(range(len(targets)), [len(target.writers) for target in targets])
         self._of_target: list[int] = target_of_store.tolist()
         self.feeds, feed_of_target = _feeds(targets)
@@ -237,12 +271,14 @@ class _Extraction:
 
     def take(self, batch: ImageBatch) -> None:
         """Encode a batch for the stores that get it; when it ends its job, write the job's parts."""
-        of_unit = self._vectors.setdefault((batch.unit, batch.stores), {})
+        of_unit, job = self._vectors.setdefault((batch.unit, batch.stores), {}), self.job_of(batch)
         for number in dict.fromkeys(self._of_target[store] for store in batch.stores):
             embedder, vectors = self.targets[number].embedder, of_unit.setdefault(number, [])
             images = batch.images[self.feeds[batch.feed].geometries.index(embedder.preprocessing.geometry)]
             if len(images):
                 vectors.append(_encode(embedder, images, batch.mask))
+                count = len(images) if batch.mask is None else int(batch.mask.sum())
+                self.figures.encoded(job, [store for store in batch.stores if self._of_target[store] == number], count)
         if batch.outcomes:
             self._end_unit(batch, self._vectors.pop((batch.unit, batch.stores)))
 
@@ -258,13 +294,19 @@ class _Extraction:
             units = self.units.of_job(item.job)
             for unit, stores in [key for key in self._vectors if key[0] in units and {*key[1]} <= {*item.stores}]:
                 del self._vectors[unit, stores]
+            self.figures.job_lost(item.job, item.stores)
             lost = {store: self._features.pop((item.job, store), {}) for store in item.stores}
             ending = max(item.stores, key=lambda store: self.feed_of_store[store])  # a unit counts when it ends
             shots = [shot for unit in lost[ending].values() for shot in unit]
             stage.advance(-len(shots), failed=-sum(shot.status == "failed" for shot in shots))
 
+    def job_of(self, batch: ImageBatch) -> int:
+        """The job that a batch belongs to."""
+        return int(self.units.job[batch.unit])
+
     def _end_unit(self, batch: ImageBatch, vectors: Mapping[int, Sequence[np.ndarray]]) -> None:
-        job = int(self.units.job[batch.unit])
+        job = self.job_of(batch)
+        self.figures.unit_ended(job, batch.unit, batch.stores, self._work(batch))
         for store in batch.stores:
             parts, number = self.stores[store], self._of_target[store]
             features = _features(self.targets[number], parts.store, batch.outcomes, vectors[number])
@@ -273,8 +315,16 @@ class _Extraction:
             of_job[batch.unit] = [stored(one, spec, dtype) for one in features]
             if len(of_job) == len(self.units.of_job(job)):
                 in_order = [one for unit in sorted(of_job) for one in of_job[unit]]
+                self.figures.job_ended(job, store)  # before its part: whoever finds all parts finds all logs too
                 parts.write(job, part_of(int(parts.plan.first[job]), in_order))
                 del self._features[job, store]
+
+    def _work(self, batch: ImageBatch) -> UnitWork:
+        """What the shots of a unit that has ended took."""
+        table, rows, outcomes = self.shots, slice(*self.units.first[batch.unit : batch.unit + 2]), batch.outcomes
+        shots_s: list[float] = (table.end_s[rows] - table.start_s[rows]).tolist()
+        failed = sum(outcome.status == "failed" for outcome in outcomes)
+        return unit_work(table.videos[rows], shots_s, [outcome.decode_s for outcome in outcomes], failed=failed)
 
 
 def _feeds(targets: Sequence[Target]) -> tuple[list[Feed], list[int]]:

@@ -203,8 +203,8 @@ def make_stores(
         samplings, targets = _views(missing, device, extra_files or {})
         stores = extract(
             shots, source_of(samplings), targets,
-            batch_size=batch_size, workers=workers, video_timeout_s=video_timeout_s, shard=shard,
-            pin_memory=device.startswith("cuda"), reporter=reporter,
+            batch_size=batch_size, workers=workers, video_timeout_s=video_timeout_s, shard=shard, device=device,
+            reporter=reporter,
         )  # fmt: skip
         made = dict(zip([writer.folder for target in targets for writer in target.writers], stores, strict=True))
     return [made[plan.folder] if plan.folder in made else FeatureStore(plan.folder) for plan in plans]

@@ -150,7 +150,7 @@ class Said(Reporter):
     def stage(self, *_: object) -> Iterator[Said]:
         yield self
 
-    def advance(self, n: int = 1, *, failed: int = 0) -> None:
+    def advance(self, n: int = 1, *, failed: int = 0, elsewhere: int = 0, note: str = "") -> None:
         self.done, self.failed = self.done + n, self.failed + failed
 
 
