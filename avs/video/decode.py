@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import SupportsBytes, cast
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from avs.core.errors import VideoError
 from avs.video.container import key_frame_times, open_stream, packets, span_of_packets, times_ascend
@@ -40,12 +41,14 @@ class Frame:
         error_s: time of a decode error that no key frame has followed, so the picture may be damaged; None: it is
             intact.
         raw: the decoded picture.
+        converter: makes RGB of it; making one costs more than using it, so the frames of a video share theirs.
     """
 
     time_s: float
     until_s: float
     error_s: float | None
     raw: av.VideoFrame
+    converter: VideoReformatter = field(default_factory=VideoReformatter)
 
     def rgb(self, *, size: tuple[int, int] | None = None) -> np.ndarray:
         """(H, W, 3) uint8 RGB, turned and mirrored as the file's display matrix says; scaled to `size` (H, W) if given.
@@ -56,7 +59,8 @@ class Frame:
         height, width = size or (None, None)
         if swap_axes:
             height, width = width, height
-        picture = self.raw.to_ndarray(format="rgb24", width=width, height=height, threads=1)
+        converted = self.converter.reformat(self.raw, format="rgb24", width=width, height=height, threads=1)
+        picture = converted.to_ndarray()
         if swap_axes:
             picture = picture.transpose(1, 0, 2)
         return picture[:: -1 if flip_y else 1, :: -1 if flip_x else 1]
@@ -97,6 +101,7 @@ class Video:
         self._keys_s: list[float] | None = None
         self._errors: list[float] = []  # in the file's time; _lost are those not passed yet
         self._lost: list[float] = []
+        self._converter = VideoReformatter()
         self._open()
         first = next(self._decoded, None)
         if first is None:
@@ -167,7 +172,7 @@ class Video:
         self._lost = [file_s for file_s in self._lost if file_s > current.file_s]
         error_s = None if current.error_file_s is None else current.error_file_s - self._zero_s
         until_s = min([until, *self._lost]) - self._zero_s
-        return Frame(current.file_s - self._zero_s, until_s, error_s, current.raw)
+        return Frame(current.file_s - self._zero_s, until_s, error_s, current.raw, self._converter)
 
     def _duration_s(self, raw: av.VideoFrame) -> float:
         if raw.duration:

@@ -3,7 +3,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
+from itertools import chain, islice
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -12,6 +14,7 @@ import av
 import numpy as np
 import pytest
 from av.container import InputContainer
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from tiny_videos import MakeVideo, frame_of, grey_of, set_back, set_display_matrix, set_edit, set_stated_duration
 
@@ -324,6 +327,23 @@ def test_the_stream_a_player_shows_and_its_times(shared: Shared, stream: int, sh
     if shown:
         np.testing.assert_allclose(found, expected - expected[0], atol=1e-6)
         np.testing.assert_allclose([f.until_s for f in frames[:-1]], found[1:], atol=1e-9)
+
+
+def test_frames_share_a_converter_whatever_it_converted_before(shared: Shared) -> None:
+    """Of other colours, depth and size: each picture is what a converter of its own makes of the frame."""
+    frames = []
+    for name in ("clips/flower.mp4", "odd/h264_10bits.mp4", "odd/av1_video.mkv"):
+        with Video(shared(f"videos/{name}")) as video:
+            frames.append(list(islice(video.frames(), 6)))
+        assert len({id(frame.converter) for frame in frames[-1]}) == 1
+    kinds = {(frame.raw.format.name, frame.raw.width, frame.raw.colorspace) for frame, *_ in frames}
+    assert len(kinds) == 3
+    converter = VideoReformatter()
+    for number, frame in enumerate(chain.from_iterable(zip(*frames, strict=True))):
+        size = (number + 40, 2 * number + 31) if number % 2 else None
+        height, width = size or (None, None)
+        alone = frame.raw.to_ndarray(format="rgb24", height=height, width=width, threads=1)
+        np.testing.assert_array_equal(replace(frame, converter=converter).rgb(size=size), alone)
 
 
 @pytest.mark.parametrize(("name", "turns"), [("video_90", 3), ("video_180", 2), ("video_270", 1)])
