@@ -138,7 +138,7 @@ class Video:
         frame_s = float(1 / self.fps) if self.fps else TIME_TOLERANCE_S
         end_file_s, goes_back = span_of_packets(self.path, JUMP_S)
         counted_s = max(end_file_s - self._zero_s, frame_s)
-        stated_s = 0.0 if self._announced_end is None else float(self._announced_end * self._base) - self._zero_s
+        stated_s = 0.0 if self._announced_end is None else _seconds(self._announced_end, self._base) - self._zero_s
         if goes_back or 0 < stated_s < counted_s - frame_s:
             with Video(self.path, threads=self.threads) as again:
                 for _ in again.frames():
@@ -176,7 +176,7 @@ class Video:
 
     def _duration_s(self, raw: av.VideoFrame) -> float:
         if raw.duration:
-            return float(raw.duration * self._base)
+            return _seconds(raw.duration, self._base)
         return float(1 / self.fps) if self.fps else math.inf  # a single picture stays on screen
 
     def _open(self) -> None:
@@ -201,9 +201,10 @@ class Video:
             try:
                 raws = packet.decode()
             except av.FFmpegError:
-                self._fail(
-                    self._clock.last_s if packet.pts is None else float(packet.pts * self._base) + self._clock.shift_s
-                )
+                file_s = self._clock.last_s
+                if packet.pts is not None:
+                    file_s = _seconds(packet.pts, self._base) + self._clock.shift_s
+                self._fail(file_s)
                 continue
             for raw in raws:
                 file_s = self._clock.tick(raw, self._base, self._duration_s(raw))
@@ -310,12 +311,17 @@ class _Clock:
         if trusted is None:
             self.last_s += frame_s
             return self.last_s
-        file_s = float(trusted * base) + self.shift_s
+        file_s = _seconds(trusted, base) + self.shift_s
         if began and file_s < self.last_s - JUMP_S:
             self.shift_s += self.last_s + frame_s - file_s
             file_s = self.last_s + frame_s
         self.last_s = max(file_s, self.last_s) if began else file_s
         return self.last_s
+
+
+def _seconds(units: int, base: Fraction) -> float:
+    """`units * base` to the nearest float, several times faster than the product of a Fraction."""
+    return units * base.numerator / base.denominator
 
 
 def _orientation(raw: av.VideoFrame) -> tuple[bool, bool, bool]:

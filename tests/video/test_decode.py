@@ -16,11 +16,13 @@ import pytest
 from av.container import InputContainer
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
+from hypothesis import given
+from hypothesis import strategies as st
 from tiny_videos import MakeVideo, frame_of, grey_of, set_back, set_display_matrix, set_edit, set_stated_duration
 
 from avs.core.errors import VideoError
 from avs.video.container import key_frame_times, packets, times_ascend
-from avs.video.decode import Video, _Clock
+from avs.video.decode import Video, _Clock, _seconds
 
 Shared = Callable[[str], Path]
 
@@ -48,6 +50,11 @@ def test_a_variable_frame_rate(make_video: MakeVideo) -> None:
     assert [time_s for time_s, _, _ in found] == times_s
     assert [until_s for _, until_s, _ in found[:-1]] == times_s[1:]
     assert [n for _, _, n in found] == list(range(7))
+
+
+@given(units=st.integers(-(2**62), 2**62), base=st.fractions(min_value=Fraction(1, 10**9), max_value=10))
+def test_seconds_are_those_of_exact_arithmetic(units: int, base: Fraction) -> None:
+    assert _seconds(units, base) == float(units * base)
 
 
 def test_reading_goes_on_where_it_stopped(make_video: MakeVideo) -> None:
