@@ -20,7 +20,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from avs.core.errors import VideoError
-from avs.video.container import key_frame_times, open_stream, packets, span_of_packets, times_ascend
+from avs.video.container import key_frame_times, open_stream, packets, shown_by_index, span_of_packets
 
 # Shot tables and WebM files round times to a millisecond, so each is off by up to half of one. No frame is so short.
 TIME_TOLERANCE_S = 0.001
@@ -28,7 +28,7 @@ TIME_TOLERANCE_S = 0.001
 INDEXED_FORMATS = ("mov", "matroska")
 WORTHWHILE_SKIP_S = 1.0  # length of video that a seek must skip: flushing the decoder costs time too
 JUMP_S = 0.1  # back in time; FFmpeg's program takes less for disorder too
-REORDER_S = 0.5  # an mp4 index has decoding times; a key frame is on screen a few frames later
+REORDER_S = 0.5  # between the decoding of a frame and its display; a seek may mean either time
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -226,14 +226,14 @@ class Video:
         After a jump back in time there is no seeking, since the clock no longer agrees with the index.
         """
         worthwhile_s = self._time_s() + WORTHWHILE_SKIP_S
-        latest_s = start_s - (0.0 if self._known_keys_s else REORDER_S)
-        if latest_s < worthwhile_s or self._clock.shift_s:
+        if start_s < worthwhile_s or self._clock.shift_s:
             return
         keys_s = self._key_frames_s()
-        place = bisect_right(keys_s, latest_s) - 1
-        if place < 0 or keys_s[place] < worthwhile_s:
+        latest = [keys_s[: bisect_right(keys_s, start_s - early_s)][-1:] for early_s in (0.0, REORDER_S)]
+        places_s = [key_s for one in latest for key_s in one if key_s >= worthwhile_s]
+        if not places_s:
             return
-        if not self._land_on(keys_s[place]) or self._time_s() > start_s + TIME_TOLERANCE_S:
+        if not any(self._land_on(key_s) and self._time_s() <= start_s + TIME_TOLERANCE_S for key_s in places_s):
             self._keys_s = []  # the index is wrong: read from the start, in sequence
             self.close()
             self._open()
@@ -251,30 +251,29 @@ class Video:
         return self._next is not None
 
     def _key_frames_s(self) -> list[float]:
-        """Times of the key frames, as known or in the index; empty when the format has no index with correct times.
+        """When the key frames of the index are on screen; empty when the format has no index with correct times.
 
         It is empty also when some packet's time goes back: behind a jump that was not decoded, the clock would not know
         of it. Looking at all packets costs a hundredth of decoding them.
         """
         if self._keys_s is None:
             self._keys_s = []
-            if self._container.format.name.split(",")[0] in INDEXED_FORMATS and (
-                self._known_keys_s or _ascends(self.path)
-            ):
-                known = self._known_keys_s or [key_s - self._zero_s for key_s in key_frame_times(self.path)]
+            if self._container.format.name.split(",")[0] in INDEXED_FORMATS:
+                known = self._known_keys_s or [file_s - self._zero_s for file_s in _keys_of_file_s(self.path)]
                 self._keys_s = sorted(known)
         return self._keys_s
 
 
-def _ascends(path: Path) -> bool:
-    """times_ascend, looked up once for the jobs of one file; a file that was written anew is another."""
+def _keys_of_file_s(path: Path) -> tuple[float, ...]:
+    """When the key frames of a file's index are on screen, looked up once for its jobs; one written anew is another."""
     status = path.stat()
-    return _ascends_as(path, status.st_size, status.st_mtime_ns)
+    return _read_keys_s(path, status.st_size, status.st_mtime_ns)
 
 
 @lru_cache(maxsize=64)
-def _ascends_as(path: Path, size: int, time_ns: int) -> bool:
-    return times_ascend(path)
+def _read_keys_s(path: Path, size: int, time_ns: int) -> tuple[float, ...]:
+    shown_s = shown_by_index(path)
+    return tuple(shown_s[key_s] for key_s in key_frame_times(path) if key_s in shown_s) if shown_s else ()
 
 
 class _Clock:
