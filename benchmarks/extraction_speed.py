@@ -495,7 +495,7 @@ def main() -> None:
     if unknown:
         parser.error(f"no such measure: {', '.join(unknown)}; there are: {', '.join(MEASURES)}")
     with tempfile.TemporaryDirectory() as folder:
-        work = options.work or Path(folder)
+        work = (options.work or Path(folder)).resolve()
         work.mkdir(parents=True, exist_ok=True)
         for name in options.measures or MEASURES:
             load = round(os.getloadavg()[0], 2)
