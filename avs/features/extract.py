@@ -172,7 +172,7 @@ def extract(
         DataError: features that are not finite, or zero; names the shot. What was finished before is kept.
         StoreError: all shots failed, or parts were damaged.
     """
-    start, began_s = time.monotonic(), time.time()
+    start, reporter = time.monotonic(), reporter or Reporter()
     _require_counts(batch_size, workers)
     timeout_s = timeout_of(video_timeout_s, workers)
     units = Units(shots, batch_size, [video for video in shots.video_ids if not source.begins_anywhere(video)])
@@ -183,15 +183,13 @@ def extract(
         lacking = ~np.array([store.done() for store in stores])  # (stores, jobs)
         workers = min(workers, int(lacking.any(axis=0).sum()))
         claims = ShardClaims(lacking, shard) if shard else LeasedClaims(lacking, [store.leases for store in stores])
-        one = owner.process
-        process = WorkingProcess(owner.name, one.host, one.pid, device, batch_size, workers, len(stores), began_s)
-        figures = Figures(workers, [WorkLog(store.folder, process) for store in stores])
+        figures = _figures(owner, stores, device, batch_size, workers)
         extraction = _Extraction(shots, targets, stores, units, figures)
         batches = ImageBatches(shots, source, units, claims, extraction.feeds, extraction.feed_of_store, batch_size)
         pin = device.startswith("cuda")
-        name, reporter = "extract " + ", ".join(target.embedder.spec.name for target in targets), reporter or Reporter()
+        name, left = "extract " + ", ".join(of.embedder.spec.name for of in targets), _shots_left(plan, lacking, shard)
         with (
-            reporter.stage(name, _shots_left(plan, lacking, shard), "shots") as stage,
+            reporter.stage(name, left, "shots") as stage,
             WorkOfOthers(stores, lacking & (shard is None)) as others,
             closing(load_batches(batches, workers=workers, pin=pin, timeout_s=timeout_s)) as loaded,
         ):
@@ -199,6 +197,13 @@ def extract(
         for error in figures.log_errors:
             reporter.say(f"{ACCOUNT} will not tell all that this process did: {error}")
         return [store.finish(shots.ids, seconds=time.monotonic() - start) for store in stores]
+
+
+def _figures(owner: Owner, stores: Sequence[StoreParts], device: str, batch_size: int, workers: int) -> Figures:
+    """Figures of this process, which begins now."""
+    one, began_s = owner.process, time.time()
+    process = WorkingProcess(owner.name, one.host, one.pid, device, batch_size, workers, len(stores), began_s)
+    return Figures(workers, [WorkLog(store.folder, process) for store in stores])
 
 
 def _telling(writer: SharedWriter, plan: WorkPlan) -> SharedWriter:
