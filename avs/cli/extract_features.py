@@ -157,6 +157,17 @@ ShardOfJobs = Annotated[
         rich_help_panel=RUNTIME,
     ),
 ]
+VideoTimeout = Annotated[
+    float | None,
+    typer.Option(
+        "--video-timeout",
+        min=0,
+        metavar="SECONDS",
+        help="End a decoder that gives nothing for so long, and fail the shots of its video; default 600; 0: never. "
+        "It needs --workers 1 or more.",
+        rich_help_panel=RUNTIME,
+    ),
+]  # fmt: skip
 
 
 def command(
@@ -180,6 +191,7 @@ def command(
     device: Device = "cpu",
     batch_size: BatchSize = 32,
     workers: Workers = None,
+    video_timeout: VideoTimeout = None,
     shard: ShardOfJobs = None,
     quiet: Quiet = False,
     json: Json = False,
@@ -204,7 +216,7 @@ def command(
         raw_length=raw_length,
     )
     runtime: dict[str, Any] = {"device": device, "batch_size": batch_size, "workers": workers, "force": force}
-    runtime["shard"] = None if shard is None else parse_shard(shard)
+    runtime |= {"video_timeout_s": video_timeout, "shard": None if shard is None else parse_shard(shard)}
     stores = extract_features(recipe, videos, shots, output, video_ids=video_ids, reporter=reporter, **runtime)
     _report(recipe, stores, reporter, json=json, seconds=time.monotonic() - start)
     require_few_failures(stores, max_failed)

@@ -48,8 +48,19 @@ class ShotFrames:
             raise DataError(
                 "frames and times differ in number", where=self.shot, got=(len(self.data), self.pts_s.shape)
             )
+        if self.clips is not None and not _are_clips(self.clips, len(self.data)):
+            raise DataError("clips must be (C, F) positions of frames", where=self.shot, got=self.clips.tolist())
         if (self.status == "failed") != (len(self.data) == 0) or (self.status == "ok") != (not self.reason):
             raise DataError("status does not fit", where=self.shot, got=(self.status, self.reason, len(self.data)))
+
+
+def _are_clips(clips: np.ndarray, frames: int) -> bool:
+    """Whether every clip has a frame, and then others or padding."""
+    if clips.ndim != 2 or not clips.shape[1]:
+        return False
+    padding = clips < 0
+    padding_last = not (padding[:, :-1] & ~padding[:, 1:]).any()
+    return bool(((clips >= -1) & (clips < frames)).all() and not padding[:, 0].any() and padding_last)
 
 
 class FrameSource(Protocol):

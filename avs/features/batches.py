@@ -1,4 +1,4 @@
-"""Frames of many shots to batches of images or clips, in worker processes: the decoding half of extraction.
+"""Frames of many shots to batches of images or clips, the decoding half of extraction.
 
 A batch never crosses a unit (avs.features.units), and a job that was not finished is done again whole. So the content
 of every batch, and with it every bit of every vector, is the same whatever the number of workers and processes, the
@@ -7,31 +7,21 @@ order in which they finish, and the moment an earlier run was killed.
 
 from __future__ import annotations
 
-import pickle
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
 from itertools import groupby
-from multiprocessing.connection import Connection
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
 
 from avs.core.errors import AvsError, DataError
 from avs.core.frames import ShotFrames, ViewSource
-from avs.core.processes import deaf_to_interrupts, hang_on, lifeline
 from avs.core.shots import Shot, ShotTable
 from avs.core.store import Status
 from avs.features.preprocess import Geometry
 from avs.features.units import Units
-
-BATCHES_AHEAD = 2  # per worker; memory is workers * BATCHES_AHEAD * batch_size images
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +70,7 @@ class ImageBatch:
     waited_s: float = 0.0
 
     def pin_memory(self) -> ImageBatch:
-        """This batch in page-locked memory; called by the DataLoader for CUDA."""
+        """This batch in page-locked memory, for CUDA."""
         return replace(self, images=tuple(torch.as_tensor(images).pin_memory() for images in self.images))
 
 
@@ -99,10 +89,8 @@ class Feed:
     geometries: tuple[Geometry, ...]
 
 
-class ImageBatches(IterableDataset[ImageBatch]):
-    """The batches of the jobs that are claimed; each worker process claims its own.
-
-    Errors of avs come out as items, since a DataLoader would bury them in a traceback of its own.
+class ImageBatches:
+    """The batches of the jobs that are claimed. Errors of avs come out as items.
 
     Args:
         table: the shots.
@@ -130,7 +118,7 @@ class ImageBatches(IterableDataset[ImageBatch]):
         self.ids, self.videos = np.array(table.ids, dtype=np.bytes_), np.array(table.videos, dtype=np.bytes_)
         self.start_s, self.end_s = table.start_s, table.end_s
 
-    def __iter__(self) -> Iterator[ImageBatch | AvsError]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[ImageBatch | AvsError]:
         waited_s = 0.0
         try:
             for batch in self._batches():
@@ -265,78 +253,3 @@ def _clips_of(shot: ShotFrames, size: int) -> np.ndarray:
 def _join(pieces: Sequence[tuple[np.ndarray, ...]]) -> list[np.ndarray]:
     """The arrays of all pieces as one array each."""
     return [np.concatenate(arrays) for arrays in zip(*pieces, strict=True)]
-
-
-class _BatchesOfFile(IterableDataset[ImageBatch]):
-    """ImageBatches that a worker reads from a file.
-
-    Sent through its pipe, those of a million shots would keep the start of a worker waiting until it has imported
-    torch, and the start of the next one, and Ctrl-C.
-    """
-
-    def __init__(self, batches: ImageBatches, path: Path) -> None:
-        self.path = path
-        with open(path, "wb") as file:
-            pickle.dump(batches, file)
-
-    def __iter__(self) -> Iterator[ImageBatch | AvsError]:  # type: ignore[override]
-        with open(self.path, "rb") as file:
-            batches: ImageBatches = pickle.load(file)
-        yield from batches
-
-
-def load_batches(batches: ImageBatches, *, workers: int, pin: bool) -> Iterator[ImageBatch]:
-    """The batches as they become ready, decoded in `workers` processes (0: in this one).
-
-    Workers are spawned: this process may have threads and a CUDA context, which a fork would copy half of, and a
-    forkserver's workers would outlive this process when it is killed. They end at once when the caller stops.
-
-    Raises:
-        AvsError: an error in a worker.
-    """
-    if workers == 0:
-        yield from _whole(DataLoader(batches, batch_size=None, pin_memory=pin))
-        return
-    end, held = lifeline()
-    with TemporaryDirectory(prefix="avs-") as folder:
-        loader: DataLoader[ImageBatch] = DataLoader(
-            _BatchesOfFile(batches, Path(folder) / "batches"),
-            batch_size=None,
-            num_workers=workers,
-            prefetch_factor=BATCHES_AHEAD,
-            multiprocessing_context="spawn",
-            worker_init_fn=partial(_begin, end),
-            in_order=False,
-            pin_memory=pin,
-        )
-        yield from _of_workers(loader, end, held)
-
-
-def _whole(items: Iterable[ImageBatch | AvsError]) -> Iterator[ImageBatch]:
-    """The batches; an error among them is raised."""
-    for item in items:
-        if isinstance(item, AvsError):
-            raise item
-        yield item
-
-
-def _of_workers(loader: DataLoader[ImageBatch], end: Connection, held: Connection) -> Iterator[ImageBatch]:
-    """The batches of a loader's workers, which end with this."""
-    items: Iterator[ImageBatch] = iter(())
-    try:
-        with end, held:
-            with deaf_to_interrupts():
-                items = iter(loader)
-            yield from _whole(items)
-    finally:
-        for worker in getattr(items, "_workers", ()):  # one that still imports torch does not yet hang on its lifeline
-            for end_it in (worker.terminate, worker.join):
-                with suppress(Exception):  # torch raises when a worker is terminated
-                    end_it()
-        # torch shuts its side down when the iterator is forgotten, and prints what half-written messages it meets
-        with suppress(Exception):
-            getattr(items, "_shutdown_workers", lambda: None)()
-
-
-def _begin(end: Connection, worker: int) -> None:
-    hang_on(end)

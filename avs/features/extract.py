@@ -7,7 +7,8 @@ shot is the mean of unit vectors, scaled to length 1 again, or what a trained mo
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, get_args
@@ -26,8 +27,9 @@ from avs.core.store_parts import PARTS, SharedWriter, StoreParts, UnfinishedStor
 from avs.core.store_plan import WorkPlan
 from avs.core.store_writer import ShotFeatures, part_of, stored
 from avs.features.account import ACCOUNT, write_account
-from avs.features.batches import Feed, ImageBatch, ImageBatches, Outcome, load_batches
+from avs.features.batches import Feed, ImageBatch, ImageBatches, Outcome
 from avs.features.claims import LeasedClaims, Shard, ShardClaims
+from avs.features.decoders import JobAgain, load_batches, timeout_of
 from avs.features.embedder import ClipEmbedder, ImageEmbedder
 from avs.features.figures import Figures, UnitWork, unit_work
 from avs.features.levels import StoreLevel, farthest_apart
@@ -141,6 +143,7 @@ def extract(
     *,
     batch_size: int = 32,
     workers: int = 0,
+    video_timeout_s: float | None = None,
     shard: Shard | None = None,
     device: str = "cpu",
     reporter: Reporter | None = None,
@@ -158,18 +161,20 @@ def extract(
         targets: encoders and writers.
         batch_size: number of images encoded together; it decides the units, and so the last bits of vectors.
         workers: number of processes that decode; 0: this process decodes.
+        video_timeout_s: how long a decoder may give nothing before its video fails; 0: forever; None: 600 in workers.
         shard: the share of the jobs that is this process's; None: those that are free, by leases.
         device: of the encoders; for CUDA, images are copied to page-locked memory.
         reporter: of progress.
 
     Raises:
-        ConfigError: a batch size or number of workers out of range.
+        ConfigError: a batch size, number of workers or timeout out of range.
         ChangedInputsError: parts of other inputs, settings, versions or batches are in the way.
         DataError: features that are not finite, or zero; names the shot. What was finished before is kept.
         StoreError: all shots failed, or parts were damaged.
     """
     start, reporter = time.monotonic(), reporter or Reporter()
     _require_counts(batch_size, workers)
+    timeout_s = timeout_of(video_timeout_s, workers)
     units = Units(shots, batch_size, [video for video in shots.video_ids if not source.begins_anywhere(video)])
     plan = WorkPlan(shots.fingerprint, batch_size, units.first_of_job)
     with Owner() as owner:
@@ -181,10 +186,14 @@ def extract(
         figures = _figures(owner, stores, device, batch_size, workers)
         extraction = _Extraction(shots, targets, stores, units, figures)
         batches = ImageBatches(shots, source, units, claims, extraction.feeds, extraction.feed_of_store, batch_size)
+        pin = device.startswith("cuda")
         name, left = "extract " + ", ".join(of.embedder.spec.name for of in targets), _shots_left(plan, lacking, shard)
-        loaded = load_batches(batches, workers=workers, pin=device.startswith("cuda")) if lacking.any() else ()
-        with reporter.stage(name, left, "shots") as stage, WorkOfOthers(stores, lacking & (shard is None)) as others:
-            _encode_all(loaded, extraction, figures, others, stage)
+        with (
+            reporter.stage(name, left, "shots") as stage,
+            WorkOfOthers(stores, lacking & (shard is None)) as others,
+            closing(load_batches(batches, workers=workers, pin=pin, timeout_s=timeout_s)) as loaded,
+        ):
+            _encode_all(extraction.without_lost(loaded, stage, reporter), extraction, figures, others, stage)
         for error in figures.log_errors:
             reporter.say(f"{ACCOUNT} will not tell all that this process did: {error}")
         return [store.finish(shots.ids, seconds=time.monotonic() - start) for store in stores]
@@ -277,6 +286,24 @@ class _Extraction:
                 self.figures.encoded(job, [store for store in batch.stores if self._of_target[store] == number], count)
         if batch.outcomes:
             self._end_unit(batch, self._vectors.pop((batch.unit, batch.stores)))
+
+    def without_lost(
+        self, loaded: Iterable[ImageBatch | JobAgain], stage: Stage, reporter: Reporter
+    ) -> Iterator[ImageBatch]:
+        """The batches that are loaded; what came of a job that is decoded again is forgotten, and the user told why."""
+        for item in loaded:
+            if isinstance(item, ImageBatch):
+                yield item
+                continue
+            reporter.say(item.why)
+            units = self.units.of_job(item.job)
+            for unit, stores in [key for key in self._vectors if key[0] in units and {*key[1]} <= {*item.stores}]:
+                del self._vectors[unit, stores]
+            self.figures.job_lost(item.job, item.stores)
+            lost = {store: self._features.pop((item.job, store), {}) for store in item.stores}
+            ending = max(item.stores, key=lambda store: self.feed_of_store[store])  # a unit counts when it ends
+            shots = [shot for unit in lost[ending].values() for shot in unit]
+            stage.advance(-len(shots), failed=-sum(shot.status == "failed" for shot in shots))
 
     def job_of(self, batch: ImageBatch) -> int:
         """The job that a batch belongs to."""

@@ -120,6 +120,12 @@ class Figures:
         for store in stores:
             self._jobs[store].units[job][unit] = work
 
+    def job_lost(self, job: int, stores: Sequence[int]) -> None:
+        """What is known of a job that is done again does not count."""
+        for store in stores:
+            self._jobs[store].frames.pop(job, None)
+            self._jobs[store].units.pop(job, None)
+
     def job_ended(self, job: int, store: int) -> None:
         """Log a job that is done for a store."""
         self._jobs[store].log_job(job, self.waits)

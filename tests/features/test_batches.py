@@ -1,21 +1,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
-from multiprocessing import active_children
-from multiprocessing.connection import Connection
 
 import numpy as np
 import pytest
-import torch
 from fake_frames import FakeFrames, table
-from torch.utils.data import get_worker_info
 
 from avs.core.frames import ShotFrames
 from avs.core.shots import Shot
-from avs.features import batches as batches_module
-from avs.features.batches import Feed, ImageBatches, load_batches
+from avs.features.batches import Feed, ImageBatches
 from avs.features.preprocess import Geometry
 from avs.features.units import Units
 
@@ -88,33 +82,3 @@ def test_batches_know_how_long_decoding_and_waiting_took(monkeypatch: pytest.Mon
             assert all(decode_s[outcome.shot] == outcome.decode_s for outcome in batch.outcomes)
     frames = FakeFrames()
     assert decode_s == {shot.id: len(frames.frames(shot).data) for shot in shots}
-
-
-@dataclass
-class JobOfWorker:
-    """Every worker claims the job of its number."""
-
-    def __iter__(self) -> Iterator[tuple[int, tuple[int, ...]]]:
-        worker = get_worker_info()
-        assert worker is not None
-        yield worker.id, (0,)
-
-
-def begin_one_and_never_the_other(end: Connection, worker: int) -> None:
-    """The second worker does not hang on its lifeline, like one that still imports torch."""
-    if worker == 1:
-        time.sleep(10_000)
-
-
-def test_a_worker_that_has_not_begun_ends_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches_module, "_begin", begin_one_and_never_the_other)
-    monkeypatch.setattr(torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 10_000)  # what torch waits for a worker
-    shots = table({"00001": 2, "00002": 2, "00003": 2, "00004": 2})
-    units = Units(shots, 2)
-    batches = ImageBatches(shots, FakeFrames(), units, JobOfWorker(), FEEDS, [0], 2)
-    loaded = load_batches(batches, workers=2, pin=False)
-    assert next(loaded).unit == 0
-    before = set(active_children())
-    assert len(before) == 2
-    loaded.close()
-    assert not before & set(active_children())
