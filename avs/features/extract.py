@@ -174,7 +174,7 @@ def extract(
     """
     start, reporter = time.monotonic(), reporter or Reporter()
     _require_counts(batch_size, workers)
-    timeout_s = timeout_of(video_timeout_s, workers)
+    timeout_s, pin = timeout_of(video_timeout_s, workers), device.startswith("cuda")
     units = Units(shots, batch_size, [video for video in shots.video_ids if not source.begins_anywhere(video)])
     plan = WorkPlan(shots.fingerprint, batch_size, units.first_of_job)
     with Owner() as owner:
@@ -186,7 +186,6 @@ def extract(
         figures = _figures(owner, stores, device, batch_size, workers)
         extraction = _Extraction(shots, targets, stores, units, figures)
         batches = ImageBatches(shots, source, units, claims, extraction.feeds, extraction.feed_of_store, batch_size)
-        pin = device.startswith("cuda")
         name, left = "extract " + ", ".join(of.embedder.spec.name for of in targets), _shots_left(plan, lacking, shard)
         with (
             reporter.stage(name, left, "shots") as stage,
