@@ -81,7 +81,7 @@ class Encoder:
             raise DataError(f"{len(empty)} of {len(texts)} texts are empty", got=some(empty))
         self._warn_of_cuts(texts, cleaned)
         batches = (self._encode_batch(cleaned[i : i + batch_size]) for i in range(0, len(cleaned), batch_size))
-        vectors = [_unit_length(batch) if unit_length else batch.float().cpu().numpy() for batch in batches]
+        vectors = [_scaled(batch, unit_length).cpu().numpy() for batch in batches]
         return np.concatenate([np.empty((0, self.spec.dim), dtype=np.float32), *vectors])
 
     def _encode_batch(self, texts: Sequence[str]) -> Tensor:
@@ -109,14 +109,18 @@ class Encoder:
 class ImageEncoder(Encoder):
     """Images, and texts where the family has a text tower; see `avs.features.embedder.ImageEmbedder`."""
 
-    @torch.inference_mode()
     def encode_images(self, images: Tensor) -> np.ndarray:
         """(B, D) float32 vectors of (B, 3, S, S) uint8 images; (B, Q, D) with pooling "queries".
 
         They have length 1 if the spec says so; otherwise they are as the tower gives them.
         """
-        vectors = self._family.images(self._pixels(images))
-        return _unit_length(vectors) if self.spec.normalised else vectors.float().cpu().numpy()
+        vectors: np.ndarray = self.device_vectors(images).cpu().numpy()
+        return vectors
+
+    @torch.inference_mode()
+    def device_vectors(self, images: Tensor) -> Tensor:
+        """What encode_images returns, on the device."""
+        return _scaled(self._family.images(self._pixels(images)), self.spec.normalised)
 
 
 class ClipEncoder(Encoder):
@@ -127,15 +131,20 @@ class ClipEncoder(Encoder):
         """Number of frames in a clip."""
         return self._family.clip_frames
 
-    @torch.inference_mode()
     def encode_clips(self, clips: Tensor, mask: Tensor) -> np.ndarray:
         """(B, D) float32 unit-length vectors of (B, F, 3, S, S) uint8 clips; `mask` (B, F) is false for padding."""
-        return _unit_length(self._family.clips(self._pixels(clips), mask.to(self.device)))
+        vectors: np.ndarray = self.device_vectors(clips, mask).cpu().numpy()
+        return vectors
+
+    @torch.inference_mode()
+    def device_vectors(self, clips: Tensor, mask: Tensor) -> Tensor:
+        """What encode_clips returns, on the device."""
+        return _scaled(self._family.clips(self._pixels(clips), mask.to(self.device)), True)
 
 
-def _unit_length(vectors: Tensor) -> np.ndarray:
-    scaled: np.ndarray = normalize(vectors.float(), dim=-1).cpu().numpy()
-    return scaled
+def _scaled(vectors: Tensor, unit_length: bool) -> Tensor:
+    """Float32 vectors on their device, of length 1 or as they are."""
+    return normalize(vectors.float(), dim=-1) if unit_length else vectors.float()
 
 
 def resolve_device(device: str, dtype: str) -> tuple[torch.device, torch.dtype]:
