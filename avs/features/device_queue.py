@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from avs.core.errors import ConfigError, DataError
-from avs.features.embedder import ClipEmbedder, DeviceEmbedder, ImageEmbedder
+from avs.features.embedder import ClipEmbedder, CompilableEmbedder, DeviceEmbedder, ImageEmbedder
 from avs.features.filling import Filling, GiveBack
 
 SLOTS = 3  # one is filled and copied, one is encoded, and one lies ready
@@ -58,10 +58,23 @@ class EncodingQueue:
     Args:
         embedder: the encoder.
         rows: number of images or clips of a filled batch.
+        compiled: compile the encoder for batches of that size; on a CPU, too, none may be larger.
         lane: what encodes filled batches; None: the one for the encoder's device.
+
+    Raises:
+        ConfigError: the encoder cannot be compiled.
     """
 
-    def __init__(self, embedder: ImageEmbedder | ClipEmbedder, rows: int, *, lane: Lane | None = None) -> None:
+    def __init__(
+        self,
+        embedder: ImageEmbedder | ClipEmbedder,
+        rows: int,
+        *,
+        compiled: bool = False,
+        lane: Lane | None = None,
+    ) -> None:
+        if compiled:
+            _compile(embedder, rows)
         self.embedder = embedder
         self._lane = lane or lane_of(embedder, rows)
         self._filling = Filling(rows)
@@ -134,6 +147,17 @@ def lane_of(embedder: ImageEmbedder | ClipEmbedder, rows: int) -> Lane | None:
     if isinstance(embedder, DeviceEmbedder) and embedder.device.type != "cpu":
         return StreamedLane(embedder, rows)
     return None
+
+
+def _compile(embedder: ImageEmbedder | ClipEmbedder, rows: int) -> None:
+    if not isinstance(embedder, CompilableEmbedder):
+        raise ConfigError(
+            "the encoder cannot be compiled",
+            where=embedder.spec.name,
+            wanted="encoders of the catalog; a trained model reads another number of frames in each batch",
+            next_step="leave --compile out",
+        )
+    embedder.compile(rows)
 
 
 def _encode(embedder: ImageEmbedder | ClipEmbedder, tensors: Sequence[Tensor]) -> np.ndarray:

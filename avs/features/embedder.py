@@ -115,6 +115,19 @@ class DeviceEmbedder(Protocol):
         ...
 
 
+@runtime_checkable
+class CompilableEmbedder(Protocol):
+    """An encoder of images or clips whose tower torch.compile can make faster."""
+
+    def compile(self, rows: int) -> None:
+        """Compile the tower for batches of at most `rows` images or clips; shorter ones take as long.
+
+        Raises:
+            ConfigError: it cannot be compiled here.
+        """
+        ...
+
+
 class EncoderSource(Protocol):
     """Opens encoders that are not in the catalog."""
 

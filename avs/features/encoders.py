@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from avs.core.device import require_device
 from avs.core.errors import ConfigError, DataError
 from avs.core.ids import some
 from avs.core.spec import EmbedderSpec
+from avs.features.compiled import CompiledTower, compile_now
 from avs.features.family import Family
 from avs.features.preprocess import Preprocessing
 
@@ -50,10 +51,30 @@ class Encoder:
         self.spec, self.preprocessing, self.max_tokens = spec, preprocessing, max_tokens
         self.device, self._dtype = device, dtype
         self._family, self._tokenizer = family, tokenizer
+        self._tower: Callable[..., Tensor] = family.clips if family.clip_frames else family.images
         family.module.to(device)
         mean = torch.tensor(preprocessing.mean, device=device).reshape(1, 3, 1, 1)
         std = torch.tensor(preprocessing.std, device=device).reshape(1, 3, 1, 1)
         self._scale, self._shift = 1 / (255 * std), mean / std
+
+    def compile(self, rows: int) -> None:
+        """Compile the tower of images or clips, for batches of `rows` of them; vectors change by rounding.
+
+        Raises:
+            ConfigError: it cannot be compiled here.
+        """
+        self._tower = CompiledTower(self._tower, rows)
+        frames, size = self._family.clip_frames, self.preprocessing.geometry.size
+        images = torch.zeros((rows, *([frames] if frames else []), 3, size, size), dtype=torch.uint8)
+        masks = [torch.ones(rows, frames, dtype=torch.bool)] if frames else []
+        compile_now(lambda: self.device_vectors(images, *masks), name=self.spec.name)
+
+    @torch.inference_mode()
+    def device_vectors(self, *arrays: Tensor) -> Tensor:
+        """What encode_images or encode_clips returns of the same arrays, on the device."""
+        images, *masks = arrays
+        vectors = self._tower(self._pixels(images), *(mask.to(self.device) for mask in masks))
+        return _scaled(vectors, self.spec.normalised)
 
     def preprocess(self, frames: np.ndarray) -> Tensor:
         """(F, 3, S, S) uint8 images of (F, H, W, 3) uint8 RGB frames: resized and cropped, not normalised."""
@@ -117,11 +138,6 @@ class ImageEncoder(Encoder):
         vectors: np.ndarray = self.device_vectors(images).cpu().numpy()
         return vectors
 
-    @torch.inference_mode()
-    def device_vectors(self, images: Tensor) -> Tensor:
-        """What encode_images returns, on the device."""
-        return _scaled(self._family.images(self._pixels(images)), self.spec.normalised)
-
 
 class ClipEncoder(Encoder):
     """Clips, and texts where the family has a text tower; see `avs.features.embedder.ClipEmbedder`."""
@@ -135,11 +151,6 @@ class ClipEncoder(Encoder):
         """(B, D) float32 unit-length vectors of (B, F, 3, S, S) uint8 clips; `mask` (B, F) is false for padding."""
         vectors: np.ndarray = self.device_vectors(clips, mask).cpu().numpy()
         return vectors
-
-    @torch.inference_mode()
-    def device_vectors(self, clips: Tensor, mask: Tensor) -> Tensor:
-        """What encode_clips returns, on the device."""
-        return _scaled(self._family.clips(self._pixels(clips), mask.to(self.device)), True)
 
 
 def _scaled(vectors: Tensor, unit_length: bool) -> Tensor:
