@@ -99,6 +99,11 @@ class StorePlan:
         """Number of frames in the clips that it is made of; 0: it is made of images."""
         return int(self.manifest.config.get("clip_frames", 0))
 
+    @property
+    def is_made(self) -> bool:
+        """Whether a complete store is there, by whatever process."""
+        return (self.folder / "manifest.json").is_file()
+
 
 def store_folders(folder: Path, recipe: ExtractionRecipe, encoders: Sequence[StoreEncoder]) -> list[Path]:
     """The folders `folder/NAME/LEVEL` of a recipe's stores, by encoder and then level.
@@ -180,12 +185,7 @@ def make_stores(
         AvsError: what load_embedder and extract raise.
     """
     reporter = reporter or Reporter()
-    missing = [plan for plan in plans if not is_up_to_date(plan.folder, plan.manifest, force=force, reporter=reporter)]
-    if force:
-        for plan in missing:
-            require_no_writers(plan.folder)
-        for plan in missing:
-            _discard(plan.folder)
+    missing = stores_to_make(plans, force=force, reporter=reporter)
     made: dict[Path, FeatureStore | UnfinishedStore] = {}
     for one_pass in _passes(missing):
         source = source_of(_widest(one_pass).manifest.config["sampling"])
@@ -201,6 +201,20 @@ def make_stores(
         folders = [writer.folder for target in targets for writer in target.writers]
         made |= dict(zip(folders, stores, strict=True))
     return [made[plan.folder] if plan.folder in made else FeatureStore(plan.folder) for plan in plans]
+
+
+def stores_to_make(plans: Sequence[StorePlan], *, force: bool, reporter: Reporter) -> list[StorePlan]:
+    """The plans of stores that are not complete; with `force` all of them, and what is in their folders is discarded.
+
+    Args, Raises: as for make_stores.
+    """
+    missing = [plan for plan in plans if not is_up_to_date(plan.folder, plan.manifest, force=force, reporter=reporter)]
+    if force:
+        for plan in missing:
+            require_no_writers(plan.folder)
+        for plan in missing:
+            _discard(plan.folder)
+    return missing
 
 
 def _passes(plans: Sequence[StorePlan]) -> list[list[StorePlan]]:
