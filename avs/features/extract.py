@@ -125,6 +125,7 @@ def extract(
     workers: int = 0,
     shard: Shard | None = None,
     pin_memory: bool = False,
+    compiled: bool = False,
     reporter: Reporter | None = None,
 ) -> list[FeatureStore | UnfinishedStore]:
     """The stores of all writers of `targets`, in order, each with the shots in the table's order.

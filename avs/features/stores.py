@@ -161,6 +161,7 @@ def make_stores(
     batch_size: int = 32,
     workers: int = 0,
     shard: Shard | None = None,
+    compiled: bool = False,
     reporter: Reporter | None = None,
     extra_files: Mapping[str, Callable[[Path], None]] | None = None,
 ) -> list[FeatureStore | UnfinishedStore]:
@@ -173,7 +174,7 @@ def make_stores(
         plans: the result of plan_stores.
         source_of: gives the frames for the sampling settings of a manifest; under "choice" it may say which of them
             a clip takes.
-        shots, batch_size, workers, shard: as for extract.
+        shots, batch_size, workers, shard, compiled: as for extract.
         force: make all stores anew, whatever is in their folders.
         device: "cpu", "cuda" or "cuda:N".
         reporter: of progress.
@@ -196,7 +197,7 @@ def make_stores(
         stores = extract(
             shots, source, targets,
             batch_size=batch_size, workers=workers, shard=shard, pin_memory=device.startswith("cuda"),
-            reporter=reporter,
+            compiled=compiled, reporter=reporter,
         )  # fmt: skip
         folders = [writer.folder for target in targets for writer in target.writers]
         made |= dict(zip(folders, stores, strict=True))

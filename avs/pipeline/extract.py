@@ -26,6 +26,7 @@ from avs.core.store import FeatureStore, Status
 from avs.core.store_parts import PARTS, UnfinishedStore, require_no_writers
 from avs.core.store_plan import require_same_way
 from avs.features.claims import Shard
+from avs.features.device_processes import make_stores_on_devices
 from avs.features.embedder import family_of, has_text_side, require_encoder
 from avs.features.extract import require_runtime
 from avs.features.recipe import ExtractionRecipe, SamplingRecipe
@@ -63,6 +64,8 @@ def extract_features(
     *,
     video_ids: VideoIds = "stem",
     device: str = "cpu",
+    devices: Sequence[str] = (),
+    compiled: bool = False,
     batch_size: int = 32,
     workers: int | None = None,
     shard: Shard | None = None,
@@ -78,6 +81,9 @@ def extract_features(
         videos: folder of video files.
         shots: shot table.
         video_ids: how ids are made of file names.
+        device: where this process encodes.
+        devices: start a process for each of these, in place of `device`; (): none.
+        compiled: compile the towers of the encoders, which changes vectors by rounding.
         batch_size: number of images encoded together; all processes need the same.
         workers: processes that decode; 0: this one; None: one per core. They do not change what comes out.
         shard: do this share of the jobs; None: those that are free, by leases in the folder of the store.
@@ -95,21 +101,23 @@ def extract_features(
     _require_videos(table, paths, videos, reporter)
     used = {video: paths[video] for video in table.video_ids if video in paths}
     workers = available_cores() if workers is None else workers
-    require_runtime(device, recipe.compute_dtype, batch_size=batch_size, workers=workers)
+    for one in devices or [device]:
+        require_runtime(one, recipe.compute_dtype, batch_size=batch_size, workers=workers)
     inputs = {"shots": fingerprint_input(shots)}
     paths_of_inputs = {"shots": shots, "videos": videos}
     plans = plan_stores(output, recipe, inputs=inputs, paths=paths_of_inputs, encoders=encoders)
     hashes = fingerprint_videos(used, videos, reporter)
     inputs["videos"] = listing_fingerprint(hashes)
-    return make_stores(
+    make = partial(make_stores_on_devices, devices=devices) if devices else partial(make_stores, device=device)
+    return make(
         [_with_inputs(plan, inputs, {"videos": sizes_of_store(used)}) for plan in plans],
         table,
         partial(frame_source, paths),
         force=force,
-        device=device,
         batch_size=batch_size,
         workers=workers,
         shard=shard,
+        compiled=compiled,
         reporter=reporter,
         extra_files={VIDEOS_FILE: partial(write_videos, hashes)},
     )
