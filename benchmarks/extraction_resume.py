@@ -50,9 +50,9 @@ class FirstFrameWantedError(Exception):
 
 
 class NoFrames:
-    """A FrameSource that ends the program when it is asked for frames."""
+    """A ViewSource that ends the program when it is asked for frames."""
 
-    def read(self, video: str, shots: Sequence[Shot]) -> Iterator[ShotFrames]:
+    def read(self, video: str, shots: Sequence[Shot]) -> Iterator[tuple[ShotFrames, ...]]:
         raise FirstFrameWantedError
 
     def begins_anywhere(self, video: str) -> bool:

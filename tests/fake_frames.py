@@ -34,12 +34,12 @@ class FakeFrames:
     tally: Mapping[str, int] = field(default_factory=dict)
     asked: list[tuple[str, list[str]]] = field(default_factory=list)
 
-    def read(self, video: str, shots: Sequence[Shot]) -> Iterator[ShotFrames]:
+    def read(self, video: str, shots: Sequence[Shot]) -> Iterator[tuple[ShotFrames, ...]]:
         self.asked.append((video, [shot.id for shot in shots]))
         for shot in shots:
             if shot.id == self.broken:
                 raise VideoError("the video broke", where=shot.id)
-            yield replace(self.frames(shot), tally=self.tally)
+            yield (replace(self.frames(shot), tally=self.tally),)
 
     def begins_anywhere(self, video: str) -> bool:
         return video not in self.uncut
@@ -62,12 +62,12 @@ class HeldFrames(FakeFrames):
 
     held: Mapping[str, Path] = field(default_factory=dict)
 
-    def read(self, video: str, shots: Sequence[Shot]) -> Iterator[ShotFrames]:
-        for frames in super().read(video, shots):
-            go = self.held.get(frames.shot)
+    def read(self, video: str, shots: Sequence[Shot]) -> Iterator[tuple[ShotFrames, ...]]:
+        for views in super().read(video, shots):
+            go = self.held.get(views[0].shot)
             if go is not None:
                 go.with_suffix(".new").write_text(str(os.getpid()))
                 os.replace(go.with_suffix(".new"), go.with_suffix(".pid"))
             while go is not None and not go.exists():
                 time.sleep(0.01)
-            yield frames
+            yield views

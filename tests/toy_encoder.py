@@ -9,9 +9,9 @@ import numpy as np
 
 from avs.core.artifacts import Manifest
 from avs.core.spec import EmbedderSpec
-from avs.core.store import Level
 from avs.core.store_parts import SharedWriter
 from avs.features.extract import Target, store_manifest
+from avs.features.levels import StoreLevel, parse_level
 from avs.features.preprocess import Geometry, Preprocessing
 from avs.features.recipe import ExtractionRecipe
 
@@ -36,11 +36,13 @@ class ToyEncoder:
 
     name: str = "toy"
 
-    def levels(self, wanted: Sequence[Level] | None) -> list[Level]:
-        return list(wanted or ["shot"])
+    def levels(self, wanted: Sequence[str] | None) -> list[StoreLevel]:
+        return [parse_level(level) for level in wanted or ["shot"]]
 
-    def manifest(self, level: Level, recipe: ExtractionRecipe, *, inputs: Mapping[str, str], decoder: str) -> Manifest:
+    def manifest(
+        self, level: StoreLevel, recipe: ExtractionRecipe, *, inputs: Mapping[str, str], decoder: str
+    ) -> Manifest:
         return store_manifest(SPEC, level, sampling={"policy": "fake"}, inputs=inputs)
 
-    def target(self, writers: Sequence[SharedWriter], *, device: str, dtype: str) -> Target:
-        return Target(ToyEmbedder(), writers)
+    def target(self, writers: Sequence[SharedWriter], *, view: int, device: str, dtype: str) -> Target:
+        return Target(ToyEmbedder(), writers, view=view)

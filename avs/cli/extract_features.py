@@ -123,7 +123,10 @@ ComputeDtype = Annotated[
 Levels = Annotated[
     list[str] | None,
     typer.Option(
-        "--level", help="shot (default) or frame; a trained model makes both by default; repeatable.",
+        "--level",
+        metavar="shot|frame|keep:K",
+        help="shot (default), frame, or keep:K, the K frames of a shot that are farthest apart; a trained model makes "
+        "the first two by default; repeatable.",
         rich_help_panel=OUTPUT,
     ),
 ]  # fmt: skip

@@ -36,15 +36,28 @@ def feature_name(features: Features) -> str:
     return features.spec.name + ("/frame" if features.offsets is not None else "")
 
 
+def kept_frames(features: Features) -> int:
+    """Number of frames of a shot that a store has at most, of level keep:K; 0: it has all, or one row per shot."""
+    return int((features.manifest.get("config") or {}).get("keep", 0)) if isinstance(features, FeatureStore) else 0
+
+
 def by_feature_name(stores: Iterable[Features]) -> dict[str, Features]:
     """Feature name -> store, as trained models look for their features.
 
     Raises:
-        ConfigError: two stores hold the same feature.
+        ConfigError: two stores hold the same feature; a store that holds only some of the sampled frames, which are not
+            those that a model was or will be trained on.
     """
     named: dict[str, Features] = {}
     for store in stores:
-        name = feature_name(store)
+        name, keep = feature_name(store), kept_frames(store)
+        if keep:
+            raise ConfigError(
+                f"the store keeps the {keep} frames of a shot that are farthest apart, and trained models read all",
+                where=store.folder,
+                got=f"level keep:{keep}",
+                next_step="search it zero-shot, or extract the model's features with --level frame or shot",
+            )
         if name in named:
             raise ConfigError(
                 f"two stores hold the feature {name}",

@@ -24,6 +24,8 @@ class ShotFrames:
         status: "ok"; "partial" when some wanted frames could not be decoded; "failed" when none could (F = 0).
         reason: why frames are missing; empty when the status is "ok".
         tally: what else is counted of it, such as {"similar_frames": 3}; summed over the shots of a store.
+        clips: (C, F) int positions in `data` of the frames of each clip, -1 for padding, which comes last; None: it is
+            not cut into clips.
 
     Raises:
         DataError: arrays of the wrong shape or dtype, or a status that contradicts them.
@@ -35,6 +37,7 @@ class ShotFrames:
     status: Status = "ok"
     reason: str = ""
     tally: Mapping[str, int] = field(default_factory=dict)
+    clips: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.data.ndim != 4 or self.data.shape[3] != 3 or self.data.dtype != np.uint8:
@@ -45,8 +48,19 @@ class ShotFrames:
             raise DataError(
                 "frames and times differ in number", where=self.shot, got=(len(self.data), self.pts_s.shape)
             )
+        if self.clips is not None and not _are_clips(self.clips, len(self.data)):
+            raise DataError("clips must be (C, F) positions of frames", where=self.shot, got=self.clips.tolist())
         if (self.status == "failed") != (len(self.data) == 0) or (self.status == "ok") != (not self.reason):
             raise DataError("status does not fit", where=self.shot, got=(self.status, self.reason, len(self.data)))
+
+
+def _are_clips(clips: np.ndarray, frames: int) -> bool:
+    """Whether every clip has a frame, and then others or padding."""
+    if clips.ndim != 2 or not clips.shape[1]:
+        return False
+    padding = clips < 0
+    padding_last = not (padding[:, :-1] & ~padding[:, 1:]).any()
+    return bool(((clips >= -1) & (clips < frames)).all() and not padding[:, 0].any() and padding_last)
 
 
 class FrameSource(Protocol):
@@ -54,6 +68,14 @@ class FrameSource(Protocol):
 
     def read(self, video: str, shots: Sequence[Shot]) -> Iterator[ShotFrames]:
         """The frames of `shots`, which are of one video, in their order; every shot is yielded, failed ones too."""
+        ...
+
+
+class ViewSource(Protocol):
+    """Anything that gives several views of shots at once: frames that were chosen in different ways. Picklable."""
+
+    def read(self, video: str, shots: Sequence[Shot]) -> Iterator[tuple[ShotFrames, ...]]:
+        """As FrameSource.read; of every shot the frames of each view, in the order of the views."""
         ...
 
     def begins_anywhere(self, video: str) -> bool:

@@ -7,6 +7,8 @@ from typing import Any
 
 from avs.core.errors import SpecMismatchError
 
+NEWER = ("trained", "layer", "crops", "clip_frames", "clip_interval_s")  # fields that older stores lack
+
 
 @dataclass(frozen=True, slots=True)
 class EmbedderSpec:
@@ -26,6 +28,10 @@ class EmbedderSpec:
         weights: where the weights were read from; recorded, not compared.
         trained: of a model that was trained here: its architecture, and the frames and words that it reads; empty for
             an encoder of the catalog.
+        layer: which of a model's layers the vectors are of; "" if the pooling says it.
+        crops: which crops of an image are averaged; "": the whole image.
+        clip_frames: number of frames in a clip; 0: it encodes images.
+        clip_interval_s: seconds between the frames of a clip; 0: not the same for all clips.
     """
 
     name: str
@@ -41,10 +47,14 @@ class EmbedderSpec:
     normalised: bool
     weights: str = field(default="", compare=False)
     trained: str = ""
+    layer: str = ""
+    crops: str = ""
+    clip_frames: int = 0
+    clip_interval_s: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
-        """All fields, as manifests record them; `trained` only where it says something, as avs wrote before it."""
-        return {key: value for key, value in asdict(self).items() if key != "trained" or value}
+        """All fields, as manifests record them; newer ones only where they say something, as avs wrote before them."""
+        return {key: value for key, value in asdict(self).items() if key not in NEWER or value}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> EmbedderSpec:

@@ -105,6 +105,11 @@ class SharedWriter:
         level: Level = self.manifest.config["level"]
         return level
 
+    @property
+    def keep(self) -> int:
+        """Number of frames or clips of a shot at most, at frame level; 0: all."""
+        return int(self.manifest.config.get("keep", 0))
+
     def join(self, plan: WorkPlan, owner: Owner, *, leased: bool = True) -> StoreParts:
         """The parts of the store; makes their folder if there is none.
 

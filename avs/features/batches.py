@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from avs.core.errors import AvsError, DataError
-from avs.core.frames import FrameSource, ShotFrames
+from avs.core.frames import ShotFrames, ViewSource
 from avs.core.processes import deaf_to_interrupts, hang_on, lifeline
 from avs.core.shots import Shot, ShotTable
 from avs.core.store import Status
@@ -56,21 +56,44 @@ class ImageBatch:
 
     Attributes:
         unit: its number.
-        stores: numbers of the stores for which this process does the unit's job.
+        feed: number of the Feed that they are of.
+        stores: numbers of the stores of this feed for which this process does the unit's job.
         images: for every geometry a (B, 3, S, S) uint8 array of images, or a (B, F, 3, S, S) array of clips.
         mask: (B, F) bool, true for the frames of clips and false for padding; None for images.
-        outcomes: of all shots of the unit, in order, in its last batch; empty in the others.
+        outcomes: of all shots of the unit, in order, in its last batch of this feed; empty in the others.
+        ends_unit: whether it is the last batch of the unit, of all feeds.
     """
 
     unit: int
+    feed: int
     stores: tuple[int, ...]
     images: tuple[np.ndarray | Tensor, ...]
     mask: np.ndarray | None = None
     outcomes: tuple[Outcome, ...] = ()
+    ends_unit: bool = False
 
     def pin_memory(self) -> ImageBatch:
         """This batch in page-locked memory; called by the DataLoader for CUDA."""
         return replace(self, images=tuple(torch.as_tensor(images).pin_memory() for images in self.images))
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """What encoders get that read the same frames in the same way.
+
+    Attributes:
+        view: number of the view of the source that it takes.
+        clip_frames: number of frames in a clip; 0: images.
+        geometries: how frames become images, one for every array of a batch.
+    """
+
+    view: int
+    clip_frames: int
+    geometries: tuple[Geometry, ...]
+
+    def rows(self, batch_size: int) -> int:
+        """Number of images or clips in a batch of `batch_size` images."""
+        return max(1, batch_size // self.clip_frames) if self.clip_frames else batch_size
 
 
 class ImageBatches(IterableDataset[ImageBatch]):
@@ -83,26 +106,23 @@ class ImageBatches(IterableDataset[ImageBatch]):
         source: of their frames.
         units: of the table.
         claims: gives a job, and the numbers of the stores that get it, when this process or worker may begin it.
-        geometries: how frames become images, one for every array of a batch.
+        feeds: of the encoders.
+        feed_of_store: number of the feed that each store needs.
         batch_size: number of images in a batch; also of the images in the clips of a batch.
-        clip_frames: number of frames in a clip; 0: batches of images.
     """
 
     def __init__(
         self,
         table: ShotTable,
-        source: FrameSource,
+        source: ViewSource,
         units: Units,
         claims: Iterable[tuple[int, tuple[int, ...]]],
-        geometries: Sequence[Geometry],
+        feeds: Sequence[Feed],
+        feed_of_store: Sequence[int],
         batch_size: int,
-        *,
-        clip_frames: int = 0,
     ) -> None:
         self.source, self.units, self.claims = source, units, claims
-        self.geometries, self.clip_frames = tuple(geometries), clip_frames
-        self.frames_at_once = clip_frames or batch_size
-        self.batch_size = max(1, batch_size // clip_frames) if clip_frames else batch_size
+        self.feeds, self.feed_of_store, self.batch_size = tuple(feeds), tuple(feed_of_store), batch_size
         # Columns, not Shot objects: a worker gets a copy, and a collection may have a million shots.
         self.ids, self.videos = np.array(table.ids, dtype=np.bytes_), np.array(table.videos, dtype=np.bytes_)
         self.start_s, self.end_s = table.start_s, table.end_s
@@ -111,68 +131,120 @@ class ImageBatches(IterableDataset[ImageBatch]):
         try:
             for job, stores in self.claims:
                 units = self.units.of_job(job)
-                frames = self._frames([row for unit in units for row in self.units.rows(unit)])
+                shots = self._shots([row for unit in units for row in self.units.rows(unit)])
                 for unit in units:
-                    for batch in self._unit(unit, frames):
-                        yield replace(batch, stores=stores)
+                    yield from self._unit(unit, stores, shots)
         except AvsError as error:
             yield error
 
-    def _frames(self, rows: Sequence[int]) -> Iterator[ShotFrames]:
+    def _shots(self, rows: Sequence[int]) -> Iterator[tuple[ShotFrames, ...]]:
         for video, group in groupby(rows, key=lambda row: self.videos[row]):
             shots = [self._shot(row) for row in group]
             answers = iter(self.source.read(video.decode(), shots))
             for shot in shots:
-                frames = next(answers, None)
-                if frames is None or frames.shot != shot.id:
-                    raise DataError(
-                        "the frame source left out a shot", where=shot.id, got=frames.shot if frames else "its end"
-                    )
-                yield frames
+                views = next(answers, ())
+                if not views or any(frames.shot != shot.id for frames in views):
+                    got = [frames.shot for frames in views] or "its end"
+                    raise DataError("the frame source left out a shot", where=shot.id, got=got)
+                yield views
 
     def _shot(self, row: int) -> Shot:
         start_s, end_s = float(self.start_s[row]), float(self.end_s[row])
         return Shot(self.ids[row].decode(), self.videos[row].decode(), start_s, end_s)
 
-    def _unit(self, unit: int, frames: Iterator[ShotFrames]) -> Iterator[ImageBatch]:
-        pieces, count, outcomes = [self._piece(np.empty((0, 1, 1, 3), dtype=np.uint8))], 0, []
+    def _unit(self, unit: int, stores: Sequence[int], shots: Iterator[tuple[ShotFrames, ...]]) -> Iterator[ImageBatch]:
+        """The batches of a unit, of each feed that a store needs; `shots` gives its shots next."""
+        of_feed: dict[int, list[int]] = {}
+        for store in stores:
+            of_feed.setdefault(self.feed_of_store[store], []).append(store)
+        gatherings = [
+            _Gathering(ImageBatch(unit, feed, tuple(of), ()), self.feeds[feed], self.batch_size)
+            for feed, of in sorted(of_feed.items())
+        ]
         for _ in self.units.rows(unit):
-            shot = next(frames)
-            starts = range(0, len(shot.data), self.frames_at_once)
-            outcomes.append(Outcome(shot.shot, self._times(shot.pts_s, starts), shot.status, shot.reason, shot.tally))
-            for start in starts:
-                pieces.append(self._piece(shot.data[start : start + self.frames_at_once]))
-                count += len(pieces[-1][0])
-                if count >= self.batch_size:
-                    arrays = _join(pieces)
-                    yield self._batch(unit, [each[: self.batch_size] for each in arrays])
-                    pieces, count = [tuple(each[self.batch_size :] for each in arrays)], count - self.batch_size
-        yield self._batch(unit, _join(pieces), tuple(outcomes))
+            views = next(shots)
+            for gathering in gatherings:
+                yield from gathering.add(views[gathering.feed.view])
+        for gathering in gatherings:
+            yield replace(gathering.last(), ends_unit=gathering is gatherings[-1])
 
-    def _times(self, pts_s: np.ndarray, starts: range) -> np.ndarray:
-        """The times of the frames, or the mean time of each clip."""
-        if not self.clip_frames:
-            return pts_s
-        return np.array([pts_s[start : start + self.clip_frames].mean() for start in starts])
 
-    def _piece(self, frames: np.ndarray) -> tuple[np.ndarray, ...]:
-        """The frames as images of every geometry; or as one padded clip of every geometry, and its mask.
+class _Gathering:
+    """Gathers the images or clips of a unit until they make a batch.
 
-        No frames make no clip.
-        """
-        images = [geometry.apply(frames) for geometry in self.geometries]
-        if not self.clip_frames:
-            return tuple(images)
-        clips, size = min(len(frames), 1), self.clip_frames
-        padded = [np.zeros((clips, size, *one.shape[1:]), dtype=np.uint8) for one in images]
-        for clip, one in zip(padded, images, strict=True):
-            clip[:, : len(one)] = one
-        return *padded, np.broadcast_to(np.arange(size) < len(frames), (clips, size))
+    Args:
+        empty: a batch without images.
+    """
 
-    def _batch(self, unit: int, arrays: Sequence[np.ndarray], outcomes: tuple[Outcome, ...] = ()) -> ImageBatch:
-        if self.clip_frames:
-            return ImageBatch(unit, (), tuple(arrays[:-1]), arrays[-1], outcomes)
-        return ImageBatch(unit, (), tuple(arrays), None, outcomes)
+    def __init__(self, empty: ImageBatch, feed: Feed, batch_size: int) -> None:
+        self.empty, self.feed = empty, feed
+        self.frames_at_once = batch_size
+        self.batch_size = feed.rows(batch_size)
+        self.outcomes: list[Outcome] = []
+        self._pieces = [self._images(np.empty((0, 1, 1, 3), dtype=np.uint8))]
+        if feed.clip_frames:
+            self._pieces = [self._clips(self._pieces[0], np.empty((0, feed.clip_frames), dtype=np.int64))]
+        self._count = 0
+
+    def add(self, shot: ShotFrames) -> Iterator[ImageBatch]:
+        """The batches that are full with the images or clips of one more shot."""
+        clips = _clips_of(shot, self.feed.clip_frames) if self.feed.clip_frames else None
+        times_s = shot.pts_s if clips is None else np.array([shot.pts_s[clip[clip >= 0]].mean() for clip in clips])
+        self.outcomes.append(Outcome(shot.shot, times_s, shot.status, shot.reason, shot.tally))
+        if clips is None:
+            for start in range(0, len(shot.data), self.frames_at_once):
+                yield from self._gather(self._images(shot.data[start : start + self.frames_at_once]))
+        elif len(clips):
+            images = self._images(shot.data)
+            for clip in clips:
+                yield from self._gather(self._clips(images, clip[None]))
+
+    def last(self) -> ImageBatch:
+        """What is left, and what became of the shots."""
+        return self._batch(_join(self._pieces), tuple(self.outcomes))
+
+    def _gather(self, piece: tuple[np.ndarray, ...]) -> Iterator[ImageBatch]:
+        self._pieces.append(piece)
+        self._count += len(piece[0])
+        if self._count >= self.batch_size:
+            arrays = _join(self._pieces)
+            yield self._batch([each[: self.batch_size] for each in arrays])
+            self._pieces = [tuple(each[self.batch_size :] for each in arrays)]
+            self._count -= self.batch_size
+
+    def _images(self, frames: np.ndarray) -> tuple[np.ndarray, ...]:
+        """The frames as images of every geometry."""
+        return tuple(geometry.apply(frames) for geometry in self.feed.geometries)
+
+    def _clips(self, images: Sequence[np.ndarray], clips: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Clips of every geometry, and their mask; (C, F) positions in `images`, -1 for padding, which is black."""
+        mask = clips >= 0
+        found = [np.zeros((*clips.shape, *one.shape[1:]), dtype=np.uint8) for one in images]
+        for clip, one in zip(found, images, strict=True):
+            clip[mask] = one[clips[mask]]
+        return *found, mask
+
+    def _batch(self, arrays: Sequence[np.ndarray], outcomes: tuple[Outcome, ...] = ()) -> ImageBatch:
+        if self.feed.clip_frames:
+            return replace(self.empty, images=tuple(arrays[:-1]), mask=arrays[-1], outcomes=outcomes)
+        return replace(self.empty, images=tuple(arrays), outcomes=outcomes)
+
+
+def _clips_of(shot: ShotFrames, size: int) -> np.ndarray:
+    """(C, size) positions of the frames of each clip, -1 for padding: those of the source, or one after the other.
+
+    Raises:
+        DataError: the source cut clips of another length.
+    """
+    if shot.clips is None:
+        count = -(-len(shot.data) // size)
+        places = np.arange(count * size).reshape(count, size)
+        return np.where(places < len(shot.data), places, -1)
+    if shot.clips.shape[1] != size:
+        raise DataError(
+            "clips have another length than the encoder's", where=shot.shot, got=shot.clips.shape[1], wanted=size
+        )
+    return shot.clips
 
 
 def _join(pieces: Sequence[tuple[np.ndarray, ...]]) -> list[np.ndarray]:

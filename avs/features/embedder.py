@@ -205,7 +205,12 @@ def require_text_side(spec: EmbedderSpec, *, where: object) -> None:
 
 
 def read_spec(
-    model: str, *, weights: str | Path | None = None, pooling: str | None = None, unit_length: bool = True
+    model: str,
+    *,
+    weights: str | Path | None = None,
+    pooling: str | None = None,
+    unit_length: bool = True,
+    clip_interval_s: float = 0.0,
 ) -> EmbedderSpec:
     """The spec of an encoder, without loading its weights; arguments and errors as for load_embedder.
 
@@ -215,7 +220,7 @@ def read_spec(
     folder = Path(model)
     if model not in read_catalog() and (is_trained_model(folder) or folder.parent != Path()):
         return _trained_models().read_spec(folder)
-    return _read_checkpoint(model, weights, pooling, unit_length).spec
+    return _read_checkpoint(model, weights, pooling, unit_length, clip_interval_s).spec
 
 
 def load_embedder(
@@ -226,6 +231,7 @@ def load_embedder(
     dtype: str = "float32",
     pooling: str | None = None,
     unit_length: bool = True,
+    clip_interval_s: float = 0.0,
 ) -> ImageEncoder | ClipEncoder:
     """The encoder `model` of the catalog, ready to encode.
 
@@ -236,6 +242,7 @@ def load_embedder(
         dtype: what the encoder computes in: "float32", "bfloat16", or "float16" on CUDA.
         pooling: one of the family's; None: its first.
         unit_length: whether vectors of images are scaled to length 1; false: as the tower gives them.
+        clip_interval_s: seconds between the frames of its clips, which decide its numbers too; 0: not the same for all.
 
     Raises:
         ConfigError: unknown model, pooling, device or dtype, or weights that are not what the catalog says; an encoder
@@ -246,7 +253,7 @@ def load_embedder(
     from avs.features.encoders import ClipEncoder, ImageEncoder, resolve_device
 
     resolved, computed_in = resolve_device(device, dtype)
-    checkpoint = _read_checkpoint(model, weights, pooling, unit_length)
+    checkpoint = _read_checkpoint(model, weights, pooling, unit_length, clip_interval_s)
     family = checkpoint.family(checkpoint.folder, dtype=computed_in, pooling=checkpoint.spec.pooling)
     encoder = ClipEncoder if family.clip_frames else ImageEncoder
     return encoder(
@@ -281,6 +288,7 @@ def load_embedder_for(
         dtype=dtype,
         pooling=spec.pooling,
         unit_length=spec.normalised,
+        clip_interval_s=spec.clip_interval_s,
     )
     spec.require_same(embedder.spec, where=embedder.spec.weights)
     return embedder
@@ -323,7 +331,7 @@ def require_encoder(model: str, weights: str | Path | None, pooling: str | None)
 
 
 def _read_checkpoint(
-    model: str, weights: str | Path | None, pooling: str | None, unit_length: bool = True
+    model: str, weights: str | Path | None, pooling: str | None, unit_length: bool, clip_interval_s: float
 ) -> _Checkpoint:
     entry, family = get_entry(model), family_of(model)
     if family.clip_frames and not unit_length:
@@ -347,6 +355,10 @@ def _read_checkpoint(
         pooling=pooling,
         normalised=unit_length,
         weights=str(folder.resolve()) if Path(location).is_dir() else location,
+        layer=family.layer,
+        crops=family.crops,
+        clip_frames=family.clip_frames,
+        clip_interval_s=clip_interval_s,
     )
     return _Checkpoint(folder, family, facts, preprocessing, spec)
 

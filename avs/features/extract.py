@@ -8,30 +8,32 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, get_args
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import get_args
 
 import numpy as np
 
 from avs.core.artifacts import Manifest
 from avs.core.errors import ConfigError, DataError, TooManyFailuresError
-from avs.core.frames import FrameSource
+from avs.core.frames import ViewSource
 from avs.core.leases import Owner
 from avs.core.progress import Reporter
 from avs.core.shots import ShotTable
 from avs.core.spec import EmbedderSpec
-from avs.core.store import STORE_TYPE, FeatureStore, Level, Status
+from avs.core.store import STORE_TYPE, FeatureStore, Status
 from avs.core.store_parts import SharedWriter, StoreParts, UnfinishedStore
 from avs.core.store_plan import WorkPlan
 from avs.core.store_writer import ShotFeatures, part_of, stored
-from avs.features.batches import ImageBatch, ImageBatches, Outcome, load_batches
+from avs.features.batches import Feed, ImageBatch, ImageBatches, Outcome, load_batches
 from avs.features.claims import LeasedClaims, Shard, ShardClaims
+from avs.features.device_queue import EncodingQueue
 from avs.features.embedder import ClipEmbedder, ImageEmbedder
+from avs.features.levels import StoreLevel, farthest_apart
+from avs.features.preprocess import Geometry
 from avs.features.units import Units
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
+KEPT_FRAMES = "farthest first by cosine, from the one nearest the mean"
 SHOT_VECTOR = "l2(mean of the frames' l2 vectors)"
 SHOT_VECTOR_OF_CLIPS = "l2(mean of the clips' l2 vectors)"
 
@@ -54,6 +56,7 @@ class Target:
     """An encoder, and the stores it fills: one per level.
 
     Attributes:
+        view: number of the view of the source that it encodes.
         shot_vectors: gives the (S, D) vectors of S shots from the (F, D) vectors of each one's frames or clips, which
             are in order of time, F >= 1.
     """
@@ -61,6 +64,7 @@ class Target:
     embedder: ImageEmbedder | ClipEmbedder
     writers: Sequence[SharedWriter]
     shot_vectors: Callable[[Sequence[np.ndarray]], np.ndarray] = mean_vectors
+    view: int = 0
 
     @property
     def clip_frames(self) -> int:
@@ -70,7 +74,7 @@ class Target:
 
 def store_manifest(
     spec: EmbedderSpec,
-    level: Level,
+    level: StoreLevel,
     *,
     sampling: Mapping[str, object],
     inputs: Mapping[str, str],
@@ -82,7 +86,7 @@ def store_manifest(
 
     Args:
         spec: spec of the encoder.
-        level: "shot" or "frame".
+        level: which rows a shot has.
         sampling: how frames are chosen, such as {"policy": "interval", "interval_s": 0.5}, and what decodes them.
         inputs: name -> fingerprint, of the shot table and of the videos.
         compute_dtype, store_dtype: of the towers, and of the stored vectors.
@@ -90,35 +94,43 @@ def store_manifest(
 
     Raises:
         ConfigError: at shot level, several vectors per frame, whose mean is not worth storing, or vectors of any
-            length.
+            length; some of the frames, with several vectors per frame.
     """
-    if spec.pooling == "queries" and level == "shot":
+    if spec.pooling == "queries" and level.keep:
+        raise ConfigError(
+            'pooling "queries" has several vectors per frame, so frames cannot be told apart by theirs',
+            got=f"--level keep:{level.keep}",
+            next_step='use --level frame, or the pooling "query-mean"',
+        )
+    if spec.pooling == "queries" and level.kind == "shot":
         raise ConfigError(
             'pooling "queries" keeps several vectors per frame, which a shot-level store cannot hold',
             next_step='use --level frame, or the pooling "query-mean"',
         )
-    if not spec.normalised and level == "shot":
+    if not spec.normalised and level.kind == "shot":
         raise ConfigError(
             "vectors of raw length are for frames, and a shot-level store holds a mean of unit vectors",
             got=f"{spec.name} with --raw-length at level shot",
             next_step="use --level frame, or leave --raw-length out",
         )
     config: dict[str, object] = {
-        "level": level,
+        "level": level.kind,
         "sampling": dict(sampling),
         "compute_dtype": compute_dtype,
         "store_dtype": store_dtype,
     }
     if clip_frames:
         config["clip_frames"] = clip_frames
-    if level == "shot":
+    if level.keep:
+        config |= {"keep": level.keep, "kept_frames": KEPT_FRAMES}
+    if level.kind == "shot":
         config["shot_vector"] = SHOT_VECTOR_OF_CLIPS if clip_frames else SHOT_VECTOR
     return Manifest(type=STORE_TYPE, config=config, inputs=dict(inputs), spec=spec.to_json())
 
 
 def extract(
     shots: ShotTable,
-    source: FrameSource,
+    source: ViewSource,
     targets: Sequence[Target],
     *,
     batch_size: int = 32,
@@ -138,22 +150,22 @@ def extract(
     Args:
         shots: the shots to extract.
         source: gives the frames; it must be picklable when there are workers.
-        targets: encoders and writers; all encode images, or all encode clips of the same number of frames.
+        targets: encoders and writers.
         batch_size: number of images encoded together; it decides the units, and so the last bits of vectors.
         workers: number of processes that decode; 0: this process decodes.
         shard: the share of the jobs that is this process's; None: those that are free, by leases.
         pin_memory: copy images to page-locked memory, for CUDA.
+        compiled: compile the towers of the encoders.
         reporter: of progress.
 
     Raises:
-        ConfigError: a batch size or number of workers out of range, or targets of several kinds.
+        ConfigError: a batch size or number of workers out of range; an encoder that cannot be compiled.
         ChangedInputsError: parts of other inputs, settings, versions or batches are in the way.
         DataError: features that are not finite, or zero; names the shot. What was finished before is kept.
         StoreError: all shots failed, or parts were damaged.
     """
     start = time.monotonic()
     _require_counts(batch_size, workers)
-    clip_frames = _common_clip_frames(targets)
     units = Units(shots, batch_size, [video for video in shots.video_ids if not source.begins_anywhere(video)])
     plan = WorkPlan(shots.fingerprint, batch_size, units.first_of_job)
     with Owner() as owner:
@@ -161,23 +173,17 @@ def extract(
         lacking = ~np.array([store.done() for store in stores])  # (stores, jobs)
         workers = min(workers, int(lacking.any(axis=0).sum()))
         claims = ShardClaims(lacking, shard) if shard else LeasedClaims(lacking, [store.leases for store in stores])
-        extraction = _Extraction(targets, stores, units)
-        batches = ImageBatches(shots, source, units, claims, extraction.geometries, batch_size, clip_frames=clip_frames)
+        extraction = _Extraction(targets, stores, units, batch_size, compiled=compiled and bool(lacking.any()))
+        batches = ImageBatches(shots, source, units, claims, extraction.feeds, extraction.feed_of_store, batch_size)
         name = "extract " + ", ".join(target.embedder.spec.name for target in targets)
         with (reporter or Reporter()).stage(name, _shots_left(plan, lacking, shard), "shots") as stage:
             for batch in load_batches(batches, workers=workers, pin=pin_memory) if lacking.any() else ():
                 extraction.take(batch)
-                if batch.outcomes:
+                if batch.ends_unit:
                     failed = sum(outcome.status == "failed" for outcome in batch.outcomes)
                     stage.advance(len(batch.outcomes), failed=failed)
+            extraction.flush()
         return [store.finish(shots.ids, seconds=time.monotonic() - start) for store in stores]
-
-
-def _common_clip_frames(targets: Sequence[Target]) -> int:
-    clip_frames = {target.clip_frames for target in targets}
-    if len(clip_frames) > 1:
-        raise ConfigError("images and clips of several lengths cannot share a pass", got=sorted(clip_frames))
-    return clip_frames.pop()
 
 
 def _shots_left(plan: WorkPlan, lacking: np.ndarray, shard: Shard | None) -> int:
@@ -212,48 +218,93 @@ def _require_counts(batch_size: int, workers: int) -> None:
         )
 
 
+@dataclass(slots=True, eq=False)
+class _UnitVectors:
+    """What has come of a unit for some stores.
+
+    Attributes:
+        vectors: number of a target -> vectors of its batches, in order.
+        awaited: number of vectors that have still to come.
+        last: the last batch; None until it is there.
+    """
+
+    vectors: dict[int, list[np.ndarray]] = field(default_factory=dict)
+    awaited: int = 0
+    last: ImageBatch | None = None
+
+
 class _Extraction:
     """The encoding half: the vectors of the units under way, and the features of the jobs under way."""
 
-    def __init__(self, targets: Sequence[Target], stores: Sequence[StoreParts], units: Units) -> None:
+    def __init__(
+        self, targets: Sequence[Target], stores: Sequence[StoreParts], units: Units, batch_size: int, *, compiled: bool
+    ) -> None:
         self.targets, self.stores, self.units = targets, stores, units
-        self.geometries = list(dict.fromkeys(target.embedder.preprocessing.geometry for target in targets))
-        self._of_target = np.repeat(range(len(targets)), [len(target.writers) for target in targets]).tolist()
-        # Two workers may do one job for different stores. Unit and stores -> target -> batches:
-        self._vectors: dict[tuple[int, tuple[int, ...]], list[list[np.ndarray]]] = {}
+        target_of_store = np.repeat(range(len(targets)), [len(target.writers) for target in targets])
+        self._of_target: list[int] = target_of_store.tolist()
+        self.feeds, feed_of_target = _feeds(targets)
+        self.feed_of_store = [feed_of_target[target] for target in self._of_target]
+        rows = [self.feeds[feed].rows(batch_size) for feed in feed_of_target]
+        self._queues = [EncodingQueue(of.embedder, n, compiled=compiled) for of, n in zip(targets, rows, strict=True)]
+        # Two workers may do one job for different stores:
+        self._under_way: dict[tuple[int, tuple[int, ...]], _UnitVectors] = {}
         self._features: dict[tuple[int, int], dict[int, list[ShotFeatures]]] = {}  # job and store -> unit -> shots
 
     def take(self, batch: ImageBatch) -> None:
-        """Encode a batch for the stores that get it; when it ends its job, write the job's parts."""
-        vectors_by_target = self._vectors.setdefault((batch.unit, batch.stores), [[] for _ in self.targets])
+        """Have a batch encoded for the stores that get it. When all vectors of a job have come, its parts are written:
+        on a CPU now, on a GPU in a later call.
+        """
+        unit = self._under_way.setdefault((batch.unit, batch.stores), _UnitVectors())
+        unit.awaited += 1  # until all encoders have the batch
         for number in dict.fromkeys(self._of_target[store] for store in batch.stores):
-            embedder = self.targets[number].embedder
-            images = batch.images[self.geometries.index(embedder.preprocessing.geometry)]
+            embedder, vectors = self.targets[number].embedder, unit.vectors.setdefault(number, [])
+            images = batch.images[self.feeds[batch.feed].geometries.index(embedder.preprocessing.geometry)]
             if len(images):
-                vectors_by_target[number].append(_encode(embedder, images, batch.mask))
+                unit.awaited += 1
+                arrays = [images] if batch.mask is None else [images, batch.mask]
+                self._queues[number].put(arrays, partial(self._came, unit, vectors))
         if batch.outcomes:
-            del self._vectors[batch.unit, batch.stores]
-            self._end_unit(batch, vectors_by_target)
+            unit.last = replace(batch, images=(), mask=None)  # its images need not stay in memory
+        self._settle(unit)
 
-    def _end_unit(self, batch: ImageBatch, vectors_by_target: Sequence[Sequence[np.ndarray]]) -> None:
+    def flush(self) -> None:
+        """Have all vectors come that are under way, and write their parts."""
+        for queue in self._queues:
+            queue.flush()
+
+    def _came(self, unit: _UnitVectors, of_target: list[np.ndarray], vectors: np.ndarray) -> None:
+        of_target.append(vectors)
+        self._settle(unit)
+
+    def _settle(self, unit: _UnitVectors) -> None:
+        """One thing less is awaited; after the last one the unit ends."""
+        unit.awaited -= 1
+        if unit.last is not None and not unit.awaited:
+            del self._under_way[unit.last.unit, unit.last.stores]
+            self._end_unit(unit.last, unit.vectors)
+
+    def _end_unit(self, batch: ImageBatch, vectors: Mapping[int, Sequence[np.ndarray]]) -> None:
         job = int(self.units.job[batch.unit])
         for store in batch.stores:
             parts, number = self.stores[store], self._of_target[store]
-            features = _features(self.targets[number], parts.store, batch.outcomes, vectors_by_target[number])
+            features = _features(self.targets[number], parts.store, batch.outcomes, vectors[number])
             of_job = self._features.setdefault((job, store), {})
-            of_job[batch.unit] = [stored(one, parts.store.spec, np.dtype(parts.store.dtype)) for one in features]
+            spec, dtype = parts.store.spec, np.dtype(parts.store.dtype)
+            of_job[batch.unit] = [stored(one, spec, dtype) for one in features]
             if len(of_job) == len(self.units.of_job(job)):
                 in_order = [one for unit in sorted(of_job) for one in of_job[unit]]
                 parts.write(job, part_of(int(parts.plan.first[job]), in_order))
                 del self._features[job, store]
 
 
-def _encode(embedder: ImageEmbedder | ClipEmbedder, images: np.ndarray | Tensor, mask: np.ndarray | None) -> np.ndarray:
-    import torch
-
-    if isinstance(embedder, ClipEmbedder):
-        return embedder.encode_clips(torch.as_tensor(images), torch.as_tensor(mask))
-    return embedder.encode_images(torch.as_tensor(images))
+def _feeds(targets: Sequence[Target]) -> tuple[list[Feed], list[int]]:
+    """What the targets need of workers, and the number of each one's: those that see the same share a feed."""
+    geometries: dict[tuple[int, int], dict[Geometry, None]] = {}
+    for target in targets:
+        geometries.setdefault((target.view, target.clip_frames), {})[target.embedder.preprocessing.geometry] = None
+    feeds = [Feed(view, clip_frames, tuple(of)) for (view, clip_frames), of in geometries.items()]
+    keys = list(geometries)
+    return feeds, [keys.index((target.view, target.clip_frames)) for target in targets]
 
 
 def _features(
@@ -275,7 +326,17 @@ def _features(
         )
     frames = np.split(vectors, ends[:-1])
     found = _of_frames(outcomes, frames) if store.level == "frame" else _of_shots(outcomes, frames, target)
+    if store.keep:
+        found = [_kept(one, store.keep) for one in found]
     return [replace(one, tally=outcome.tally) for one, outcome in zip(found, outcomes, strict=True)]
+
+
+def _kept(shot: ShotFeatures, count: int) -> ShotFeatures:
+    """The rows of a shot that are farthest apart; of vectors that cannot be compared all, which are refused later."""
+    if not np.linalg.norm(shot.vectors, axis=1).all():
+        return shot
+    places = farthest_apart(shot.vectors, count)
+    return replace(shot, vectors=shot.vectors[places], pts_s=shot.pts_s[places])
 
 
 def _of_frames(outcomes: Sequence[Outcome], frames: Sequence[np.ndarray]) -> list[ShotFeatures]:

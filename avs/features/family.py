@@ -46,6 +46,8 @@ class Family:
         model_type: `model_type` in the config.json of its checkpoints.
         poolings: how an image may become vectors; the default comes first. "queries" keeps several vectors per image.
         text_tower: whether it encodes texts too, into the same space.
+        layer: which layer its vectors are of, where a model has several that are used; "": the pooling says it.
+        crops: which crops of an image it averages, such as "ten"; "": the whole image, as preprocessed.
         clip_frames: number of frames in a clip; 0: it encodes images one by one.
         sampling: settings of avs.video.sampling.Sampling with which its frames are sampled, whatever else is asked
             for, such as {"policy": "uniform", "frames": 8}; {}: as the user says.
@@ -56,6 +58,8 @@ class Family:
     model_type: ClassVar[str]
     poolings: ClassVar[tuple[str, ...]] = ("projection",)
     text_tower: ClassVar[bool] = False
+    layer: ClassVar[str] = ""
+    crops: ClassVar[str] = ""
     clip_frames: ClassVar[int] = 0
     sampling: ClassVar[Mapping[str, object]] = {}
     shortest_edge: ClassVar[bool] = False

@@ -10,41 +10,44 @@ from typing import Any, Protocol
 
 from avs.core.artifacts import Manifest, is_up_to_date
 from avs.core.errors import ConfigError
-from avs.core.frames import FrameSource
+from avs.core.frames import ViewSource
 from avs.core.progress import Reporter
 from avs.core.shots import ShotTable
-from avs.core.store import FeatureStore, Level
+from avs.core.store import FeatureStore
 from avs.core.store_parts import SharedWriter, UnfinishedStore, discard_parts, require_no_writers
 from avs.features.claims import Shard
 from avs.features.embedder import family_of, load_embedder, read_spec
 from avs.features.extract import Target, extract, store_manifest
+from avs.features.levels import StoreLevel, parse_level
 from avs.features.recipe import EncoderRecipe, ExtractionRecipe
 
-SourceOf = Callable[[Mapping[str, Any]], FrameSource]
+SourceOf = Callable[[Sequence[Mapping[str, Any]]], ViewSource]
 
 
 class StoreEncoder(Protocol):
-    """An encoder that is to fill stores, before its weights are loaded. Equal ones share a pass."""
+    """An encoder that is to fill stores, before its weights are loaded."""
 
     @property
     def name(self) -> str:
         """The folder of its stores."""
         ...
 
-    def levels(self, wanted: Sequence[Level] | None) -> list[Level]:
-        """The levels of its stores; None: those that it makes when nobody says.
+    def levels(self, wanted: Sequence[str] | None) -> list[StoreLevel]:
+        """The levels of its stores, as parse_level reads them; None: those that it makes when nobody says.
 
         Raises:
             ConfigError: it cannot make a store of a wanted level.
         """
         ...
 
-    def manifest(self, level: Level, recipe: ExtractionRecipe, *, inputs: Mapping[str, str], decoder: str) -> Manifest:
+    def manifest(
+        self, level: StoreLevel, recipe: ExtractionRecipe, *, inputs: Mapping[str, str], decoder: str
+    ) -> Manifest:
         """The manifest of its store before that is made."""
         ...
 
-    def target(self, writers: Sequence[SharedWriter], *, device: str, dtype: str) -> Target:
-        """The encoder with its weights, to fill stores that may be some of those planned."""
+    def target(self, writers: Sequence[SharedWriter], *, view: int, device: str, dtype: str) -> Target:
+        """The encoder with its weights, to fill stores that may be some of those planned, from a view of the source."""
         ...
 
 
@@ -58,32 +61,38 @@ class CatalogEncoder:
     def name(self) -> str:
         return self.recipe.model
 
-    def levels(self, wanted: Sequence[Level] | None) -> list[Level]:
-        return list(dict.fromkeys(wanted or ["shot"]))
+    def levels(self, wanted: Sequence[str] | None) -> list[StoreLevel]:
+        return [parse_level(level) for level in dict.fromkeys(wanted or ["shot"])]
 
-    def manifest(self, level: Level, recipe: ExtractionRecipe, *, inputs: Mapping[str, str], decoder: str) -> Manifest:
-        own, family = self.recipe, family_of(self.recipe.model)
+    def sampling(self, recipe: ExtractionRecipe) -> dict[str, Any]:
+        """The sampling that the recipe gives to this encoder; or else the recipe's, with what the family states."""
+        if self.recipe.sampling is not None:
+            return self.recipe.sampling.model_dump()
+        return {**recipe.sampling.model_dump(), **family_of(self.recipe.model).sampling}
+
+    def manifest(
+        self, level: StoreLevel, recipe: ExtractionRecipe, *, inputs: Mapping[str, str], decoder: str
+    ) -> Manifest:
+        sampling = self.sampling(recipe)
         return store_manifest(
-            read_spec(own.model, weights=own.weights, pooling=own.pooling, unit_length=not own.raw_length),
+            read_spec(**self._options(sampling)),
             level,
-            sampling={**recipe.sampling.model_dump(), **family.sampling, "decoder": decoder},
+            sampling={**sampling, "decoder": decoder},
             inputs=inputs,
             compute_dtype=recipe.compute_dtype,
             store_dtype=recipe.store_dtype,
-            clip_frames=family.clip_frames,
+            clip_frames=family_of(self.recipe.model).clip_frames,
         )
 
-    def target(self, writers: Sequence[SharedWriter], *, device: str, dtype: str) -> Target:
-        own = self.recipe
-        embedder = load_embedder(
-            own.model,
-            weights=own.weights,
-            pooling=own.pooling,
-            device=device,
-            dtype=dtype,
-            unit_length=not own.raw_length,
-        )
-        return Target(embedder, writers)
+    def target(self, writers: Sequence[SharedWriter], *, view: int, device: str, dtype: str) -> Target:
+        sampling = writers[0].manifest.config["sampling"]
+        return Target(load_embedder(**self._options(sampling), device=device, dtype=dtype), writers, view=view)
+
+    def _options(self, sampling: Mapping[str, Any]) -> dict[str, Any]:
+        """What decides its vectors, as read_spec and load_embedder take it."""
+        own, apart_s = self.recipe, sampling["interval_s"] if sampling["policy"] == "clips" else 0.0
+        made: dict[str, Any] = {"model": own.model, "weights": own.weights, "pooling": own.pooling}
+        return made | {"unit_length": not own.raw_length, "clip_interval_s": apart_s}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +127,9 @@ def store_folders(folder: Path, recipe: ExtractionRecipe, encoders: Sequence[Sto
             got=" ".join(names),
             next_step="name each once; the folder of a trained model is its name, so rename one of two that are equal",
         )
-    return [Path(folder) / encoder.name / level for encoder in encoders for level in encoder.levels(recipe.levels)]
+    return [
+        Path(folder) / encoder.name / level.folder for encoder in encoders for level in encoder.levels(recipe.levels)
+    ]
 
 
 def plan_stores(
@@ -167,13 +178,13 @@ def make_stores(
 ) -> list[FeatureStore | UnfinishedStore]:
     """The stores of all `plans`, in order; those that are not complete are extracted now.
 
-    Stores that read the same frames are filled in one pass over the videos. Other processes may fill them at the same
-    time; what they have still to do makes an UnfinishedStore.
+    One pass over the videos serves all encoders. Other processes may fill the stores at the same time; what they have
+    still to do makes an UnfinishedStore.
 
     Args:
         plans: the result of plan_stores.
-        source_of: gives the frames for the sampling settings of a manifest; under "choice" it may say which of them
-            a clip takes.
+        source_of: gives a view for each of some samplings, which are those of manifests; under "choice" one may say
+            which of the frames a clip takes.
         shots, batch_size, workers, shard, compiled: as for extract.
         force: make all stores anew, whatever is in their folders.
         device: "cpu", "cuda" or "cuda:N".
@@ -188,19 +199,14 @@ def make_stores(
     reporter = reporter or Reporter()
     missing = stores_to_make(plans, force=force, reporter=reporter)
     made: dict[Path, FeatureStore | UnfinishedStore] = {}
-    for one_pass in _passes(missing):
-        source = source_of(_widest(one_pass).manifest.config["sampling"])
-        targets = [
-            _target([plan for plan in one_pass if plan.encoder == encoder], device, extra_files or {})
-            for encoder in dict.fromkeys(plan.encoder for plan in one_pass)
-        ]
+    if missing:
+        samplings, targets = _views(missing, device, extra_files or {})
         stores = extract(
-            shots, source, targets,
+            shots, source_of(samplings), targets,
             batch_size=batch_size, workers=workers, shard=shard, pin_memory=device.startswith("cuda"),
             compiled=compiled, reporter=reporter,
         )  # fmt: skip
-        folders = [writer.folder for target in targets for writer in target.writers]
-        made |= dict(zip(folders, stores, strict=True))
+        made = dict(zip([writer.folder for target in targets for writer in target.writers], stores, strict=True))
     return [made[plan.folder] if plan.folder in made else FeatureStore(plan.folder) for plan in plans]
 
 
@@ -218,26 +224,23 @@ def stores_to_make(plans: Sequence[StorePlan], *, force: bool, reporter: Reporte
     return missing
 
 
-def _passes(plans: Sequence[StorePlan]) -> list[list[StorePlan]]:
-    """The plans of each pass over the videos: those of one encoder share it, and so do encoders that read the same."""
-    passes: dict[str, list[StorePlan]] = {}
+def _views(
+    plans: Sequence[StorePlan], device: str, extra_files: Mapping[str, Callable[[Path], None]]
+) -> tuple[list[Mapping[str, Any]], list[Target]]:
+    """The samplings that the encoders of plans need, one for each view, and the encoders with their weights."""
+    samplings: dict[str, Mapping[str, Any]] = {}
+    targets = []
     for encoder in dict.fromkeys(plan.encoder for plan in plans):
         own = [plan for plan in plans if plan.encoder == encoder]
-        widest = _widest(own)
-        key = json.dumps([widest.manifest.config["sampling"], widest.clip_frames], sort_keys=True)
-        passes.setdefault(key, []).extend(own)
-    return list(passes.values())
-
-
-def _widest(plans: Sequence[StorePlan]) -> StorePlan:
-    """The plan whose frames serve all: a frame-level store of a trained model has every frame that a clip chooses."""
-    return min(plans, key=lambda plan: plan.clip_frames)
-
-
-def _target(plans: Sequence[StorePlan], device: str, extra_files: Mapping[str, Callable[[Path], None]]) -> Target:
-    config = plans[0].manifest.config
-    writers = [SharedWriter(plan.folder, plan.manifest, config["store_dtype"], extra_files) for plan in plans]
-    return plans[0].encoder.target(writers, device=device, dtype=config["compute_dtype"])
+        # a frame-level store of a trained model has every frame that a clip chooses
+        sampling = min(own, key=lambda plan: plan.clip_frames).manifest.config["sampling"]
+        key = json.dumps(sampling, sort_keys=True)
+        samplings.setdefault(key, sampling)
+        config = own[0].manifest.config
+        writers = [SharedWriter(plan.folder, plan.manifest, config["store_dtype"], extra_files) for plan in own]
+        view = list(samplings).index(key)
+        targets.append(encoder.target(writers, view=view, device=device, dtype=config["compute_dtype"]))
+    return list(samplings.values()), targets
 
 
 def _discard(folder: Path) -> None:

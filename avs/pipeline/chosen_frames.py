@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from avs.core.frames import ShotFrames
-from avs.core.shots import Shot
 from avs.train.frame_choice import FrameChoice
-from avs.video.folder import VideoFolder
 from avs.video.sampling import NO_LIMIT, Sampling
+from avs.video.views import View
 
 KEY = (0, 0, 0)  # the same for every shot: no choice of a test draws, and "shuffled" is one order for all
 
@@ -38,23 +35,16 @@ class ChosenTimes:
 
 
 @dataclass(frozen=True, slots=True)
-class ChosenFrames:
-    """A FrameSource that gives the frames that a choice takes of a grid, in the order of the choice.
+class OrderOfChoice:
+    """Puts the frames at ChosenTimes into the order of the choice."""
 
-    Args:
-        paths: video id -> file.
-        grid: times of a shot.
-        choice: takes some of them.
-    """
-
-    paths: Mapping[str, Path]
-    grid: Sampling
     choice: FrameChoice
 
-    def read(self, video: str, shots: Sequence[Shot]) -> Iterator[ShotFrames]:
-        for frames in VideoFolder(self.paths, ChosenTimes(self.grid, self.choice)).read(video, shots):
-            order = self.choice.places(len(frames.data), KEY)  # of all of them, since no more were read
-            yield replace(frames, data=frames.data[order], pts_s=frames.pts_s[order])
+    def __call__(self, frames: ShotFrames) -> ShotFrames:
+        order = self.choice.places(len(frames.data), KEY)  # of all of them, since no more were read
+        return replace(frames, data=frames.data[order], pts_s=frames.pts_s[order])
 
-    def begins_anywhere(self, video: str) -> bool:
-        return VideoFolder(self.paths).begins_anywhere(video)
+
+def chosen_view(grid: Sampling, choice: FrameChoice) -> View:
+    """The frames that a choice takes of a grid, in the order of the choice."""
+    return View(ChosenTimes(grid, choice), OrderOfChoice(choice))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from avs.core.artifacts import (
 from avs.core.config import load_config
 from avs.core.device import available_cores
 from avs.core.errors import ConfigError, UnknownIdError, did_you_mean, typed
-from avs.core.frames import FrameSource
+from avs.core.frames import ViewSource
 from avs.core.ids import some
 from avs.core.progress import Reporter
 from avs.core.shots import ShotTable, read_shot_table
@@ -29,12 +29,14 @@ from avs.features.claims import Shard
 from avs.features.device_processes import make_stores_on_devices
 from avs.features.embedder import family_of, has_text_side, require_encoder
 from avs.features.extract import require_runtime
-from avs.features.recipe import ExtractionRecipe, SamplingRecipe
+from avs.features.levels import parse_level
+from avs.features.recipe import ExtractionRecipe
 from avs.features.stores import CatalogEncoder, StoreEncoder, StorePlan, make_stores, plan_stores, store_folders
-from avs.pipeline.chosen_frames import ChosenFrames
+from avs.pipeline.chosen_frames import chosen_view
 from avs.pipeline.encoders import open_encoding_model
 from avs.pipeline.model_stores import GRID, names_model, store_encoders
 from avs.train.frame_choice import FrameChoice
+from avs.video.clips import CLIPS, CLIPS_OF_SHOTS, PADDED_CLIPS, clip_sampling
 from avs.video.find import VideoIds, find_videos
 from avs.video.fingerprints import (
     VIDEOS_FILE,
@@ -43,14 +45,13 @@ from avs.video.fingerprints import (
     sizes_of_store,
     write_videos,
 )
-from avs.video.folder import VideoFolder
 from avs.video.preview import WITHOUT_KEY_FRAME, WITHOUT_KEY_TIMES
 from avs.video.sampling import Sampling
-from avs.video.similar import SAMPLED, SIMILAR, DistinctFrames
+from avs.video.similar import SAMPLED, SIMILAR, LeaveOutSimilar
+from avs.video.views import VideoViews, View
 
 SETTING_OF = {"interval": "interval_s", "skip-similar": "skip_similar"}  # of a recipe's sampling, by the option
 CHOICES = {
-    "level": ("shot", "frame"),
     "store dtype": ("float16", "float32"),
     "compute dtype": ("float32", "bfloat16", "float16"),
 }
@@ -81,8 +82,7 @@ def extract_features(
         videos: folder of video files.
         shots: shot table.
         video_ids: how ids are made of file names.
-        device: where this process encodes.
-        devices: start a process for each of these, in place of `device`; (): none.
+        device, devices: where this process encodes; or a process for each of several, which are started then.
         compiled: compile the towers of the encoders, which changes vectors by rounding.
         batch_size: number of images encoded together; all processes need the same.
         workers: processes that decode; 0: this one; None: one per core. They do not change what comes out.
@@ -101,26 +101,30 @@ def extract_features(
     _require_videos(table, paths, videos, reporter)
     used = {video: paths[video] for video in table.video_ids if video in paths}
     workers = available_cores() if workers is None else workers
-    for one in devices or [device]:
-        require_runtime(one, recipe.compute_dtype, batch_size=batch_size, workers=workers)
+    make = _making(devices or [device], recipe, batch_size, workers)
     inputs = {"shots": fingerprint_input(shots)}
     paths_of_inputs = {"shots": shots, "videos": videos}
     plans = plan_stores(output, recipe, inputs=inputs, paths=paths_of_inputs, encoders=encoders)
     hashes = fingerprint_videos(used, videos, reporter)
     inputs["videos"] = listing_fingerprint(hashes)
-    make = partial(make_stores_on_devices, devices=devices) if devices else partial(make_stores, device=device)
     return make(
         [_with_inputs(plan, inputs, {"videos": sizes_of_store(used)}) for plan in plans],
         table,
         partial(frame_source, paths),
-        force=force,
-        batch_size=batch_size,
-        workers=workers,
-        shard=shard,
-        compiled=compiled,
-        reporter=reporter,
+        force=force, batch_size=batch_size, workers=workers, shard=shard, compiled=compiled, reporter=reporter,
         extra_files={VIDEOS_FILE: partial(write_videos, hashes)},
-    )
+    )  # fmt: skip
+
+
+def _making(
+    devices: Sequence[str], recipe: ExtractionRecipe, batch_size: int, workers: int
+) -> Callable[..., list[FeatureStore | UnfinishedStore]]:
+    """What makes the stores on these devices; checks that this can be done."""
+    for device in devices:
+        require_runtime(device, recipe.compute_dtype, batch_size=batch_size, workers=workers)
+    if len(devices) > 1:
+        return partial(make_stores_on_devices, devices=devices)
+    return partial(make_stores, device=devices[0])
 
 
 def _with_inputs(plan: StorePlan, inputs: Mapping[str, str], older_inputs: Mapping[str, str]) -> StorePlan:
@@ -149,17 +153,29 @@ def suggested_command(recipe: ExtractionRecipe, stores: Sequence[FeatureStore]) 
     return f"avs train-laff --captions CAPTIONS --store {folder} -o models/laff"
 
 
-def frame_source(paths: Mapping[str, Path], sampling: Mapping[str, Any]) -> FrameSource:
-    """The frames that the sampling of a store's manifest takes of videos.
+def view_source(paths: Mapping[str, Path], samplings: Sequence[Mapping[str, Any]]) -> ViewSource:
+    """The frames that the samplings of stores' manifests take of videos.
 
     Args:
         paths: video id -> file.
     """
+    return VideoViews(paths, [view_of(sampling) for sampling in samplings])
+
+
+def view_of(sampling: Mapping[str, Any]) -> View:
+    """The view of shots that a sampling of a manifest or a recipe describes.
+
+    Raises:
+        ConfigError: it makes no sense.
+    """
+    if sampling["policy"] == CLIPS:
+        return View(clip_sampling(sampling))
+    if sampling.get("clips_per_shot") is not None:
+        raise ConfigError("clips_per_shot is for the policy clips", got=f"policy {sampling['policy']}")
     grid = Sampling(**{name: sampling[name] for name in GRID})
     if "choice" in sampling:
-        return ChosenFrames(paths, grid, FrameChoice(**sampling["choice"]))
-    source = VideoFolder(paths, grid)
-    return DistinctFrames(source, sampling["skip_similar"]) if "skip_similar" in sampling else source
+        return chosen_view(grid, FrameChoice(**sampling["choice"]))
+    return View(grid, LeaveOutSimilar(sampling["skip_similar"]) if "skip_similar" in sampling else None)
 
 
 def remarks(counts: Mapping[str, int]) -> list[str]:
@@ -175,6 +191,9 @@ def remarks(counts: Mapping[str, int]) -> list[str]:
     ):
         if counts.get(name):
             said.append(f"{counts[name]} {shots} {why}: the frame at their middle was decoded")
+    if counts.get(PADDED_CLIPS):
+        share = f"{counts[PADDED_CLIPS]} of {counts[CLIPS_OF_SHOTS]}"
+        said.append(f"{share} clips are padded: their shots are shorter than a clip, or frames were lost")
     if SIMILAR in counts:
         said.append(f"{counts[SIMILAR]} of {counts[SAMPLED]} frames are similar to the one before and were not encoded")
     return said
@@ -187,22 +206,31 @@ def require_usable(recipe: ExtractionRecipe) -> list[StoreEncoder]:
         ConfigError: an unknown encoder, one without weights, a sampling that makes no sense, or options that do not
             fit a trained model.
     """
-    frame_source({}, recipe.sampling.model_dump())
+    view_of(recipe.sampling.model_dump())
     encoders = store_encoders(recipe)
     for encoder in encoders:
         if isinstance(encoder, CatalogEncoder):
             require_encoder(encoder.recipe.model, encoder.recipe.weights, encoder.recipe.pooling)
-            _require_single_frames(encoder, recipe.sampling)
+            _require_fitting(encoder, encoder.sampling(recipe))
     return encoders
 
 
-def _require_single_frames(encoder: CatalogEncoder, sampling: SamplingRecipe) -> None:
-    """Refuse to leave frames out of clips."""
-    if sampling.skip_similar is not None and family_of(encoder.name).clip_frames:
+def _require_fitting(encoder: CatalogEncoder, sampling: Mapping[str, Any]) -> None:
+    """Refuse clips for an encoder of images, clips of another length, and clips of which frames are left out."""
+    clip_frames = family_of(encoder.name).clip_frames
+    view_of(sampling)
+    if sampling["policy"] == CLIPS and sampling["frames"] != clip_frames:
+        takes = f"clips of {clip_frames} frames" if clip_frames else "single images"
+        raise ConfigError(
+            f"the sampling does not fit {encoder.name}, which encodes {takes}",
+            got=f"policy clips of {sampling['frames']} frames",
+            wanted=f"frames: {clip_frames}" if clip_frames else "another policy, such as interval",
+        )
+    if "skip_similar" in sampling and clip_frames:
         raise ConfigError(
             "similar frames cannot be left out of clips, whose encoder reads a number of frames at equal distances",
-            got=f"--skip-similar {sampling.skip_similar:g} for {encoder.name}",
-            next_step="leave --skip-similar out, or extract the stores of that encoder in a command of their own",
+            got=f"skip_similar {sampling['skip_similar']:g} for {encoder.name}",
+            next_step="leave --skip-similar out, or give that encoder a sampling of its own in a recipe",
         )
 
 
@@ -241,7 +269,8 @@ def extraction_recipe(
         return load_config(config, ExtractionRecipe)
     if not models:
         raise ConfigError("no encoder is named", next_step="give --model NAME, or --config FILE")
-    _require_choices("level", levels or ())
+    for level in levels or ():
+        parse_level(level)
     _require_choices("store dtype", [store_dtype] if store_dtype else ())
     _require_choices("compute dtype", [compute_dtype] if compute_dtype else ())
     checkpoints, poolings = _per_model(models, weights, "--weights"), _per_model(models, pooling, "--pooling")

@@ -11,11 +11,11 @@ from avs.core.artifacts import Manifest
 from avs.core.errors import ConfigError, Problems, SpecMismatchError, typed
 from avs.core.list_files import is_trained_model
 from avs.core.spec import EmbedderSpec
-from avs.core.store import Level
 from avs.core.store_parts import SharedWriter
 from avs.features.catalog import read_catalog
 from avs.features.embedder import ClipEmbedder, ImageEmbedder, load_embedder
 from avs.features.extract import Target, store_manifest
+from avs.features.levels import StoreLevel, parse_level
 from avs.features.recipe import EncoderRecipe, ExtractionRecipe, SamplingRecipe
 from avs.features.stores import CatalogEncoder, StoreEncoder
 from avs.pipeline.encoders import FAMILY, EncodingModel, open_encoding_model, require_one_vector
@@ -42,11 +42,19 @@ class ModelEncoder:
     def name(self) -> str:
         return self.model.name
 
-    def levels(self, wanted: Sequence[Level] | None) -> list[Level]:
+    def levels(self, wanted: Sequence[str] | None) -> list[StoreLevel]:
         flat = self.model.config.single_frames
         if wanted is None and self.model.config.pairwise and flat:
-            return ["frame"]
-        levels: list[Level] = list(dict.fromkeys(wanted or (["shot", "frame"] if flat else ["shot"])))
+            return [StoreLevel("frame")]
+        levels = list(dict.fromkeys(wanted or (["shot", "frame"] if flat else ["shot"])))
+        others = [level for level in levels if level not in ("shot", "frame")]
+        if others:
+            raise ConfigError(
+                "a trained model reads the frames that it chooses, so a store cannot keep others",
+                where=self.model.checkpoint.folder,
+                got=f"--level {others[0]}",
+                next_step="use --level shot or frame, or extract its stores in a command of their own",
+            )
         if "shot" in levels:
             require_one_vector(self.model)
         if "frame" in levels and not flat:
@@ -56,10 +64,12 @@ class ModelEncoder:
                 got="--level frame for a model with 3d patches",
                 next_step="make its shot-level store alone: --level shot",
             )
-        return levels
+        return [parse_level(level) for level in levels]
 
-    def manifest(self, level: Level, recipe: ExtractionRecipe, *, inputs: Mapping[str, str], decoder: str) -> Manifest:
-        model, shot = self.model, level == "shot"
+    def manifest(
+        self, level: StoreLevel, recipe: ExtractionRecipe, *, inputs: Mapping[str, str], decoder: str
+    ) -> Manifest:
+        model, shot = self.model, level.kind == "shot"
         sampling: dict[str, Any] = {name: model.sampling[name] for name in GRID}
         if shot or not self._keeps_all:
             sampling["choice"] = model.choice.to_json()
@@ -76,16 +86,17 @@ class ModelEncoder:
         config = {**made.config, "shot_vector": SHOT_VECTOR_OF_MODEL} if shot else made.config
         return replace(made, config=config, paths={"checkpoint": model.checkpoint.folder} if own else {})
 
-    def target(self, writers: Sequence[SharedWriter], *, device: str, dtype: str) -> Target:
+    def target(self, writers: Sequence[SharedWriter], *, view: int, device: str, dtype: str) -> Target:
         model = self.model
         levels = {writer.level for writer in writers}
         trained = model.load(model.spec, device=device, dtype=dtype) if "shot" in levels else None
         if levels == {"shot"}:
             assert trained is not None
-            return Target(trained, writers)
+            return Target(trained, writers, view=view)
         frames = self._open_backbone(device=device, dtype=dtype)
         # of all sampled frames the model chooses itself
-        return Target(frames, writers, trained.shot_vectors) if trained else Target(frames, writers)
+        own = {"shot_vectors": trained.shot_vectors} if trained else {}
+        return Target(frames, writers, view=view, **own)
 
     @property
     def _keeps_all(self) -> bool:
@@ -148,7 +159,8 @@ def names_model(name: str) -> bool:
 def _opened(one: EncoderRecipe, sampling: SamplingRecipe, problems: Problems) -> EncodingModel:
     folder, given = Path(one.model), sorted(sampling.model_fields_set)
     model = open_encoding_model(folder)
-    for option, value in (("--weights", one.weights), ("--pooling", one.pooling), ("--raw-length", one.raw_length)):
+    given_of = {"--weights": one.weights, "--pooling": one.pooling, "--raw-length": one.raw_length}
+    for option, value in {**given_of, "sampling": one.sampling}.items():
         if value:
             problems.add(typed(folder), f"{option} is for encoders of the catalog; the checkpoint decides it")
     if model.sampling and given:

@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import SupportsBytes, cast
 
@@ -30,7 +30,7 @@ JUMP_S = 0.1  # back in time; FFmpeg's program takes less for disorder too
 REORDER_S = 0.5  # an mp4 index has decoding times; a key frame is on screen a few frames later
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Frame:
     """A decoded frame, on screen during `[time_s, until_s)`.
 
@@ -52,10 +52,20 @@ class Frame:
 
         Pixels that are not square stay as stored. Turns are by multiples of 90 degrees.
         """
-        swap_axes, flip_x, flip_y = _orientation(self.raw)
-        height, width = size or (None, None)
-        if swap_axes:
+        height, width = size or (self.raw.height, self.raw.width)
+        swap_axes = _orientation(self.raw)[0]
+        if size is not None and swap_axes:
             height, width = width, height
+        return self._whole if (height, width) == (self.raw.height, self.raw.width) else self._scaled(height, width)
+
+    @cached_property
+    def _whole(self) -> np.ndarray:
+        """In its own size; several may want it."""
+        return self._scaled(self.raw.height, self.raw.width)
+
+    def _scaled(self, height: int, width: int) -> np.ndarray:
+        """The picture, upright, after its stored form was scaled to this size."""
+        swap_axes, flip_x, flip_y = _orientation(self.raw)
         picture = self.raw.to_ndarray(format="rgb24", width=width, height=height, threads=1)
         if swap_axes:
             picture = picture.transpose(1, 0, 2)

@@ -15,7 +15,6 @@ from itertools import chain
 from pathlib import Path
 
 import av
-import numpy as np
 from av.video.stream import VideoStream
 
 from avs.core.errors import VideoError
@@ -23,6 +22,7 @@ from avs.core.frames import ShotFrames
 from avs.core.shots import Shot
 from avs.video.container import open_stream, packets
 from avs.video.decode import INDEXED_FORMATS, Frame, slack_s
+from avs.video.frame_stack import FrameStack
 from avs.video.key_packets import KeyPackets, key_packets
 from avs.video.sampling import LATEST_S, Sampling
 
@@ -122,10 +122,8 @@ class _KeyFrames:
     """Collects the key frames of one shot."""
 
     def __init__(self, shot: Shot, wanted: Sequence[int]) -> None:
-        self.shot, self.most = shot, len(wanted)
-        self.times_s: list[float] = []
+        self.shot, self.stack = shot, FrameStack(len(wanted))
         self.lost_s: list[float] = []
-        self.data: np.ndarray | None = None
 
     def offer(self, time_s: float, raw: av.VideoFrame | None, *, sound: bool) -> None:
         """Take the picture of a key packet; None: it gave none, and if it is not sound, by an error."""
@@ -133,25 +131,18 @@ class _KeyFrames:
             if not sound:
                 self.lost_s.append(time_s)
             return
-        frame = Frame(time_s, math.inf, None, raw)  # when the next frame replaces it is not known, and does not matter
-        if self.data is None:
-            first = frame.rgb()
-            self.data = np.empty((self.most, *first.shape), dtype=np.uint8)
-            self.data[0] = first
-        else:  # a video may change its size midway
-            self.data[len(self.times_s)] = frame.rgb(size=self.data.shape[1:3])
-        self.times_s.append(time_s)
+        # when the next frame replaces it is not known, and does not matter
+        self.stack.add(Frame(time_s, math.inf, None, raw))
 
     def finish(self) -> ShotFrames | None:
         """What was collected, and the reason if a key frame is missing; None if there is nothing."""
-        if self.data is None:
+        found = len(self.stack.times_s)
+        if not found:
             return None
-        found, times_s = self.data[: len(self.times_s)], np.array(self.times_s)
         if not self.lost_s:
-            return ShotFrames(self.shot.id, found, times_s)
-        total = len(self.times_s) + len(self.lost_s)
-        reason = f"{len(self.times_s)}/{total} key frames, decode error at {max(self.lost_s):.1f} s"
-        return ShotFrames(self.shot.id, found, times_s, "partial", reason)
+            return ShotFrames(self.shot.id, self.stack.data, self.stack.pts_s)
+        reason = f"{found}/{found + len(self.lost_s)} key frames, decode error at {max(self.lost_s):.1f} s"
+        return ShotFrames(self.shot.id, self.stack.data, self.stack.pts_s, "partial", reason)
 
 
 class _KeyDecoder:

@@ -36,6 +36,16 @@ class Times(Protocol):
         ...
 
 
+def require_times(end_s: float) -> None:
+    """Check that the times of a shot can be told apart.
+
+    Raises:
+        DataError: the shot ends later than any video does.
+    """
+    if not end_s <= LATEST_S:
+        raise DataError("a shot ends later than any video does", got=f"{end_s} s", wanted=f"at most {LATEST_S:g} s")
+
+
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """A sampling policy with its settings.
@@ -72,8 +82,7 @@ class Sampling:
         >>> Sampling().times(10.0, 11.6)
         array([10.3, 10.8, 11.3])
         """
-        if not end_s <= LATEST_S:
-            raise DataError("a shot ends later than any video does", got=f"{end_s} s", wanted=f"at most {LATEST_S:g} s")
+        require_times(end_s)
         return POLICIES.get(self.policy)(start_s, end_s, self.interval_s, self.frames or MAX_FRAMES)
 
     def of_key_frames(self, times_s: Sequence[float]) -> list[int]:

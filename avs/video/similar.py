@@ -5,32 +5,28 @@ Pictures are compared as thumbnails, whatever the encoder.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from avs.core.errors import ConfigError
-from avs.core.frames import FrameSource, ShotFrames
-from avs.core.shots import Shot
+from avs.core.frames import ShotFrames
 
 THUMBNAIL = (18, 32)  # (H, W), of any picture: noise averages out
 SAMPLED, SIMILAR = "sampled_frames", "similar_frames"  # of the tally
 
 
 @dataclass(frozen=True, slots=True)
-class DistinctFrames:
-    """A FrameSource that leaves out the frames that are similar to the last kept one of the same shot.
+class LeaveOutSimilar:
+    """Leaves out the frames that are similar to the last kept one of the same shot; the tally counts them.
 
     Args:
-        source: of all frames.
         difference: from which on two frames are not similar: the mean absolute difference of their thumbnails, of 255.
 
     Raises:
         ConfigError: a difference out of range.
     """
 
-    source: FrameSource
     difference: float
 
     def __post_init__(self) -> None:
@@ -41,16 +37,13 @@ class DistinctFrames:
                 wanted="above 0 and at most 255, such as 4",
             )
 
-    def read(self, video: str, shots: Sequence[Shot]) -> Iterator[ShotFrames]:
-        for frames in self.source.read(video, shots):
-            kept = distinct(frames.data, self.difference)
-            tally = {**frames.tally, SAMPLED: len(frames.data), SIMILAR: len(frames.data) - len(kept)}
-            if len(kept) < len(frames.data):
-                frames = replace(frames, data=frames.data[kept], pts_s=frames.pts_s[kept])
-            yield replace(frames, tally=tally)
-
-    def begins_anywhere(self, video: str) -> bool:
-        return self.source.begins_anywhere(video)
+    def __call__(self, frames: ShotFrames) -> ShotFrames:
+        """The frames that are kept of one shot."""
+        kept = distinct(frames.data, self.difference)
+        tally = {**frames.tally, SAMPLED: len(frames.data), SIMILAR: len(frames.data) - len(kept)}
+        if len(kept) < len(frames.data):
+            frames = replace(frames, data=frames.data[kept], pts_s=frames.pts_s[kept])
+        return replace(frames, tally=tally)
 
 
 def distinct(pictures: np.ndarray, difference: float) -> list[int]:

@@ -228,6 +228,25 @@ def test_options_that_the_checkpoint_decides(
     assert not (tmp_path / "x").exists()
 
 
+def test_frames_farthest_apart_are_for_search_without_a_model(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = ["--model", "clip", "--weights", work / "clip", "--level", "keep:2", "--level", "frame", "--raw-length"]
+    assert main(extract(work, tmp_path / "features", *own)) == 0
+    keep, every = (FeatureStore(tmp_path / "features/clip" / level) for level in ("keep-2", "frame"))
+    assert keep.manifest["config"]["keep"] == 2 and len(keep.vectors) == 2 * len(keep) < len(every.vectors)
+    topics = tmp_path / "lists/keep.trec"
+    assert main(search(work, topics, "--store", keep.folder, "--frame-score", "max")) == 0
+    assert main(["info", str(keep.folder)]) == 0
+    assert "frame level, the 2 of a shot farthest apart" in capsys.readouterr().out
+    assert main(search(work, tmp_path / "x.trec", "--checkpoint", work / "meanP-raw", "--store", keep.folder)) == 2
+    assert "keeps the 2 frames of a shot that are farthest apart" in capsys.readouterr().err
+    assert main(extract(work, tmp_path / "out", "--model", work / "meanP", "--level", "keep:2")) == 2
+    assert "a store cannot keep others" in capsys.readouterr().err
+    assert main(extract(work, tmp_path / "out", "--model", "clip", "--weights", work / "clip", "--level", "keep")) == 2
+    assert 'unknown level "keep"' in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
 def test_a_checkpoint_that_does_not_say_its_frames_needs_the_options(
     work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -559,25 +578,25 @@ def test_worker_processes_change_nothing(work: Path, tmp_path: Path) -> None:
 def test_every_frame_is_decoded_and_encoded_once(work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from avs.features import encoders
 
-    read, encoded = VideoFolder.read, encoders.ImageEncoder.encode_images
+    read, encoded = VideoFolder.read_each, encoders.ImageEncoder.encode_images
     videos, images = [], []
 
-    def reading(self, video, shots):  # type: ignore[no-untyped-def]
+    def reading(self, video, shots, samplings):  # type: ignore[no-untyped-def]
         videos.append(video)
-        return read(self, video, shots)
+        return read(self, video, shots, samplings)
 
     def encoding(self, batch):  # type: ignore[no-untyped-def]
         images.append(len(batch))
         return encoded(self, batch)
 
-    monkeypatch.setattr(VideoFolder, "read", reading)
+    monkeypatch.setattr(VideoFolder, "read_each", reading)
     monkeypatch.setattr(encoders.ImageEncoder, "encode_images", encoding)
     assert main(extract(work, tmp_path, "--model", work / "meanP")) == 0
     assert videos == ["00001", "00002", "00003"] and sum(images) == 27
     again = ["--model", work / "meanP", "--model", work / "seqTransf", "--model", work / "meanP-vectors"]
     assert main(extract(work, tmp_path, *again)) == 0
-    # meanP stands; a model that reads a store has all sampled frames in its own, so it has a pass of its own
-    assert len(videos) == 9 and sum(images) == 27 * 2 + 36
+    # meanP stands; a model that reads a store has all sampled frames in its own, so it sees more of the same decoding
+    assert len(videos) == 6 and sum(images) == 27 * 2 + 36
 
 
 def test_it_computes_in_bfloat16_too(work: Path, tmp_path: Path) -> None:

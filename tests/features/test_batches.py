@@ -13,9 +13,11 @@ from fake_frames import FakeFrames, table
 from torch.utils.data import get_worker_info
 
 from avs.features import batches as batches_module
-from avs.features.batches import ImageBatches, load_batches
+from avs.features.batches import Feed, ImageBatches, load_batches
 from avs.features.preprocess import Geometry
 from avs.features.units import Units
+
+FEEDS = [Feed(0, 0, (Geometry(8, None, "bicubic"),))]
 
 
 def test_batches_hold_the_frames_of_their_unit_in_order() -> None:
@@ -23,9 +25,9 @@ def test_batches_hold_the_frames_of_their_unit_in_order() -> None:
     units = Units(shots, 2)
     source = FakeFrames(failed={"shot00001_2"})
     claims = [(job, (0, 2)) for job in range(units.jobs)]
-    geometries = [Geometry(16, 16, "bicubic"), Geometry(8, None, "bicubic")]
+    geometries = (Geometry(16, 16, "bicubic"), Geometry(8, None, "bicubic"))
     found: dict[int, list] = {}
-    for batch in ImageBatches(shots, source, units, claims, geometries, 2):
+    for batch in ImageBatches(shots, source, units, claims, [Feed(0, 0, geometries)], [0, 0, 0], 2):
         assert batch.stores == (0, 2)
         assert len(batch.images[0]) == len(batch.images[1]) <= 2
         assert batch.images[0].shape[1:] == (3, 16, 16) and batch.images[1].shape[1:] == (3, 8, 8)
@@ -46,7 +48,7 @@ def test_only_what_is_claimed_is_decoded_and_a_video_of_one_job_in_one_pass() ->
     source = FakeFrames(uncut={"00001"})
     units = Units(shots, 2, source.uncut)
     assert units.jobs == 2
-    list(ImageBatches(shots, source, units, [(1, (0,)), (0, (0,))], [Geometry(8, None, "bicubic")], 2))
+    list(ImageBatches(shots, source, units, [(1, (0,)), (0, (0,))], FEEDS, [0], 2))
     assert source.asked == [
         ("00002", ["shot00002_1", "shot00002_2"]),
         ("00001", [f"shot00001_{n}" for n in range(1, 7)]),
@@ -74,7 +76,7 @@ def test_a_worker_that_has_not_begun_ends_too(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 10_000)  # what torch waits for a worker
     shots = table({"00001": 2, "00002": 2, "00003": 2, "00004": 2})
     units = Units(shots, 2)
-    batches = ImageBatches(shots, FakeFrames(), units, JobOfWorker(), [Geometry(8, None, "bicubic")], 2)
+    batches = ImageBatches(shots, FakeFrames(), units, JobOfWorker(), FEEDS, [0], 2)
     loaded = load_batches(batches, workers=2, pin=False)
     assert next(loaded).unit == 0
     before = set(active_children())

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from fake_streams import Streams
 
 from avs.core.errors import ConfigError, DataError
 from avs.features.device_queue import SLOTS, EncodingQueue, StreamedLane, lane_of
@@ -41,56 +40,6 @@ class Sums:
 
     def encode_images(self, images: torch.Tensor) -> np.ndarray:
         return self.device_vectors(images).numpy()
-
-
-class Streams:
-    """In place of torch.cuda. It notes what happens; an event has never passed until somebody waits for it."""
-
-    def __init__(self) -> None:
-        self.log: list[str] = []
-        self.within = "computing"
-
-    def Stream(self, device: torch.device) -> Stream:  # noqa: N802
-        return Stream(self, "copying")
-
-    def current_stream(self, device: torch.device) -> Stream:
-        return Stream(self, "computing")
-
-    def Event(self, **options: bool) -> Event:  # noqa: N802
-        return Event(self)
-
-    @contextmanager
-    def stream(self, stream: Stream) -> Iterator[None]:
-        before, self.within = self.within, stream.name
-        yield
-        self.within = before
-
-
-class Stream:
-    def __init__(self, streams: Streams, name: str) -> None:
-        self.streams, self.name = streams, name
-
-    def wait_event(self, event: Event) -> None:
-        self.streams.log.append(f"{self.name} waits for {event.recorded}")
-
-
-class Event:
-    def __init__(self, streams: Streams) -> None:
-        self.streams, self.recorded, self.passed = streams, "nothing", False
-
-    def record(self, stream: Stream) -> None:
-        self.recorded = stream.name
-        self.streams.log.append(f"event of {stream.name}")
-
-    def query(self) -> bool:
-        return self.passed
-
-    def synchronize(self) -> None:
-        self.passed = True
-        self.streams.log.append("host waits")
-
-    def elapsed_time(self, end: Event) -> float:
-        return 250.0
 
 
 class LoggedSums(Sums):

@@ -10,16 +10,20 @@ from typing import Any
 import numpy as np
 import pytest
 from fake_frames import FakeFrames, table
+from fake_streams import Streams
 from tiny_checkpoints import DIM, QUERIES
 
 from avs.core.errors import ChangedInputsError, ConfigError, DataError, StoreError, TooManyFailuresError, VideoError
-from avs.core.store import FeatureStore, Level, Problem
+from avs.core.store import FeatureStore, Problem
 from avs.core.store_parts import SharedWriter, StoreParts, UnfinishedStore
+from avs.features import device_queue
 from avs.features import extract as loop
 from avs.features.claims import Shard
+from avs.features.device_queue import StreamedLane
 from avs.features.embedder import load_embedder
 from avs.features.encoders import ImageEncoder
 from avs.features.extract import Target, extract, require_few_failures, store_manifest
+from avs.features.levels import farthest_apart, parse_level
 
 SHOTS = table({"00001": 9, "00002": 1, "00003": 2, "00010": 7, "00011": 1})
 FILES = ("vectors.npy", "ids.txt", "problems.tsv", "offsets.npy", "pts_s.npy")
@@ -31,14 +35,15 @@ def clip(checkpoints: dict[str, Path]) -> ImageEncoder:
 
 
 def target(
-    embedder: ImageEncoder, folder: Path, levels: Sequence[Level] = ("shot", "frame"), dtype: str = "float16"
+    embedder: ImageEncoder, folder: Path, levels: Sequence[str] = ("shot", "frame"), dtype: str = "float16"
 ) -> Target:
     sampling, inputs = {"policy": "fake"}, {"shots": SHOTS.fingerprint}
     manifests = {
-        level: store_manifest(embedder.spec, level, sampling=sampling, inputs=inputs, store_dtype=dtype)
+        level: store_manifest(embedder.spec, parse_level(level), sampling=sampling, inputs=inputs, store_dtype=dtype)
         for level in levels
     }
-    return Target(embedder, [SharedWriter(folder / level, m, dtype) for level, m in manifests.items()])
+    writers = [SharedWriter(folder / parse_level(level).folder, m, dtype) for level, m in manifests.items()]
+    return Target(embedder, writers)
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -69,6 +74,31 @@ def test_the_batch_size_changes_no_more_than_rounding(clip: ImageEncoder, tmp_pa
     first = run(clip, tmp_path / "4")[0]
     other = run(clip, tmp_path / "other", batch_size=batch_size)[0]
     np.testing.assert_allclose(other.vectors, first.vectors, atol=1e-3)
+
+
+def test_batches_filled_across_units_change_no_more_than_rounding(
+    checkpoints: dict[str, Path], clip: ImageEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blip, source = load_embedder("blip", weights=checkpoints["blip"]), FakeFrames(failed={"shot00010_1"})
+    sizes: dict[str, list[int]] = {"clip": [], "blip": []}
+
+    class Counted(StreamedLane):
+        def start(self, rows: int) -> None:
+            sizes[self.embedder.spec.name].append(rows)
+            super().start(rows)
+
+    def stores(folder: Path) -> list[FeatureStore]:
+        targets = [target(clip, folder / "clip", dtype="float32"), target(blip, folder / "blip", dtype="float32")]
+        return extract(SHOTS, source, targets, batch_size=4)
+
+    as_they_are = stores(tmp_path / "units")
+    monkeypatch.setattr(device_queue, "lane_of", lambda embedder, rows: Counted(embedder, rows, streams=Streams()))
+    filled = stores(tmp_path / "filled")
+    count = len(as_they_are[1].vectors)
+    assert sizes["clip"] == sizes["blip"] == [4] * (count // 4) + [count % 4] * (count % 4 > 0)
+    for one, other in zip(as_they_are, filled, strict=True):
+        assert one.ids == other.ids and one.problems == other.problems
+        np.testing.assert_allclose(one.vectors, other.vectors, atol=1e-6)
 
 
 def test_a_broken_run_resumes_to_the_same_bytes(clip: ImageEncoder, tmp_path: Path) -> None:
@@ -302,6 +332,25 @@ def test_two_workers_that_do_one_job_for_different_stores_do_not_mix(
     monkeypatch.setattr(loop, "load_batches", twice)
     run(clip, tmp_path / "twice")
     assert content(tmp_path / "twice") == content(tmp_path / "whole")
+
+
+def test_a_store_keeps_the_frames_that_are_farthest_apart(clip: ImageEncoder, tmp_path: Path) -> None:
+    source = FakeFrames(failed={"shot00001_2"}, tally={"seen": 1})
+    levels = ("keep:2", "frame", "keep:9")
+    two, every, nine = extract(SHOTS, source, [target(clip, tmp_path, levels, dtype="float32")], batch_size=4)
+    assert [store.folder.name for store in (two, nine)] == ["keep-2", "keep-9"]
+    assert two.manifest["config"]["keep"] == 2 and two.level == "frame"
+    fewer = 0
+    for shot in every.ids:
+        rows, place = every.frames(shot), every.ids.index(shot)
+        assert every.offsets is not None and every.pts_s is not None
+        times_s = every.pts_s[every.offsets[place] : every.offsets[place + 1]]
+        places = farthest_apart(rows, 2)
+        np.testing.assert_array_equal(two.frames(shot), rows[places])
+        np.testing.assert_array_equal(nine.frames(shot), rows)
+        assert two.pts_s is not None and set(times_s[places]) <= set(two.pts_s)
+        fewer += len(rows) > len(places)
+    assert fewer > 5 and two.manifest["counts"]["seen"] == len(SHOTS)
 
 
 def test_an_encoder_that_loses_a_frame_is_noticed(clip: ImageEncoder, tmp_path: Path) -> None:

@@ -14,14 +14,16 @@ from tiny_checkpoints import MEAN, STD, write_json, write_processor
 from tiny_videos import write_collection
 
 from avs.cli.main import main
-from avs.core.errors import ConfigError
+from avs.core.errors import ConfigError, SpecMismatchError
 from avs.core.spec import EmbedderSpec
 from avs.core.store import FeatureStore
 from avs.core.store_parts import SharedWriter
 from avs.features.embedder import has_text_side, load_embedder, load_embedder_for, require_text_side
 from avs.features.extract import Target, extract, store_manifest
 from avs.features.family import Facts, Family, families, load_module, read_config
+from avs.features.levels import parse_level
 from avs.features.text import parse_text_options
+from avs.video.decode import Video
 
 SIZE = 8
 
@@ -141,7 +143,9 @@ def test_the_frames_of_a_shot_stay_together_in_padded_clips(
     source = FakeFrames(failed={"shot00001_2"}, partial={"shot00002_1"})
     embedder = load_embedder("toy-clips", weights=weights)
     manifests: dict[str, Any] = {
-        level: store_manifest(embedder.spec, level, sampling={}, inputs={}, store_dtype="float32", clip_frames=3)
+        level: store_manifest(
+            embedder.spec, parse_level(level), sampling={}, inputs={}, store_dtype="float32", clip_frames=3
+        )
         for level in ("shot", "frame")
     }
     writers = [SharedWriter(tmp_path / level, manifest, "float32") for level, manifest in manifests.items()]
@@ -159,10 +163,94 @@ def test_the_frames_of_a_shot_stay_together_in_padded_clips(
     assert frame.pts_s[0] == pytest.approx(first[:3].mean())
 
 
-def test_images_and_clips_do_not_share_a_pass(tmp_path: Path, weights: Path) -> None:
-    targets = [Target(load_embedder(model, weights=weights), []) for model in ("toy-images", "toy-clips")]
-    with pytest.raises(ConfigError, match="cannot share a pass"):
-        extract(table({"00001": 1}), FakeFrames(), targets)
+SAMPLINGS = (
+    ("toy-images", "{policy: interval, interval_s: 0.25}"),
+    ("toy-clips", None),  # as its family states
+    ("mini-clip", "{policy: middle}"),
+    ("mini-blip", "{policy: keyframes}"),
+    ("mini-blip2", "{policy: interval, interval_s: 0.25, skip_similar: 4}"),
+)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_encoders_with_samplings_of_their_own_share_one_decoding(
+    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    """The stores have the bytes that each has when it is made alone."""
+    write_collection(tmp_path, films=3)
+    words = ["extract-features", "--videos", tmp_path / "videos", "--shots", tmp_path / "shots.tsv", "--quiet"]
+    words += ["--batch-size", 5]
+    encoders = []
+    for model, sampling in SAMPLINGS:
+        own = f", weights: {weights}" if model.startswith("toy") else ""
+        encoders.append(f"  - {{model: {model}{own}{f', sampling: {sampling}' if sampling else ''}}}\n")
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("levels: [shot, frame]\nencoders:\n" + "".join(encoders), encoding="utf-8")
+    opened: list[str] = []
+    opening = Video._open
+    monkeypatch.setattr(Video, "_open", lambda video: (opened.append(video.path.name), opening(video))[1])
+    together = [*words, "--workers", workers, "--config", recipe, "-o", tmp_path / "together"]
+    assert main([*map(str, together)]) == 0
+    assert len(opened) == (0 if workers else 3)
+    for (model, _), encoder in zip(SAMPLINGS, encoders, strict=True):
+        recipe.write_text(f"levels: [shot, frame]\nencoders:\n{encoder}", encoding="utf-8")
+        alone = [*words, "--workers", 0, "--config", recipe, "-o", tmp_path / "alone"]
+        assert main([*map(str, alone)]) == 0
+        for level in ("shot", "frame"):
+            stores = [tmp_path / made / model / level for made in ("together", "alone")]
+            for name in ("vectors.npy", "ids.txt", "problems.tsv", *(["pts_s.npy"] if level == "frame" else [])):
+                assert (stores[0] / name).read_bytes() == (stores[1] / name).read_bytes(), (model, level, name)
+            counts = [FeatureStore(store).manifest["counts"] for store in stores]
+            assert counts[0] == counts[1]
+    assert "similar_frames" in counts[0]
+
+
+def test_clips_of_a_recipe_are_cut_padded_and_counted(
+    tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_collection(tmp_path, films=1)  # 3 shots of 2 s
+    words = ["extract-features", "--videos", tmp_path / "videos", "--shots", tmp_path / "shots.tsv", "--workers", 0]
+    recipe = tmp_path / "recipe.yaml"
+    sampling = "{policy: clips, frames: 3, interval_s: %s, clips_per_shot: 2}"
+    text = f"levels: [frame]\nencoders: [{{model: toy-clips, weights: {weights}, sampling: {sampling}}}]\n"
+    found = {}
+    for name, interval_s in (("long", 0.9), ("short", 0.2)):
+        recipe.write_text(text % interval_s, encoding="utf-8")
+        assert main([*map(str, words), "--config", str(recipe), "-o", str(tmp_path / name)]) == 0
+        found[name] = FeatureStore(tmp_path / name / "toy-clips/frame")
+    said = capsys.readouterr().err
+    assert "3 of 3 clips are padded" in said and "of 6 clips" not in said
+    assert [len(found["long"].frames(shot)) for shot in found["long"].ids] == [1, 1, 1]
+    assert [len(found["short"].frames(shot)) for shot in found["short"].ids] == [2, 2, 2]
+    assert found["short"].manifest["counts"]["clips"] == 6
+    assert found["short"].pts_s is not None and found["short"].pts_s[:2].round(1).tolist() == [0.5, 1.5]
+    assert found["short"].manifest["config"]["sampling"]["clips_per_shot"] == 2
+    assert (found["short"].spec.clip_frames, found["short"].spec.clip_interval_s) == (3, 0.2)
+    with pytest.raises(SpecMismatchError, match="clip_interval_s differ"):
+        found["short"].spec.require_same(found["long"].spec, where="long")
+    assert load_embedder_for(found["short"].spec).spec == found["short"].spec
+
+
+@pytest.mark.parametrize(
+    ("model", "sampling", "message"),
+    [
+        ("toy-clips", "{policy: clips, frames: 4}", "encodes clips of 3 frames"),
+        ("toy-images", "{policy: clips, frames: 3}", "encodes single images"),
+        ("toy-clips", "{policy: clips}", "needs a number of frames per clip"),
+        ("toy-images", "{policy: uniform, frames: 3, clips_per_shot: 2}", "clips_per_shot is for the policy clips"),
+        ("toy-clips", "{policy: clips, frames: 3, interval_s: 0}", "must be at least 0.001 s apart"),
+        ("toy-clips", "{policy: clips, frames: 3, clips_per_shot: 0}", "at least one clip"),
+        ("toy-clips", "{policy: interval, skip_similar: 4}", "similar frames cannot be left out of clips"),
+    ],
+)
+def test_a_sampling_that_does_not_fit_its_encoder(
+    tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str], model: str, sampling: str, message: str
+) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(f"encoders: [{{model: {model}, weights: {weights}, sampling: {sampling}}}]\n", encoding="utf-8")
+    words = ["--videos", tmp_path, "--shots", tmp_path / "shots.tsv", "--config", recipe, "-o", tmp_path / "out"]
+    assert main(["extract-features", *map(str, words)]) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_raw_length_is_for_images(weights: Path) -> None:

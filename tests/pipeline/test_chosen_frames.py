@@ -9,10 +9,11 @@ import pytest
 from tiny_videos import write_film
 
 from avs.core.shots import Shot
-from avs.pipeline.chosen_frames import ChosenFrames, ChosenTimes, sampling_of
+from avs.pipeline.chosen_frames import ChosenTimes, chosen_view, sampling_of
 from avs.train.frame_choice import FrameChoice
 from avs.video.frame_cache import CacheSettings
 from avs.video.sampling import Sampling
+from avs.video.views import VideoViews
 
 
 @pytest.mark.parametrize("length_s", [0.4, 3, 119, 300, 7200])
@@ -31,8 +32,8 @@ def test_frames_come_in_the_order_of_the_choice(tmp_path: Path) -> None:
     shot, grid = Shot("shot1_1", "1", 0.0, 6.0), Sampling("interval", 1.0)
     found = {}
     for order in ("normal", "reversed"):
-        source = ChosenFrames({"1": tmp_path / "1.mp4"}, grid, FrameChoice(3, "tail", order))
-        (found[order],) = source.read("1", [shot])
+        source = VideoViews({"1": tmp_path / "1.mp4"}, [chosen_view(grid, FrameChoice(3, "tail", order))])
+        ((found[order],),) = source.read("1", [shot])
     assert found["normal"].pts_s.tolist() == [3.5, 4.5, 5.5]
     assert found["reversed"].pts_s.tolist() == [5.5, 4.5, 3.5]
     np.testing.assert_array_equal(found["normal"].data, found["reversed"].data[::-1])

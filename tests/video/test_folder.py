@@ -16,7 +16,8 @@ from avs.core.errors import VideoError
 from avs.core.frames import ShotFrames
 from avs.core.shots import Shot
 from avs.video import folder as folder_module
-from avs.video.decode import Video
+from avs.video.clips import ClipSampling
+from avs.video.decode import Frame, Video
 from avs.video.folder import INDEXED_SUFFIXES, VideoFolder
 from avs.video.sampling import Sampling
 
@@ -41,6 +42,49 @@ def test_the_frame_on_screen_at_the_wanted_time_is_taken(make_video: MakeVideo) 
     assert (one.shot, numbers(one), one.pts_s.tolist()) == ("shotv_1", [2, 7], [0.2, 0.7])
     assert (two.shot, numbers(two), two.status, two.reason) == ("shotv_2", [13, 18], "ok", "")
     assert one.data.shape == (2, 64, 96, 3)
+
+
+SAMPLINGS = (
+    Sampling(),
+    Sampling("keyframes"),
+    Sampling("middle"),
+    ClipSampling(4, 0.1, 2),
+    Sampling("uniform", frames=5),
+    Sampling("keyframes", interval_s=2.0),
+)
+
+
+def same(one: ShotFrames, other: ShotFrames) -> bool:
+    texts = [(each.shot, each.status, each.reason, dict(each.tally)) for each in (one, other)]
+    arrays = [(each.data, each.pts_s, np.array([]) if each.clips is None else each.clips) for each in (one, other)]
+    return texts[0] == texts[1] and all(np.array_equal(*pair) for pair in zip(*arrays, strict=True))
+
+
+@pytest.mark.parametrize("name", ["", "clips/elf.mp4", "clips/nasa_13013.mp4", "clips/flower.webm", "odd/corrupted.mp4",
+                                  "odd/test.avi", "odd/empty.webm", "odd/fire2.mp4", "odd/unordered.mov"])  # fmt: skip
+def test_several_samplings_in_one_pass_give_what_each_gives_alone(
+    make_video: MakeVideo, shared: Shared, name: str
+) -> None:
+    path = shared(f"videos/{name}") if name else make_video()
+    shots = shots_of((0.0, 1.0), (1.0, 1.2), (1.2, 4.0), (3.5, 5.0), (5.0, 60.0), (2.0, 2.5), (0.0, 2e9))
+    together = list(VideoFolder({"v": path}).read_each("v", shots, SAMPLINGS))
+    assert len(together) == len(shots)
+    for place, sampling in enumerate(SAMPLINGS):
+        alone = VideoFolder({"v": path}, sampling).read("v", shots)
+        assert all(same(one[place], other) for one, other in zip(together, alone, strict=True)), sampling
+
+
+def test_a_frame_that_several_samplings_take_is_converted_once(
+    make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    converted: list[float] = []
+    scaled = Frame._scaled
+    monkeypatch.setattr(
+        Frame, "_scaled", lambda frame, *size: (converted.append(frame.time_s), scaled(frame, *size))[1]
+    )
+    samplings = [Sampling("interval", 0.5), Sampling("interval", 0.1)]
+    ((one, two),) = VideoFolder({"v": make_video()}).read_each("v", shots_of((0.0, 2.0)), samplings)
+    assert len(set(one.pts_s.tolist()) | set(two.pts_s.tolist())) == len(converted) < len(one.data) + len(two.data)
 
 
 def naive(frames: list[tuple[float, int]], end_s: float, shot: Span, wanted_s: np.ndarray) -> list[int]:

@@ -2,16 +2,13 @@ from __future__ import annotations
 
 import math
 import pickle
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
 from avs.core.errors import ConfigError
 from avs.core.frames import ShotFrames
-from avs.core.shots import Shot
-from avs.video.similar import DistinctFrames, distinct
+from avs.video.similar import LeaveOutSimilar, distinct
 
 
 def greys(*values: int) -> np.ndarray:
@@ -19,20 +16,12 @@ def greys(*values: int) -> np.ndarray:
     return np.stack([np.full((36, 64, 3), value, dtype=np.uint8) for value in values])
 
 
-@dataclass(frozen=True)
-class Films:
-    """A source of shots whose frames have these greys."""
-
-    greys: dict[str, tuple[int, ...]]
-
-    def read(self, video: str, shots: Sequence[Shot]) -> Iterator[ShotFrames]:
-        for shot in shots:
-            values = self.greys[shot.id]
-            if not values:
-                yield ShotFrames(shot.id, np.empty((0, 1, 1, 3), np.uint8), np.empty(0), "failed", "no file")
-                continue
-            times_s = np.arange(len(values)) / 2
-            yield ShotFrames(shot.id, greys(*values), times_s, "partial", "a reason", {"odd": 1})
+def frames_of(*values: int) -> ShotFrames:
+    """A shot whose frames have these greys."""
+    if not values:
+        return ShotFrames("shotv_0", np.empty((0, 1, 1, 3), np.uint8), np.empty(0), "failed", "no file")
+    times_s = np.arange(len(values)) / 2
+    return ShotFrames("shotv_0", greys(*values), times_s, "partial", "a reason", {"odd": 1})
 
 
 def test_a_frame_is_compared_with_the_last_one_that_was_kept() -> None:
@@ -61,9 +50,7 @@ def test_noise_averages_out() -> None:
 
 
 def test_shots_keep_their_times_and_all_else_and_what_was_left_out_is_counted() -> None:
-    shots = [Shot(f"shotv_{n}", "v", n, n + 1.0) for n in range(3)]
-    films = Films({"shotv_0": (10, 12, 30, 31), "shotv_1": (31, 50), "shotv_2": ()})
-    one, two, none = DistinctFrames(films, 4.0).read("v", shots)
+    one, two, none = map(LeaveOutSimilar(4.0), (frames_of(10, 12, 30, 31), frames_of(31, 50), frames_of()))
     assert (one.shot, one.pts_s.tolist(), one.status, one.reason) == ("shotv_0", [0.0, 1.0], "partial", "a reason")
     assert np.array_equal(one.data, greys(10, 30))
     assert one.tally == {"odd": 1, "sampled_frames": 4, "similar_frames": 2}
@@ -75,9 +62,8 @@ def test_shots_keep_their_times_and_all_else_and_what_was_left_out_is_counted() 
 @pytest.mark.parametrize("difference", [0.0, -1.0, 255.5, math.nan, math.inf])
 def test_a_difference_out_of_range(difference: float) -> None:
     with pytest.raises(ConfigError, match="out of range"):
-        DistinctFrames(Films({}), difference)
+        LeaveOutSimilar(difference)
 
 
 def test_it_crosses_processes() -> None:
-    source = DistinctFrames(Films({"shotv_0": (1, 2)}), 4.0)
-    assert pickle.loads(pickle.dumps(source)) == source
+    assert pickle.loads(pickle.dumps(LeaveOutSimilar(4.0))) == LeaveOutSimilar(4.0)
