@@ -110,7 +110,7 @@ def extract_features(
     return make(
         [_with_inputs(plan, inputs, {"videos": sizes_of_store(used)}) for plan in plans],
         table,
-        partial(frame_source, paths),
+        partial(view_source, paths),
         force=force, batch_size=batch_size, workers=workers, shard=shard, compiled=compiled, reporter=reporter,
         extra_files={VIDEOS_FILE: partial(write_videos, hashes)},
     )  # fmt: skip
