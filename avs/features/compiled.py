@@ -43,7 +43,11 @@ def _padded(array: Tensor, more: int) -> Tensor:
 
 
 def compile_now(encode: Callable[[], object], *, name: str) -> None:
-    """Compile by encoding a first batch, before anybody waits for one.
+    """Compile a tower by encoding a first batch with it, before anybody waits for one.
+
+    Args:
+        encode: makes a CompiledTower and encodes.
+        name: of the encoder.
 
     Raises:
         ConfigError: it cannot be compiled here; says why.

@@ -63,11 +63,15 @@ class Encoder:
         Raises:
             ConfigError: it cannot be compiled here.
         """
-        self._tower = CompiledTower(self._tower, rows)
         frames, size = self._family.clip_frames, self.preprocessing.geometry.size
         images = torch.zeros((rows, *([frames] if frames else []), 3, size, size), dtype=torch.uint8)
         masks = [torch.ones(rows, frames, dtype=torch.bool)] if frames else []
-        compile_now(lambda: self.device_vectors(images, *masks), name=self.spec.name)
+
+        def first_batch() -> None:
+            self._tower = CompiledTower(self._tower, rows)
+            self.device_vectors(images, *masks)
+
+        compile_now(first_batch, name=self.spec.name)
 
     @torch.inference_mode()
     def device_vectors(self, *arrays: Tensor) -> Tensor:
