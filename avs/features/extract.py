@@ -18,7 +18,7 @@ from avs.core.artifacts import Manifest
 from avs.core.errors import ConfigError, DataError, TooManyFailuresError
 from avs.core.frames import ViewSource
 from avs.core.leases import Owner
-from avs.core.progress import Reporter
+from avs.core.progress import Reporter, Stage
 from avs.core.shots import ShotTable
 from avs.core.spec import EmbedderSpec
 from avs.core.store import STORE_TYPE, FeatureStore, Status
@@ -178,12 +178,17 @@ def extract(
         name = "extract " + ", ".join(target.embedder.spec.name for target in targets)
         with (reporter or Reporter()).stage(name, _shots_left(plan, lacking, shard), "shots") as stage:
             for batch in load_batches(batches, workers=workers, pin=pin_memory) if lacking.any() else ():
-                extraction.take(batch)
-                if batch.ends_unit:
-                    failed = sum(outcome.status == "failed" for outcome in batch.outcomes)
-                    stage.advance(len(batch.outcomes), failed=failed)
-            extraction.flush()
+                _advance(stage, extraction.take(batch))
+            _advance(stage, extraction.flush())
         return [store.finish(shots.ids, seconds=time.monotonic() - start) for store in stores]
+
+
+def _advance(stage: Stage, ended: Sequence[ImageBatch]) -> None:
+    """Count the shots of units that have ended, of which these are the last batches."""
+    for batch in ended:
+        if batch.ends_unit:
+            failed = sum(outcome.status == "failed" for outcome in batch.outcomes)
+            stage.advance(len(batch.outcomes), failed=failed)
 
 
 def _shots_left(plan: WorkPlan, lacking: np.ndarray, shard: Shard | None) -> int:
@@ -249,10 +254,13 @@ class _Extraction:
         # Two workers may do one job for different stores:
         self._under_way: dict[tuple[int, tuple[int, ...]], _UnitVectors] = {}
         self._features: dict[tuple[int, int], dict[int, list[ShotFeatures]]] = {}  # job and store -> unit -> shots
+        self._ended: list[ImageBatch] = []
 
-    def take(self, batch: ImageBatch) -> None:
-        """Have a batch encoded for the stores that get it. When all vectors of a job have come, its parts are written:
-        on a CPU now, on a GPU in a later call.
+    def take(self, batch: ImageBatch) -> list[ImageBatch]:
+        """Have a batch encoded for the stores that get it; when all vectors of a job have come, write its parts.
+
+        Returns:
+            The last batches of units that have ended now. On a GPU they are earlier ones.
         """
         unit = self._under_way.setdefault((batch.unit, batch.stores), _UnitVectors())
         unit.awaited += 1  # until all encoders have the batch
@@ -266,11 +274,15 @@ class _Extraction:
         if batch.outcomes:
             unit.last = replace(batch, images=(), mask=None)  # its images need not stay in memory
         self._settle(unit)
+        ended, self._ended = self._ended, []
+        return ended
 
-    def flush(self) -> None:
-        """Have all vectors come that are under way, and write their parts."""
+    def flush(self) -> list[ImageBatch]:
+        """Have all vectors come that are under way. Returns what `take` does."""
         for queue in self._queues:
             queue.flush()
+        ended, self._ended = self._ended, []
+        return ended
 
     def _came(self, unit: _UnitVectors, of_target: list[np.ndarray], vectors: np.ndarray) -> None:
         of_target.append(vectors)
@@ -282,6 +294,7 @@ class _Extraction:
         if unit.last is not None and not unit.awaited:
             del self._under_way[unit.last.unit, unit.last.stores]
             self._end_unit(unit.last, unit.vectors)
+            self._ended.append(unit.last)
 
     def _end_unit(self, batch: ImageBatch, vectors: Mapping[int, Sequence[np.ndarray]]) -> None:
         job = int(self.units.job[batch.unit])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from fake_streams import Streams
 from tiny_checkpoints import DIM, QUERIES
 
 from avs.core.errors import ChangedInputsError, ConfigError, DataError, StoreError, TooManyFailuresError, VideoError
+from avs.core.progress import Reporter
 from avs.core.store import FeatureStore, Problem
 from avs.core.store_parts import SharedWriter, StoreParts, UnfinishedStore
 from avs.features import device_queue
@@ -49,6 +51,21 @@ def target(
 def content(folder: Path) -> dict[str, bytes]:
     """Every file of the stores under `folder` but the manifest, which tells the time."""
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.name in FILES}
+
+
+class Counting(Reporter):
+    """Notes how many shots each advance counts."""
+
+    def __init__(self, counts: list[int]) -> None:
+        super().__init__()
+        self.counts = counts
+
+    @contextmanager
+    def stage(self, name: str, total: int, unit: str) -> Iterator[Counting]:
+        yield self
+
+    def advance(self, n: int = 1, **more: Any) -> None:
+        self.counts.append(n)
 
 
 def run(embedder: ImageEncoder, folder: Path, source: FakeFrames | None = None, **options: Any) -> list[FeatureStore]:
@@ -89,13 +106,15 @@ def test_batches_filled_across_units_change_no_more_than_rounding(
 
     def stores(folder: Path) -> list[FeatureStore]:
         targets = [target(clip, folder / "clip", dtype="float32"), target(blip, folder / "blip", dtype="float32")]
-        return extract(SHOTS, source, targets, batch_size=4)
+        return extract(SHOTS, source, targets, batch_size=4, reporter=Counting(shots))
 
+    shots: list[int] = []
     as_they_are = stores(tmp_path / "units")
     monkeypatch.setattr(device_queue, "lane_of", lambda embedder, rows: Counted(embedder, rows, streams=Streams()))
     filled = stores(tmp_path / "filled")
     count = len(as_they_are[1].vectors)
     assert sizes["clip"] == sizes["blip"] == [4] * (count // 4) + [count % 4] * (count % 4 > 0)
+    assert sum(shots) == 2 * len(SHOTS)
     for one, other in zip(as_they_are, filled, strict=True):
         assert one.ids == other.ids and one.problems == other.problems
         np.testing.assert_allclose(one.vectors, other.vectors, atol=1e-6)
