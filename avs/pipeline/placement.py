@@ -10,7 +10,7 @@ from avs.core.torchrun import Rank, device_of_rank, rank_of_environment
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
+class DevicePlacement:
     """Where an extraction runs.
 
     Attributes:
@@ -33,7 +33,7 @@ def place(
     workers: int | None = None,
     force: bool = False,
     rank: Rank | None = None,
-) -> Placement:
+) -> DevicePlacement:
     """The placement that options and environment ask for.
 
     Args:
@@ -63,7 +63,9 @@ def place(
         import torch
 
         named = [name.strip() for name in devices.split(",") if name.strip()]
-        return Placement(devices=tuple(require_devices(named, cuda_devices=torch.cuda.device_count)), workers=workers)
+        return DevicePlacement(
+            devices=tuple(require_devices(named, cuda_devices=torch.cuda.device_count)), workers=workers
+        )
     if workers is None and rank.local_count > 1:
         workers = max(1, available_cores() // rank.local_count)
-    return Placement(device_of_rank(device or "cpu", rank), (), workers, rank.first)
+    return DevicePlacement(device_of_rank(device or "cpu", rank), (), workers, rank.first)

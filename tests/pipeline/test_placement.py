@@ -5,23 +5,23 @@ import pytest
 from avs.core.device import available_cores
 from avs.core.errors import ConfigError
 from avs.core.torchrun import Rank
-from avs.pipeline.placement import Placement, place
+from avs.pipeline.placement import DevicePlacement, place
 
 ALONE, SECOND = Rank(), Rank(number=3, count=4, local=1, local_count=2)
 
 
 def test_options_say_where_it_runs() -> None:
-    assert place(None, None, rank=ALONE) == Placement("cpu", (), None, True)
-    assert place("cuda:1", None, workers=3, rank=ALONE) == Placement("cuda:1", (), 3, True)
-    assert place(None, "cpu, cpu", workers=4, force=True, rank=ALONE) == Placement("cpu", ("cpu", "cpu"), 4, True)
+    assert place(None, None, rank=ALONE) == DevicePlacement("cpu", (), None, True)
+    assert place("cuda:1", None, workers=3, rank=ALONE) == DevicePlacement("cuda:1", (), 3, True)
+    assert place(None, "cpu, cpu", workers=4, force=True, rank=ALONE) == DevicePlacement("cpu", ("cpu", "cpu"), 4, True)
     with pytest.raises(ConfigError, match="it names none"):
         place(None, " ,", rank=ALONE)
 
 
 def test_torchrun_says_where_it_runs() -> None:
     cores = max(1, available_cores() // 2)
-    assert place("cuda", None, rank=SECOND) == Placement("cuda:1", (), cores, False)
-    assert place("cpu", None, workers=5, rank=SECOND) == Placement("cpu", (), 5, False)
+    assert place("cuda", None, rank=SECOND) == DevicePlacement("cuda:1", (), cores, False)
+    assert place("cpu", None, workers=5, rank=SECOND) == DevicePlacement("cpu", (), 5, False)
     assert place(None, None, rank=Rank(0, 4, 0, 2)).speaks
     assert place(None, None, rank=Rank(1, 2, 0, 1)).workers is None
 
