@@ -281,6 +281,7 @@ class _Extraction:
         """Have all vectors come that are under way. Returns what `take` does."""
         for queue in self._queues:
             queue.flush()
+        assert not self._under_way, "all batches have come, and units lack vectors"
         ended, self._ended = self._ended, []
         return ended
 
