@@ -174,6 +174,17 @@ ShardOfJobs = Annotated[
         rich_help_panel=RUNTIME,
     ),
 ]
+VideoTimeout = Annotated[
+    float | None,
+    typer.Option(
+        "--video-timeout",
+        min=0,
+        metavar="SECONDS",
+        help="End a decoder that gives nothing for so long, and fail the shots of its video; default 600; 0: never. "
+        "It needs --workers 1 or more.",
+        rich_help_panel=RUNTIME,
+    ),
+]  # fmt: skip
 
 
 def command(
@@ -199,6 +210,7 @@ def command(
     compile: Compile = False,
     batch_size: BatchSize = 32,
     workers: Workers = None,
+    video_timeout: VideoTimeout = None,
     shard: ShardOfJobs = None,
     quiet: Quiet = False,
     json: Json = False,
@@ -225,7 +237,7 @@ def command(
         raw_length=raw_length,
     )
     runtime: dict[str, Any] = {"device": where.device, "devices": where.devices, "workers": where.workers}
-    runtime |= {"compiled": compile, "batch_size": batch_size, "force": force}
+    runtime |= {"compiled": compile, "batch_size": batch_size, "force": force, "video_timeout_s": video_timeout}
     runtime["shard"] = None if shard is None else parse_shard(shard)
     stores = extract_features(recipe, videos, shots, output, video_ids=video_ids, reporter=reporter, **runtime)
     _report(recipe, stores, reporter, json=json and where.speaks, seconds=time.monotonic() - start)
@@ -241,6 +253,7 @@ def _report(
     seconds: float,
 ) -> None:
     from avs.core.store import FeatureStore
+    from avs.features.account import account_lines, read_account
     from avs.pipeline.extract import remarks, suggested_command
 
     finished = [store for store in stores if isinstance(store, FeatureStore)]
@@ -248,6 +261,8 @@ def _report(
         reporter.say(_line(store) if isinstance(store, FeatureStore) else str(store))
         for remark in remarks(store.manifest["counts"]) if isinstance(store, FeatureStore) else ():
             reporter.say(f"{store.folder}: {remark}")
+    for line in account_lines({store.folder: read_account(store.folder) for store in finished}):
+        reporter.say(line)
     reporter.say(f"{seconds:.1f} s")
     if len(finished) == len(stores):
         reporter.suggest(suggested_command(recipe, finished))
@@ -267,14 +282,17 @@ def _line(store: FeatureStore) -> str:
 
 def _summary(store: FeatureStore | UnfinishedStore) -> dict[str, Any]:
     from avs.core.store import FeatureStore
+    from avs.features.account import account_so_far, read_account
 
     if isinstance(store, FeatureStore):
         held: dict[str, Any] = {
             "counts": store.manifest["counts"],
             "rows": len(store.vectors),
             "dim": store.spec.dim,
+            "extraction": read_account(store.folder),
         }
     else:
         held = {"jobs": store.jobs, "jobs_done": store.done, "jobs_with": dict(store.holders)}
+        held["extraction"] = account_so_far(store.folder, jobs=store.jobs)
     finished = {"finished": isinstance(store, FeatureStore)}
     return {"path": str(store.folder), "model": store.spec.name, "level": store.level, **finished, **held}

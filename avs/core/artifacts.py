@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field, replace
@@ -229,15 +229,22 @@ def write_manifest(artefact: Path, manifest: Manifest) -> None:
 
 
 def complete_folder(
-    folder: Path, manifest: Manifest, hashes: Mapping[str, str] | None = None, *, folders: Sequence[str] = ()
+    folder: Path,
+    manifest: Manifest,
+    hashes: Mapping[str, str] | None = None,
+    *,
+    folders: Sequence[str] = (),
+    unhashed: Collection[str] = (),
 ) -> None:
     """Write the manifest of a folder, with the hash of every file in it. This completes the folder: call it last.
 
     Args:
         hashes: name of a file -> its hash, of files that were hashed while they were written.
         folders: names of folders in it whose files belong to it.
+        unhashed: names of files that decide nothing, of which no hash is recorded.
     """
-    write_manifest(folder, replace(manifest, files=hash_files(folder, hashes, folders=folders)))
+    files = hash_files(folder, hashes, folders=folders, unhashed=unhashed)
+    write_manifest(folder, replace(manifest, files=files))
 
 
 def write_artefact(path: Path, manifest: Manifest, write: Callable[[Path], None]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -36,18 +36,26 @@ def hash_once(path: Path) -> str:
     return content
 
 
-def hash_files(folder: Path, hashes: Mapping[str, str] | None = None, *, folders: Sequence[str] = ()) -> dict[str, str]:
+def hash_files(
+    folder: Path,
+    hashes: Mapping[str, str] | None = None,
+    *,
+    folders: Sequence[str] = (),
+    unhashed: Collection[str] = (),
+) -> dict[str, str]:
     """Name -> hash of every file in a folder but its manifest and hidden ones.
 
     Args:
         hashes: of files that were hashed while they were written.
         folders: names of folders in it whose files are hashed too.
+        unhashed: names of files that are left out, since they decide nothing.
     """
+    left_out = {"manifest.json", *unhashed}
     known = hashes or {}
     places = [folder, *(folder / name for name in folders)]
     files = [p for place in places for p in place.iterdir() if p.is_file() and not p.name.startswith(".")]
     names = sorted(path.relative_to(folder).as_posix() for path in files)
-    hashed = {name: known.get(name) or hash_file(folder / name) for name in names if name != "manifest.json"}
+    hashed = {name: known.get(name) or hash_file(folder / name) for name in names if name not in left_out}
     _remember(folder, hashed)
     return hashed
 

@@ -9,6 +9,7 @@ A committed store is a folder:
     problems.tsv    shot, status (partial or failed), reason; failed shots have no row in vectors.npy
     videos.tsv      the videos it was made from and their hashes (avs.video.fingerprints)
     manifest.json   written last, with the hash of every file: without it the store is not complete
+    extraction.json what making it took, without a hash (avs.features.account)
     .seen.json      size and time of each file when it was hashed last (avs.core.contents)
 """
 

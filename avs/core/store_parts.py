@@ -3,6 +3,7 @@
     parts/manifest.json     what every process must agree on (avs.core.store_plan)
     parts/<job>.part        the features of one job (avs.core.store_part)
     parts/owners, leases    who does which job (avs.core.leases)
+    parts/logs              what each job took (avs.features.work_log)
 
 Jobs follow each other in the order of the shot table, so the parts, one after the other, are the store.
 """
@@ -80,6 +81,8 @@ class SharedWriter:
         manifest: config (with "level"), inputs and spec that decide the content.
         dtype: of the stored vectors.
         extra_files: name -> writer of a file that the store gets besides, such as the table of its videos.
+        telling_files: name -> writer of a file that tells how the store was made. It is called when all others lie
+            beside its path. Such a file decides nothing: no hash of it is recorded.
 
     Raises:
         StoreError: the manifest is not that of a store.
@@ -89,6 +92,7 @@ class SharedWriter:
     manifest: Manifest
     dtype: str = "float16"
     extra_files: Mapping[str, Callable[[Path], None]] = field(default_factory=dict)
+    telling_files: Mapping[str, Callable[[Path], None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.manifest.spec is None or self.manifest.type != STORE_TYPE:
@@ -177,7 +181,8 @@ class StoreParts:
     def done(self) -> np.ndarray:
         """(J,) bool: the jobs whose parts are there."""
         done = np.zeros(self.plan.jobs, dtype=bool)
-        done[[int(path.stem) for path in self.folder.glob("*.part")]] = True
+        with suppress(FileNotFoundError), os.scandir(self.folder) as entries:
+            done[[int(entry.name[:-5]) for entry in entries if entry.name.endswith(".part")]] = True
         return done | self.finished
 
     def write(self, job: int, part: StorePart) -> None:
@@ -252,7 +257,7 @@ class StoreParts:
         staging.mkdir(exist_ok=True)
         try:
             written = self._write_files(staging, ids)
-            for name, write in self.store.extra_files.items():
+            for name, write in {**self.store.extra_files, **self.store.telling_files}.items():
                 write(staging / name)
             if not self.leases.holds(ASSEMBLY):
                 return
@@ -260,7 +265,8 @@ class StoreParts:
                 os.replace(file, self.store.folder / file.name)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
-        complete_folder(self.store.folder, finished_manifest(self.store.manifest, written, seconds), written.hashes)
+        made, unhashed = finished_manifest(self.store.manifest, written, seconds), list(self.store.telling_files)
+        complete_folder(self.store.folder, made, written.hashes, unhashed=unhashed)
 
     def _write_files(self, staging: Path, ids: Sequence[str]) -> WrittenFiles:
         damaged = Problems("parts of the store are damaged, and removed now")

@@ -1,4 +1,4 @@
-"""Frames of many shots to batches of images or clips, in worker processes: the decoding half of extraction.
+"""Frames of many shots to batches of images or clips, the decoding half of extraction.
 
 A batch never crosses a unit (avs.features.units), and a job that was not finished is done again whole. So the content
 of every batch, and with it every bit of every vector, is the same whatever the number of workers and processes, the
@@ -7,30 +7,21 @@ order in which they finish, and the moment an earlier run was killed.
 
 from __future__ import annotations
 
-import pickle
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
 from itertools import groupby
-from multiprocessing.connection import Connection
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
 
 from avs.core.errors import AvsError, DataError
 from avs.core.frames import ShotFrames, ViewSource
-from avs.core.processes import deaf_to_interrupts, hang_on, lifeline
 from avs.core.shots import Shot, ShotTable
 from avs.core.store import Status
 from avs.features.preprocess import Geometry
 from avs.features.units import Units
-
-BATCHES_AHEAD = 2  # per worker; memory is workers * BATCHES_AHEAD * batch_size images
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,6 +32,7 @@ class Outcome:
         shot: its id.
         pts_s: (F,) seconds of its frames; of its C clips, (C,) mean times.
         status, reason, tally: as in ShotFrames.
+        decode_s: seconds until its frames were there, of all feeds.
     """
 
     shot: str
@@ -48,6 +40,7 @@ class Outcome:
     status: Status
     reason: str
     tally: Mapping[str, int] = field(default_factory=dict)
+    decode_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,6 +55,8 @@ class ImageBatch:
         mask: (B, F) bool, true for the frames of clips and false for padding; None for images.
         outcomes: of all shots of the unit, in order, in its last batch of this feed; empty in the others.
         ends_unit: whether it is the last batch of the unit, of all feeds.
+        made_s: when it was made, by time.monotonic(), which all processes of a machine share.
+        waited_s: seconds for which its maker could not go on, after the batch before it.
     """
 
     unit: int
@@ -71,9 +66,11 @@ class ImageBatch:
     mask: np.ndarray | None = None
     outcomes: tuple[Outcome, ...] = ()
     ends_unit: bool = False
+    made_s: float = 0.0
+    waited_s: float = 0.0
 
     def pin_memory(self) -> ImageBatch:
-        """This batch in page-locked memory; called by the DataLoader for CUDA."""
+        """This batch in page-locked memory, for CUDA."""
         return replace(self, images=tuple(torch.as_tensor(images).pin_memory() for images in self.images))
 
 
@@ -91,15 +88,14 @@ class Feed:
     clip_frames: int
     geometries: tuple[Geometry, ...]
 
-    def rows(self, batch_size: int) -> int:
-        """Number of images or clips in a batch of `batch_size` images."""
-        return max(1, batch_size // self.clip_frames) if self.clip_frames else batch_size
+
+def rows_of_batch(batch_size: int, clip_frames: int) -> int:
+    """Number of clips in a batch of `batch_size` images; of images where `clip_frames` is 0."""
+    return max(1, batch_size // clip_frames) if clip_frames else batch_size
 
 
-class ImageBatches(IterableDataset[ImageBatch]):
-    """The batches of the jobs that are claimed; each worker process claims its own.
-
-    Errors of avs come out as items, since a DataLoader would bury them in a traceback of its own.
+class ImageBatches:
+    """The batches of the jobs that are claimed. Errors of avs come out as items.
 
     Args:
         table: the shots.
@@ -127,32 +123,44 @@ class ImageBatches(IterableDataset[ImageBatch]):
         self.ids, self.videos = np.array(table.ids, dtype=np.bytes_), np.array(table.videos, dtype=np.bytes_)
         self.start_s, self.end_s = table.start_s, table.end_s
 
-    def __iter__(self) -> Iterator[ImageBatch | AvsError]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[ImageBatch | AvsError]:
+        waited_s = 0.0
         try:
-            for job, stores in self.claims:
-                units = self.units.of_job(job)
-                shots = self._shots([row for unit in units for row in self.units.rows(unit)])
-                for unit in units:
-                    yield from self._unit(unit, stores, shots)
+            for batch in self._batches():
+                made_s = time.monotonic()
+                yield replace(batch, made_s=made_s, waited_s=waited_s)
+                waited_s = time.monotonic() - made_s  # until it was taken, and the next one was asked for
         except AvsError as error:
             yield error
 
-    def _shots(self, rows: Sequence[int]) -> Iterator[tuple[ShotFrames, ...]]:
+    def _batches(self) -> Iterator[ImageBatch]:
+        for job, stores in self.claims:
+            units = self.units.of_job(job)
+            shots = self._shots([row for unit in units for row in self.units.rows(unit)])
+            for unit in units:
+                yield from self._unit(unit, stores, shots)
+
+    def _shots(self, rows: Sequence[int]) -> Iterator[tuple[float, tuple[ShotFrames, ...]]]:
+        """The seconds that each shot took to decode, and its views."""
         for video, group in groupby(rows, key=lambda row: self.videos[row]):
             shots = [self._shot(row) for row in group]
             answers = iter(self.source.read(video.decode(), shots))
             for shot in shots:
+                began_s = time.perf_counter()
                 views = next(answers, ())
+                decode_s = time.perf_counter() - began_s
                 if not views or any(frames.shot != shot.id for frames in views):
                     got = [frames.shot for frames in views] or "its end"
                     raise DataError("the frame source left out a shot", where=shot.id, got=got)
-                yield views
+                yield decode_s, views
 
     def _shot(self, row: int) -> Shot:
         start_s, end_s = float(self.start_s[row]), float(self.end_s[row])
         return Shot(self.ids[row].decode(), self.videos[row].decode(), start_s, end_s)
 
-    def _unit(self, unit: int, stores: Sequence[int], shots: Iterator[tuple[ShotFrames, ...]]) -> Iterator[ImageBatch]:
+    def _unit(
+        self, unit: int, stores: Sequence[int], shots: Iterator[tuple[float, tuple[ShotFrames, ...]]]
+    ) -> Iterator[ImageBatch]:
         """The batches of a unit, of each feed that a store needs; `shots` gives its shots next."""
         of_feed: dict[int, list[int]] = {}
         for store in stores:
@@ -162,9 +170,9 @@ class ImageBatches(IterableDataset[ImageBatch]):
             for feed, of in sorted(of_feed.items())
         ]
         for _ in self.units.rows(unit):
-            views = next(shots)
+            decode_s, views = next(shots)
             for gathering in gatherings:
-                yield from gathering.add(views[gathering.feed.view])
+                yield from gathering.add(views[gathering.feed.view], decode_s)
         for gathering in gatherings:
             yield replace(gathering.last(), ends_unit=gathering is gatherings[-1])
 
@@ -179,18 +187,18 @@ class _Gathering:
     def __init__(self, empty: ImageBatch, feed: Feed, batch_size: int) -> None:
         self.empty, self.feed = empty, feed
         self.frames_at_once = batch_size
-        self.batch_size = feed.rows(batch_size)
+        self.batch_size = rows_of_batch(batch_size, feed.clip_frames)
         self.outcomes: list[Outcome] = []
         self._pieces = [self._images(np.empty((0, 1, 1, 3), dtype=np.uint8))]
         if feed.clip_frames:
             self._pieces = [self._clips(self._pieces[0], np.empty((0, feed.clip_frames), dtype=np.int64))]
         self._count = 0
 
-    def add(self, shot: ShotFrames) -> Iterator[ImageBatch]:
+    def add(self, shot: ShotFrames, decode_s: float) -> Iterator[ImageBatch]:
         """The batches that are full with the images or clips of one more shot."""
         clips = _clips_of(shot, self.feed.clip_frames) if self.feed.clip_frames else None
         times_s = shot.pts_s if clips is None else np.array([shot.pts_s[clip[clip >= 0]].mean() for clip in clips])
-        self.outcomes.append(Outcome(shot.shot, times_s, shot.status, shot.reason, shot.tally))
+        self.outcomes.append(Outcome(shot.shot, times_s, shot.status, shot.reason, shot.tally, decode_s))
         if clips is None:
             for start in range(0, len(shot.data), self.frames_at_once):
                 yield from self._gather(self._images(shot.data[start : start + self.frames_at_once]))
@@ -250,78 +258,3 @@ def _clips_of(shot: ShotFrames, size: int) -> np.ndarray:
 def _join(pieces: Sequence[tuple[np.ndarray, ...]]) -> list[np.ndarray]:
     """The arrays of all pieces as one array each."""
     return [np.concatenate(arrays) for arrays in zip(*pieces, strict=True)]
-
-
-class _BatchesOfFile(IterableDataset[ImageBatch]):
-    """ImageBatches that a worker reads from a file.
-
-    Sent through its pipe, those of a million shots would keep the start of a worker waiting until it has imported
-    torch, and the start of the next one, and Ctrl-C.
-    """
-
-    def __init__(self, batches: ImageBatches, path: Path) -> None:
-        self.path = path
-        with open(path, "wb") as file:
-            pickle.dump(batches, file)
-
-    def __iter__(self) -> Iterator[ImageBatch | AvsError]:  # type: ignore[override]
-        with open(self.path, "rb") as file:
-            batches: ImageBatches = pickle.load(file)
-        yield from batches
-
-
-def load_batches(batches: ImageBatches, *, workers: int, pin: bool) -> Iterator[ImageBatch]:
-    """The batches as they become ready, decoded in `workers` processes (0: in this one).
-
-    Workers are spawned: this process may have threads and a CUDA context, which a fork would copy half of, and a
-    forkserver's workers would outlive this process when it is killed. They end at once when the caller stops.
-
-    Raises:
-        AvsError: an error in a worker.
-    """
-    if workers == 0:
-        yield from _whole(DataLoader(batches, batch_size=None, pin_memory=pin))
-        return
-    end, held = lifeline()
-    with TemporaryDirectory(prefix="avs-") as folder:
-        loader: DataLoader[ImageBatch] = DataLoader(
-            _BatchesOfFile(batches, Path(folder) / "batches"),
-            batch_size=None,
-            num_workers=workers,
-            prefetch_factor=BATCHES_AHEAD,
-            multiprocessing_context="spawn",
-            worker_init_fn=partial(_begin, end),
-            in_order=False,
-            pin_memory=pin,
-        )
-        yield from _of_workers(loader, end, held)
-
-
-def _whole(items: Iterable[ImageBatch | AvsError]) -> Iterator[ImageBatch]:
-    """The batches; an error among them is raised."""
-    for item in items:
-        if isinstance(item, AvsError):
-            raise item
-        yield item
-
-
-def _of_workers(loader: DataLoader[ImageBatch], end: Connection, held: Connection) -> Iterator[ImageBatch]:
-    """The batches of a loader's workers, which end with this."""
-    items: Iterator[ImageBatch] = iter(())
-    try:
-        with end, held:
-            with deaf_to_interrupts():
-                items = iter(loader)
-            yield from _whole(items)
-    finally:
-        for worker in getattr(items, "_workers", ()):  # one that still imports torch does not yet hang on its lifeline
-            for end_it in (worker.terminate, worker.join):
-                with suppress(Exception):  # torch raises when a worker is terminated
-                    end_it()
-        # torch shuts its side down when the iterator is forgotten, and prints what half-written messages it meets
-        with suppress(Exception):
-            getattr(items, "_shutdown_workers", lambda: None)()
-
-
-def _begin(end: Connection, worker: int) -> None:
-    hang_on(end)

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from torch.utils.data import get_worker_info
 
 from avs.core.errors import ConfigError
 from avs.core.leases import Leases
@@ -60,11 +59,8 @@ class ShardClaims:
     shard: Shard
 
     def __iter__(self) -> Iterator[tuple[int, tuple[int, ...]]]:
-        worker = get_worker_info()
-        number, count = (worker.id, worker.num_workers) if worker else (0, 1)
         jobs = np.flatnonzero(self.lacking.any(axis=0))
-        jobs = jobs[jobs % self.shard.count == self.shard.number]
-        for job in jobs[number::count].tolist():
+        for job in jobs[jobs % self.shard.count == self.shard.number].tolist():
             yield job, tuple(np.flatnonzero(self.lacking[:, job]).tolist())
 
 

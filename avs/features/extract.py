@@ -7,7 +7,8 @@ shot is the mean of unit vectors, scaled to length 1 again, or what a trained mo
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import get_args
@@ -22,16 +23,21 @@ from avs.core.progress import Reporter, Stage
 from avs.core.shots import ShotTable
 from avs.core.spec import EmbedderSpec
 from avs.core.store import STORE_TYPE, FeatureStore, Status
-from avs.core.store_parts import SharedWriter, StoreParts, UnfinishedStore
+from avs.core.store_parts import PARTS, SharedWriter, StoreParts, UnfinishedStore
 from avs.core.store_plan import WorkPlan
 from avs.core.store_writer import ShotFeatures, part_of, stored
-from avs.features.batches import Feed, ImageBatch, ImageBatches, Outcome, load_batches
+from avs.features.account import ACCOUNT, write_account
+from avs.features.batches import Feed, ImageBatch, ImageBatches, Outcome, rows_of_batch
 from avs.features.claims import LeasedClaims, Shard, ShardClaims
+from avs.features.decoders import JobAgain, load_batches, timeout_of
 from avs.features.device_queue import EncodingQueue
 from avs.features.embedder import ClipEmbedder, ImageEmbedder
+from avs.features.figures import Figures, UnitWork, unit_work
 from avs.features.levels import StoreLevel, farthest_apart
+from avs.features.others import WorkOfOthers
 from avs.features.preprocess import Geometry
 from avs.features.units import Units
+from avs.features.work_log import WorkingProcess, WorkLog
 
 KEPT_FRAMES = "farthest first by cosine, from the one nearest the mean"
 SHOT_VECTOR = "l2(mean of the frames' l2 vectors)"
@@ -135,8 +141,9 @@ def extract(
     *,
     batch_size: int = 32,
     workers: int = 0,
+    video_timeout_s: float | None = None,
     shard: Shard | None = None,
-    pin_memory: bool = False,
+    device: str = "cpu",
     compiled: bool = False,
     reporter: Reporter | None = None,
 ) -> list[FeatureStore | UnfinishedStore]:
@@ -153,42 +160,80 @@ def extract(
         targets: encoders and writers.
         batch_size: number of images encoded together; it decides the units, and so the last bits of vectors.
         workers: number of processes that decode; 0: this process decodes.
+        video_timeout_s: how long a decoder may give nothing before its video fails; 0: forever; None: 600 in workers.
         shard: the share of the jobs that is this process's; None: those that are free, by leases.
-        pin_memory: copy images to page-locked memory, for CUDA.
+        device: of the encoders; for CUDA, images are copied to page-locked memory.
         compiled: compile the towers of the encoders.
         reporter: of progress.
 
     Raises:
-        ConfigError: a batch size or number of workers out of range; an encoder that cannot be compiled.
+        ConfigError: a batch size, number of workers or timeout out of range; an encoder that cannot be compiled.
         ChangedInputsError: parts of other inputs, settings, versions or batches are in the way.
         DataError: features that are not finite, or zero; names the shot. What was finished before is kept.
         StoreError: all shots failed, or parts were damaged.
     """
-    start = time.monotonic()
+    start, reporter = time.monotonic(), reporter or Reporter()
     _require_counts(batch_size, workers)
+    timeout_s = timeout_of(video_timeout_s, workers)
     units = Units(shots, batch_size, [video for video in shots.video_ids if not source.begins_anywhere(video)])
     plan = WorkPlan(shots.fingerprint, batch_size, units.first_of_job)
     with Owner() as owner:
-        stores = [writer.join(plan, owner, leased=shard is None) for target in targets for writer in target.writers]
+        writers = [_telling(writer, plan) for target in targets for writer in target.writers]
+        stores = [writer.join(plan, owner, leased=shard is None) for writer in writers]
         lacking = ~np.array([store.done() for store in stores])  # (stores, jobs)
         workers = min(workers, int(lacking.any(axis=0).sum()))
         claims = ShardClaims(lacking, shard) if shard else LeasedClaims(lacking, [store.leases for store in stores])
-        extraction = _Extraction(targets, stores, units, batch_size, compiled=compiled and bool(lacking.any()))
+        figures = _figures(owner, stores, device, batch_size, workers)
+        queues = _queues(targets, batch_size, compiled=compiled and bool(lacking.any()))
+        extraction = _Extraction(shots, targets, stores, units, figures, queues)
         batches = ImageBatches(shots, source, units, claims, extraction.feeds, extraction.feed_of_store, batch_size)
-        name = "extract " + ", ".join(target.embedder.spec.name for target in targets)
-        with (reporter or Reporter()).stage(name, _shots_left(plan, lacking, shard), "shots") as stage:
-            for batch in load_batches(batches, workers=workers, pin=pin_memory) if lacking.any() else ():
-                _advance(stage, extraction.take(batch))
-            _advance(stage, extraction.flush())
+        name, left = "extract " + ", ".join(of.embedder.spec.name for of in targets), _shots_left(plan, lacking, shard)
+        loaded = load_batches(batches, workers=workers, pin=device.startswith("cuda"), timeout_s=timeout_s)
+        others = WorkOfOthers(stores, lacking & (shard is None))
+        with reporter.stage(name, left, "shots") as stage, others, closing(loaded):
+            _encode_all(extraction.without_lost(loaded, stage, reporter), extraction, figures, others, stage)
+        for error in figures.log_errors:
+            reporter.say(f"{ACCOUNT} will not tell all that this process did: {error}")
         return [store.finish(shots.ids, seconds=time.monotonic() - start) for store in stores]
 
 
-def _advance(stage: Stage, ended: Sequence[ImageBatch]) -> None:
-    """Count the shots of units that have ended, of which these are the last batches."""
-    for batch in ended:
-        if batch.ends_unit:
-            failed = sum(outcome.status == "failed" for outcome in batch.outcomes)
-            stage.advance(len(batch.outcomes), failed=failed)
+def _queues(targets: Sequence[Target], batch_size: int, *, compiled: bool) -> list[EncodingQueue]:
+    """A queue for each encoder."""
+    rows = [rows_of_batch(batch_size, target.clip_frames) for target in targets]
+    return [EncodingQueue(one.embedder, count, compiled=compiled) for one, count in zip(targets, rows, strict=True)]
+
+
+def _figures(owner: Owner, stores: Sequence[StoreParts], device: str, batch_size: int, workers: int) -> Figures:
+    """Figures of this process, which begins now."""
+    one, began_s = owner.process, time.time()
+    process = WorkingProcess(owner.name, one.host, one.pid, device, batch_size, workers, len(stores), began_s)
+    return Figures(workers, [WorkLog(store.folder, process) for store in stores])
+
+
+def _telling(writer: SharedWriter, plan: WorkPlan) -> SharedWriter:
+    """A writer whose store tells how it was made."""
+    parts, versions = writer.folder / PARTS, writer.manifest.versions
+    tell = partial(write_account, parts=parts, jobs=plan.jobs, versions=versions)
+    return replace(writer, telling_files={**writer.telling_files, ACCOUNT: tell})
+
+
+def _encode_all(
+    batches: Iterable[ImageBatch], extraction: _Extraction, figures: Figures, others: WorkOfOthers, stage: Stage
+) -> None:
+    """Encode all batches, and say how it goes."""
+
+    def advance(ended: Sequence[ImageBatch]) -> None:
+        outcomes = [outcome for batch in ended if batch.ends_unit for outcome in batch.outcomes]
+        if outcomes:
+            failed = sum(outcome.status == "failed" for outcome in outcomes)
+            stage.advance(len(outcomes), failed=failed, elsewhere=others.new_shots(), note=figures.note)
+
+    for batch in figures.watch(batches):
+        others.begun(extraction.job_of(batch))
+        advance(extraction.take(batch))
+    advance(extraction.flush())
+    others.look()
+    stage.advance(0, elsewhere=others.new_shots(), note=figures.note)
 
 
 def _shots_left(plan: WorkPlan, lacking: np.ndarray, shard: Shard | None) -> int:
@@ -242,15 +287,20 @@ class _Extraction:
     """The encoding half: the vectors of the units under way, and the features of the jobs under way."""
 
     def __init__(
-        self, targets: Sequence[Target], stores: Sequence[StoreParts], units: Units, batch_size: int, *, compiled: bool
+        self,
+        shots: ShotTable,
+        targets: Sequence[Target],
+        stores: Sequence[StoreParts],
+        units: Units,
+        figures: Figures,
+        queues: Sequence[EncodingQueue],
     ) -> None:
-        self.targets, self.stores, self.units = targets, stores, units
+        self.shots, self.targets, self.stores, self.units, self.figures = shots, targets, stores, units, figures
         target_of_store = np.repeat(range(len(targets)), [len(target.writers) for target in targets])
         self._of_target: list[int] = target_of_store.tolist()
         self.feeds, feed_of_target = _feeds(targets)
         self.feed_of_store = [feed_of_target[target] for target in self._of_target]
-        rows = [self.feeds[feed].rows(batch_size) for feed in feed_of_target]
-        self._queues = [EncodingQueue(of.embedder, n, compiled=compiled) for of, n in zip(targets, rows, strict=True)]
+        self._queues = queues
         # Two workers may do one job for different stores:
         self._under_way: dict[tuple[int, tuple[int, ...]], _UnitVectors] = {}
         self._features: dict[tuple[int, int], dict[int, list[ShotFeatures]]] = {}  # job and store -> unit -> shots
@@ -262,12 +312,14 @@ class _Extraction:
         Returns:
             The last batches of units that have ended now. On a GPU they are earlier ones.
         """
-        unit = self._under_way.setdefault((batch.unit, batch.stores), _UnitVectors())
+        unit, job = self._under_way.setdefault((batch.unit, batch.stores), _UnitVectors()), self.job_of(batch)
         unit.awaited += 1  # until all encoders have the batch
         for number in dict.fromkeys(self._of_target[store] for store in batch.stores):
             embedder, vectors = self.targets[number].embedder, unit.vectors.setdefault(number, [])
             images = batch.images[self.feeds[batch.feed].geometries.index(embedder.preprocessing.geometry)]
             if len(images):
+                count = len(images) if batch.mask is None else int(batch.mask.sum())
+                self.figures.encoded(job, [store for store in batch.stores if self._of_target[store] == number], count)
                 unit.awaited += 1
                 arrays = [images] if batch.mask is None else [images, batch.mask]
                 self._queues[number].put(arrays, partial(self._came, unit, vectors))
@@ -290,15 +342,41 @@ class _Extraction:
         self._settle(unit)
 
     def _settle(self, unit: _UnitVectors) -> None:
-        """One thing less is awaited; after the last one the unit ends."""
+        """One thing less is awaited; after the last one the unit ends, unless its job was lost in the meantime."""
         unit.awaited -= 1
-        if unit.last is not None and not unit.awaited:
-            del self._under_way[unit.last.unit, unit.last.stores]
+        if unit.last is None or unit.awaited:
+            return
+        key = unit.last.unit, unit.last.stores
+        if self._under_way.get(key) is unit:
+            del self._under_way[key]
             self._end_unit(unit.last, unit.vectors)
             self._ended.append(unit.last)
 
+    def without_lost(
+        self, loaded: Iterable[ImageBatch | JobAgain], stage: Stage, reporter: Reporter
+    ) -> Iterator[ImageBatch]:
+        """The batches that are loaded; what came of a job that is decoded again is forgotten, and the user told why."""
+        for item in loaded:
+            if isinstance(item, ImageBatch):
+                yield item
+                continue
+            reporter.say(item.why)
+            units = self.units.of_job(item.job)
+            for key in [key for key in self._under_way if key[0] in units and {*key[1]} <= {*item.stores}]:
+                del self._under_way[key]
+            self.figures.job_lost(item.job, item.stores)
+            lost = {store: self._features.pop((item.job, store), {}) for store in item.stores}
+            ending = max(item.stores, key=lambda store: self.feed_of_store[store])  # a unit counts when it ends
+            shots = [shot for unit in lost[ending].values() for shot in unit]
+            stage.advance(-len(shots), failed=-sum(shot.status == "failed" for shot in shots))
+
+    def job_of(self, batch: ImageBatch) -> int:
+        """The job that a batch belongs to."""
+        return int(self.units.job[batch.unit])
+
     def _end_unit(self, batch: ImageBatch, vectors: Mapping[int, Sequence[np.ndarray]]) -> None:
-        job = int(self.units.job[batch.unit])
+        job = self.job_of(batch)
+        self.figures.unit_ended(job, batch.unit, batch.stores, self._work(batch))
         for store in batch.stores:
             parts, number = self.stores[store], self._of_target[store]
             features = _features(self.targets[number], parts.store, batch.outcomes, vectors[number])
@@ -307,8 +385,16 @@ class _Extraction:
             of_job[batch.unit] = [stored(one, spec, dtype) for one in features]
             if len(of_job) == len(self.units.of_job(job)):
                 in_order = [one for unit in sorted(of_job) for one in of_job[unit]]
+                self.figures.job_ended(job, store)  # before its part: whoever finds all parts finds all logs too
                 parts.write(job, part_of(int(parts.plan.first[job]), in_order))
                 del self._features[job, store]
+
+    def _work(self, batch: ImageBatch) -> UnitWork:
+        """What the shots of a unit that has ended took."""
+        table, rows, outcomes = self.shots, slice(*self.units.first[batch.unit : batch.unit + 2]), batch.outcomes
+        shots_s: list[float] = (table.end_s[rows] - table.start_s[rows]).tolist()
+        failed = sum(outcome.status == "failed" for outcome in outcomes)
+        return unit_work(table.videos[rows], shots_s, [outcome.decode_s for outcome in outcomes], failed=failed)
 
 
 def _feeds(targets: Sequence[Target]) -> tuple[list[Feed], list[int]]:

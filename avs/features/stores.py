@@ -171,6 +171,7 @@ def make_stores(
     device: str = "cpu",
     batch_size: int = 32,
     workers: int = 0,
+    video_timeout_s: float | None = None,
     shard: Shard | None = None,
     compiled: bool = False,
     reporter: Reporter | None = None,
@@ -185,7 +186,7 @@ def make_stores(
         plans: the result of plan_stores.
         source_of: gives a view for each of some samplings, which are those of manifests; under "choice" one may say
             which of the frames a clip takes.
-        shots, batch_size, workers, shard, compiled: as for extract.
+        shots, batch_size, workers, video_timeout_s, shard, compiled: as for extract.
         force: make all stores anew, whatever is in their folders.
         device: "cpu", "cuda" or "cuda:N".
         reporter: of progress.
@@ -203,7 +204,7 @@ def make_stores(
         samplings, targets = _views(missing, device, extra_files or {})
         stores = extract(
             shots, source_of(samplings), targets,
-            batch_size=batch_size, workers=workers, shard=shard, pin_memory=device.startswith("cuda"),
+            batch_size=batch_size, workers=workers, video_timeout_s=video_timeout_s, shard=shard, device=device,
             compiled=compiled, reporter=reporter,
         )  # fmt: skip
         made = dict(zip([writer.folder for target in targets for writer in target.writers], stores, strict=True))

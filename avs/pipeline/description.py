@@ -79,12 +79,14 @@ def _describe_trecvid_file(path: Path) -> dict[str, Any]:
 def _describe_store(path: Path) -> dict[str, Any]:
     from avs.core.features import kept_frames
     from avs.core.store import FeatureStore
+    from avs.features.account import main_figures, read_account
 
-    store = FeatureStore(path)
+    store, told = FeatureStore(path), read_account(path)
     rows, dim = store.vectors.shape
     level = f"{store.level} level" + (f", the {kept} of a shot farthest apart" if (kept := kept_frames(store)) else "")
     return {
         "vectors": f"{rows} x {dim} {store.vectors.dtype}, {len(store)} shots, {level}",
+        "extraction": told and main_figures(told),
         "problems": {problem.shot: f"{problem.status}: {problem.reason}" for problem in store.problems},
     }
 

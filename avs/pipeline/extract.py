@@ -26,6 +26,7 @@ from avs.core.store import FeatureStore, Status
 from avs.core.store_parts import PARTS, UnfinishedStore, require_no_writers
 from avs.core.store_plan import require_same_way
 from avs.features.claims import Shard
+from avs.features.decoders import timeout_of
 from avs.features.device_processes import make_stores_on_devices
 from avs.features.embedder import family_of, has_text_side, require_encoder
 from avs.features.extract import require_runtime
@@ -69,6 +70,7 @@ def extract_features(
     compiled: bool = False,
     batch_size: int = 32,
     workers: int | None = None,
+    video_timeout_s: float | None = None,
     shard: Shard | None = None,
     force: bool = False,
     reporter: Reporter,
@@ -86,6 +88,7 @@ def extract_features(
         compiled: compile the towers of the encoders, which changes vectors by rounding.
         batch_size: number of images encoded together; all processes need the same.
         workers: processes that decode; 0: this one; None: one per core. They do not change what comes out.
+        video_timeout_s: as for avs.features.extract.extract.
         shard: do this share of the jobs; None: those that are free, by leases in the folder of the store.
 
     Raises:
@@ -102,17 +105,17 @@ def extract_features(
     used = {video: paths[video] for video in table.video_ids if video in paths}
     workers = available_cores() if workers is None else workers
     make = _making(devices or [device], recipe, batch_size, workers)
+    timeout_of(video_timeout_s, workers)  # before videos are hashed
     inputs = {"shots": fingerprint_input(shots)}
-    paths_of_inputs = {"shots": shots, "videos": videos}
-    plans = plan_stores(output, recipe, inputs=inputs, paths=paths_of_inputs, encoders=encoders)
+    plans = plan_stores(output, recipe, inputs=inputs, paths={"shots": shots, "videos": videos}, encoders=encoders)
     hashes = fingerprint_videos(used, videos, reporter)
     inputs["videos"] = listing_fingerprint(hashes)
     return make(
         [_with_inputs(plan, inputs, {"videos": sizes_of_store(used)}) for plan in plans],
         table,
         partial(view_source, paths),
-        force=force, batch_size=batch_size, workers=workers, shard=shard, compiled=compiled, reporter=reporter,
-        extra_files={VIDEOS_FILE: partial(write_videos, hashes)},
+        force=force, batch_size=batch_size, workers=workers, video_timeout_s=video_timeout_s, shard=shard,
+        compiled=compiled, reporter=reporter, extra_files={VIDEOS_FILE: partial(write_videos, hashes)},
     )  # fmt: skip
 
 

@@ -140,10 +140,11 @@ def _named(features: Features, row: int) -> str:
 def _compare_with_table(found: Verification, store: FeatureStore) -> None:
     """Add what is wrong between the shots of a store and those of the table it was made of, or why nobody knows."""
     table, recorded = input_paths(store.folder).get("shots"), store.manifest.get("inputs", {}).get("shots")
-    if table is None or not table.is_file() or not is_content(table, str(recorded)):
-        why = "was not recorded" if table is None else f"{table} is not there" if not table.is_file() else None
-        why = why or f"{table} was changed since"
-        found.notes.append(f"{store.folder}: that all shots of its table are there was not checked: the table {why}")
+    unknown = _why_unknown(table, str(recorded))
+    if table is None or unknown:
+        found.notes.append(
+            f"{store.folder}: that all shots of its table are there was not checked: the table {unknown}"
+        )
         return
     try:
         wanted, problems = read_shot_table(table).ids, store.problems
@@ -169,6 +170,15 @@ def _compare_with_table(found: Verification, store: FeatureStore) -> None:
         found.problems.append(
             f"{store.folder}: {len(back)} shots come after later ones of the table: {some(back, shown=SHOWN)}"
         )
+
+
+def _why_unknown(table: Path | None, recorded: str) -> str:
+    """Why the table of a store is not known to be the one that it was made of; "" if it is."""
+    if table is None:
+        return "was not recorded"
+    if not table.is_file():
+        return f"{table} is not there"
+    return "" if is_content(table, recorded) else f"{table} was changed since"
 
 
 def _of_shots(store: FeatureStore) -> Iterator[str]:

@@ -15,6 +15,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from avs.core.errors import VideoError
+from avs.core.signs_of_life import sign_of_life
 
 NOT_MOVING = Disposition.attached_pic | Disposition.timed_thumbnails  # cover art, chapter pictures
 MAX_READ_ERRORS = 10  # in a row without a packet between them: then the rest of the file cannot be read
@@ -62,6 +63,7 @@ def packets(
         try:
             for packet in container.demux(stream):
                 errors = 0
+                sign_of_life()
                 yield packet
             return
         except av.FFmpegError:
@@ -93,9 +95,10 @@ def span_of_packets(path: Path, jump_s: float) -> tuple[float, bool]:
     return end_s, goes_back
 
 
-def times_ascend(path: Path) -> bool:
-    """Whether the packets of a file say that no clock in it was set back, so that its index can be believed everywhere.
+def shown_by_index(path: Path) -> dict[float, float] | None:
+    """When key frames are on screen, by the times that an index has for them; all in seconds of the file's own time.
 
+    None if the packets say that a clock in the file was set back, so that its index cannot be believed everywhere.
     Every packet must have a time at which it is shown, which no other has; each key frame must be shown after all
     packets before it; and the times at which packets are decoded must not go back. Where a clock was set back between
     two key frames, as where two recordings were joined, the first key frame after it breaks this rule.
@@ -104,7 +107,10 @@ def times_ascend(path: Path) -> bool:
         VideoError: the file cannot be opened.
     """
     container, stream = open_stream(path)
+    base = cast(Fraction, stream.time_base)
+    decoding_times = container.format.name.startswith("mov")  # in the index of an mp4 file
     shown: set[int] = set()
+    keys: dict[float, float] = {}
     latest: int | None = None
     decoded = -(2**63)
     with container:
@@ -113,12 +119,14 @@ def times_ascend(path: Path) -> bool:
                 continue
             time, at = packet.pts, packet.dts if packet.dts is not None else decoded
             if time is None or time in shown or at < decoded:
-                return False
+                return None
             if packet.is_keyframe and latest is not None and time < latest:
-                return False
+                return None
+            if packet.is_keyframe:
+                keys[float((at if decoding_times else time) * base)] = float(time * base)
             shown.add(time)
             latest, decoded = max(time, time if latest is None else latest), at
-    return True
+    return keys
 
 
 def key_frame_times(path: Path) -> list[float]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -17,9 +17,10 @@ from typing import SupportsBytes, cast
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from avs.core.errors import VideoError
-from avs.video.container import key_frame_times, open_stream, packets, span_of_packets, times_ascend
+from avs.video.container import key_frame_times, open_stream, packets, shown_by_index, span_of_packets
 
 # Shot tables and WebM files round times to a millisecond, so each is off by up to half of one. No frame is so short.
 TIME_TOLERANCE_S = 0.001
@@ -27,7 +28,7 @@ TIME_TOLERANCE_S = 0.001
 INDEXED_FORMATS = ("mov", "matroska")
 WORTHWHILE_SKIP_S = 1.0  # length of video that a seek must skip: flushing the decoder costs time too
 JUMP_S = 0.1  # back in time; FFmpeg's program takes less for disorder too
-REORDER_S = 0.5  # an mp4 index has decoding times; a key frame is on screen a few frames later
+REORDER_S = 0.5  # between the decoding of a frame and its display; a seek may mean either time
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,12 +41,14 @@ class Frame:
         error_s: time of a decode error that no key frame has followed, so the picture may be damaged; None: it is
             intact.
         raw: the decoded picture.
+        converter: makes RGB of it; making one costs more than using it, so the frames of a video share theirs.
     """
 
     time_s: float
     until_s: float
     error_s: float | None
     raw: av.VideoFrame
+    converter: VideoReformatter = field(default_factory=VideoReformatter)
 
     def rgb(self, *, size: tuple[int, int] | None = None) -> np.ndarray:
         """(H, W, 3) uint8 RGB, turned and mirrored as the file's display matrix says; scaled to `size` (H, W) if given.
@@ -66,7 +69,8 @@ class Frame:
     def _scaled(self, height: int, width: int) -> np.ndarray:
         """The picture, upright, after its stored form was scaled to this size."""
         swap_axes, flip_x, flip_y = _orientation(self.raw)
-        picture = self.raw.to_ndarray(format="rgb24", width=width, height=height, threads=1)
+        converted = self.converter.reformat(self.raw, format="rgb24", width=width, height=height, threads=1)
+        picture = converted.to_ndarray()
         if swap_axes:
             picture = picture.transpose(1, 0, 2)
         return picture[:: -1 if flip_y else 1, :: -1 if flip_x else 1]
@@ -107,6 +111,7 @@ class Video:
         self._keys_s: list[float] | None = None
         self._errors: list[float] = []  # in the file's time; _lost are those not passed yet
         self._lost: list[float] = []
+        self._converter = VideoReformatter()
         self._open()
         first = next(self._decoded, None)
         if first is None:
@@ -143,7 +148,7 @@ class Video:
         frame_s = float(1 / self.fps) if self.fps else TIME_TOLERANCE_S
         end_file_s, goes_back = span_of_packets(self.path, JUMP_S)
         counted_s = max(end_file_s - self._zero_s, frame_s)
-        stated_s = 0.0 if self._announced_end is None else float(self._announced_end * self._base) - self._zero_s
+        stated_s = 0.0 if self._announced_end is None else _seconds(self._announced_end, self._base) - self._zero_s
         if goes_back or 0 < stated_s < counted_s - frame_s:
             with Video(self.path, threads=self.threads) as again:
                 for _ in again.frames():
@@ -177,11 +182,11 @@ class Video:
         self._lost = [file_s for file_s in self._lost if file_s > current.file_s]
         error_s = None if current.error_file_s is None else current.error_file_s - self._zero_s
         until_s = min([until, *self._lost]) - self._zero_s
-        return Frame(current.file_s - self._zero_s, until_s, error_s, current.raw)
+        return Frame(current.file_s - self._zero_s, until_s, error_s, current.raw, self._converter)
 
     def _duration_s(self, raw: av.VideoFrame) -> float:
         if raw.duration:
-            return float(raw.duration * self._base)
+            return _seconds(raw.duration, self._base)
         return float(1 / self.fps) if self.fps else math.inf  # a single picture stays on screen
 
     def _open(self) -> None:
@@ -206,9 +211,10 @@ class Video:
             try:
                 raws = packet.decode()
             except av.FFmpegError:
-                self._fail(
-                    self._clock.last_s if packet.pts is None else float(packet.pts * self._base) + self._clock.shift_s
-                )
+                file_s = self._clock.last_s
+                if packet.pts is not None:
+                    file_s = _seconds(packet.pts, self._base) + self._clock.shift_s
+                self._fail(file_s)
                 continue
             for raw in raws:
                 file_s = self._clock.tick(raw, self._base, self._duration_s(raw))
@@ -230,14 +236,14 @@ class Video:
         After a jump back in time there is no seeking, since the clock no longer agrees with the index.
         """
         worthwhile_s = self._time_s() + WORTHWHILE_SKIP_S
-        latest_s = start_s - (0.0 if self._known_keys_s else REORDER_S)
-        if latest_s < worthwhile_s or self._clock.shift_s:
+        if start_s < worthwhile_s or self._clock.shift_s:
             return
         keys_s = self._key_frames_s()
-        place = bisect_right(keys_s, latest_s) - 1
-        if place < 0 or keys_s[place] < worthwhile_s:
+        latest = [keys_s[: bisect_right(keys_s, start_s - early_s)][-1:] for early_s in (0.0, REORDER_S)]
+        places_s = [key_s for one in latest for key_s in one if key_s >= worthwhile_s]
+        if not places_s:
             return
-        if not self._land_on(keys_s[place]) or self._time_s() > start_s + TIME_TOLERANCE_S:
+        if not any(self._land_on(key_s) and self._time_s() <= start_s + TIME_TOLERANCE_S for key_s in places_s):
             self._keys_s = []  # the index is wrong: read from the start, in sequence
             self.close()
             self._open()
@@ -255,30 +261,29 @@ class Video:
         return self._next is not None
 
     def _key_frames_s(self) -> list[float]:
-        """Times of the key frames, as known or in the index; empty when the format has no index with correct times.
+        """When the key frames of the index are on screen; empty when the format has no index with correct times.
 
         It is empty also when some packet's time goes back: behind a jump that was not decoded, the clock would not know
         of it. Looking at all packets costs a hundredth of decoding them.
         """
         if self._keys_s is None:
             self._keys_s = []
-            if self._container.format.name.split(",")[0] in INDEXED_FORMATS and (
-                self._known_keys_s or _ascends(self.path)
-            ):
-                known = self._known_keys_s or [key_s - self._zero_s for key_s in key_frame_times(self.path)]
+            if self._container.format.name.split(",")[0] in INDEXED_FORMATS:
+                known = self._known_keys_s or [file_s - self._zero_s for file_s in _keys_of_file_s(self.path)]
                 self._keys_s = sorted(known)
         return self._keys_s
 
 
-def _ascends(path: Path) -> bool:
-    """times_ascend, looked up once for the jobs of one file; a file that was written anew is another."""
+def _keys_of_file_s(path: Path) -> tuple[float, ...]:
+    """When the key frames of a file's index are on screen, looked up once for its jobs; one written anew is another."""
     status = path.stat()
-    return _ascends_as(path, status.st_size, status.st_mtime_ns)
+    return _read_keys_s(path, status.st_size, status.st_mtime_ns)
 
 
 @lru_cache(maxsize=64)
-def _ascends_as(path: Path, size: int, time_ns: int) -> bool:
-    return times_ascend(path)
+def _read_keys_s(path: Path, size: int, time_ns: int) -> tuple[float, ...]:
+    shown_s = shown_by_index(path)
+    return tuple(shown_s[key_s] for key_s in key_frame_times(path) if key_s in shown_s) if shown_s else ()
 
 
 class _Clock:
@@ -315,12 +320,17 @@ class _Clock:
         if trusted is None:
             self.last_s += frame_s
             return self.last_s
-        file_s = float(trusted * base) + self.shift_s
+        file_s = _seconds(trusted, base) + self.shift_s
         if began and file_s < self.last_s - JUMP_S:
             self.shift_s += self.last_s + frame_s - file_s
             file_s = self.last_s + frame_s
         self.last_s = max(file_s, self.last_s) if began else file_s
         return self.last_s
+
+
+def _seconds(units: int, base: Fraction) -> float:
+    """`units * base` to the nearest float, several times faster than the product of a Fraction."""
+    return units * base.numerator / base.denominator
 
 
 def _orientation(raw: av.VideoFrame) -> tuple[bool, bool, bool]:

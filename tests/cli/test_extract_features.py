@@ -204,10 +204,32 @@ def test_failures_above_the_limit_end_with_1_and_keep_the_rest(
         error = capsys.readouterr().err
         assert "1 of 3 videos have no file, so their shots fail: 00003" in error
         assert "avs extract-features: 6 of 9 shots failed" in error and "wanted: at most 5.0%" in error
+        assert "3 failed: no video file has this id (N) (such as shot00003_1)" in error
+        assert "3 failed: not a video that FFmpeg can open (Invalid data found" in error
     store = FeatureStore(tmp_path / "out/clip/shot")
     assert store.ids == ("shot00001_1", "shot00001_2", "shot00001_3")
     assert {p.reason for p in store.problems if "00003" in p.shot} == {"no video file has this id (00003)"}
     assert main([*command, "--max-failed", "0.7"]) == 0
+
+
+def test_the_summary_tells_what_extraction_took(
+    collection: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    levels = ["--level", "shot", "--level", "frame", "--json"]
+    for _ in range(2):  # run again, the finished stores tell the same
+        assert main(arguments(collection, tmp_path, *levels)) == 0
+        out, err = capsys.readouterr()
+        assert err.count("made in ") == 1 and f"{tmp_path / 'clip/shot'}: made in " in err
+        assert " by 1 process; " in err and " shots/s, " in err and " frames/s; device waits " in err
+        for store in json.loads(out)["stores"]:
+            assert store["extraction"] == json.loads((Path(store["path"]) / "extraction.json").read_text())
+            assert (store["extraction"]["shots"], store["extraction"]["frames"]) == (9, 36)
+    assert main(["info", str(tmp_path / "clip/frame")]) == 0
+    assert "extraction: made in " in capsys.readouterr().out
+    (tmp_path / "clip/frame/extraction.json").write_text("{")
+    assert main(["info", str(tmp_path / "clip/frame"), "--verify"]) == 0
+    assert main(["info", str(tmp_path / "clip/frame")]) == 0
+    assert "extraction: " not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def arguments(collection: Path, output: Path, *more: object) -> list[object]:
 
 def same(collection: Path, output: Path) -> bool:
     files = [path for level in ("shot", "frame") for path in sorted((collection / "whole/clip" / level).iterdir())]
-    assert len(files) == 4 + 6 + 2 * 2
+    assert len(files) == 4 + 6 + 2 * 3
     return all(
         path.read_bytes() == (output / path.relative_to(collection / "whole")).read_bytes()
         for path in files
@@ -76,6 +76,17 @@ def test_processes_at_once_share_the_work_and_one_puts_it_together(
         assert any(of_one[level]["finished"] for of_one in stores)
     for store in (store for of_one in stores for store in of_one if not store["finished"]):
         assert store["jobs"] == JOBS and store["jobs_done"] + sum(store["jobs_with"].values()) in (JOBS, JOBS + 1)
+        assert store["extraction"]["jobs"] == JOBS >= store["extraction"]["jobs_told"]
+    for level in ("shot", "frame"):
+        assert_all_told(tmp_path / "out/clip" / level, [process.pid for process in started])
+
+
+def assert_all_told(store: Path, pids: list[int], *, killed: int = 0) -> None:
+    """extraction.json knows all jobs, and each was done by one of these processes; or by two, if one was killed."""
+    told = json.loads((store / "extraction.json").read_text())
+    assert (told["jobs"], told["jobs_told"], told["shots"], told["videos"]) == (JOBS, JOBS, 3 * FILMS, FILMS)
+    assert {process["pid"] for process in told["processes"]} <= set(pids)
+    assert sum(process["jobs"] for process in told["processes"]) in (JOBS, JOBS + killed)
 
 
 HOLDING = """
@@ -125,9 +136,13 @@ def test_a_job_of_a_process_that_was_killed_is_done_by_another(
 ) -> None:
     holder.signal(signal.SIGKILL)
     holder.wait()
-    code, _, err = avs.run(arguments(collection, tmp_path / "out"))
-    assert code == 0, err
+    other = avs.start(arguments(collection, tmp_path / "out"))
+    assert other.wait() == 0, other.err.read_text()
     assert same(collection, tmp_path / "out")
+    for level in ("shot", "frame"):
+        assert_all_told(tmp_path / "out/clip" / level, [holder.pid, other.pid], killed=1)
+    told = json.loads((tmp_path / "out/clip/frame/extraction.json").read_text())
+    assert [process["jobs"] for process in told["processes"] if process["pid"] == holder.pid] == [1]
 
 
 def test_a_stopped_process_that_wakes_up_does_no_harm(

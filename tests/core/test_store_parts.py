@@ -17,6 +17,7 @@ import pytest
 from disk import room_for, watch_renames
 
 from avs.core.artifacts import Manifest
+from avs.core.contents import changed_files
 from avs.core.errors import ChangedInputsError, ConfigError, FormatError, StoreError
 from avs.core.leases import STALE_S, Owner
 from avs.core.spec import EmbedderSpec
@@ -412,6 +413,28 @@ def test_extra_files_belong_to_the_store(tmp_path: Path) -> None:
         assert not (tmp_path / "videos.tsv").exists()
         store = parts.finish(IDS)
     assert isinstance(store, FeatureStore) and "videos.tsv" in store.manifest["files"]
+
+
+def test_a_telling_file_is_written_last_and_decides_nothing(tmp_path: Path, whole: Path) -> None:
+    beside: list[set[str]] = []
+
+    def tell(path: Path) -> None:
+        beside.append({file.name for file in path.parent.iterdir()})
+        path.write_text("it took a day")
+
+    with Owner() as owner:
+        extra = {"videos.tsv": lambda path: path.write_text("v") and None}
+        writer = SharedWriter(tmp_path / "store", manifest(), extra_files=extra, telling_files={"told.json": tell})
+        parts = writer.join(PLAN, owner)
+        write(parts, 0, 1, 2, 3)
+        store = parts.finish(IDS)
+    assert isinstance(store, FeatureStore) and same(whole, store.folder)
+    assert beside == [{*FILES, "videos.tsv"}]
+    assert (store.folder / "told.json").read_text() == "it took a day"
+    assert set(store.manifest["files"]) == {*FILES, "videos.tsv"}
+    (store.folder / "told.json").write_text("it took a week")
+    assert FeatureStore(store.folder).ids == store.ids
+    assert changed_files(store.folder, store.manifest, hash_all=True) == {}
 
 
 def test_writers_are_in_the_way_of_a_new_store(tmp_path: Path) -> None:

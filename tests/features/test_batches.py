@@ -1,19 +1,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
-from multiprocessing import active_children
-from multiprocessing.connection import Connection
 
 import numpy as np
 import pytest
-import torch
 from fake_frames import FakeFrames, table
-from torch.utils.data import get_worker_info
 
-from avs.features import batches as batches_module
-from avs.features.batches import Feed, ImageBatches, load_batches
+from avs.core.frames import ShotFrames
+from avs.core.shots import Shot
+from avs.features.batches import Feed, ImageBatches
 from avs.features.preprocess import Geometry
 from avs.features.units import Units
 
@@ -56,30 +52,33 @@ def test_only_what_is_claimed_is_decoded_and_a_video_of_one_job_in_one_pass() ->
 
 
 @dataclass
-class JobOfWorker:
-    """Every worker claims the job of its number."""
+class SlowFrames(FakeFrames):
+    """Every shot takes as many seconds as it has frames, by a clock that the test turns."""
 
-    def __iter__(self) -> Iterator[tuple[int, tuple[int, ...]]]:
-        worker = get_worker_info()
-        assert worker is not None
-        yield worker.id, (0,)
+    now_s: float = 100.0
+
+    def clock(self) -> float:
+        return self.now_s
+
+    def frames(self, shot: Shot) -> ShotFrames:
+        found = super().frames(shot)
+        self.now_s += len(found.data)
+        return found
 
 
-def begin_one_and_never_the_other(end: Connection, worker: int) -> None:
-    """The second worker does not hang on its lifeline, like one that still imports torch."""
-    if worker == 1:
-        time.sleep(10_000)
-
-
-def test_a_worker_that_has_not_begun_ends_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches_module, "_begin", begin_one_and_never_the_other)
-    monkeypatch.setattr(torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 10_000)  # what torch waits for a worker
-    shots = table({"00001": 2, "00002": 2, "00003": 2, "00004": 2})
-    units = Units(shots, 2)
-    batches = ImageBatches(shots, FakeFrames(), units, JobOfWorker(), FEEDS, [0], 2)
-    loaded = load_batches(batches, workers=2, pin=False)
-    assert next(loaded).unit == 0
-    before = set(active_children())
-    assert len(before) == 2
-    loaded.close()
-    assert not before & set(active_children())
+def test_batches_know_how_long_decoding_and_waiting_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    shots, source = table({"00001": 3, "00002": 2}), SlowFrames()
+    monkeypatch.setattr(time, "monotonic", source.clock)
+    monkeypatch.setattr(time, "perf_counter", source.clock)
+    units, waited_s, decode_s = Units(shots, 2), 0.0, {}
+    feeds = [*FEEDS, Feed(0, 0, (Geometry(16, 16, "bicubic"),))]
+    for batch in ImageBatches(shots, source, units, [(job, (0, 1)) for job in range(units.jobs)], feeds, [0, 1], 2):
+        assert (batch.made_s, batch.waited_s) == (source.now_s, waited_s)
+        waited_s += 1.0
+        source.now_s += waited_s
+        if batch.feed == 0:
+            decode_s |= {outcome.shot: outcome.decode_s for outcome in batch.outcomes}
+        else:
+            assert all(decode_s[outcome.shot] == outcome.decode_s for outcome in batch.outcomes)
+    frames = FakeFrames()
+    assert decode_s == {shot.id: len(frames.frames(shot).data) for shot in shots}

@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -156,7 +155,7 @@ def test_a_job_whose_part_appears_before_its_lease_is_free_is_done(
     assert list(LeasedClaims(ALL, [mine])) == []
 
 
-def test_shards_share_the_jobs_without_leases(mine: Leases, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shards_share_the_jobs_without_leases(mine: Leases) -> None:
     lacking = np.ones((2, 7), dtype=bool)
     lacking[0, 4] = False
     found = [list(ShardClaims(lacking, Shard(number, 3))) for number in range(3)]
@@ -166,8 +165,6 @@ def test_shards_share_the_jobs_without_leases(mine: Leases, monkeypatch: pytest.
         [(2, (0, 1)), (5, (0, 1))],
     ]
     assert not list((mine.folder / "leases").iterdir())
-    monkeypatch.setattr(module, "get_worker_info", lambda: SimpleNamespace(id=1, num_workers=2))
-    assert list(ShardClaims(lacking, Shard(0, 3))) == [(3, (0, 1))]
 
 
 @pytest.mark.parametrize("text", ["3/3", "4/3", "1", "a/3", "-1/3", "0/0", "1/3 "])

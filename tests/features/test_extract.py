@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,9 @@ from avs.core.store import FeatureStore, Problem
 from avs.core.store_parts import SharedWriter, StoreParts, UnfinishedStore
 from avs.features import device_queue
 from avs.features import extract as loop
+from avs.features.batches import ImageBatch, ImageBatches
 from avs.features.claims import Shard
+from avs.features.decoders import JobAgain, load_batches
 from avs.features.device_queue import StreamedLane
 from avs.features.embedder import load_embedder
 from avs.features.encoders import ImageEncoder
@@ -308,12 +310,18 @@ def test_a_store_that_another_process_finished_meanwhile_is_taken(
     def late(writer: SharedWriter, *args: Any, **options: Any) -> StoreParts:
         monkeypatch.setattr(SharedWriter, "join", join)
         run(clip, tmp_path / "made")
-        monkeypatch.setattr(loop, "load_batches", lambda *_, **__: pytest.fail("workers are started for nothing"))
         return join(writer, *args, **options)
 
+    def load(batches: ImageBatches, *, workers: int, **options: Any) -> Generator[ImageBatch | JobAgain]:
+        asked.append(workers)
+        return load_batches(batches, workers=workers, **options)
+
+    asked: list[int] = []
     monkeypatch.setattr(SharedWriter, "join", late)
+    monkeypatch.setattr(loop, "load_batches", load)
     source = FakeFrames()
-    assert all(isinstance(one, FeatureStore) for one in run(clip, tmp_path / "made", source))
+    assert all(isinstance(one, FeatureStore) for one in run(clip, tmp_path / "made", source, workers=2))
+    assert asked == [0, 0], "workers are started for nothing"
     assert source.asked == [] and not list(tmp_path.glob("made/*/parts"))
     assert content(tmp_path / "made") == content(tmp_path / "whole")
 

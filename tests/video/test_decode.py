@@ -3,7 +3,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
+from itertools import chain, islice
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -12,12 +14,15 @@ import av
 import numpy as np
 import pytest
 from av.container import InputContainer
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
+from hypothesis import given
+from hypothesis import strategies as st
 from tiny_videos import MakeVideo, frame_of, grey_of, set_back, set_display_matrix, set_edit, set_stated_duration
 
 from avs.core.errors import VideoError
-from avs.video.container import key_frame_times, packets, times_ascend
-from avs.video.decode import Video, _Clock
+from avs.video.container import key_frame_times, packets, shown_by_index
+from avs.video.decode import Video, _Clock, _seconds
 
 Shared = Callable[[str], Path]
 
@@ -47,6 +52,11 @@ def test_a_variable_frame_rate(make_video: MakeVideo) -> None:
     assert [n for _, _, n in found] == list(range(7))
 
 
+@given(units=st.integers(-(2**62), 2**62), base=st.fractions(min_value=Fraction(1, 10**9), max_value=10))
+def test_seconds_are_those_of_exact_arithmetic(units: int, base: Fraction) -> None:
+    assert _seconds(units, base) == float(units * base)
+
+
 def test_reading_goes_on_where_it_stopped(make_video: MakeVideo) -> None:
     with Video(make_video()) as video:
         first = [frame_of(f.rgb()) for f in video.frames([(0.0, 0.5)])]
@@ -73,6 +83,20 @@ def test_seeking_gives_the_same_pixels_and_decodes_less(make_video: MakeVideo, n
     assert all(np.array_equal(sought[t], every[t]) for t in wanted)
 
 
+@pytest.mark.parametrize("name", ["sparse.mp4", "sparse.mkv"])
+@pytest.mark.parametrize("b_frames", [0, 2])
+def test_a_span_that_begins_with_a_key_frame_is_read_from_it_on(
+    make_video: MakeVideo, name: str, b_frames: int
+) -> None:
+    """Jobs often begin at a cut, and so with a key frame; what is decoded before it is lost time."""
+    path = make_video(name, frames=100, key_every=20, start_s=2.5, b_frames=b_frames)
+    for start_s in (4.0, 6.0):
+        with Video(path) as video:
+            found = [(frame.time_s, frame_of(frame.rgb())) for frame in video.frames([(start_s, start_s + 0.55)])]
+        np.testing.assert_allclose([time_s for time_s, _ in found], start_s + np.arange(6) / 10, atol=1e-6)
+        assert [n for _, n in found] == [n % 40 for n in range(round(10 * start_s), round(10 * start_s) + 6)]
+
+
 def test_nothing_is_skipped_when_no_key_frame_lies_between(make_video: MakeVideo) -> None:
     assert len(read(make_video(frames=40, key_every=100), (3.0, 3.5))) == 35
 
@@ -91,7 +115,7 @@ def test_a_seek_that_lands_too_late_is_undone(make_video: MakeVideo, monkeypatch
     monkeypatch.setattr(Video, "_land_on", lambda self, key_s: landed.append(key_s) or land_on(self, key_s + 3.2))
     with Video(path) as video:
         times_s = [frame.time_s for frame in video.frames([(4.0, 4.5)])]
-    assert len(landed) == 1
+    assert landed == pytest.approx([4.0, 3.2])
     np.testing.assert_allclose(times_s, np.arange(45) / 10)
 
 
@@ -230,10 +254,10 @@ def test_a_jump_back_that_the_index_does_not_show_is_not_sought_over(make_video:
     rows = np.random.default_rng(0).choice([-20, 20], (100, 64, 96, 1))
     pictures = [np.clip(rows[n] + grey_of(n), 0, 255).astype(np.uint8).repeat(3, axis=2) for n in range(100)]
     path = make_video("joined.mkv", frames=100, pictures=pictures, b_frames=b_frames)
-    assert times_ascend(path)
+    assert shown_by_index(path)
     set_back(path, 2400, 300)
     keys_s = key_frame_times(path)
-    assert len(keys_s) > 10 and keys_s == sorted(keys_s) and not times_ascend(path)
+    assert len(keys_s) > 10 and keys_s == sorted(keys_s) and shown_by_index(path) is None
     with Video(path) as video:
         every = {frame.time_s: frame.rgb() for frame in video.frames()}
     assert len(every) == 100
@@ -246,8 +270,9 @@ def test_a_jump_back_that_the_index_does_not_show_is_not_sought_over(make_video:
 def test_after_a_jump_back_nothing_is_sought(make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the index says: the clock no longer agrees with it."""
     path = rewound(make_video, 0)
-    monkeypatch.setattr("avs.video.decode.times_ascend", lambda _: True)
-    monkeypatch.setattr("avs.video.decode.key_frame_times", lambda _: [n / 10 for n in range(0, 85, 8)])
+    index_s = [n / 10 for n in range(0, 85, 8)]
+    monkeypatch.setattr("avs.video.decode.shown_by_index", lambda _: dict(zip(index_s, index_s, strict=True)))
+    monkeypatch.setattr("avs.video.decode.key_frame_times", lambda _: index_s)
     with Video(path) as video:
         times_s = [frame.time_s for frame in video.frames([(0.0, 3.0), (7.0, 7.5)])]
     np.testing.assert_allclose(times_s, np.arange(75) / 10, atol=1e-6)
@@ -324,6 +349,23 @@ def test_the_stream_a_player_shows_and_its_times(shared: Shared, stream: int, sh
     if shown:
         np.testing.assert_allclose(found, expected - expected[0], atol=1e-6)
         np.testing.assert_allclose([f.until_s for f in frames[:-1]], found[1:], atol=1e-9)
+
+
+def test_frames_share_a_converter_whatever_it_converted_before(shared: Shared) -> None:
+    """Of other colours, depth and size: each picture is what a converter of its own makes of the frame."""
+    frames = []
+    for name in ("clips/flower.mp4", "odd/h264_10bits.mp4", "odd/av1_video.mkv"):
+        with Video(shared(f"videos/{name}")) as video:
+            frames.append(list(islice(video.frames(), 6)))
+        assert len({id(frame.converter) for frame in frames[-1]}) == 1
+    kinds = {(frame.raw.format.name, frame.raw.width, frame.raw.colorspace) for frame, *_ in frames}
+    assert len(kinds) == 3
+    converter = VideoReformatter()
+    for number, frame in enumerate(chain.from_iterable(zip(*frames, strict=True))):
+        size = (number + 40, 2 * number + 31) if number % 2 else None
+        height, width = size or (None, None)
+        alone = frame.raw.to_ndarray(format="rgb24", height=height, width=width, threads=1)
+        np.testing.assert_array_equal(replace(frame, converter=converter).rgb(size=size), alone)
 
 
 @pytest.mark.parametrize(("name", "turns"), [("video_90", 3), ("video_180", 2), ("video_270", 1)])

@@ -138,8 +138,7 @@ def _first_config(
     """The config of the model, as far as it can be known before the captions are read."""
     if start:
         return make_config(start.architecture, start.config)
-    options = {key: value for key, value in recipe.model.items() if key != "architecture"}
-    options |= backbone.options() if backbone else {"backbone": ANY_CLIP}
+    options = recipe.options | (backbone.options() if backbone else {"backbone": ANY_CLIP})
     frames = {key: spec.dim for key, spec in data.specs.items() if key.endswith("/frame")} if data else {}
     if backbone and frames:  # the vectors of a backbone that is not there have another length than ANY_CLIP's
         options["video_frames"] = frames

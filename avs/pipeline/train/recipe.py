@@ -220,6 +220,11 @@ class TrainRecipe(Strict):
         """Name of the model."""
         return str(self.model["architecture"])
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options of the model, as its architecture takes them."""
+        return {key: value for key, value in self.model.items() if key != "architecture"}
+
     def trained_on(self) -> list[str]:
         """Names of the collections to train on, after any pre-training."""
         if self.train is not None:

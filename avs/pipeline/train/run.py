@@ -301,8 +301,7 @@ class _Task:
         own = {"video_frames": {self.frames_name: 0}} if self.recipe.reads_videos else {}
         if self.start:
             return make_config(self.start.architecture, {**self.start.config, **own})
-        options = {key: value for key, value in self.recipe.model.items() if key != "architecture"}
-        options |= self.backbone.options() if self.backbone else {}
+        options = self.recipe.options | (self.backbone.options() if self.backbone else {})
         dims = {name: spec.dim for name, spec in self.data.specs.items()}
         inputs: dict[str, Mapping[str, Any]] = {
             "video": {name: dim for name, dim in dims.items() if not name.endswith("/frame")},
