@@ -185,6 +185,7 @@ def extract(
         claims = ShardClaims(lacking, shard) if shard else LeasedClaims(lacking, [store.leases for store in stores])
         figures = _figures(owner, stores, device, batch_size, workers)
         queues = _queues(targets, batch_size, compiled=compiled and bool(lacking.any()))
+        figures.encoding_s = lambda: sum(queue.busy_s for queue in queues)
         extraction = _Extraction(shots, targets, stores, units, figures, queues)
         batches = ImageBatches(shots, source, units, claims, extraction.feeds, extraction.feed_of_store, batch_size)
         name, left = "extract " + ", ".join(of.embedder.spec.name for of in targets), _shots_left(plan, lacking, shard)

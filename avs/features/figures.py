@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -54,10 +54,15 @@ class Figures:
     Args:
         workers: number of processes that decode; 0: this one does, when it is asked for a batch.
         logs: of the stores that are filled.
+
+    Attributes:
+        encoding_s: tells for how many seconds the device has encoded. One that encodes while this process waits for a
+            batch has not waited itself.
     """
 
     def __init__(self, workers: int, logs: Sequence[WorkLog]) -> None:
         self._workers = workers
+        self.encoding_s: Callable[[], float] = lambda: 0.0
         self._began_s, self._first_s, self._end_s = time.monotonic(), 0.0, 0.0
         self._device_s = self._decoders_s = self._queued_s = 0.0
         self._frames = 0  # encoded, once for every encoder
@@ -85,7 +90,8 @@ class Figures:
     def waits(self) -> Waits:
         """The state now."""
         busy_s = (self._end_s or time.monotonic()) - self._first_s if self._first_s else 0.0
-        return Waits(busy_s, self._device_s, self._decoders_s, self._queued_s)
+        device_s = min(self._device_s, max(0.0, busy_s - self.encoding_s()))
+        return Waits(busy_s, device_s, self._decoders_s, self._queued_s)
 
     @property
     def note(self) -> str:

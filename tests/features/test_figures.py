@@ -58,6 +58,18 @@ def test_the_first_batch_starts_the_clock(clock: Clock) -> None:
     assert figures.note == "0.61 frames/s, device waits 67 %, decoders wait 0 %", "36 frames in 59 s"
 
 
+@pytest.mark.parametrize(("encoded_s", "waited_s"), [(0.0, 20.0), (3.0, 20.0), (8.0, 15.0), (30.0, 0.0)])
+def test_a_device_that_encodes_while_batches_are_awaited_has_not_waited(
+    clock: Clock, encoded_s: float, waited_s: float
+) -> None:
+    """20 of 23 seconds were spent on waiting for batches."""
+    figures = Figures(0, [])
+    figures.encoding_s = lambda: encoded_s
+    for _ in figures.watch(decoded(clock, [1.0, 10.0, 10.0])):
+        clock.now_s += 1.0
+    assert (figures.waits.busy_s, figures.waits.device_waited_s) == (23.0, waited_s)
+
+
 def test_workers_that_wait_and_batches_that_are_ready(clock: Clock) -> None:
     figures = Figures(2, [])
     for _ in figures.watch(decoded(clock, [5.0, 0.0, 0.0, 0.0], ahead_s=6.0, waited_s=3.0)):
