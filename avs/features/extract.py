@@ -151,8 +151,7 @@ def extract(
 
     Any number of processes may do this at the same time with the same arguments and one folder. Each takes the jobs
     that are free; the one that finds all parts there puts a store together, and the others get an UnfinishedStore. Jobs
-    that were done before are not decoded again. A shot that cannot be decoded becomes a row of problems.tsv with its
-    reason.
+    that were done before are not decoded again. A shot that cannot be decoded is told in problems.tsv, with its reason.
 
     Args:
         shots: the shots to extract.
@@ -162,8 +161,7 @@ def extract(
         workers: number of processes that decode; 0: this process decodes.
         video_timeout_s: how long a decoder may give nothing before its video fails; 0: forever; None: 600 in workers.
         shard: the share of the jobs that is this process's; None: those that are free, by leases.
-        device: of the encoders; for CUDA, images are copied to page-locked memory.
-        compiled: compile the towers of the encoders.
+        device, compiled: where the encoders are, and whether to compile them. For CUDA, images are page-locked.
         reporter: of progress.
 
     Raises:
@@ -185,7 +183,6 @@ def extract(
         claims = ShardClaims(lacking, shard) if shard else LeasedClaims(lacking, [store.leases for store in stores])
         figures = _figures(owner, stores, device, batch_size, workers)
         queues = _queues(targets, batch_size, compiled=compiled and bool(lacking.any()))
-        figures.encoding_s = lambda: sum(queue.busy_s for queue in queues)
         extraction = _Extraction(shots, targets, stores, units, figures, queues)
         batches = ImageBatches(shots, source, units, claims, extraction.feeds, extraction.feed_of_store, batch_size)
         name, left = "extract " + ", ".join(of.embedder.spec.name for of in targets), _shots_left(plan, lacking, shard)
@@ -302,6 +299,7 @@ class _Extraction:
         self.feeds, feed_of_target = _feeds(targets)
         self.feed_of_store = [feed_of_target[target] for target in self._of_target]
         self._queues = queues
+        figures.encoding_s = lambda: sum(queue.busy_s for queue in queues)
         # Two workers may do one job for different stores:
         self._under_way: dict[tuple[int, tuple[int, ...]], _UnitVectors] = {}
         self._features: dict[tuple[int, int], dict[int, list[ShotFeatures]]] = {}  # job and store -> unit -> shots
