@@ -29,7 +29,8 @@ from avs.features.worker_line import WorkerGoneError, WorkerLine
 BATCHES_AHEAD = 2  # per worker: one that is decoded, and one that waits; memory is workers * BATCHES_AHEAD batches
 VIDEO_TIMEOUT_S = 600.0
 DEATHS_PER_VIDEO = 2  # of workers that decode one job
-DEATHS_BEFORE_VIDEOS = 3  # of workers that have not begun to read a video of it
+DEATHS_AT_START = 3  # of workers of one job that have not read a video, when no worker of any job has
+DEATHS_BEFORE_VIDEOS = 10  # the same, when some have
 PARTING_S = 1.0  # how long threads may take to end when the work is broken off
 
 
@@ -130,6 +131,7 @@ class _Pool:
     ) -> None:
         self._claims, self._turn = claims, Lock()
         self.start = start
+        self.reads = False  # whether a worker has begun to read a video
         self.came: SimpleQueue[ImageBatch | JobAgain | BaseException | None] = SimpleQueue()
         self._room = Semaphore(workers * (BATCHES_AHEAD - 1))
         self._over = Event()
@@ -233,7 +235,8 @@ class _Attendant(Thread):
                 self._pool.require_not_over()
                 deaths[self._video] += 1
                 if self._video is None:
-                    _require_few_deaths(deaths[None], gone)
+                    most = DEATHS_BEFORE_VIDEOS if self._pool.reads else DEATHS_AT_START
+                    _require_fewer_deaths(deaths[None], most, gone)
                 elif gone.silent_s:
                     given_up[self._video] = f"the decoder gave nothing for {gone.silent_s:g} s"
                 elif deaths[self._video] == DEATHS_PER_VIDEO:
@@ -253,14 +256,14 @@ class _Attendant(Thread):
         self._worker.send(order)
         while not isinstance(message := self._worker.hear(), JobDone):
             if isinstance(message, VideoBegun):
-                self._video = message.video
+                self._video, self._pool.reads = message.video, True
             elif isinstance(message, BatchSent):
                 self._pool.take(self._worker, message)
 
 
-def _require_few_deaths(deaths: int, gone: WorkerGoneError) -> None:
+def _require_fewer_deaths(deaths: int, most: int, gone: WorkerGoneError) -> None:
     """Check that workers live until they read a video."""
-    if deaths == DEATHS_BEFORE_VIDEOS:
+    if deaths >= most:
         raise MissingDependencyError(
             f"{deaths} worker processes have ended before they read a video",
             got=f"the last one: {gone}",

@@ -245,6 +245,7 @@ def test_the_summary_tells_what_extraction_took(
         (["--model", "clip", "--weights", "./none"], 2, "no such checkpoint folder"),
         (["--model", "clip", "--weights", "blip=x", "--model", "blip2"], 2, "--weights does not fit the models"),
         (["--compute-dtype", "float16"], 2, "float16 is not computed on a CPU"),
+        (["--video-timeout", "5"], 2, "--video-timeout needs worker processes"),
         (["--device", "cuda:99"], 3, 'there is no CUDA device "cuda:99"'),
     ],
     ids=str,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from multiprocessing import active_children
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -24,17 +24,18 @@ from avs.core.shots import Shot
 from avs.core.signs_of_life import sign_of_life
 from avs.core.store import FeatureStore, Problem
 from avs.core.store_parts import SharedWriter, UnfinishedStore
-from avs.features import decoding_worker, worker_line
+from avs.features import decoders, decoding_worker, worker_line
 from avs.features.batches import Feed, ImageBatch, ImageBatches
 from avs.features.claims import Shard
 from avs.features.decoders import JobAgain, load_batches, timeout_of
-from avs.features.decoding_worker import run_worker
+from avs.features.decoding_worker import JobDone, VideoBegun, run_worker
 from avs.features.embedder import load_embedder
 from avs.features.encoders import ImageEncoder
 from avs.features.extract import Target, extract, store_manifest
 from avs.features.levels import StoreLevel
 from avs.features.preprocess import Geometry
 from avs.features.units import Units
+from avs.features.worker_line import WorkerGoneError
 
 SHOTS = table({"00001": 9, "00002": 2, "00003": 2, "00010": 7, "00011": 1})
 FILES = ("vectors.npy", "ids.txt", "problems.tsv", "offsets.npy", "pts_s.npy")
@@ -213,6 +214,39 @@ def test_workers_that_die_before_they_read_a_video_are_an_error(clip: ImageEncod
     with pytest.raises(MissingDependencyError, match="have ended before they read a video") as caught:
         run(clip, tmp_path, DeadlyWhenOpened(), workers=1)
     assert caught.value.got == "the last one: exit code 3"
+
+
+class ScriptedLine:
+    """A WorkerLine without a process: what it is told is written down beforehand."""
+
+    script: ClassVar[list[object]]
+
+    def __init__(self, *_: object, **__: object) -> None:
+        pass
+
+    def send(self, message: object) -> None:
+        pass
+
+    kill = end = lambda self: None
+
+    def hear(self) -> object:
+        message = self.script.pop(0)
+        if isinstance(message, Exception):
+            raise message
+        return message
+
+
+def test_workers_that_die_at_their_start_are_replaced_for_longer_when_others_have_lived(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(decoders, "WorkerLine", ScriptedLine)
+    gone = WorkerGoneError("killed by signal 9")
+    ScriptedLine.script = [VideoBegun("00001"), JobDone(), *[gone] * 9, VideoBegun("00001"), *[JobDone()] * 99]
+    found = list(load_batches(image_batches(OddFrames()), workers=1, pin=False))
+    assert len(found) == 9 and all(isinstance(one, JobAgain) and one.job == 1 for one in found)
+    ScriptedLine.script = [VideoBegun("00001"), JobDone(), *[gone] * 10]
+    with pytest.raises(MissingDependencyError, match="10 worker processes have ended"):
+        list(load_batches(image_batches(OddFrames()), workers=1, pin=False))
 
 
 @pytest.mark.parametrize(
