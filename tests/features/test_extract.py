@@ -122,6 +122,33 @@ def test_batches_filled_across_units_change_no_more_than_rounding(
         np.testing.assert_allclose(one.vectors, other.vectors, atol=1e-6)
 
 
+def test_vectors_under_way_of_a_job_that_is_done_again_do_not_count(
+    clip: ImageEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = loop.load_batches
+
+    def again(batches: ImageBatches, **options: Any) -> Generator[ImageBatch | JobAgain]:
+        """Each job twice, as if its worker had died at its end."""
+        found = list(load(batches, **options))
+        jobs = {int(batches.units.job[batch.unit]): batch.stores for batch in found}
+        for job, stores in jobs.items():
+            of_job = [batch for batch in found if batches.units.job[batch.unit] == job]
+            yield from of_job[:-1]  # type: ignore[misc]
+            yield JobAgain(job, stores, "a worker died")
+            yield from of_job  # type: ignore[misc]
+
+    run(clip, tmp_path / "whole")
+    monkeypatch.setattr(device_queue, "lane_of", lambda embedder, rows: StreamedLane(embedder, rows, streams=Streams()))
+    monkeypatch.setattr(loop, "load_batches", again)
+    shots: list[int] = []
+    stores = run(clip, tmp_path / "again", reporter=Counting(shots))
+    assert sum(shots) == len(SHOTS)
+    for store in stores:
+        whole = FeatureStore(tmp_path / "whole" / store.folder.name)
+        assert store.ids == whole.ids
+        np.testing.assert_allclose(np.asarray(store.vectors), np.asarray(whole.vectors), atol=1e-3)
+
+
 def test_a_broken_run_resumes_to_the_same_bytes(clip: ImageEncoder, tmp_path: Path) -> None:
     run(clip, tmp_path / "whole")
     for broken in ("shot00001_3", "shot00001_9", "shot00010_2"):
