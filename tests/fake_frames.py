@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -51,3 +54,20 @@ class FakeFrames:
         if shot.id in self.partial:
             return ShotFrames(shot.id, data, pts_s, "partial", "1 of 2 frames")
         return ShotFrames(shot.id, data, pts_s)
+
+
+@dataclass
+class HeldFrames(FakeFrames):
+    """Who reads a shot of `held` waits until this file is there, and writes its process number to one with ".pid"."""
+
+    held: Mapping[str, Path] = field(default_factory=dict)
+
+    def read(self, video: str, shots: Sequence[Shot]) -> Iterator[tuple[ShotFrames, ...]]:
+        for views in super().read(video, shots):
+            go = self.held.get(views[0].shot)
+            if go is not None:
+                go.with_suffix(".new").write_text(str(os.getpid()))
+                os.replace(go.with_suffix(".new"), go.with_suffix(".pid"))
+            while go is not None and not go.exists():
+                time.sleep(0.01)
+            yield views

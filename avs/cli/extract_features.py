@@ -23,7 +23,6 @@ from avs.cli.options import (
     OUTPUT,
     RUNTIME,
     Debug,
-    Device,
     Force,
     Json,
     MaxFailed,
@@ -49,6 +48,7 @@ avs extract-features --videos videos/ --shots shots.tsv --model clip-vit-b32 --l
 avs extract-features --videos videos/ --shots shots.tsv --model clip-vit-b32 --policy keyframes -o preview/
 avs extract-features --videos videos/ --shots shots.tsv --config configs/features/mini.yaml -o features/
 avs extract-features --videos videos/ --shots shots.tsv --model clip-vit-b32 --shard 0/8 -o features/
+avs extract-features --videos videos/ --shots shots.tsv --model clip-vit-l14 --devices cuda:0,cuda:1 -o features/
 """
 
 SAMPLING = "Sampling"
@@ -141,6 +141,23 @@ RawLength = Annotated[
 StoreDtype = Annotated[
     str | None, typer.Option("--store-dtype", help="float16 (default) or float32.", rich_help_panel=OUTPUT)
 ]
+Device = Annotated[str | None, typer.Option("--device", help="cpu (default), cuda or cuda:N.", rich_help_panel=RUNTIME)]
+Devices = Annotated[
+    str | None,
+    typer.Option(
+        "--devices",
+        help="Start a process for each of these, such as cuda:0,cuda:1; they share the jobs and --workers.",
+        rich_help_panel=RUNTIME,
+    ),
+]
+Compile = Annotated[
+    bool,
+    typer.Option(
+        "--compile",
+        help="Compile the encoders with torch.compile, which takes a minute or more; vectors change by rounding.",
+        rich_help_panel=RUNTIME,
+    ),
+]
 BatchSize = Annotated[
     int,
     typer.Option(
@@ -188,7 +205,9 @@ def command(
     store_dtype: StoreDtype = None,
     raw_length: RawLength = False,
     max_failed: MaxFailed = 0.05,
-    device: Device = "cpu",
+    device: Device = None,
+    devices: Devices = None,
+    compile: Compile = False,
     batch_size: BatchSize = 32,
     workers: Workers = None,
     video_timeout: VideoTimeout = None,
@@ -202,8 +221,10 @@ def command(
     from avs.features.claims import parse_shard
     from avs.features.extract import require_few_failures
     from avs.pipeline.extract import extract_features, extraction_recipe
+    from avs.pipeline.placement import place
 
-    reporter, start = Reporter(quiet=quiet), time.monotonic()
+    start, where = time.monotonic(), place(device, devices, workers=workers, force=force)
+    reporter = Reporter(quiet=quiet or not where.speaks)
     recipe = extraction_recipe(
         config,
         models=model,
@@ -215,10 +236,11 @@ def command(
         store_dtype=store_dtype,
         raw_length=raw_length,
     )
-    runtime: dict[str, Any] = {"device": device, "batch_size": batch_size, "workers": workers, "force": force}
-    runtime |= {"video_timeout_s": video_timeout, "shard": None if shard is None else parse_shard(shard)}
+    runtime: dict[str, Any] = {"device": where.device, "devices": where.devices, "workers": where.workers}
+    runtime |= {"compiled": compile, "batch_size": batch_size, "force": force, "video_timeout_s": video_timeout}
+    runtime["shard"] = None if shard is None else parse_shard(shard)
     stores = extract_features(recipe, videos, shots, output, video_ids=video_ids, reporter=reporter, **runtime)
-    _report(recipe, stores, reporter, json=json, seconds=time.monotonic() - start)
+    _report(recipe, stores, reporter, json=json and where.speaks, seconds=time.monotonic() - start)
     require_few_failures(stores, max_failed)
 
 

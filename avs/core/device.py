@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from avs.core.errors import ConfigError, MissingDependencyError
+from avs.core.errors import AvsError, ConfigError, MissingDependencyError, Problems
 
 
 def require_device(name: str, *, cuda_devices: Callable[[], int]) -> str:
@@ -30,6 +30,37 @@ def require_device(name: str, *, cuda_devices: Callable[[], int]) -> str:
                 next_step="use --device cpu; or install a CUDA build of torch and its driver (`avs info --env`)",
             )
     return name
+
+
+def require_devices(names: Sequence[str], *, cuda_devices: Callable[[], int]) -> list[str]:
+    """The devices of several processes of this machine; "cuda" becomes "cuda:0".
+
+    Args:
+        names: of the devices; "cpu" may occur several times.
+        cuda_devices: as for require_device.
+
+    Raises:
+        ConfigError: none, a name of no device, or a GPU twice; all problems at once.
+        MissingDependencyError: CUDA devices that this machine does not have, and nothing else.
+    """
+    full = ["cuda:0" if name == "cuda" else name for name in names]
+    problems, kinds = Problems("devices that cannot be used"), set()
+    for name in dict.fromkeys(full):
+        try:
+            require_device(name, cuda_devices=cuda_devices)
+            if name != "cpu" and full.count(name) > 1:
+                raise ConfigError("a GPU is named more than once")
+        except AvsError as error:
+            problems.add(name, error.what)
+            kinds.add(type(error))
+    if not names:
+        problems.add("--devices", "it names none")
+    problems.raise_if_any(
+        MissingDependencyError if kinds == {MissingDependencyError} else ConfigError,
+        next_step="name each GPU once, with commas between them, such as cuda:0,cuda:1; `avs info --env` lists those "
+        "of this machine",
+    )
+    return full
 
 
 def available_cores() -> int:

@@ -89,6 +89,11 @@ class Feed:
     geometries: tuple[Geometry, ...]
 
 
+def rows_of_batch(batch_size: int, clip_frames: int) -> int:
+    """Number of clips in a batch of `batch_size` images; of images where `clip_frames` is 0."""
+    return max(1, batch_size // clip_frames) if clip_frames else batch_size
+
+
 class ImageBatches:
     """The batches of the jobs that are claimed. Errors of avs come out as items.
 
@@ -182,7 +187,7 @@ class _Gathering:
     def __init__(self, empty: ImageBatch, feed: Feed, batch_size: int) -> None:
         self.empty, self.feed = empty, feed
         self.frames_at_once = batch_size
-        self.batch_size = max(1, batch_size // feed.clip_frames) if feed.clip_frames else batch_size
+        self.batch_size = rows_of_batch(batch_size, feed.clip_frames)
         self.outcomes: list[Outcome] = []
         self._pieces = [self._images(np.empty((0, 1, 1, 3), dtype=np.uint8))]
         if feed.clip_frames:

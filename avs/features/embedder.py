@@ -24,6 +24,7 @@ from avs.features.preprocess import Preprocessing, read_preprocessing
 from avs.features.weights import fingerprint_weights, locate, read_json
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from avs.features.encoders import ClipEncoder, ImageEncoder
@@ -91,6 +92,38 @@ class ClipEmbedder(Protocol):
 
         Args:
             mask: (B, F) bool, true for frames and false for padding; every clip has a frame.
+        """
+        ...
+
+
+@runtime_checkable
+class DeviceEmbedder(Protocol):
+    """An encoder of images or clips whose vectors can stay on its device, so that nobody need wait for them.
+
+    An encoder does without: then each batch is waited for (avs.features.device_queue).
+
+    Attributes:
+        spec: what decides its numbers.
+        device: where it computes.
+    """
+
+    spec: EmbedderSpec
+    device: torch.device
+
+    def device_vectors(self, *arrays: Tensor) -> Tensor:
+        """What encode_images or encode_clips returns of the same arrays, which may be on the device; there it stays."""
+        ...
+
+
+@runtime_checkable
+class CompilableEmbedder(Protocol):
+    """An encoder of images or clips whose tower torch.compile can make faster."""
+
+    def compile(self, rows: int) -> None:
+        """Compile the tower for batches of at most `rows` images or clips; shorter ones take as long.
+
+        Raises:
+            ConfigError: it cannot be compiled here.
         """
         ...
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from avs.core.device import require_device
 from avs.core.errors import ConfigError, DataError
 from avs.core.ids import some
 from avs.core.spec import EmbedderSpec
+from avs.features.compiled import CompiledTower, compile_now
 from avs.features.family import Family
 from avs.features.preprocess import Preprocessing
 
@@ -50,10 +51,34 @@ class Encoder:
         self.spec, self.preprocessing, self.max_tokens = spec, preprocessing, max_tokens
         self.device, self._dtype = device, dtype
         self._family, self._tokenizer = family, tokenizer
+        self._tower: Callable[..., Tensor] = family.clips if family.clip_frames else family.images
         family.module.to(device)
         mean = torch.tensor(preprocessing.mean, device=device).reshape(1, 3, 1, 1)
         std = torch.tensor(preprocessing.std, device=device).reshape(1, 3, 1, 1)
         self._scale, self._shift = 1 / (255 * std), mean / std
+
+    def compile(self, rows: int) -> None:
+        """Compile the tower of images or clips, for batches of `rows` of them; vectors change by rounding.
+
+        Raises:
+            ConfigError: it cannot be compiled here.
+        """
+        frames, size = self._family.clip_frames, self.preprocessing.geometry.size
+        images = torch.zeros((rows, *([frames] if frames else []), 3, size, size), dtype=torch.uint8)
+        masks = [torch.ones(rows, frames, dtype=torch.bool)] if frames else []
+
+        def first_batch() -> None:
+            self._tower = CompiledTower(self._tower, rows)
+            self.device_vectors(images, *masks)
+
+        compile_now(first_batch, name=self.spec.name)
+
+    @torch.inference_mode()
+    def device_vectors(self, *arrays: Tensor) -> Tensor:
+        """What encode_images or encode_clips returns of the same arrays, on the device."""
+        images, *masks = arrays
+        vectors = self._tower(self._pixels(images), *(mask.to(self.device) for mask in masks))
+        return _scaled(vectors, self.spec.normalised)
 
     def preprocess(self, frames: np.ndarray) -> Tensor:
         """(F, 3, S, S) uint8 images of (F, H, W, 3) uint8 RGB frames: resized and cropped, not normalised."""
@@ -81,7 +106,7 @@ class Encoder:
             raise DataError(f"{len(empty)} of {len(texts)} texts are empty", got=some(empty))
         self._warn_of_cuts(texts, cleaned)
         batches = (self._encode_batch(cleaned[i : i + batch_size]) for i in range(0, len(cleaned), batch_size))
-        vectors = [_unit_length(batch) if unit_length else batch.float().cpu().numpy() for batch in batches]
+        vectors = [_scaled(batch, unit_length).cpu().numpy() for batch in batches]
         return np.concatenate([np.empty((0, self.spec.dim), dtype=np.float32), *vectors])
 
     def _encode_batch(self, texts: Sequence[str]) -> Tensor:
@@ -109,14 +134,13 @@ class Encoder:
 class ImageEncoder(Encoder):
     """Images, and texts where the family has a text tower; see `avs.features.embedder.ImageEmbedder`."""
 
-    @torch.inference_mode()
     def encode_images(self, images: Tensor) -> np.ndarray:
         """(B, D) float32 vectors of (B, 3, S, S) uint8 images; (B, Q, D) with pooling "queries".
 
         They have length 1 if the spec says so; otherwise they are as the tower gives them.
         """
-        vectors = self._family.images(self._pixels(images))
-        return _unit_length(vectors) if self.spec.normalised else vectors.float().cpu().numpy()
+        vectors: np.ndarray = self.device_vectors(images).cpu().numpy()
+        return vectors
 
 
 class ClipEncoder(Encoder):
@@ -127,15 +151,15 @@ class ClipEncoder(Encoder):
         """Number of frames in a clip."""
         return self._family.clip_frames
 
-    @torch.inference_mode()
     def encode_clips(self, clips: Tensor, mask: Tensor) -> np.ndarray:
         """(B, D) float32 unit-length vectors of (B, F, 3, S, S) uint8 clips; `mask` (B, F) is false for padding."""
-        return _unit_length(self._family.clips(self._pixels(clips), mask.to(self.device)))
+        vectors: np.ndarray = self.device_vectors(clips, mask).cpu().numpy()
+        return vectors
 
 
-def _unit_length(vectors: Tensor) -> np.ndarray:
-    scaled: np.ndarray = normalize(vectors.float(), dim=-1).cpu().numpy()
-    return scaled
+def _scaled(vectors: Tensor, unit_length: bool) -> Tensor:
+    """Float32 vectors on their device, of length 1 or as they are."""
+    return normalize(vectors.float(), dim=-1) if unit_length else vectors.float()
 
 
 def resolve_device(device: str, dtype: str) -> tuple[torch.device, torch.dtype]:

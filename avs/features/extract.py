@@ -9,9 +9,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 import numpy as np
 
@@ -27,9 +27,10 @@ from avs.core.store_parts import PARTS, SharedWriter, StoreParts, UnfinishedStor
 from avs.core.store_plan import WorkPlan
 from avs.core.store_writer import ShotFeatures, part_of, stored
 from avs.features.account import ACCOUNT, write_account
-from avs.features.batches import Feed, ImageBatch, ImageBatches, Outcome
+from avs.features.batches import Feed, ImageBatch, ImageBatches, Outcome, rows_of_batch
 from avs.features.claims import LeasedClaims, Shard, ShardClaims
 from avs.features.decoders import JobAgain, load_batches, timeout_of
+from avs.features.device_queue import EncodingQueue
 from avs.features.embedder import ClipEmbedder, ImageEmbedder
 from avs.features.figures import Figures, UnitWork, unit_work
 from avs.features.levels import StoreLevel, farthest_apart
@@ -37,9 +38,6 @@ from avs.features.others import WorkOfOthers
 from avs.features.preprocess import Geometry
 from avs.features.units import Units
 from avs.features.work_log import WorkingProcess, WorkLog
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 KEPT_FRAMES = "farthest first by cosine, from the one nearest the mean"
 SHOT_VECTOR = "l2(mean of the frames' l2 vectors)"
@@ -146,14 +144,14 @@ def extract(
     video_timeout_s: float | None = None,
     shard: Shard | None = None,
     device: str = "cpu",
+    compiled: bool = False,
     reporter: Reporter | None = None,
 ) -> list[FeatureStore | UnfinishedStore]:
     """The stores of all writers of `targets`, in order, each with the shots in the table's order.
 
     Any number of processes may do this at the same time with the same arguments and one folder. Each takes the jobs
     that are free; the one that finds all parts there puts a store together, and the others get an UnfinishedStore. Jobs
-    that were done before are not decoded again. A shot that cannot be decoded becomes a row of problems.tsv with its
-    reason.
+    that were done before are not decoded again. A shot that cannot be decoded is told in problems.tsv, with its reason.
 
     Args:
         shots: the shots to extract.
@@ -163,11 +161,11 @@ def extract(
         workers: number of processes that decode; 0: this process decodes.
         video_timeout_s: how long a decoder may give nothing before its video fails; 0: forever; None: 600 in workers.
         shard: the share of the jobs that is this process's; None: those that are free, by leases.
-        device: of the encoders; for CUDA, images are copied to page-locked memory.
+        device, compiled: where the encoders are, and whether to compile them. For CUDA, images are page-locked.
         reporter: of progress.
 
     Raises:
-        ConfigError: a batch size, number of workers or timeout out of range.
+        ConfigError: a batch size, number of workers or timeout out of range; an encoder that cannot be compiled.
         ChangedInputsError: parts of other inputs, settings, versions or batches are in the way.
         DataError: features that are not finite, or zero; names the shot. What was finished before is kept.
         StoreError: all shots failed, or parts were damaged.
@@ -184,18 +182,23 @@ def extract(
         workers = min(workers, int(lacking.any(axis=0).sum()))
         claims = ShardClaims(lacking, shard) if shard else LeasedClaims(lacking, [store.leases for store in stores])
         figures = _figures(owner, stores, device, batch_size, workers)
-        extraction = _Extraction(shots, targets, stores, units, figures)
+        queues = _queues(targets, batch_size, compiled=compiled and bool(lacking.any()))
+        extraction = _Extraction(shots, targets, stores, units, figures, queues)
         batches = ImageBatches(shots, source, units, claims, extraction.feeds, extraction.feed_of_store, batch_size)
         name, left = "extract " + ", ".join(of.embedder.spec.name for of in targets), _shots_left(plan, lacking, shard)
-        with (
-            reporter.stage(name, left, "shots") as stage,
-            WorkOfOthers(stores, lacking & (shard is None)) as others,
-            closing(load_batches(batches, workers=workers, pin=pin, timeout_s=timeout_s)) as loaded,
-        ):
+        loaded = load_batches(batches, workers=workers, pin=device.startswith("cuda"), timeout_s=timeout_s)
+        others = WorkOfOthers(stores, lacking & (shard is None))
+        with reporter.stage(name, left, "shots") as stage, others, closing(loaded):
             _encode_all(extraction.without_lost(loaded, stage, reporter), extraction, figures, others, stage)
         for error in figures.log_errors:
             reporter.say(f"{ACCOUNT} will not tell all that this process did: {error}")
         return [store.finish(shots.ids, seconds=time.monotonic() - start) for store in stores]
+
+
+def _queues(targets: Sequence[Target], batch_size: int, *, compiled: bool) -> list[EncodingQueue]:
+    """A queue for each encoder."""
+    rows = [rows_of_batch(batch_size, target.clip_frames) for target in targets]
+    return [EncodingQueue(one.embedder, count, compiled=compiled) for one, count in zip(targets, rows, strict=True)]
 
 
 def _figures(owner: Owner, stores: Sequence[StoreParts], device: str, batch_size: int, workers: int) -> Figures:
@@ -216,12 +219,17 @@ def _encode_all(
     batches: Iterable[ImageBatch], extraction: _Extraction, figures: Figures, others: WorkOfOthers, stage: Stage
 ) -> None:
     """Encode all batches, and say how it goes."""
+
+    def advance(ended: Sequence[ImageBatch]) -> None:
+        outcomes = [outcome for batch in ended if batch.ends_unit for outcome in batch.outcomes]
+        if outcomes:
+            failed = sum(outcome.status == "failed" for outcome in outcomes)
+            stage.advance(len(outcomes), failed=failed, elsewhere=others.new_shots(), note=figures.note)
+
     for batch in figures.watch(batches):
         others.begun(extraction.job_of(batch))
-        extraction.take(batch)
-        if batch.ends_unit:
-            failed = sum(outcome.status == "failed" for outcome in batch.outcomes)
-            stage.advance(len(batch.outcomes), failed=failed, elsewhere=others.new_shots(), note=figures.note)
+        advance(extraction.take(batch))
+    advance(extraction.flush())
     others.look()
     stage.advance(0, elsewhere=others.new_shots(), note=figures.note)
 
@@ -258,33 +266,90 @@ def _require_counts(batch_size: int, workers: int) -> None:
         )
 
 
+@dataclass(slots=True, eq=False)
+class _UnitVectors:
+    """What has come of a unit for some stores.
+
+    Attributes:
+        vectors: number of a target -> vectors of its batches, in order.
+        awaited: number of vectors that have still to come.
+        last: the last batch; None until it is there.
+    """
+
+    vectors: dict[int, list[np.ndarray]] = field(default_factory=dict)
+    awaited: int = 0
+    last: ImageBatch | None = None
+
+
 class _Extraction:
     """The encoding half: the vectors of the units under way, and the features of the jobs under way."""
 
     def __init__(
-        self, shots: ShotTable, targets: Sequence[Target], stores: Sequence[StoreParts], units: Units, figures: Figures
+        self,
+        shots: ShotTable,
+        targets: Sequence[Target],
+        stores: Sequence[StoreParts],
+        units: Units,
+        figures: Figures,
+        queues: Sequence[EncodingQueue],
     ) -> None:
         self.shots, self.targets, self.stores, self.units, self.figures = shots, targets, stores, units, figures
         target_of_store = np.repeat(range(len(targets)), [len(target.writers) for target in targets])
         self._of_target: list[int] = target_of_store.tolist()
         self.feeds, feed_of_target = _feeds(targets)
         self.feed_of_store = [feed_of_target[target] for target in self._of_target]
-        # Two workers may do one job for different stores. Unit and stores -> target -> batches:
-        self._vectors: dict[tuple[int, tuple[int, ...]], dict[int, list[np.ndarray]]] = {}
+        self._queues = queues
+        figures.encoding_s = lambda: sum(queue.busy_s for queue in queues)
+        # Two workers may do one job for different stores:
+        self._under_way: dict[tuple[int, tuple[int, ...]], _UnitVectors] = {}
         self._features: dict[tuple[int, int], dict[int, list[ShotFeatures]]] = {}  # job and store -> unit -> shots
+        self._ended: list[ImageBatch] = []
 
-    def take(self, batch: ImageBatch) -> None:
-        """Encode a batch for the stores that get it; when it ends its job, write the job's parts."""
-        of_unit, job = self._vectors.setdefault((batch.unit, batch.stores), {}), self.job_of(batch)
+    def take(self, batch: ImageBatch) -> list[ImageBatch]:
+        """Have a batch encoded for the stores that get it; when all vectors of a job have come, write its parts.
+
+        Returns:
+            The last batches of units that have ended now. On a GPU they are earlier ones.
+        """
+        unit, job = self._under_way.setdefault((batch.unit, batch.stores), _UnitVectors()), self.job_of(batch)
+        unit.awaited += 1  # until all encoders have the batch
         for number in dict.fromkeys(self._of_target[store] for store in batch.stores):
-            embedder, vectors = self.targets[number].embedder, of_unit.setdefault(number, [])
+            embedder, vectors = self.targets[number].embedder, unit.vectors.setdefault(number, [])
             images = batch.images[self.feeds[batch.feed].geometries.index(embedder.preprocessing.geometry)]
             if len(images):
-                vectors.append(_encode(embedder, images, batch.mask))
                 count = len(images) if batch.mask is None else int(batch.mask.sum())
                 self.figures.encoded(job, [store for store in batch.stores if self._of_target[store] == number], count)
+                unit.awaited += 1
+                arrays = [images] if batch.mask is None else [images, batch.mask]
+                self._queues[number].put(arrays, partial(self._came, unit, vectors))
         if batch.outcomes:
-            self._end_unit(batch, self._vectors.pop((batch.unit, batch.stores)))
+            unit.last = replace(batch, images=(), mask=None)  # its images need not stay in memory
+        self._settle(unit)
+        ended, self._ended = self._ended, []
+        return ended
+
+    def flush(self) -> list[ImageBatch]:
+        """Have all vectors come that are under way. Returns what `take` does."""
+        for queue in self._queues:
+            queue.flush()
+        assert not self._under_way, "all batches have come, and units lack vectors"
+        ended, self._ended = self._ended, []
+        return ended
+
+    def _came(self, unit: _UnitVectors, of_target: list[np.ndarray], vectors: np.ndarray) -> None:
+        of_target.append(vectors)
+        self._settle(unit)
+
+    def _settle(self, unit: _UnitVectors) -> None:
+        """One thing less is awaited; after the last one the unit ends, unless its job was lost in the meantime."""
+        unit.awaited -= 1
+        if unit.last is None or unit.awaited:
+            return
+        key = unit.last.unit, unit.last.stores
+        if self._under_way.get(key) is unit:
+            del self._under_way[key]
+            self._end_unit(unit.last, unit.vectors)
+            self._ended.append(unit.last)
 
     def without_lost(
         self, loaded: Iterable[ImageBatch | JobAgain], stage: Stage, reporter: Reporter
@@ -296,8 +361,8 @@ class _Extraction:
                 continue
             reporter.say(item.why)
             units = self.units.of_job(item.job)
-            for unit, stores in [key for key in self._vectors if key[0] in units and {*key[1]} <= {*item.stores}]:
-                del self._vectors[unit, stores]
+            for key in [key for key in self._under_way if key[0] in units and {*key[1]} <= {*item.stores}]:
+                del self._under_way[key]
             self.figures.job_lost(item.job, item.stores)
             lost = {store: self._features.pop((item.job, store), {}) for store in item.stores}
             ending = max(item.stores, key=lambda store: self.feed_of_store[store])  # a unit counts when it ends
@@ -339,14 +404,6 @@ def _feeds(targets: Sequence[Target]) -> tuple[list[Feed], list[int]]:
     feeds = [Feed(view, clip_frames, tuple(of)) for (view, clip_frames), of in geometries.items()]
     keys = list(geometries)
     return feeds, [keys.index((target.view, target.clip_frames)) for target in targets]
-
-
-def _encode(embedder: ImageEmbedder | ClipEmbedder, images: np.ndarray | Tensor, mask: np.ndarray | None) -> np.ndarray:
-    import torch
-
-    if isinstance(embedder, ClipEmbedder):
-        return embedder.encode_clips(torch.as_tensor(images), torch.as_tensor(mask))
-    return embedder.encode_images(torch.as_tensor(images))
 
 
 def _features(

@@ -108,6 +108,11 @@ class StorePlan:
         """Number of frames in the clips that it is made of; 0: it is made of images."""
         return int(self.manifest.config.get("clip_frames", 0))
 
+    @property
+    def is_made(self) -> bool:
+        """Whether a complete store is there, by whatever process."""
+        return (self.folder / "manifest.json").is_file()
+
 
 def store_folders(folder: Path, recipe: ExtractionRecipe, encoders: Sequence[StoreEncoder]) -> list[Path]:
     """The folders `folder/NAME/LEVEL` of a recipe's stores, by encoder and then level.
@@ -168,6 +173,7 @@ def make_stores(
     workers: int = 0,
     video_timeout_s: float | None = None,
     shard: Shard | None = None,
+    compiled: bool = False,
     reporter: Reporter | None = None,
     extra_files: Mapping[str, Callable[[Path], None]] | None = None,
 ) -> list[FeatureStore | UnfinishedStore]:
@@ -180,7 +186,7 @@ def make_stores(
         plans: the result of plan_stores.
         source_of: gives a view for each of some samplings, which are those of manifests; under "choice" one may say
             which of the frames a clip takes.
-        shots, batch_size, workers, video_timeout_s, shard: as for extract.
+        shots, batch_size, workers, video_timeout_s, shard, compiled: as for extract.
         force: make all stores anew, whatever is in their folders.
         device: "cpu", "cuda" or "cuda:N".
         reporter: of progress.
@@ -192,22 +198,31 @@ def make_stores(
         AvsError: what load_embedder and extract raise.
     """
     reporter = reporter or Reporter()
-    missing = [plan for plan in plans if not is_up_to_date(plan.folder, plan.manifest, force=force, reporter=reporter)]
-    if force:
-        for plan in missing:
-            require_no_writers(plan.folder)
-        for plan in missing:
-            _discard(plan.folder)
+    missing = stores_to_make(plans, force=force, reporter=reporter)
     made: dict[Path, FeatureStore | UnfinishedStore] = {}
     if missing:
         samplings, targets = _views(missing, device, extra_files or {})
         stores = extract(
             shots, source_of(samplings), targets,
             batch_size=batch_size, workers=workers, video_timeout_s=video_timeout_s, shard=shard, device=device,
-            reporter=reporter,
+            compiled=compiled, reporter=reporter,
         )  # fmt: skip
         made = dict(zip([writer.folder for target in targets for writer in target.writers], stores, strict=True))
     return [made[plan.folder] if plan.folder in made else FeatureStore(plan.folder) for plan in plans]
+
+
+def stores_to_make(plans: Sequence[StorePlan], *, force: bool, reporter: Reporter) -> list[StorePlan]:
+    """The plans of stores that are not complete; with `force` all of them, and what is in their folders is discarded.
+
+    Args, Raises: as for make_stores.
+    """
+    missing = [plan for plan in plans if not is_up_to_date(plan.folder, plan.manifest, force=force, reporter=reporter)]
+    if force:
+        for plan in missing:
+            require_no_writers(plan.folder)
+        for plan in missing:
+            _discard(plan.folder)
+    return missing
 
 
 def _views(

@@ -188,7 +188,10 @@ class TrainedEncoder:
     def __init__(
         self, model: EncodingModel, network: RetrievalModel, spec: EmbedderSpec, *, device: str, dtype: str
     ) -> None:
-        self.model, self.network, self.spec, self.device, self.dtype = model, network, spec, device, dtype
+        import torch
+
+        self.model, self.network, self.spec, self.dtype = model, network, spec, dtype
+        self.device = torch.device(device)
         self.preprocessing = model.preprocessing
 
     @property
@@ -201,6 +204,11 @@ class TrainedEncoder:
 
         A model that was trained on vectors of frames gets those of its own backbone, of the length it was trained on.
         """
+        vectors: np.ndarray = self.device_vectors(clips, mask).cpu().numpy()
+        return vectors
+
+    def device_vectors(self, clips: Tensor, mask: Tensor) -> Tensor:
+        """What encode_clips returns, on the device. The model looks which frames are there, and waits for that."""
         import torch
 
         clips, mask = clips.to(self.device), mask.to(self.device)
@@ -221,7 +229,8 @@ class TrainedEncoder:
         values = pad_sequence([torch.as_tensor(frames, dtype=torch.float32) for frames in shots], batch_first=True)
         lengths = torch.tensor([len(frames) for frames in shots], device=self.device)
         with torch.inference_mode():
-            return self._embedded(values.to(self.device), lengths)
+            vectors: np.ndarray = self._embedded(values.to(self.device), lengths).cpu().numpy()
+            return vectors
 
     def encode_texts(self, texts: Sequence[str], *, batch_size: int = 64, unit_length: bool = True) -> np.ndarray:
         """(T, D) float32 vectors of texts; the model's own have length 1, whatever `unit_length` asks.
@@ -256,13 +265,12 @@ class TrainedEncoder:
                 shown = text if len(text) <= 80 else text[:77] + "..."
                 log.warning('text cut: %s takes %d tokens: "%s"', self.spec.name, tokens.max_words, shown)
 
-    def _embedded(self, values: Tensor, lengths: Tensor) -> np.ndarray:
-        """(B, D) embeddings of (B, F, ...) frames or vectors."""
+    def _embedded(self, values: Tensor, lengths: Tensor) -> Tensor:
+        """(B, D) float32 embeddings of (B, F, ...) frames or vectors, on the device."""
         from avs.models.batch import Batch, Sequences
 
         batch = Batch(sequences={self.model.config.video_name: Sequences(values, lengths)})
-        rows: np.ndarray = self.network.embed_videos(batch).float().cpu().numpy()
-        return rows
+        return self.network.embed_videos(batch).float()
 
     def _precision(self) -> AbstractContextManager[Any]:
         """The head and all sums stay float32; the products of the tower are of the compute dtype."""
@@ -272,7 +280,7 @@ class TrainedEncoder:
 
         if self.dtype == "float32":
             return nullcontext()
-        return torch.autocast(torch.device(self.device).type, dtype=DTYPES[self.dtype])
+        return torch.autocast(self.device.type, dtype=DTYPES[self.dtype])
 
 
 class _TrainedModels:

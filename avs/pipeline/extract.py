@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from avs.core.store_parts import PARTS, UnfinishedStore, require_no_writers
 from avs.core.store_plan import require_same_way
 from avs.features.claims import Shard
 from avs.features.decoders import timeout_of
+from avs.features.device_processes import make_stores_on_devices
 from avs.features.embedder import family_of, has_text_side, require_encoder
 from avs.features.extract import require_runtime
 from avs.features.levels import parse_level
@@ -65,6 +66,8 @@ def extract_features(
     *,
     video_ids: VideoIds = "stem",
     device: str = "cpu",
+    devices: Sequence[str] = (),
+    compiled: bool = False,
     batch_size: int = 32,
     workers: int | None = None,
     video_timeout_s: float | None = None,
@@ -81,6 +84,8 @@ def extract_features(
         videos: folder of video files.
         shots: shot table.
         video_ids: how ids are made of file names.
+        device, devices: where this process encodes; or a process for each of several, which are started then.
+        compiled: compile the towers of the encoders, which changes vectors by rounding.
         batch_size: number of images encoded together; all processes need the same.
         workers: processes that decode; 0: this one; None: one per core. They do not change what comes out.
         video_timeout_s: as for avs.features.extract.extract.
@@ -99,21 +104,30 @@ def extract_features(
     _require_videos(table, paths, videos, reporter)
     used = {video: paths[video] for video in table.video_ids if video in paths}
     workers = available_cores() if workers is None else workers
-    require_runtime(device, recipe.compute_dtype, batch_size=batch_size, workers=workers)
+    make = _making(devices or [device], recipe, batch_size, workers)
     timeout_of(video_timeout_s, workers)  # before videos are hashed
     inputs = {"shots": fingerprint_input(shots)}
     plans = plan_stores(output, recipe, inputs=inputs, paths={"shots": shots, "videos": videos}, encoders=encoders)
     hashes = fingerprint_videos(used, videos, reporter)
     inputs["videos"] = listing_fingerprint(hashes)
-    return make_stores(
+    return make(
         [_with_inputs(plan, inputs, {"videos": sizes_of_store(used)}) for plan in plans],
         table,
         partial(view_source, paths),
-        force=force,
-        device=device, batch_size=batch_size, workers=workers, video_timeout_s=video_timeout_s, shard=shard,
-        reporter=reporter,
-        extra_files={VIDEOS_FILE: partial(write_videos, hashes)},
+        force=force, batch_size=batch_size, workers=workers, video_timeout_s=video_timeout_s, shard=shard,
+        compiled=compiled, reporter=reporter, extra_files={VIDEOS_FILE: partial(write_videos, hashes)},
     )  # fmt: skip
+
+
+def _making(
+    devices: Sequence[str], recipe: ExtractionRecipe, batch_size: int, workers: int
+) -> Callable[..., list[FeatureStore | UnfinishedStore]]:
+    """What makes the stores on these devices; checks that this can be done."""
+    for device in devices:
+        require_runtime(device, recipe.compute_dtype, batch_size=batch_size, workers=workers)
+    if len(devices) > 1:
+        return partial(make_stores_on_devices, devices=devices)
+    return partial(make_stores, device=devices[0])
 
 
 def _with_inputs(plan: StorePlan, inputs: Mapping[str, str], older_inputs: Mapping[str, str]) -> StorePlan:

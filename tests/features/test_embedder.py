@@ -12,7 +12,7 @@ import torch
 from tiny_checkpoints import DIM, MAX_TOKENS, MEAN, QUERIES, SIZE, STD, TEXTS, frames, make_clip
 
 from avs.core.errors import AvsError, ConfigError, DataError, MissingDependencyError, SpecMismatchError
-from avs.features.embedder import load_embedder, load_embedder_for, read_spec
+from avs.features.embedder import DeviceEmbedder, load_embedder, load_embedder_for, read_spec
 from avs.features.encoders import ImageEncoder
 
 CASES = [("clip", None), ("blip", None), ("blip2", None), ("blip2", "queries")]
@@ -34,6 +34,14 @@ def test_shapes_are_those_of_the_spec_and_vectors_have_unit_length(embedder: Ima
     for found in (vectors, texts):
         np.testing.assert_allclose(np.linalg.norm(found, axis=-1), 1, atol=1e-5)
     assert embedder.spec.dim == DIM and embedder.spec.image_size == SIZE and embedder.spec.normalised
+
+
+def test_vectors_that_stay_on_the_device_have_the_same_bits(embedder: ImageEncoder) -> None:
+    images = embedder.preprocess(frames())
+    assert isinstance(embedder, DeviceEmbedder)
+    stayed = embedder.device_vectors(images)
+    assert isinstance(stayed, torch.Tensor) and stayed.dtype == torch.float32 and stayed.device == embedder.device
+    np.testing.assert_array_equal(stayed.numpy(), embedder.encode_images(images))
 
 
 def test_different_images_and_texts_have_different_vectors(embedder: ImageEncoder) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,19 @@ from typing import Any
 import numpy as np
 import pytest
 from fake_frames import FakeFrames, table
+from fake_streams import Streams
 from tiny_checkpoints import DIM, QUERIES
 
 from avs.core.errors import ChangedInputsError, ConfigError, DataError, StoreError, TooManyFailuresError, VideoError
+from avs.core.progress import Reporter
 from avs.core.store import FeatureStore, Problem
 from avs.core.store_parts import SharedWriter, StoreParts, UnfinishedStore
+from avs.features import device_queue
 from avs.features import extract as loop
 from avs.features.batches import ImageBatch, ImageBatches
 from avs.features.claims import Shard
 from avs.features.decoders import JobAgain, load_batches
+from avs.features.device_queue import StreamedLane
 from avs.features.embedder import load_embedder
 from avs.features.encoders import ImageEncoder
 from avs.features.extract import Target, extract, require_few_failures, store_manifest
@@ -50,6 +55,21 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.name in FILES}
 
 
+class Counting(Reporter):
+    """Notes how many shots each advance counts."""
+
+    def __init__(self, counts: list[int]) -> None:
+        super().__init__()
+        self.counts = counts
+
+    @contextmanager
+    def stage(self, name: str, total: int, unit: str) -> Iterator[Counting]:
+        yield self
+
+    def advance(self, n: int = 1, **more: Any) -> None:
+        self.counts.append(n)
+
+
 def run(embedder: ImageEncoder, folder: Path, source: FakeFrames | None = None, **options: Any) -> list[FeatureStore]:
     return extract(SHOTS, source or FakeFrames(), [target(embedder, folder)], **{"batch_size": 4} | options)
 
@@ -73,6 +93,60 @@ def test_the_batch_size_changes_no_more_than_rounding(clip: ImageEncoder, tmp_pa
     first = run(clip, tmp_path / "4")[0]
     other = run(clip, tmp_path / "other", batch_size=batch_size)[0]
     np.testing.assert_allclose(other.vectors, first.vectors, atol=1e-3)
+
+
+def test_batches_filled_across_units_change_no_more_than_rounding(
+    checkpoints: dict[str, Path], clip: ImageEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blip, source = load_embedder("blip", weights=checkpoints["blip"]), FakeFrames(failed={"shot00010_1"})
+    sizes: dict[str, list[int]] = {"clip": [], "blip": []}
+
+    class Counted(StreamedLane):
+        def start(self, rows: int) -> None:
+            sizes[self.embedder.spec.name].append(rows)
+            super().start(rows)
+
+    def stores(folder: Path) -> list[FeatureStore]:
+        targets = [target(clip, folder / "clip", dtype="float32"), target(blip, folder / "blip", dtype="float32")]
+        return extract(SHOTS, source, targets, batch_size=4, reporter=Counting(shots))
+
+    shots: list[int] = []
+    as_they_are = stores(tmp_path / "units")
+    monkeypatch.setattr(device_queue, "lane_of", lambda embedder, rows: Counted(embedder, rows, streams=Streams()))
+    filled = stores(tmp_path / "filled")
+    count = len(as_they_are[1].vectors)
+    assert sizes["clip"] == sizes["blip"] == [4] * (count // 4) + [count % 4] * (count % 4 > 0)
+    assert sum(shots) == 2 * len(SHOTS)
+    for one, other in zip(as_they_are, filled, strict=True):
+        assert one.ids == other.ids and one.problems == other.problems
+        np.testing.assert_allclose(one.vectors, other.vectors, atol=1e-6)
+
+
+def test_vectors_under_way_of_a_job_that_is_done_again_do_not_count(
+    clip: ImageEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = loop.load_batches
+
+    def again(batches: ImageBatches, **options: Any) -> Generator[ImageBatch | JobAgain]:
+        """Each job twice, as if its worker had died at its end."""
+        found = list(load(batches, **options))
+        jobs = {int(batches.units.job[batch.unit]): batch.stores for batch in found}
+        for job, stores in jobs.items():
+            of_job = [batch for batch in found if batches.units.job[batch.unit] == job]
+            yield from of_job[:-1]  # type: ignore[misc]
+            yield JobAgain(job, stores, "a worker died")
+            yield from of_job  # type: ignore[misc]
+
+    run(clip, tmp_path / "whole")
+    monkeypatch.setattr(device_queue, "lane_of", lambda embedder, rows: StreamedLane(embedder, rows, streams=Streams()))
+    monkeypatch.setattr(loop, "load_batches", again)
+    shots: list[int] = []
+    stores = run(clip, tmp_path / "again", reporter=Counting(shots))
+    assert sum(shots) == len(SHOTS)
+    for store in stores:
+        whole = FeatureStore(tmp_path / "whole" / store.folder.name)
+        assert store.ids == whole.ids
+        np.testing.assert_allclose(np.asarray(store.vectors), np.asarray(whole.vectors), atol=1e-3)
 
 
 def test_a_broken_run_resumes_to_the_same_bytes(clip: ImageEncoder, tmp_path: Path) -> None:
