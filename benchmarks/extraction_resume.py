@@ -35,7 +35,8 @@ from avs.core.spec import EmbedderSpec
 from avs.core.store_part import make_part
 from avs.core.store_parts import SharedWriter, StoreParts, part_path
 from avs.core.store_plan import WorkPlan
-from avs.features.extract import Target, extract
+from avs.features.encoding import Target
+from avs.features.extract import extract
 from avs.features.preprocess import Geometry
 from avs.features.units import Units
 

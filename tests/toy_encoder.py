@@ -10,7 +10,8 @@ import numpy as np
 from avs.core.artifacts import Manifest
 from avs.core.spec import EmbedderSpec
 from avs.core.store_parts import SharedWriter
-from avs.features.extract import Target, store_manifest
+from avs.features.encoding import Target
+from avs.features.extract import store_manifest
 from avs.features.levels import StoreLevel, parse_level
 from avs.features.preprocess import Geometry, Preprocessing
 from avs.features.recipe import ExtractionRecipe

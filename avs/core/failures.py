@@ -31,6 +31,6 @@ def require_few_failures(
             f"{len(failed)} of {total} {what}",
             where=where,
             got=f"{item}: {reason}" + (" ..." if len(failed) > 1 else ""),
-            wanted=f"at most {max_failed:.0%}",
+            wanted=f"at most {max_failed:.1%}",
             next_step=f"{next_step} {ceil(100 * len(failed) / total) / 100}",
         )

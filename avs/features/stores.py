@@ -17,7 +17,8 @@ from avs.core.store import FeatureStore
 from avs.core.store_parts import SharedWriter, UnfinishedStore, discard_parts, require_no_writers
 from avs.features.claims import Shard
 from avs.features.embedder import family_of, load_embedder, read_spec
-from avs.features.extract import Target, extract, store_manifest
+from avs.features.encoding import Target
+from avs.features.extract import extract, store_manifest
 from avs.features.levels import StoreLevel, parse_level
 from avs.features.recipe import EncoderRecipe, ExtractionRecipe
 

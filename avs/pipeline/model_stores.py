@@ -14,7 +14,8 @@ from avs.core.spec import EmbedderSpec
 from avs.core.store_parts import SharedWriter
 from avs.features.catalog import read_catalog
 from avs.features.embedder import ClipEmbedder, ImageEmbedder, load_embedder
-from avs.features.extract import Target, store_manifest
+from avs.features.encoding import Target
+from avs.features.extract import store_manifest
 from avs.features.levels import StoreLevel, parse_level
 from avs.features.recipe import EncoderRecipe, ExtractionRecipe, SamplingRecipe
 from avs.features.stores import CatalogEncoder, StoreEncoder

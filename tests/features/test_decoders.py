@@ -31,7 +31,8 @@ from avs.features.decoders import JobAgain, load_batches, timeout_of
 from avs.features.decoding_worker import JobDone, VideoBegun, run_worker
 from avs.features.embedder import load_embedder
 from avs.features.encoders import ImageEncoder
-from avs.features.extract import Target, extract, store_manifest
+from avs.features.encoding import Target
+from avs.features.extract import extract, store_manifest
 from avs.features.levels import StoreLevel
 from avs.features.preprocess import Geometry
 from avs.features.units import Units

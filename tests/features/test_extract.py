@@ -26,7 +26,8 @@ from avs.features.decoders import JobAgain, load_batches
 from avs.features.device_queue import StreamedLane
 from avs.features.embedder import load_embedder
 from avs.features.encoders import ImageEncoder
-from avs.features.extract import Target, extract, require_few_failures, store_manifest
+from avs.features.encoding import Target
+from avs.features.extract import extract, require_few_failures, store_manifest
 from avs.features.levels import farthest_apart, parse_level
 
 SHOTS = table({"00001": 9, "00002": 1, "00003": 2, "00010": 7, "00011": 1})
@@ -228,7 +229,8 @@ def test_shots_that_fail_are_rows_with_reasons(clip: ImageEncoder, tmp_path: Pat
         with pytest.raises(TooManyFailuresError) as caught:
             require_few_failures([store], 0.05)
         assert caught.value.exit_code == 1
-        assert (caught.value.what, caught.value.got) == ("2 of 20 shots failed", "10.0%")
+        assert caught.value.what == "2 of 20 shots failed" and caught.value.wanted == "at most 5.0%"
+        assert str(caught.value.got).startswith("shot00001_4: ") and str(caught.value.next_step).endswith(" 0.1")
 
 
 def test_what_is_counted_of_shots_is_summed_in_every_store_however_often_a_run_was_killed(

@@ -22,7 +22,8 @@ from avs.features.account import account_lines, account_so_far, read_account
 from avs.features.claims import Shard
 from avs.features.embedder import load_embedder
 from avs.features.encoders import ImageEncoder
-from avs.features.extract import Target, extract, store_manifest
+from avs.features.encoding import Target
+from avs.features.extract import extract, store_manifest
 from avs.features.levels import parse_level
 from avs.features.work_log import read_logs
 

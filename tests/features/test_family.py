@@ -19,7 +19,8 @@ from avs.core.spec import EmbedderSpec
 from avs.core.store import FeatureStore
 from avs.core.store_parts import SharedWriter
 from avs.features.embedder import has_text_side, load_embedder, load_embedder_for, require_text_side
-from avs.features.extract import Target, extract, store_manifest
+from avs.features.encoding import Target
+from avs.features.extract import extract, store_manifest
 from avs.features.family import Facts, Family, families, load_module, read_config
 from avs.features.levels import parse_level
 from avs.features.text import parse_text_options
