@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from avs.core.errors import AvsError
 from avs.core.ids import some
 from avs.core.registry import Registry
+from avs.features.preprocess import Preprocessing
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +36,43 @@ class Facts:
     max_tokens: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A state dict that a family's authors published, which `avs import-weights` makes a checkpoint of.
+
+    Attributes:
+        config: what config.json says of it, beside `model_type`.
+        preprocessing: of its images, as its authors state it.
+        source: where its files are, for people.
+    """
+
+    config: Mapping[str, Any]
+    preprocessing: Preprocessing
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """Published tensors by the names of a family's own network.
+
+    Attributes:
+        weights: name in the network -> tensor.
+        left_out: published names that the encoder has no use for, such as a classifier's.
+    """
+
+    weights: Mapping[str, Tensor]
+    left_out: Sequence[str] = ()
+
+
 class Family:
     """One family of encoders, which a subclass states and registers in `families`.
 
     A subclass sets the attributes that differ, `module`, and the methods of its kind: `images` or `clips`, and `texts`
     when it has a text tower. Tensors come on the device and in the dtype of `module`; vectors may have any length.
     The registered name is also a catalog name, for weights that the user names (`--model NAME --weights FOLDER`).
+
+    A family whose network is in avs also sets `published`, `network` and `convert`; `__init__` then calls
+    avs.features.networks.weights.load_network.
 
     Attributes:
         model_type: `model_type` in the config.json of its checkpoints.
@@ -52,6 +84,7 @@ class Family:
         sampling: settings of avs.video.sampling.Sampling with which its frames are sampled, whatever else is asked
             for, such as {"policy": "uniform", "frames": 8}; {}: as the user says.
         shortest_edge: whether a bare `"size": 224` in an old processor config means the shorter edge.
+        published: variant -> the state dicts that `avs import-weights` reads, the default first; {}: none.
         module: the loaded network, a torch.nn.Module.
     """
 
@@ -63,6 +96,7 @@ class Family:
     clip_frames: ClassVar[int] = 0
     sampling: ClassVar[Mapping[str, object]] = {}
     shortest_edge: ClassVar[bool] = False
+    published: ClassVar[Mapping[str, Published]] = {}
     module: Any
 
     def __init__(self, folder: Path, *, dtype: torch.dtype, pooling: str) -> None:
@@ -72,6 +106,16 @@ class Family:
     @staticmethod
     def facts(folder: Path) -> Facts:
         """What the encoder is, read from the checkpoint's config without loading its weights."""
+        raise NotImplementedError
+
+    @staticmethod
+    def network(config: Mapping[str, Any]) -> nn.Module:
+        """The network that a config.json describes. It is built on the meta device, where it has names and shapes."""
+        raise NotImplementedError
+
+    @staticmethod
+    def convert(theirs: Mapping[str, Tensor]) -> Converted:
+        """What the published tensors are in `network`. A tensor that is not known stays under its published name."""
         raise NotImplementedError
 
     def images(self, pixels: Tensor) -> Tensor:
