@@ -101,3 +101,19 @@ def make_blip2(folder: Path, *, seed: int = 0) -> Path:
     torch.nn.init.normal_(model.query_tokens)  # zero in a fresh model, which would make all queries the same
     model.save_pretrained(folder)
     return folder
+
+
+def make_beit(folder: Path, *, seed: int = 0, size: int = SIZE) -> Path:
+    import torch
+    from transformers import BeitConfig, BeitModel
+
+    folder.mkdir(parents=True)
+    half = [0.5, 0.5, 0.5]
+    write_processor(
+        folder, size=size, do_center_crop=False, crop_size=size, resample=2, image_mean=half, image_std=half
+    )
+    torch.manual_seed(seed)
+    biases = {"use_relative_position_bias": True, "use_mean_pooling": True, "initializer_range": 0.3}
+    config = BeitConfig(image_size=size, patch_size=8, layer_scale_init_value=0.5, **TOWER, **biases)
+    BeitModel(config).save_pretrained(folder)
+    return folder
