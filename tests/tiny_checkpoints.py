@@ -153,3 +153,18 @@ def make_siglip(folder: Path, *, seed: int = 0, size: int = SIZE) -> Path:
         torch.nn.init.normal_(parameter, std=0.3)  # texts of a fresh model are all alike
     model.save_pretrained(folder)
     return folder
+
+
+def make_chinese_clip(folder: Path, *, seed: int = 0) -> Path:
+    import torch
+    from transformers import ChineseCLIPConfig, ChineseCLIPModel
+
+    folder.mkdir(parents=True)
+    vocabulary = write_bert_tokenizer(folder)
+    write_processor(folder, size={"height": SIZE, "width": SIZE}, do_center_crop=False)
+    torch.manual_seed(seed)
+    text = {"vocab_size": vocabulary, "max_position_embeddings": MAX_TOKENS, "pad_token_id": 0, **TOWER}
+    vision = {"image_size": SIZE, "patch_size": 8, **TOWER}
+    config = ChineseCLIPConfig(text_config=text, vision_config=vision, projection_dim=DIM)
+    ChineseCLIPModel(config).save_pretrained(folder)
+    return folder

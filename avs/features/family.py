@@ -156,7 +156,7 @@ def read_config(folder: Path) -> Any:
     from transformers import AutoConfig
 
     with quiet_transformers():
-        return AutoConfig.from_pretrained(folder, local_files_only=True)
+        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
 def load_module(cls: Any, folder: Path, dtype: torch.dtype) -> Any:

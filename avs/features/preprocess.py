@@ -22,6 +22,7 @@ SHORTEST_EDGE_CROP = "shortest-edge-crop"
 SQUARE = "square"
 CENTER, TEN = "center", "ten"  # crops of an image
 INTERPOLATIONS = {2: "bilinear", 3: "bicubic"}  # Pillow's codes
+OTHER_STEPS = ("do_pad", "rescale_offset", "include_top")  # of processors, that change pixels when they are on
 PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")  # transformers 5, and before
 
 
@@ -103,6 +104,9 @@ def read_preprocessing(folder: Path, *, shortest_edge: bool, crops: str = CENTER
     path, data = _processor_config(folder)
     if not data.get("do_rescale", True) or abs(data.get("rescale_factor", 1 / 255) - 1 / 255) > 1e-9:
         raise _unsupported(path, "rescaling other than 1/255", data.get("rescale_factor"))
+    for step in OTHER_STEPS:
+        if data.get(step):
+            raise _unsupported(path, step, data[step])
     code = data.get("resample", 3)
     if code not in INTERPOLATIONS:
         raise _unsupported(path, "resample", code)
