@@ -44,7 +44,7 @@ class ClipLike(Family):
         _class_of(folder)
         config = read_config(folder)
         vision, text = (getattr(config, f"{tower}_config", None) for tower in ("vision", "text"))
-        dim: int = getattr(config, "projection_dim", None) or getattr(vision, "hidden_size", 0)
+        dim: Any = getattr(config, "projection_dim", None) or getattr(vision, "hidden_size", 0)
         return Facts(
             dim=dim,
             image_size=read_preprocessing(folder, shortest_edge=ClipLike.shortest_edge).geometry.size,
