@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 FOLDER = Path(__file__).parent / "features/published"
-COUNTERS = ".num_batches_tracked"
+WHOLE_NUMBERS = (".num_batches_tracked", ".relative_position_index")
 
 
 def published(name: str) -> dict[str, Tensor]:
@@ -18,7 +18,7 @@ def published(name: str) -> dict[str, Tensor]:
     found = {}
     for line in lines:
         key, shape = line.split(" ")
-        kind = torch.int64 if key.endswith(COUNTERS) else torch.float32
+        kind = torch.int64 if key.endswith(WHOLE_NUMBERS) else torch.float32
         sizes = [] if shape == "scalar" else [int(size) for size in shape.split("x")]
         found[key] = torch.empty(sizes, dtype=kind, device="meta")
     assert len(found) == len(lines)

@@ -86,7 +86,12 @@ class Encoder:
 
     def _encode_batch(self, texts: Sequence[str]) -> Tensor:
         tokens = self._tokenizer(
-            list(texts), padding=True, truncation=True, max_length=self.max_tokens, return_tensors="pt"
+            list(texts),
+            padding="max_length" if self._family.pads_texts else True,
+            truncation=True,
+            max_length=self.max_tokens,
+            return_attention_mask=True,
+            return_tensors="pt",
         )
         return self._family.texts(tokens["input_ids"].to(self.device), tokens["attention_mask"].to(self.device))
 
@@ -113,10 +118,20 @@ class ImageEncoder(Encoder):
     def encode_images(self, images: Tensor) -> np.ndarray:
         """(B, D) float32 vectors of (B, 3, S, S) uint8 images; (B, Q, D) with pooling "queries".
 
-        They have length 1 if the spec says so; otherwise they are as the tower gives them.
+        They have length 1 if the spec says so; otherwise they are as the tower gives them. Of (B, 5, 3, S, S) corners
+        and centres, a vector is the mean over them and their mirror images, before it is scaled.
         """
-        vectors = self._family.images(self._pixels(images))
+        pixels = self._pixels(images)
+        vectors = self._of_ten_crops(pixels) if pixels.ndim == 5 else self._family.images(pixels)
         return _unit_length(vectors) if self.spec.normalised else vectors.float().cpu().numpy()
+
+    def _of_ten_crops(self, pixels: Tensor) -> Tensor:
+        """(B, D) means of the vectors of (B, 5, 3, S, S) crops and their mirror images, one forward pass a crop."""
+        crops = [crop for five in (pixels, pixels.flip(-1)) for crop in five.unbind(dim=1)]
+        total = torch.zeros((), device=pixels.device)
+        for crop in crops:
+            total = total + self._family.images(crop.contiguous()).float()
+        return total / len(crops)
 
 
 class ClipEncoder(Encoder):

@@ -75,11 +75,14 @@ class Family:
     avs.features.networks.weights.load_network.
 
     Attributes:
-        model_type: `model_type` in the config.json of its checkpoints.
+        model_type: `model_type` in the config.json of its checkpoints; "": any, and `facts` refuses those that it does
+            not read.
         poolings: how an image may become vectors; the default comes first. "queries" keeps several vectors per image.
         text_tower: whether it encodes texts too, into the same space.
+        pads_texts: whether texts are padded to the longest that the tower takes, as it was trained; its `texts` then
+            reads the padding.
         layer: which layer its vectors are of, where a model has several that are used; "": the pooling says it.
-        crops: which crops of an image it averages, such as "ten"; "": the whole image, as preprocessed.
+        crops: which crops of an image may be averaged in place of the centre: () or ("ten",).
         clip_frames: number of frames in a clip; 0: it encodes images one by one.
         sampling: settings of avs.video.sampling.Sampling with which its frames are sampled, whatever else is asked
             for, such as {"policy": "uniform", "frames": 8}; {}: as the user says.
@@ -91,8 +94,9 @@ class Family:
     model_type: ClassVar[str]
     poolings: ClassVar[tuple[str, ...]] = ("projection",)
     text_tower: ClassVar[bool] = False
+    pads_texts: ClassVar[bool] = False
     layer: ClassVar[str] = ""
-    crops: ClassVar[str] = ""
+    crops: ClassVar[tuple[str, ...]] = ()
     clip_frames: ClassVar[int] = 0
     sampling: ClassVar[Mapping[str, object]] = {}
     shortest_edge: ClassVar[bool] = False
@@ -127,6 +131,14 @@ class Family:
         raise NotImplementedError
 
     @staticmethod
+    def tokenizer(folder: Path) -> Any:
+        """The tokenizer of the text tower, from the checkpoint."""
+        from transformers import AutoTokenizer
+
+        with quiet_transformers():
+            return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+
+    @staticmethod
     def clean(text: str) -> str:
         """`text` as the text tower was trained to see it, before its tokenizer."""
         return text
@@ -144,7 +156,7 @@ def read_config(folder: Path) -> Any:
     from transformers import AutoConfig
 
     with quiet_transformers():
-        return AutoConfig.from_pretrained(folder, local_files_only=True)
+        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
 def load_module(cls: Any, folder: Path, dtype: torch.dtype) -> Any:

@@ -8,12 +8,17 @@ import numpy as np
 import pytest
 import torch
 from published_names import published
+from tiny_checkpoints import write_processor
+from tiny_videos import write_collection
 from tiny_wsl import BLOCKS, GROUP_WIDTH, GROUPS, SIZE, make_wsl, theirs
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from avs.features.embedder import load_embedder
+from avs.cli.main import main
+from avs.core.errors import ConfigError
+from avs.core.store import FeatureStore
+from avs.features.embedder import load_embedder, load_embedder_for
 from avs.features.families.wsl import Wsl
 
 
@@ -97,3 +102,52 @@ def test_its_spec_says_layer_and_pooling(tmp_path: Path) -> None:
     vectors = embedder.encode_images(embedder.preprocess(frames))
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     assert GROUP_WIDTH * GROUPS < 64
+
+
+@torch.no_grad()
+def test_ten_crops_are_the_mean_of_corners_centre_and_mirror_images(tmp_path: Path) -> None:
+    weights = make_wsl(tmp_path / "wsl", theirs())
+    ten, center = (load_embedder("wsl", weights=weights, crops=crops, unit_length=False) for crops in ("ten", "center"))
+    assert (ten.spec.crops, center.spec.crops) == ("ten", "") and center.spec == load_embedder_for(center.spec).spec
+    assert load_embedder_for(ten.spec).spec == ten.spec
+    frames = np.random.default_rng(0).integers(0, 256, (2, SIZE + 8, 2 * SIZE, 3), dtype=np.uint8)  # need no resize
+    low, right = 8, SIZE
+    places = [(0, 0), (0, right), (low, 0), (low, right), (low // 2, right // 2)]
+    wanted = []
+    for frame in frames:
+        crops = [frame[top : top + SIZE, left : left + SIZE] for top, left in places]
+        images = torch.from_numpy(np.stack([*crops, *(crop[:, ::-1] for crop in crops)])).permute(0, 3, 1, 2)
+        wanted.append(center.encode_images(images).mean(axis=0))
+    np.testing.assert_allclose(ten.encode_images(ten.preprocess(frames)), wanted, atol=1e-5)
+    of_unit_length = load_embedder("wsl", weights=weights, crops="ten")
+    scaled = np.stack(wanted) / np.linalg.norm(wanted, axis=1, keepdims=True)
+    np.testing.assert_allclose(of_unit_length.encode_images(ten.preprocess(frames)), scaled, atol=1e-5)
+
+
+def test_ten_crops_are_extracted_in_one_pass_beside_others(tmp_path: Path) -> None:
+    weights = make_wsl(tmp_path / "wsl", theirs())
+    write_collection(tmp_path, films=1)
+    recipe = tmp_path / "recipe.yaml"
+    words = ["--videos", tmp_path / "videos", "--shots", tmp_path / "shots.tsv", "--workers", "0", "--quiet"]
+    recipe.write_text(
+        f"encoders: [{{model: wsl, weights: {weights}, crops: ten}}, {{model: mini-clip}}]\nlevels: [frame]\n"
+    )
+    words = ["extract-features", *map(str, words)]
+    assert main([*words, "--config", str(recipe), "-o", str(tmp_path / "recipe")]) == 0
+    options = ["--model", "wsl", "--weights", str(weights), "--crops", "ten", "--level", "frame"]
+    assert main([*words, *options, "-o", str(tmp_path / "options")]) == 0
+    stores = [FeatureStore(tmp_path / made / "wsl/frame") for made in ("recipe", "options")]
+    assert stores[0].spec == stores[1].spec and stores[0].spec.crops == "ten"
+    assert np.array_equal(stores[0].vectors, stores[1].vectors)
+
+
+def test_crops_that_an_encoder_has_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["extract-features", "--videos", ".", "--shots", "shots.tsv", "-o", str(tmp_path / "out")]
+    assert main([*words, "--model", "mini-clip", "--crops", "ten"]) == 2
+    assert 'mini-clip has no crops "ten"' in capsys.readouterr().err
+    assert main([*words, "--model", "wsl", "--weights", ".", "--crops", "five"]) == 2
+    assert "wanted: center, ten" in capsys.readouterr().err
+    folder = make_wsl(tmp_path / "wsl", theirs())
+    write_processor(folder, size={"height": SIZE, "width": SIZE})
+    with pytest.raises(ConfigError, match="ten crops are for checkpoints whose frames are cropped"):
+        load_embedder("wsl", weights=folder, crops="ten")

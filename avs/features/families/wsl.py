@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from avs.features.family import Converted, Facts, Family, Published, families
-from avs.features.preprocess import Geometry, Preprocessing
+from avs.features.preprocess import TEN, Geometry, Preprocessing
 from avs.features.weights import read_json
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class Wsl(Family):
     model_type = "wsl"
     poolings = ("mean",)
     layer = "avgpool"
+    crops = (TEN,)
     shortest_edge = True
     published = {
         "32x48d": _published(48, "ig_resnext101_32x48-3e41cc8a.pth"),
