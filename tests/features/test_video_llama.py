@@ -24,6 +24,7 @@ from tiny_video_llama import (
 from tiny_videos import write_film
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 from avs.cli.main import main
 from avs.core.errors import FormatError
@@ -48,6 +49,14 @@ def test_every_published_tensor_has_its_place() -> None:
     assert left_out == position_ids | {f"{name}_proj.{of}" for name in ("llama", "t5") for of in ("weight", "bias")}
     assert len(converted.left_out) - len(left_out) == 13
     assert sum(parameter.numel() for parameter in network.parameters()) == 1_110_068_736 and network.dim == 768
+
+
+def test_multiplications_are_those_of_the_docs() -> None:
+    network = VideoLlamaClips.network(KNOWN.config).requires_grad_(False).eval()
+    with FlopCounterMode(display=False) as counter, torch.device("meta"):
+        seen = network.frames(torch.empty(FRAMES, 3, 224, 224))
+        network.video_qformer(query_embeds=network.video_query_tokens, encoder_hidden_states=seen.flatten(0, 1)[None])
+    assert counter.get_total_flops() / 2e9 == pytest.approx(2135, abs=0.5)
 
 
 def test_what_vectors_do_not_depend_on_is_left_out_of_a_file_that_has_all() -> None:
