@@ -1,7 +1,7 @@
 """Video-LLaMA's video branch beside its authors' modules on the same random weights, through our importer.
 
-AVS_PEER_VIDEOLLAMA names a clone of https://github.com/DAMO-NLP-SG/Video-LLaMA; nothing of it is copied here. A figure is
-printed: `make test ARGS="-m peer -s tests/peer"`. Their ViT and their Q-Former run as they are, with these shims:
+AVS_PEER_VIDEOLLAMA names a clone of https://github.com/DAMO-NLP-SG/Video-LLaMA; nothing of it is copied here. The test
+prints a figure: `make test ARGS="-m peer -s tests/peer"`. Their ViT and Q-Former run as they are, with these shims:
 
 - What timm gives their ViT, and what transformers 4 gave their Q-Former and 5 does not: masks that nothing leaves out.
 - Their model loads a language model, so the few lines of `encode_videoQformer_visual` are called here one by one.
