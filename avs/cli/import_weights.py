@@ -19,6 +19,8 @@ from avs.cli.options import MODEL, OUTPUT, Debug, Force, Json, Quiet
 EXAMPLES = """
 avs import-weights ig_resnext101_32x48-3e41cc8a.pth --family wsl -o weights/wsl
 avs import-weights ig_resnext101_32x8-c38310e5.pth --family wsl --variant 32x8d -o weights/wsl-32x8d
+avs import-weights irCSN_152_ig65m_from_scratch_f125286141.pth --family ircsn --variant crop-112 -o weights/ircsn-112
+avs import-weights finetune-vicuna7b-v2.pth eva_vit_g.pth blip2_pretrained_flant5xxl.pth --family video-llama -o vl
 """
 
 Weights = Annotated[

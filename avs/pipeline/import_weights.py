@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from avs.core.artifacts import (
     Manifest,
@@ -24,6 +24,9 @@ from avs.features.family import Family, Published
 from avs.features.preprocess import write_preprocessing
 from avs.features.weights import weight_files
 from avs.train.weights import read_foreign_weights, write_weights
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 WEIGHTS_TYPE = "encoder-weights"
 UNFINISHED = ".unfinished"  # a file in a folder that is being written
@@ -130,7 +133,7 @@ def _converted(
     """The tensors of the family's network, all of them and no others; and the published names that have none.
 
     Raises:
-        FormatError: they are not those of the network, or two files hold a tensor of one name.
+        FormatError: they are not those of the network, or two files hold different tensors of one name.
     """
     from avs.features.networks.weights import require_fit
 
@@ -139,9 +142,9 @@ def _converted(
         read = read_foreign_weights(path, to_tensors=TO_TENSORS.format(file=path.name))
         if all(name.startswith(WRAPPED) for name in read):
             read = {name.removeprefix(WRAPPED): tensor for name, tensor in read.items()}
-        twice = [name for name in read if name in theirs]
+        twice = [name for name in read if name in theirs and not _same(read[name], theirs[name])]
         if twice:
-            raise FormatError(f"{len(twice)} tensors are in two of the files", where=path, got=some(twice))
+            raise FormatError(f"{len(twice)} tensors are in two of the files, and differ", where=path, got=some(twice))
         theirs |= read
     converted = cls.convert(theirs)
     variants = " or ".join(cls.published)
@@ -154,6 +157,10 @@ def _converted(
         else f"check that the file is {published.source}",
     )
     return dict(converted.weights), list(converted.left_out)
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and bool((one == other).all())
 
 
 def _write(out: Path, cls: type[Family], published: Published, weights: dict[str, Any], manifest: Manifest) -> None:

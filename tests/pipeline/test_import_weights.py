@@ -75,10 +75,11 @@ def test_the_weights_may_be_in_several_files(capsys: pytest.CaptureFixture[str])
     state = theirs()
     parts = [{n: t for n, t in state.items() if n.startswith("layer") == later} for later in (False, True)]
     files = [save(part, f"part{number}.pth") for number, part in enumerate(parts)]
-    again = save({"bn1.bias": state["bn1.bias"]}, "again.pth")
-    assert run(*files, again) == 2
-    assert "1 tensors are in two of the files" in capsys.readouterr().err
-    assert run(*files) == 0
+    other = save({"bn1.bias": state["bn1.bias"] + 1, "bn1.weight": state["bn1.weight"]}, "other.pth")
+    assert run(*files, other) == 2
+    assert "1 tensors are in two of the files, and differ" in capsys.readouterr().err
+    again = save({"bn1.weight": state["bn1.weight"]}, "again.pth")
+    assert run(*files, again) == 0
     folder = Path("folder")
     folder.mkdir()
     save(state, "folder/model.safetensors")
