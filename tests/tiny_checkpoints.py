@@ -101,3 +101,70 @@ def make_blip2(folder: Path, *, seed: int = 0) -> Path:
     torch.nn.init.normal_(model.query_tokens)  # zero in a fresh model, which would make all queries the same
     model.save_pretrained(folder)
     return folder
+
+
+def make_beit(folder: Path, *, seed: int = 0, size: int = SIZE) -> Path:
+    import torch
+    from transformers import BeitConfig, BeitModel
+
+    folder.mkdir(parents=True)
+    half = [0.5, 0.5, 0.5]
+    write_processor(
+        folder, size=size, do_center_crop=False, crop_size=size, resample=2, image_mean=half, image_std=half
+    )
+    torch.manual_seed(seed)
+    biases = {"use_relative_position_bias": True, "use_mean_pooling": True, "initializer_range": 0.3}
+    config = BeitConfig(image_size=size, patch_size=8, layer_scale_init_value=0.5, **TOWER, **biases)
+    BeitModel(config).save_pretrained(folder)
+    return folder
+
+
+def write_fast_tokenizer(folder: Path, *, end: str = "<eos>") -> int:
+    """Words in lower case, and an end token after each text; it pads on the left, as Gemma's does."""
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Whitespace
+    from tokenizers.processors import TemplateProcessing
+
+    entries = ["<pad>", end, "<bos>", "<unk>", *WORDS]
+    tokenizer = Tokenizer(WordLevel({entry: i for i, entry in enumerate(entries)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = Whitespace()
+    tokenizer.post_processor = TemplateProcessing(single=f"$A {end}", special_tokens=[(end, 1)])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    specials = {"pad_token": "<pad>", "eos_token": end, "bos_token": "<bos>", "unk_token": "<unk>"}
+    described = {"tokenizer_class": "GemmaTokenizer", "padding_side": "left", "model_input_names": ["input_ids"]}
+    write_json(folder / "tokenizer_config.json", {**described, **specials, "model_max_length": MAX_TOKENS})
+    return len(entries)
+
+
+def make_siglip(folder: Path, *, seed: int = 0, size: int = SIZE) -> Path:
+    import torch
+    from transformers import SiglipConfig, SiglipModel
+
+    folder.mkdir(parents=True)
+    vocabulary = write_fast_tokenizer(folder)
+    half = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
+    write_processor(folder, size={"height": size, "width": size}, do_convert_rgb=None, **half)
+    torch.manual_seed(seed)
+    ends = {"bos_token_id": 2, "eos_token_id": 1, "pad_token_id": 0}
+    text = {"vocab_size": vocabulary, "max_position_embeddings": MAX_TOKENS, "projection_size": 32, **TOWER, **ends}
+    model = SiglipModel(SiglipConfig(text_config=text, vision_config={"image_size": size, "patch_size": 8, **TOWER}))
+    for parameter in model.text_model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)  # texts of a fresh model are all alike
+    model.save_pretrained(folder)
+    return folder
+
+
+def make_chinese_clip(folder: Path, *, seed: int = 0) -> Path:
+    import torch
+    from transformers import ChineseCLIPConfig, ChineseCLIPModel
+
+    folder.mkdir(parents=True)
+    vocabulary = write_bert_tokenizer(folder)
+    write_processor(folder, size={"height": SIZE, "width": SIZE}, do_center_crop=False)
+    torch.manual_seed(seed)
+    text = {"vocab_size": vocabulary, "max_position_embeddings": MAX_TOKENS, "pad_token_id": 0, **TOWER}
+    vision = {"image_size": SIZE, "patch_size": 8, **TOWER}
+    config = ChineseCLIPConfig(text_config=text, vision_config=vision, projection_dim=DIM)
+    ChineseCLIPModel(config).save_pretrained(folder)
+    return folder

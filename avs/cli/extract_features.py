@@ -116,6 +116,13 @@ Pooling = Annotated[
         rich_help_panel=MODEL,
     ),
 ]  # fmt: skip
+Crops = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--crops", help="For wsl: center (default), or ten, the mean of ten crops; MODEL=CROPS if several.",
+        rich_help_panel=MODEL,
+    ),
+]  # fmt: skip
 ComputeDtype = Annotated[
     str | None,
     typer.Option("--compute-dtype", help="float32 (default), bfloat16, or float16 (CUDA only).", rich_help_panel=MODEL),
@@ -200,6 +207,7 @@ def command(
     skip_similar: SkipSimilar = None,
     weights: Weights = None,
     pooling: Pooling = None,
+    crops: Crops = None,
     compute_dtype: ComputeDtype = None,
     level: Levels = None,
     store_dtype: StoreDtype = None,
@@ -230,6 +238,7 @@ def command(
         models=model,
         weights=weights,
         pooling=pooling,
+        crops=crops,
         levels=level,
         sampling={"policy": policy, "interval": interval, "frames": frames, "skip-similar": skip_similar},
         compute_dtype=compute_dtype,

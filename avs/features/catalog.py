@@ -49,8 +49,9 @@ def _entries() -> dict[str, Entry]:
 
 
 def read_catalog() -> dict[str, Entry]:
-    """The entries of catalog.yaml by name, and one for every family under its own name, which needs weights."""
-    return {**_entries(), **{name: Entry(family=name, notes="Weights of your own.") for name in families}}
+    """The entries of catalog.yaml by name, and one for every other family under its own name, which needs weights."""
+    own = {name: Entry(family=name, notes="Weights of your own.") for name in families if name not in _entries()}
+    return {**_entries(), **own}
 
 
 def get_entry(model: str) -> Entry:

@@ -19,8 +19,8 @@ from avs.core.registry import Registry
 from avs.core.spec import EmbedderSpec
 from avs.features.catalog import CATALOG, Entry, get_entry, read_catalog
 from avs.features.families import families
-from avs.features.family import Facts, Family, quiet_transformers
-from avs.features.preprocess import Preprocessing, read_preprocessing
+from avs.features.family import Facts, Family
+from avs.features.preprocess import CENTER, Preprocessing, read_preprocessing
 from avs.features.weights import fingerprint_weights, locate, read_json
 
 if TYPE_CHECKING:
@@ -209,6 +209,7 @@ def read_spec(
     *,
     weights: str | Path | None = None,
     pooling: str | None = None,
+    crops: str | None = None,
     unit_length: bool = True,
     clip_interval_s: float = 0.0,
 ) -> EmbedderSpec:
@@ -220,7 +221,7 @@ def read_spec(
     folder = Path(model)
     if model not in read_catalog() and (is_trained_model(folder) or folder.parent != Path()):
         return _trained_models().read_spec(folder)
-    return _read_checkpoint(model, weights, pooling, unit_length, clip_interval_s).spec
+    return _read_checkpoint(model, weights, pooling, crops, unit_length, clip_interval_s).spec
 
 
 def load_embedder(
@@ -230,6 +231,7 @@ def load_embedder(
     device: str = "cpu",
     dtype: str = "float32",
     pooling: str | None = None,
+    crops: str | None = None,
     unit_length: bool = True,
     clip_interval_s: float = 0.0,
 ) -> ImageEncoder | ClipEncoder:
@@ -241,19 +243,20 @@ def load_embedder(
         device: "cpu", "cuda" or "cuda:N".
         dtype: what the encoder computes in: "float32", "bfloat16", or "float16" on CUDA.
         pooling: one of the family's; None: its first.
+        crops: "center", or one of the family's, such as "ten"; None: center.
         unit_length: whether vectors of images are scaled to length 1; false: as the tower gives them.
         clip_interval_s: seconds between the frames of its clips, which decide its numbers too; 0: not the same for all.
 
     Raises:
-        ConfigError: unknown model, pooling, device or dtype, or weights that are not what the catalog says; an encoder
-            of clips without `unit_length`.
+        ConfigError: unknown model, pooling, crops, device or dtype, or weights that are not what the catalog says; an
+            encoder of clips without `unit_length`.
         AvsError: there is no checkpoint, or it lacks a part.
         MissingDependencyError: the Hub or the CUDA device is not reachable.
     """
     from avs.features.encoders import ClipEncoder, ImageEncoder, resolve_device
 
     resolved, computed_in = resolve_device(device, dtype)
-    checkpoint = _read_checkpoint(model, weights, pooling, unit_length, clip_interval_s)
+    checkpoint = _read_checkpoint(model, weights, pooling, crops, unit_length, clip_interval_s)
     family = checkpoint.family(checkpoint.folder, dtype=computed_in, pooling=checkpoint.spec.pooling)
     encoder = ClipEncoder if family.clip_frames else ImageEncoder
     return encoder(
@@ -287,6 +290,7 @@ def load_embedder_for(
         device=device,
         dtype=dtype,
         pooling=spec.pooling,
+        crops=spec.crops or None,
         unit_length=spec.normalised,
         clip_interval_s=spec.clip_interval_s,
     )
@@ -306,41 +310,53 @@ class _Checkpoint:
         """The tokenizer of the text tower; None without one."""
         if not self.family.text_tower:
             return None
-        from transformers import AutoTokenizer
-
-        with quiet_transformers():
-            return AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
+        return self.family.tokenizer(self.folder)
 
 
-def require_encoder(model: str, weights: str | Path | None, pooling: str | None) -> tuple[str, str]:
+def require_encoder(
+    model: str, weights: str | Path | None, pooling: str | None, crops: str | None = None
+) -> tuple[str, str]:
     """Where the weights of an encoder are, and its pooling; reads no weights.
 
     Raises:
-        ConfigError: unknown model or pooling, or a model whose weights the user must name.
+        ConfigError: unknown model, pooling or crops, or a model whose weights the user must name.
     """
     entry, family = get_entry(model), family_of(model)
     location = str(weights) if weights is not None else entry.weights
     if location is None:
-        raise ConfigError(
-            f'the model "{model}" needs weights', next_step=f"--model {model} --weights FOLDER_OR_HUB_NAME"
-        )
+        raise ConfigError(f'the model "{model}" needs weights', next_step=_how_to_get_weights(model, entry.family))
     pooling = pooling or family.poolings[0]
     if pooling not in family.poolings:
         raise ConfigError(f'{model} has no pooling "{pooling}"', wanted=", ".join(family.poolings))
+    if crops not in (None, CENTER, *family.crops):
+        raise ConfigError(f'{model} has no crops "{crops}"', wanted=", ".join((CENTER, *family.crops)))
     return location, pooling
 
 
+def _how_to_get_weights(model: str, family: str) -> str:
+    published = next(iter(families.get(family).published.values()), None)
+    if published is None:
+        return f"--model {model} --weights FOLDER_OR_HUB_NAME"
+    made = f"avs import-weights FILE --family {family} -o FOLDER"
+    return f"get {published.source}; {made}; then --model {model} --weights FOLDER"
+
+
 def _read_checkpoint(
-    model: str, weights: str | Path | None, pooling: str | None, unit_length: bool, clip_interval_s: float
+    model: str,
+    weights: str | Path | None,
+    pooling: str | None,
+    crops: str | None,
+    unit_length: bool,
+    clip_interval_s: float,
 ) -> _Checkpoint:
     entry, family = get_entry(model), family_of(model)
     if family.clip_frames and not unit_length:
         raise ConfigError(f"{model} encodes clips, and raw length is for encoders of images", got="--raw-length")
-    location, pooling = require_encoder(model, weights, pooling)
+    location, pooling = require_encoder(model, weights, pooling, crops)
     folder = locate(location, revision=entry.revision)
     _require_family(model, family, folder)
     facts = family.facts(folder)
-    preprocessing = read_preprocessing(folder, shortest_edge=family.shortest_edge)
+    preprocessing = read_preprocessing(folder, shortest_edge=family.shortest_edge, crops=crops or CENTER)
     _require_entry(model, entry, facts, preprocessing, folder)
     spec = EmbedderSpec(
         name=model,
@@ -356,7 +372,7 @@ def _read_checkpoint(
         normalised=unit_length,
         weights=str(folder.resolve()) if Path(location).is_dir() else location,
         layer=family.layer,
-        crops=family.crops,
+        crops="" if crops in (None, CENTER) else crops,
         clip_frames=family.clip_frames,
         clip_interval_s=clip_interval_s,
     )
@@ -365,7 +381,7 @@ def _read_checkpoint(
 
 def _require_family(model: str, family: type[Family], folder: Path) -> None:
     model_type = read_json(folder / "config.json").get("model_type")
-    if model_type != family.model_type:
+    if family.model_type not in ("", model_type):
         raise ConfigError(
             f"the checkpoint is of another family than {model}",
             where=folder / "config.json",

@@ -77,8 +77,12 @@ class Encoder:
     def device_vectors(self, *arrays: Tensor) -> Tensor:
         """What encode_images or encode_clips returns of the same arrays, on the device."""
         images, *masks = arrays
-        vectors = self._tower(self._pixels(images), *(mask.to(self.device) for mask in masks))
+        vectors = self._vectors(self._pixels(images), *(mask.to(self.device) for mask in masks))
         return _scaled(vectors, self.spec.normalised)
+
+    def _vectors(self, *arrays: Tensor) -> Tensor:
+        """(B, ...) vectors of pixels, and of masks for clips, as the tower gives them."""
+        return self._tower(*arrays)
 
     def preprocess(self, frames: np.ndarray) -> Tensor:
         """(F, 3, S, S) uint8 images of (F, H, W, 3) uint8 RGB frames: resized and cropped, not normalised."""
@@ -111,7 +115,12 @@ class Encoder:
 
     def _encode_batch(self, texts: Sequence[str]) -> Tensor:
         tokens = self._tokenizer(
-            list(texts), padding=True, truncation=True, max_length=self.max_tokens, return_tensors="pt"
+            list(texts),
+            padding="max_length" if self._family.pads_texts else True,
+            truncation=True,
+            max_length=self.max_tokens,
+            return_attention_mask=True,
+            return_tensors="pt",
         )
         return self._family.texts(tokens["input_ids"].to(self.device), tokens["attention_mask"].to(self.device))
 
@@ -137,10 +146,22 @@ class ImageEncoder(Encoder):
     def encode_images(self, images: Tensor) -> np.ndarray:
         """(B, D) float32 vectors of (B, 3, S, S) uint8 images; (B, Q, D) with pooling "queries".
 
-        They have length 1 if the spec says so; otherwise they are as the tower gives them.
+        They have length 1 if the spec says so; otherwise they are as the tower gives them. Of (B, 5, 3, S, S) corners
+        and centres, a vector is the mean over them and their mirror images, before it is scaled.
         """
         vectors: np.ndarray = self.device_vectors(images).cpu().numpy()
         return vectors
+
+    def _vectors(self, *arrays: Tensor) -> Tensor:
+        """(B, D) vectors of (B, 3, S, S) pixels; of (B, 5, 3, S, S) crops, means over them and their mirror images."""
+        (pixels,) = arrays
+        if pixels.ndim == 4:
+            return self._tower(pixels)
+        crops = [crop for five in (pixels, pixels.flip(-1)) for crop in five.unbind(dim=1)]
+        total = torch.zeros((), device=pixels.device)
+        for crop in crops:
+            total = total + self._tower(crop.contiguous()).float()
+        return total / len(crops)
 
 
 class ClipEncoder(Encoder):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from avs.core.errors import AvsError
 from avs.core.ids import some
 from avs.core.registry import Registry
+from avs.features.preprocess import Preprocessing
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,34 @@ class Facts:
     max_tokens: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A state dict that a family's authors published, which `avs import-weights` makes a checkpoint of.
+
+    Attributes:
+        config: what config.json says of it, beside `model_type`.
+        preprocessing: of its images, as its authors state it.
+        source: where its files are, for people.
+    """
+
+    config: Mapping[str, Any]
+    preprocessing: Preprocessing
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """Published tensors by the names of a family's own network.
+
+    Attributes:
+        weights: name in the network -> tensor.
+        left_out: published names that the encoder has no use for, such as a classifier's.
+    """
+
+    weights: Mapping[str, Tensor]
+    left_out: Sequence[str] = ()
+
+
 class Family:
     """One family of encoders, which a subclass states and registers in `families`.
 
@@ -42,27 +71,36 @@ class Family:
     when it has a text tower. Tensors come on the device and in the dtype of `module`; vectors may have any length.
     The registered name is also a catalog name, for weights that the user names (`--model NAME --weights FOLDER`).
 
+    A family whose network is in avs also sets `published`, `network` and `convert`; `__init__` then calls
+    avs.features.networks.weights.load_network.
+
     Attributes:
-        model_type: `model_type` in the config.json of its checkpoints.
+        model_type: `model_type` in the config.json of its checkpoints; "": any, and `facts` refuses those that it does
+            not read.
         poolings: how an image may become vectors; the default comes first. "queries" keeps several vectors per image.
         text_tower: whether it encodes texts too, into the same space.
+        pads_texts: whether texts are padded to the longest that the tower takes, as it was trained; its `texts` then
+            reads the padding.
         layer: which layer its vectors are of, where a model has several that are used; "": the pooling says it.
-        crops: which crops of an image it averages, such as "ten"; "": the whole image, as preprocessed.
+        crops: which crops of an image may be averaged in place of the centre: () or ("ten",).
         clip_frames: number of frames in a clip; 0: it encodes images one by one.
         sampling: settings of avs.video.sampling.Sampling with which its frames are sampled, whatever else is asked
             for, such as {"policy": "uniform", "frames": 8}; {}: as the user says.
         shortest_edge: whether a bare `"size": 224` in an old processor config means the shorter edge.
+        published: variant -> the state dicts that `avs import-weights` reads, the default first; {}: none.
         module: the loaded network, a torch.nn.Module.
     """
 
     model_type: ClassVar[str]
     poolings: ClassVar[tuple[str, ...]] = ("projection",)
     text_tower: ClassVar[bool] = False
+    pads_texts: ClassVar[bool] = False
     layer: ClassVar[str] = ""
-    crops: ClassVar[str] = ""
+    crops: ClassVar[tuple[str, ...]] = ()
     clip_frames: ClassVar[int] = 0
     sampling: ClassVar[Mapping[str, object]] = {}
     shortest_edge: ClassVar[bool] = False
+    published: ClassVar[Mapping[str, Published]] = {}
     module: Any
 
     def __init__(self, folder: Path, *, dtype: torch.dtype, pooling: str) -> None:
@@ -74,6 +112,16 @@ class Family:
         """What the encoder is, read from the checkpoint's config without loading its weights."""
         raise NotImplementedError
 
+    @staticmethod
+    def network(config: Mapping[str, Any]) -> nn.Module:
+        """The network that a config.json describes. It is built on the meta device, where it has names and shapes."""
+        raise NotImplementedError
+
+    @staticmethod
+    def convert(theirs: Mapping[str, Tensor]) -> Converted:
+        """What the published tensors are in `network`. A tensor that is not known stays under its published name."""
+        raise NotImplementedError
+
     def images(self, pixels: Tensor) -> Tensor:
         """(B, D) vectors of (B, 3, S, S) normalised pixels; (B, Q, D) with pooling "queries"."""
         raise NotImplementedError
@@ -81,6 +129,14 @@ class Family:
     def clips(self, pixels: Tensor, mask: Tensor) -> Tensor:
         """(B, D) vectors of (B, F, 3, S, S) normalised pixels; `mask` (B, F) bool is true for frames, not padding."""
         raise NotImplementedError
+
+    @staticmethod
+    def tokenizer(folder: Path) -> Any:
+        """The tokenizer of the text tower, from the checkpoint."""
+        from transformers import AutoTokenizer
+
+        with quiet_transformers():
+            return AutoTokenizer.from_pretrained(folder, local_files_only=True)
 
     @staticmethod
     def clean(text: str) -> str:
@@ -100,7 +156,7 @@ def read_config(folder: Path) -> Any:
     from transformers import AutoConfig
 
     with quiet_transformers():
-        return AutoConfig.from_pretrained(folder, local_files_only=True)
+        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
 def load_module(cls: Any, folder: Path, dtype: torch.dtype) -> Any:

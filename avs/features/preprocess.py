@@ -15,12 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from avs.core.errors import AvsError
+from avs.core.errors import AvsError, ConfigError
 from avs.features.weights import read_json
 
 SHORTEST_EDGE_CROP = "shortest-edge-crop"
 SQUARE = "square"
+CENTER, TEN = "center", "ten"  # crops of an image
 INTERPOLATIONS = {2: "bilinear", 3: "bicubic"}  # Pillow's codes
+OTHER_STEPS = ("do_pad", "rescale_offset", "include_top")  # of processors, that change pixels when they are on
 PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")  # transformers 5, and before
 
 
@@ -33,11 +35,13 @@ class Geometry:
         edge: length the frame's shorter edge is resized to before the centre is cropped; None: the frame is resized
             to the square itself, which changes its aspect ratio.
         interpolation: "bicubic" or "bilinear", antialiased.
+        crops: "center", or "ten": the corners and the centre of the resized frame; the encoder adds the mirror images.
     """
 
     size: int
     edge: int | None
     interpolation: str
+    crops: str = CENTER
 
     @property
     def rule(self) -> str:
@@ -47,19 +51,23 @@ class Geometry:
         return SHORTEST_EDGE_CROP if self.edge == self.size else f"shortest-edge-{self.edge}-crop"
 
     def apply(self, frames: np.ndarray) -> np.ndarray:
-        """(F, 3, size, size) uint8 images of (F, H, W, 3) uint8 RGB frames."""
+        """(F, 3, size, size) uint8 images of (F, H, W, 3) uint8 RGB frames; (F, 5, 3, size, size) of ten crops."""
         import torch
 
         height, width = frames.shape[1:3]
         if len(frames) == 0:
-            return np.empty((0, 3, self.size, self.size), dtype=np.uint8)
+            return np.empty((0, *((5,) if self.crops == TEN else ()), 3, self.size, self.size), dtype=np.uint8)
         # The permuted view is channels-last, the layout torch resizes uint8 fastest in.
         images = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)
         target = self.resized(height, width)
         if target != (height, width):
             images = torch.nn.functional.interpolate(images, size=target, mode=self.interpolation, antialias=True)
-        top, left = (target[0] - self.size) // 2, (target[1] - self.size) // 2
-        cropped = images[:, :, top : top + self.size, left : left + self.size]
+        low, right = target[0] - self.size, target[1] - self.size
+        places = [(low // 2, right // 2)]
+        if self.crops == TEN:
+            places = [(0, 0), (0, right), (low, 0), (low, right), *places]
+        crops = [images[:, :, top : top + self.size, left : left + self.size] for top, left in places]
+        cropped = torch.stack(crops, dim=1) if self.crops == TEN else crops[0]
         result: np.ndarray = cropped.contiguous(memory_format=torch.contiguous_format).numpy()
         return result
 
@@ -81,19 +89,24 @@ class Preprocessing:
     std: tuple[float, float, float]
 
 
-def read_preprocessing(folder: Path, *, shortest_edge: bool) -> Preprocessing:
+def read_preprocessing(folder: Path, *, shortest_edge: bool, crops: str = CENTER) -> Preprocessing:
     """The preprocessing of a checkpoint, from the processor config next to its weights.
 
     Args:
         folder: the checkpoint.
         shortest_edge: whether a bare `"size": 224` of an old config means the shorter edge (CLIP) or a square (BLIP).
+        crops: of the resized frames.
 
     Raises:
         AvsError: there is no such config, or it has a step that is not implemented.
+        ConfigError: ten crops of frames that are not cropped.
     """
     path, data = _processor_config(folder)
     if not data.get("do_rescale", True) or abs(data.get("rescale_factor", 1 / 255) - 1 / 255) > 1e-9:
         raise _unsupported(path, "rescaling other than 1/255", data.get("rescale_factor"))
+    for step in OTHER_STEPS:
+        if data.get(step):
+            raise _unsupported(path, step, data[step])
     code = data.get("resample", 3)
     if code not in INTERPOLATIONS:
         raise _unsupported(path, "resample", code)
@@ -102,7 +115,13 @@ def read_preprocessing(folder: Path, *, shortest_edge: bool) -> Preprocessing:
         mean, std = data["image_mean"], data["image_std"]
     else:
         mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-    return Preprocessing(Geometry(size, edge, INTERPOLATIONS[code]), tuple(mean), tuple(std))
+    if crops == TEN and edge is None:
+        raise ConfigError(
+            "ten crops are for checkpoints whose frames are cropped; these are resized to a square",
+            where=path,
+            next_step="leave the crops out",
+        )
+    return Preprocessing(Geometry(size, edge, INTERPOLATIONS[code], crops), tuple(mean), tuple(std))
 
 
 def write_preprocessing(folder: Path, preprocessing: Preprocessing) -> None:

@@ -39,8 +39,9 @@ class EncoderRecipe(BaseModel):
 
     Attributes:
         model: its catalog name, or the folder of a trained model.
-        weights, pooling: of an encoder of the catalog.
+        weights, pooling, crops: of an encoder of the catalog.
         raw_length: vectors of frames keep the length that the tower gives them; otherwise they have length 1.
+        levels: of this encoder's stores; None: those of the recipe.
         sampling: of this encoder of the catalog; None: that of the recipe, or the one that its family states.
     """
 
@@ -48,7 +49,9 @@ class EncoderRecipe(BaseModel):
     model: str
     weights: str | None = None
     pooling: str | None = None
+    crops: str | None = None
     raw_length: bool = False
+    levels: list[LevelName] | None = Field(default=None, min_length=1)
     sampling: SamplingRecipe | None = None
 
 

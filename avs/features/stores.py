@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -92,7 +92,7 @@ class CatalogEncoder:
     def _options(self, sampling: Mapping[str, Any]) -> dict[str, Any]:
         """What decides its vectors, as read_spec and load_embedder take it."""
         own, apart_s = self.recipe, sampling["interval_s"] if sampling["policy"] == "clips" else 0.0
-        made: dict[str, Any] = {"model": own.model, "weights": own.weights, "pooling": own.pooling}
+        made: dict[str, Any] = {"model": own.model, "weights": own.weights, "pooling": own.pooling, "crops": own.crops}
         return made | {"unit_length": not own.raw_length, "clip_interval_s": apart_s}
 
 
@@ -128,9 +128,14 @@ def store_folders(folder: Path, recipe: ExtractionRecipe, encoders: Sequence[Sto
             got=" ".join(names),
             next_step="name each once; the folder of a trained model is its name, so rename one of two that are equal",
         )
-    return [
-        Path(folder) / encoder.name / level.folder for encoder in encoders for level in encoder.levels(recipe.levels)
-    ]
+    return [Path(folder) / encoder.name / level.folder for encoder, level in _stores_of(recipe, encoders)]
+
+
+def _stores_of(recipe: ExtractionRecipe, encoders: Sequence[StoreEncoder]) -> Iterator[tuple[StoreEncoder, StoreLevel]]:
+    """An encoder and a level for each store of a recipe; an encoder's own levels come before those of the recipe."""
+    for own, encoder in zip(recipe.encoders, encoders, strict=True):
+        for level in encoder.levels(own.levels or recipe.levels):
+            yield encoder, level
 
 
 def plan_stores(
@@ -155,11 +160,10 @@ def plan_stores(
     if encoders is None:
         encoders = [CatalogEncoder(one) for one in recipe.encoders]
     plans, folders = [], iter(store_folders(folder, recipe, encoders))
-    for encoder in encoders:
-        for level in encoder.levels(recipe.levels):
-            manifest = encoder.manifest(level, recipe, inputs=inputs, decoder=decoder)
-            manifest = replace(manifest, paths={**(paths or {}), **manifest.paths})
-            plans.append(StorePlan(next(folders), encoder, manifest))
+    for encoder, level in _stores_of(recipe, encoders):
+        manifest = encoder.manifest(level, recipe, inputs=inputs, decoder=decoder)
+        manifest = replace(manifest, paths={**(paths or {}), **manifest.paths})
+        plans.append(StorePlan(next(folders), encoder, manifest))
     return plans
 
 

@@ -213,7 +213,8 @@ def require_usable(recipe: ExtractionRecipe) -> list[StoreEncoder]:
     encoders = store_encoders(recipe)
     for encoder in encoders:
         if isinstance(encoder, CatalogEncoder):
-            require_encoder(encoder.recipe.model, encoder.recipe.weights, encoder.recipe.pooling)
+            own = encoder.recipe
+            require_encoder(own.model, own.weights, own.pooling, own.crops)
             _require_fitting(encoder, encoder.sampling(recipe))
     return encoders
 
@@ -243,6 +244,7 @@ def extraction_recipe(
     models: Sequence[str] | None = None,
     weights: Sequence[str] | None = None,
     pooling: Sequence[str] | None = None,
+    crops: Sequence[str] | None = None,
     levels: Sequence[str] | None = None,
     sampling: Mapping[str, Any] | None = None,
     compute_dtype: str | None = None,
@@ -252,7 +254,7 @@ def extraction_recipe(
     """The recipe of a YAML file, or of options; None is an option that was not given.
 
     Args:
-        weights, pooling: a value for the only model, or MODEL=VALUE for one of several.
+        weights, pooling, crops: a value for the only model, or MODEL=VALUE for one of several.
         sampling: options of avs.video.sampling.Sampling by the names of the options.
         raw_length: of the vectors of all models.
 
@@ -263,9 +265,9 @@ def extraction_recipe(
     settings = {key: value for key, value in settings.items() if value}
     sampling = {key: value for key, value in (sampling or {}).items() if value is not None}
     if config is not None:
-        options: dict[str, object] = {"model": models, "weights": weights, "pooling": pooling, "level": levels}
-        options |= {"compute-dtype": compute_dtype, "store-dtype": store_dtype, "raw-length": raw_length or None}
-        options |= sampling
+        options: dict[str, object] = {"model": models, "weights": weights, "pooling": pooling, "crops": crops}
+        options |= {"level": levels, "compute-dtype": compute_dtype, "store-dtype": store_dtype}
+        options |= {"raw-length": raw_length or None, **sampling}
         names = ", ".join(f"--{name}" for name, value in options.items() if value is not None)
         if names:
             raise ConfigError("--config replaces these options", got=names, next_step="put them into the file")
@@ -277,6 +279,7 @@ def extraction_recipe(
     _require_choices("store dtype", [store_dtype] if store_dtype else ())
     _require_choices("compute dtype", [compute_dtype] if compute_dtype else ())
     checkpoints, poolings = _per_model(models, weights, "--weights"), _per_model(models, pooling, "--pooling")
+    crops_of = _per_model(models, crops, "--crops")
     return ExtractionRecipe.model_validate(
         {
             "encoders": [
@@ -284,6 +287,7 @@ def extraction_recipe(
                     "model": model,
                     "weights": checkpoints.get(model),
                     "pooling": poolings.get(model),
+                    "crops": crops_of.get(model),
                     "raw_length": raw_length,
                 }
                 for model in models

@@ -160,8 +160,8 @@ def names_model(name: str) -> bool:
 def _opened(one: EncoderRecipe, sampling: SamplingRecipe, problems: Problems) -> EncodingModel:
     folder, given = Path(one.model), sorted(sampling.model_fields_set)
     model = open_encoding_model(folder)
-    given_of = {"--weights": one.weights, "--pooling": one.pooling, "--raw-length": one.raw_length}
-    for option, value in {**given_of, "sampling": one.sampling}.items():
+    given_of = {"--weights": one.weights, "--pooling": one.pooling, "--crops": one.crops}
+    for option, value in {**given_of, "--raw-length": one.raw_length, "sampling": one.sampling}.items():
         if value:
             problems.add(typed(folder), f"{option} is for encoders of the catalog; the checkpoint decides it")
     if model.sampling and given:

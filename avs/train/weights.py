@@ -148,7 +148,7 @@ def read_foreign_weights(path: Path, *, to_tensors: str) -> dict[str, Tensor]:
     """
     path = require_path(path, what="file of weights")
     if path.suffix == ".safetensors":
-        return read_weights(path)
+        return read_tensors(path, next_step="get the file again where it was published")[0]
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

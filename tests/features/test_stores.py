@@ -92,3 +92,12 @@ def test_stores_of_earlier_versions_are_up_to_date(model: str, level: Level, fin
     recipe = ExtractionRecipe(encoders=[EncoderRecipe(model=model)], levels=[level])
     (plan_of_store,) = plan_stores(tmp_path, recipe, inputs={"shots": "a", "videos": "b"})
     assert plan_of_store.manifest.fingerprint == fingerprint
+
+
+def test_levels_of_an_encoder_come_before_those_of_the_recipe(tmp_path: Path) -> None:
+    encoders = [EncoderRecipe(model="mini-clip", levels=["frame", "keep:2"]), EncoderRecipe(model="mini-blip")]
+    for levels, wanted in ((None, ["shot"]), (["shot", "frame"], ["shot", "frame"])):
+        plans = plan_stores(tmp_path, ExtractionRecipe(encoders=encoders, levels=levels), inputs={})
+        found = [plan.folder.relative_to(tmp_path).as_posix() for plan in plans]
+        assert found == ["mini-clip/frame", "mini-clip/keep-2", *(f"mini-blip/{level}" for level in wanted)]
+        assert [plan.manifest.config["level"] for plan in plans][:2] == ["frame", "frame"]
