@@ -15,6 +15,8 @@ def test_every_entry_has_the_file_of_its_family_and_a_note() -> None:
     for name, entry in catalog.read_catalog().items():
         assert (FEATURES / "families" / f"{entry.family.replace('-', '_')}.py").is_file(), name
         assert entry.notes, name
+    assert catalog.get_entry("clip").notes == "Weights of your own."
+    assert catalog.get_entry("ircsn").notes.startswith("ir-CSN-152")
 
 
 def test_published_models_state_their_dims() -> None:

@@ -41,7 +41,7 @@ def test_sizes_are_those_that_vmz_prints() -> None:
     classifier = 400 * 2048
     parameters = sum(parameter.numel() for parameter in network.parameters() if parameter.ndim == 5)
     assert parameters + classifier == 29_551_744
-    for size, macs in ((256, 96_715_669_504 - 4 * classifier), (224, 74_045_425_664)):
+    for size, macs in ((256, 96_715_669_504 - 4 * classifier), (224, 74_045_425_664), (112, 18_622_078_976)):
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             assert network(torch.empty(1, 3, FRAMES, size, size, device="meta")).shape == (1, 2048)
         assert counter.get_total_flops() == 2 * macs

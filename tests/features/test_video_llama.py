@@ -24,6 +24,7 @@ from tiny_video_llama import (
 from tiny_videos import write_film
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 from avs.cli.main import main
 from avs.core.errors import FormatError
@@ -48,6 +49,32 @@ def test_every_published_tensor_has_its_place() -> None:
     assert left_out == position_ids | {f"{name}_proj.{of}" for name in ("llama", "t5") for of in ("weight", "bias")}
     assert len(converted.left_out) - len(left_out) == 13
     assert sum(parameter.numel() for parameter in network.parameters()) == 1_110_068_736 and network.dim == 768
+
+
+def test_multiplications_are_those_of_the_docs() -> None:
+    network = VideoLlamaClips.network(KNOWN.config).requires_grad_(False).eval()
+    with FlopCounterMode(display=False) as counter, torch.device("meta"):
+        seen = network.frames(torch.empty(FRAMES, 3, 224, 224))
+        network.video_qformer(query_embeds=network.video_query_tokens, encoder_hidden_states=seen.flatten(0, 1)[None])
+    assert counter.get_total_flops() / 2e9 == pytest.approx(2135, abs=0.5)
+
+
+def test_what_vectors_do_not_depend_on_is_left_out_of_a_file_that_has_all() -> None:
+    files = {file: published(file) for file in FILES}
+    vit = {f"visual_encoder.{name}": tensor for name, tensor in files.pop("eva_vit_g").items()}
+    others = {
+        "audio_Qformer.bert.embeddings.LayerNorm.weight",
+        "audio_encoder.modality_heads.audio.0.weight",
+        "audio_query_tokens",
+        "llama_model.model.layers.0.self_attn.rotary_emb.inv_freq",
+        "visual_encoder.norm.weight",
+        "visual_encoder.head.bias",
+    }
+    converted = VideoLlamaClips.convert({**merged(files), **vit, **{name: torch.zeros(1) for name in others}})
+    network = VideoLlamaClips.network(KNOWN.config)
+    assert shapes(dict(converted.weights)) == shapes(network.state_dict()) and others < set(converted.left_out)
+    assert network.vision_model.post_layernorm.eps == 1e-5  # torch's default, which the authors take
+    assert network.vision_model.encoder.layers[0].layer_norm1.eps == 1e-6
 
 
 def test_the_blip2_of_transformers_has_the_same_places() -> None:
