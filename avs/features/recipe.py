@@ -51,7 +51,7 @@ class EncoderRecipe(BaseModel):
     pooling: str | None = None
     crops: str | None = None
     raw_length: bool = False
-    levels: list[LevelName] | None = Field(default=None, min_length=1)
+    levels: tuple[LevelName, ...] | None = Field(default=None, min_length=1)
     sampling: SamplingRecipe | None = None
 
 

@@ -95,7 +95,7 @@ def test_stores_of_earlier_versions_are_up_to_date(model: str, level: Level, fin
 
 
 def test_levels_of_an_encoder_come_before_those_of_the_recipe(tmp_path: Path) -> None:
-    encoders = [EncoderRecipe(model="mini-clip", levels=["frame", "keep:2"]), EncoderRecipe(model="mini-blip")]
+    encoders = [EncoderRecipe(model="mini-clip", levels=("frame", "keep:2")), EncoderRecipe(model="mini-blip")]
     for levels, wanted in ((None, ["shot"]), (["shot", "frame"], ["shot", "frame"])):
         plans = plan_stores(tmp_path, ExtractionRecipe(encoders=encoders, levels=levels), inputs={})
         found = [plan.folder.relative_to(tmp_path).as_posix() for plan in plans]

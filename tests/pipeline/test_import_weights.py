@@ -22,6 +22,7 @@ from avs.features.families.wsl import Wsl
 from avs.features.networks.weights import load_network
 
 OUT = "out/wsl"
+OLD = "old.pth"  # in the layout of before torch 1.6, which WSL's files have
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +37,7 @@ def save(state: dict[str, Tensor], name: str = "wsl.pth") -> str:
     if name.endswith(".safetensors"):
         save_file(state, name)
     else:
-        torch.save(state, name)
+        torch.save(state, name, _use_new_zipfile_serialization=name != OLD)
     return name
 
 
@@ -44,7 +45,7 @@ def run(*words: str) -> int:
     return main(["import-weights", *words, "--family", "wsl", "-o", OUT])
 
 
-@pytest.mark.parametrize("name", ["wsl.pth", "wsl.bin", "wsl.safetensors"])
+@pytest.mark.parametrize("name", ["wsl.pth", OLD, "wsl.bin", "wsl.safetensors"])
 def test_a_state_dict_becomes_a_checkpoint(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     state = theirs()
     assert run(save(state, name), "--json") == 0
@@ -101,13 +102,10 @@ def test_a_pickle_that_holds_code_is_refused_and_nothing_runs(capsys: pytest.Cap
     assert not Path("sprung").exists() and not Path(OUT).exists()
 
 
-@pytest.mark.parametrize("name", ["wsl.pth", "wsl.safetensors", "old.pth"])
+@pytest.mark.parametrize("name", ["wsl.pth", "wsl.safetensors", OLD])
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.99])
 def test_a_truncated_file(name: str, share: float, capsys: pytest.CaptureFixture[str]) -> None:
-    if name == "old.pth":  # the layout of before torch 1.6, which WSL's files have
-        torch.save(theirs(), name, _use_new_zipfile_serialization=False)
-    else:
-        save(theirs(), name)
+    save(theirs(), name)
     content = Path(name).read_bytes()
     Path(name).write_bytes(content[: int(share * len(content))])
     assert run(name) == 2
