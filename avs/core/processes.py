@@ -6,18 +6,21 @@ closed, or dies with its process, a thread of the worker ends the worker, even i
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection
 from threading import Thread
 from types import FrameType
 from typing import Any, TypeVar
 
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
+KEPT_BYTES = 2**30
 K = TypeVar("K")
 R = TypeVar("R")
 
@@ -35,6 +38,17 @@ def hang_on(end: Connection) -> None:
 def _end_when_cut(end: Connection) -> None:
     end.poll(None)  # nothing is ever sent, so this returns when the other end is closed
     os._exit(0)
+
+
+def keep_freed_memory() -> None:
+    """Have this process use again the memory that it frees, and not give it back at once, where glibc is.
+
+    A decoder allocates and frees arrays of megabytes all the time. Fresh pages cost as much time as filling them.
+    """
+    with suppress(OSError, AttributeError):
+        libc = ctypes.CDLL(None)
+        for parameter in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD):
+            libc.mallopt(parameter, KEPT_BYTES)
 
 
 @contextmanager

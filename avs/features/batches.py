@@ -186,13 +186,9 @@ class _Gathering:
 
     def __init__(self, empty: ImageBatch, feed: Feed, batch_size: int) -> None:
         self.empty, self.feed = empty, feed
-        self.frames_at_once = batch_size
         self.batch_size = rows_of_batch(batch_size, feed.clip_frames)
         self.outcomes: list[Outcome] = []
-        self._pieces = [self._images(np.empty((0, 1, 1, 3), dtype=np.uint8))]
-        if feed.clip_frames:
-            self._pieces = [self._clips(self._pieces[0], np.empty((0, feed.clip_frames), dtype=np.int64))]
-        self._count = 0
+        self._begin()
 
     def add(self, shot: ShotFrames, decode_s: float) -> Iterator[ImageBatch]:
         """The batches that are full with the images or clips of one more shot."""
@@ -200,42 +196,52 @@ class _Gathering:
         times_s = shot.pts_s if clips is None else np.array([shot.pts_s[clip[clip >= 0]].mean() for clip in clips])
         self.outcomes.append(Outcome(shot.shot, times_s, shot.status, shot.reason, shot.tally, decode_s))
         if clips is None:
-            for start in range(0, len(shot.data), self.frames_at_once):
-                yield from self._gather(self._images(shot.data[start : start + self.frames_at_once]))
+            yield from self._add_images(shot.data)
         elif len(clips):
-            images = self._images(shot.data)
-            for clip in clips:
-                yield from self._gather(self._clips(images, clip[None]))
+            yield from self._add_clips([geometry.apply(shot.data) for geometry in self.feed.geometries], clips)
 
     def last(self) -> ImageBatch:
         """What is left, and what became of the shots."""
-        return self._batch(_join(self._pieces), tuple(self.outcomes))
+        return replace(self._gathered(), outcomes=tuple(self.outcomes))
 
-    def _gather(self, piece: tuple[np.ndarray, ...]) -> Iterator[ImageBatch]:
-        self._pieces.append(piece)
-        self._count += len(piece[0])
-        if self._count >= self.batch_size:
-            arrays = _join(self._pieces)
-            yield self._batch([each[: self.batch_size] for each in arrays])
-            self._pieces = [tuple(each[self.batch_size :] for each in arrays)]
-            self._count -= self.batch_size
+    def _begin(self) -> None:
+        """Begin a batch."""
+        frames = [self.feed.clip_frames] if self.feed.clip_frames else []
+        new = np.zeros if frames else np.empty  # the padding of clips is black
+        shapes = [(self.batch_size, *frames, *geometry.shape) for geometry in self.feed.geometries]
+        self._count = 0
+        self._arrays = [new(shape, dtype=np.uint8) for shape in shapes]
+        self._mask = np.zeros((self.batch_size, *frames), dtype=bool) if frames else None
 
-    def _images(self, frames: np.ndarray) -> tuple[np.ndarray, ...]:
-        """The frames as images of every geometry."""
-        return tuple(geometry.apply(frames) for geometry in self.feed.geometries)
+    def _add_images(self, frames: np.ndarray) -> Iterator[ImageBatch]:
+        """Put frames as images of every geometry where they belong in a batch."""
+        while len(frames):
+            rows = slice(self._count, min(self._count + len(frames), self.batch_size))
+            now, frames = np.split(frames, [rows.stop - rows.start])
+            for geometry, array in zip(self.feed.geometries, self._arrays, strict=True):
+                geometry.apply(now, into=array[rows])
+            yield from self._counted(len(now))
 
-    def _clips(self, images: Sequence[np.ndarray], clips: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Clips of every geometry, and their mask; (C, F) positions in `images`, -1 for padding, which is black."""
-        mask = clips >= 0
-        found = [np.zeros((*clips.shape, *one.shape[1:]), dtype=np.uint8) for one in images]
-        for clip, one in zip(found, images, strict=True):
-            clip[mask] = one[clips[mask]]
-        return *found, mask
+    def _add_clips(self, images: Sequence[np.ndarray], clips: np.ndarray) -> Iterator[ImageBatch]:
+        """Put clips, (C, F) positions in the images of every geometry and -1 for padding, where they belong."""
+        assert self._mask is not None
+        for clip in clips:
+            mask = clip >= 0
+            for array, one in zip(self._arrays, images, strict=True):
+                array[self._count, mask] = one[clip[mask]]
+            self._mask[self._count] = mask
+            yield from self._counted(1)
 
-    def _batch(self, arrays: Sequence[np.ndarray], outcomes: tuple[Outcome, ...] = ()) -> ImageBatch:
-        if self.feed.clip_frames:
-            return replace(self.empty, images=tuple(arrays[:-1]), mask=arrays[-1], outcomes=outcomes)
-        return replace(self.empty, images=tuple(arrays), outcomes=outcomes)
+    def _counted(self, rows: int) -> Iterator[ImageBatch]:
+        """The batch, if it is full with so many more rows."""
+        self._count += rows
+        if self._count == self.batch_size:
+            yield self._gathered()
+            self._begin()
+
+    def _gathered(self) -> ImageBatch:
+        mask = None if self._mask is None else self._mask[: self._count]
+        return replace(self.empty, images=tuple(array[: self._count] for array in self._arrays), mask=mask)
 
 
 def _clips_of(shot: ShotFrames, size: int) -> np.ndarray:
@@ -253,8 +259,3 @@ def _clips_of(shot: ShotFrames, size: int) -> np.ndarray:
             "clips have another length than the encoder's", where=shot.shot, got=shot.clips.shape[1], wanted=size
         )
     return shot.clips
-
-
-def _join(pieces: Sequence[tuple[np.ndarray, ...]]) -> list[np.ndarray]:
-    """The arrays of all pieces as one array each."""
-    return [np.concatenate(arrays) for arrays in zip(*pieces, strict=True)]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from avs.core.frames import ShotFrames, ViewSource
-from avs.core.processes import hang_on
+from avs.core.processes import hang_on, keep_freed_memory
 from avs.core.shots import Shot
 from avs.core.signs_of_life import sign_of_life, tell_signs
 
@@ -95,6 +95,7 @@ def run_worker(end: Connection, line: Connection, batches: Path) -> None:
             of a worker waiting until it has imported torch, and the start of the next one, and Ctrl-C.
     """
     hang_on(end)
+    keep_freed_memory()
     import torch
 
     torch.set_num_threads(1)  # there is a worker for every core

@@ -50,13 +50,24 @@ class Geometry:
             return SQUARE
         return SHORTEST_EDGE_CROP if self.edge == self.size else f"shortest-edge-{self.edge}-crop"
 
-    def apply(self, frames: np.ndarray) -> np.ndarray:
-        """(F, 3, size, size) uint8 images of (F, H, W, 3) uint8 RGB frames; (F, 5, 3, size, size) of ten crops."""
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the image that a frame becomes: (3, size, size), or (5, 3, size, size) of ten crops."""
+        return (*((5,) if self.crops == TEN else ()), 3, self.size, self.size)
+
+    def apply(self, frames: np.ndarray, *, into: np.ndarray | None = None) -> np.ndarray:
+        """(F, 3, size, size) uint8 images of (F, H, W, 3) uint8 RGB frames; (F, 5, 3, size, size) of ten crops.
+
+        Args:
+            into: where they are put; None: a new array.
+        """
         import torch
 
         height, width = frames.shape[1:3]
+        if into is None:
+            into = np.empty((len(frames), *self.shape), dtype=np.uint8)
         if len(frames) == 0:
-            return np.empty((0, *((5,) if self.crops == TEN else ()), 3, self.size, self.size), dtype=np.uint8)
+            return into
         # The permuted view is channels-last, the layout torch resizes uint8 fastest in.
         images = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)
         target = self.resized(height, width)
@@ -68,8 +79,8 @@ class Geometry:
             places = [(0, 0), (0, right), (low, 0), (low, right), *places]
         crops = [images[:, :, top : top + self.size, left : left + self.size] for top, left in places]
         cropped = torch.stack(crops, dim=1) if self.crops == TEN else crops[0]
-        result: np.ndarray = cropped.contiguous(memory_format=torch.contiguous_format).numpy()
-        return result
+        torch.from_numpy(into).copy_(cropped)
+        return into
 
     def resized(self, height: int, width: int) -> tuple[int, int]:
         """Height and width after the resize; the longer edge is rounded down, as transformers rounds it."""
