@@ -93,7 +93,7 @@ class FeatureStore:
             raise StoreError("not a feature store", where=self.folder, got=self.manifest["type"])
         require_unchanged(self.folder, self.manifest, next_step=AGAIN, cls=StoreError)
         self.spec, self.level = self._made_by()
-        raw = (self.folder / RAW_VECTORS).is_file()
+        raw = not (self.folder / "vectors.npy").is_file() and (self.folder / RAW_VECTORS).is_file()
         self.vectors: np.ndarray = self._raw() if raw else self._array("vectors.npy", kind="f", dimensions=2)
         self.ids: tuple[str, ...] = tuple(self._shot_ids().split())
         self.offsets: np.ndarray | None = None

@@ -116,12 +116,13 @@ class BorrowedRows:
         """(n, D) rows at (n,) int64 positions, in their order, in `dtype`."""
         holder = np.searchsorted(self._ends, rows, side="right")
         parts = np.unique(holder)
-        if len(parts) == 1:
-            return np.asarray(self._of(int(parts[0]), rows), dtype=self.dtype)
-        taken = np.empty((len(rows), self.dim), self.dtype)
-        for one in parts.tolist():
-            here = holder == one
-            taken[here] = self._of(one, rows[here])
+        with np.errstate(over="ignore"):  # a double beyond float32 becomes infinite, which count_off_unit_length tells
+            if len(parts) == 1:
+                return np.asarray(self._of(int(parts[0]), rows), dtype=self.dtype)
+            taken = np.empty((len(rows), self.dim), self.dtype)
+            for one in parts.tolist():
+                here = holder == one
+                taken[here] = self._of(one, rows[here])
         return taken
 
     def _of(self, shard: int, rows: np.ndarray) -> np.ndarray:
@@ -142,8 +143,7 @@ def count_off_unit_length(rows: BorrowedRows) -> int:
     """
     off, wrong = 0, {"not finite": list[str](), "all zero": list[str]()}
     for first, block in rows.blocks():
-        with np.errstate(over="ignore"):
-            finite, some_value = np.isfinite(block).all(axis=1), block.any(axis=1)
+        finite, some_value = np.isfinite(block).all(axis=1), block.any(axis=1)
         wrong["not finite"] += [rows.names[first + row] for row in np.flatnonzero(~finite).tolist()]
         wrong["all zero"] += [rows.names[first + row] for row in np.flatnonzero(~some_value).tolist()]
         off += int(off_unit_length(block[finite & some_value]).sum())
