@@ -57,6 +57,8 @@ def test_rows_of_another_length_are_counted(monkeypatch: pytest.MonkeyPatch) -> 
     assert count_off_unit_length(borrowed(unit)) == 0
     unit[3] *= 1.01
     assert count_off_unit_length(borrowed(unit)) == 1
+    unit[0], unit[1] = 1e30, 1e-30  # their squares are not float32 any more; they are finite, and not zero
+    assert count_off_unit_length(borrowed(unit)) == 3
 
 
 @pytest.mark.parametrize(
