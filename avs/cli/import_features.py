@@ -45,7 +45,7 @@ Fps = Annotated[
 ]  # fmt: skip
 NumbersFrom = Annotated[
     Literal["shot", "video"],
-    typer.Option("--numbers-from", help="Where frame number 0 is: at the start of its ...", rich_help_panel=INPUTS),
+    typer.Option("--numbers-from", help="Whether frame number 0 begins the shot or the video.", rich_help_panel=INPUTS),
 ]
 IdColumn = Annotated[
     str,
@@ -109,11 +109,13 @@ def command(
     force: Force = False,
     debug: Debug = False,
 ) -> None:
-    from avs.core.errors import typed
+    from avs.core.errors import ConfigError, typed
     from avs.core.progress import Reporter
     from avs.features.borrowed.placing import FrameNumbers
     from avs.pipeline.import_features import BorrowedModel, FeatureSources, import_features
 
+    if fps is None and numbers_from != "shot":
+        raise ConfigError("--numbers-from says where frame numbers begin, and needs --fps", next_step="--fps N")
     sources = FeatureSources(
         folder,
         shots,

@@ -84,3 +84,5 @@ def test_ids_of_another_collection_end_with_2(here: Path, capsys: pytest.Capture
     write_big(Path("theirs"), ["shot7_1", *IDS[1:]], ROWS)
     assert main(["import-features", "theirs", "--shots", "shots.tsv", "--allow-missing", "-o", "a"]) == 2
     assert "1 of 4 ids are not in the table: shot7_1" in capsys.readouterr().err and not Path("a").exists()
+    assert main(["import-features", "theirs", "--shots", "shots.tsv", "--numbers-from", "video", "-o", "a"]) == 2
+    assert "needs --fps" in capsys.readouterr().err

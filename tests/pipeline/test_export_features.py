@@ -10,7 +10,7 @@ import pytest
 from tiny_borrowed import IDS, ROWS, write_big, write_table
 from tiny_stores import make_store, shot_ids
 
-from avs.core.artifacts import UNFINISHED
+from avs.core.artifacts import UNFINISHED, Manifest, write_manifest
 from avs.core.bigfile import BigFile
 from avs.core.errors import ChangedInputsError, ConfigError, FormatError
 from avs.core.progress import Reporter
@@ -42,6 +42,10 @@ def test_a_store_of_shots_is_exported_in_its_order(tmp_path: Path, monkeypatch: 
     file = BigFile(out)
     assert file.ids == store.ids and np.array_equal(file.vectors, store.vectors.astype(np.float32))
     assert verify(out).problems == [] and Trail([out]).broken == []
+    used = Manifest("list", inputs={"store": file.manifest["fingerprint"]}, paths={"store": out})
+    (tmp_path / "made").mkdir()
+    write_manifest(tmp_path / "made", used)  # of something that was made from it, which knows no manifest of a BigFile
+    assert Trail([tmp_path / "made"]).broken == []
     assert "up_to_date" in export(store.folder, out)
     (out / "feature.bin").write_bytes(bytes(48))
     assert "feature.bin was changed" in verify(out).problems[0]

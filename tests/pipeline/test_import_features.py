@@ -137,6 +137,7 @@ def test_many_shots_are_written_in_blocks(
     assert store.ids == ("shot1_1", "shot1_3", "shot2.x_1") and np.array_equal(
         store.vectors, FRAME_ROWS[[0, 1, 5, 6, 7]]
     )
+    assert store.pts_s is not None and store.pts_s.tolist() == [0, 1, 5, 0, 1]
     assert [(p.shot, p.status, p.reason) for p in store.problems] == [("shot1_2", "failed", module.NO_FEATURES)]
     assert verify(tmp_path / "store").problems == []
 

@@ -63,7 +63,13 @@ def read_npz_by_video(folder: Path, table: ShotTable, *, level: Level, array: st
     dim, dtype = require_one_shape({p.name: (held.shape, held.dtype) for p, held in found.items()}, where=folder)
     shards = [LoadedShard(held.shape[0], partial(_load, path, held.array)) for path, held in found.items()]
     if times and len(times) < len(found):
-        raise FormatError(f"{len(found) - len(times)} of {len(found)} files have no {TIMES}", where=folder)
+        lacking = [path.name for path, held in found.items() if held.pts_s is None]
+        raise FormatError(
+            f"{len(lacking)} of {len(found)} files have no {TIMES}",
+            where=folder,
+            got=some(lacking),
+            next_step=f"put {TIMES} into all files, or into none and number the frames in {IDS}",
+        )
     pts_s = np.concatenate(times) if times else None
     return BorrowedRows(folder, names, shards, dim, dtype, {path.name: path for path in found}, pts_s=pts_s)
 
@@ -90,8 +96,8 @@ def _look(path: Path, name: str | None) -> VideoArrays:
         raise FormatError("not an npz file", got=error) from error
     rows = [one for one in arrays if one not in (IDS, TIMES)]
     if (len(rows) != 1) if name is None else (name not in rows):
-        wanted = "one array of rows; name it with --array" if name is None else f'no array "{name}"'
-        raise FormatError(f"{wanted}, got", got=some(rows) or "none")
+        what = "not one array of rows; --array names it" if name is None else f'no array "{name}"'
+        raise FormatError(what, got=some(rows) or "none")
     chosen = name or rows[0]
     array = _load(path, chosen)
     ids = _load(path, IDS) if IDS in arrays else None

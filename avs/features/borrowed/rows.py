@@ -155,7 +155,7 @@ def count_off_unit_length(rows: BorrowedRows) -> int:
     for what, names in wrong.items():
         if names:
             problems.add(rows.folder, f"{len(names)} of {len(rows)} rows are {what}: {some(names)}")
-    problems.raise_if_any(DataError, next_step="leave these rows out of the folder; no features are better than these")
+    problems.raise_if_any(DataError, next_step="leave these rows out of the folder, and import it with --allow-missing")
     return off
 
 

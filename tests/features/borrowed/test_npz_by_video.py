@@ -40,8 +40,8 @@ def test_rows_without_ids_are_the_shots_of_the_table(tmp_path: Path) -> None:
 
 def test_ids_and_the_array_that_is_asked_for(tmp_path: Path) -> None:
     write(tmp_path, v1={"f": ROWS, "g": ROWS * 2, "ids": np.array(IDS[::-1])})
-    assert "one array of rows; name it with --array, got: f, g" in told(tmp_path)
-    assert 'no array "h", got: f, g' in told(tmp_path, array="h")
+    assert "1.npz: not one array of rows; --array names it: f, g" in told(tmp_path)
+    assert 'no array "h": f, g' in told(tmp_path, array="h")
     rows = read(tmp_path, array="g")
     assert tuple(rows.names) == IDS[::-1] and np.array_equal(rows.take(np.arange(4)), ROWS * 2)
 
