@@ -31,6 +31,8 @@ VERBS = {
     "import-narrations": "Make clips with captions of narrated videos in HowTo100M's layout.",
     "import-weights": "Make a checkpoint of an encoder from the weights that its authors published.",
     "extract-features": "Turn the frames of every shot into vectors, resumably.",
+    "import-features": "Make a feature store of features that others computed.",
+    "export-features": "Write a feature store as the BigFile that RUC's code reads.",
     "import-checkpoint": "Make a checkpoint of the weights that the authors of a model published.",
     "search": "Rank the shots of a collection for every topic, zero-shot or with trained models.",
     "fuse": "Fuse ranked lists: classic combinations, learned weights, learning to rank.",

@@ -406,6 +406,18 @@ def is_up_to_date(artefact: Path, manifest: Manifest, *, force: bool, reporter: 
     )
 
 
+UNFINISHED = ".unfinished"
+
+
+@contextmanager
+def making(folder: Path) -> Iterator[None]:
+    """Mark a folder as an artefact that is being made in here; after a kill it can be made again in that place."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / UNFINISHED).touch()
+    yield
+    (folder / UNFINISHED).unlink()
+
+
 def require_place(folder: Path, kind: str, *, sign: str) -> None:
     """Check that the place where an artefact is to be written is free, or holds one of its kind.
 

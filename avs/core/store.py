@@ -3,6 +3,7 @@
 A committed store is a folder:
 
     vectors.npy     (N, D) float16 or float32: one row per shot, or per frame
+    vectors.bin     in its place where rows were borrowed by link: (N, D) float32, little-endian, without a header
     ids.txt         N shot ids, in the shot table's order
     offsets.npy     frame level only: (N+1,) int64, frames of shot i are rows offsets[i]:offsets[i+1]
     pts_s.npy       frame level only: (rows,) float64 seconds
@@ -36,6 +37,7 @@ from avs.core.text_files import read_text
 Level = Literal["shot", "frame"]
 Status = Literal["ok", "partial", "failed"]
 STORE_TYPE = "feature-store"
+RAW_VECTORS = "vectors.bin"
 AGAIN = "make the store again: avs extract-features ... --force"
 # what NumPy raises of a damaged file
 UNREADABLE = (EOFError, OSError, OverflowError, RecursionError, SyntaxError, TokenError, TypeError, ValueError)
@@ -91,7 +93,8 @@ class FeatureStore:
             raise StoreError("not a feature store", where=self.folder, got=self.manifest["type"])
         require_unchanged(self.folder, self.manifest, next_step=AGAIN, cls=StoreError)
         self.spec, self.level = self._made_by()
-        self.vectors: np.ndarray = self._array("vectors.npy", kind="f", dimensions=2)
+        raw = not (self.folder / "vectors.npy").is_file() and (self.folder / RAW_VECTORS).is_file()
+        self.vectors: np.ndarray = self._raw() if raw else self._array("vectors.npy", kind="f", dimensions=2)
         self.ids: tuple[str, ...] = tuple(self._shot_ids().split())
         self.offsets: np.ndarray | None = None
         self.pts_s: np.ndarray | None = None
@@ -134,6 +137,20 @@ class FeatureStore:
             wanted=f"a NumPy file of {'real' if kind == 'f' else 'whole'} numbers in {dimensions} dimensions",
             next_step=f"put the file back, or {AGAIN}",
         )
+
+    def _raw(self) -> np.ndarray:
+        """The array of a file without a header, memory-mapped."""
+        path, row = self.folder / RAW_VECTORS, 4 * self.spec.dim
+        size = path.stat().st_size
+        if not size or size % row:
+            raise StoreError(
+                "not rows of the store",
+                where=path,
+                got=f"{size} bytes",
+                wanted=f"a multiple of {row}: rows of {self.spec.dim} float32",
+                next_step=f"put the file back, or {AGAIN}",
+            )
+        return np.memmap(path, "<f4", "r", shape=(size // row, self.spec.dim))
 
     def _shot_ids(self) -> str:
         """The text of ids.txt; every word of it is a shot id."""

@@ -44,6 +44,7 @@ def write_store_files(
     dtype: np.dtype[Any],
     shape: tuple[int, int],
     kept: int,
+    linked: bool = False,
 ) -> WrittenFiles:
     """Write all files of a store but its manifest.
 
@@ -51,6 +52,7 @@ def write_store_files(
         parts: all shots of `ids`, in their order.
         shape: (rows, D) of the vectors of all parts.
         kept: number of shots that have vectors.
+        linked: whether the vectors of the parts are in a file already, so that they are not written.
 
     Raises:
         StoreError: the parts do not follow each other, or do not hold what they should; files may have been written.
@@ -68,8 +70,9 @@ def write_store_files(
             files["offsets.npy"].put(bytes(8))  # the first shot begins at row 0
             files["pts_s.npy"] = opened("pts_s.npy")
             files["pts_s.npy"].put_header(np.dtype(np.float64), shape[:1])
-        files["vectors.npy"] = opened("vectors.npy")
-        files["vectors.npy"].put_header(dtype, shape)
+        if not linked:
+            files["vectors.npy"] = opened("vectors.npy")
+            files["vectors.npy"].put_header(dtype, shape)
         for part in parts:
             if part.header.first != next_shot:
                 raise StoreError("the parts do not follow each other", got=part.header.first, wanted=next_shot)
@@ -105,7 +108,8 @@ def finished_manifest(manifest: Manifest, written: WrittenFiles, seconds: float)
 def _put(files: dict[str, _HashedFile], part: StorePart, ids: Sequence[str], rows: int) -> None:
     """Append a part to the files, which have `rows` rows already."""
     first = part.header.first
-    files["vectors.npy"].put(np.ascontiguousarray(part.vectors).data)
+    if "vectors.npy" in files:
+        files["vectors.npy"].put(np.ascontiguousarray(part.vectors).data)
     seen = np.flatnonzero(part.counts)
     files["ids.txt"].put("".join(f"{ids[first + place]}\n" for place in seen.tolist()).encode())
     lines = [f"{ids[first + place]}\t{status}\t{reason}\n" for place, status, reason in part.header.problems]

@@ -13,7 +13,7 @@ from avs.core.errors import ConfigError
 from avs.core.frames import ViewSource
 from avs.core.progress import Reporter
 from avs.core.shots import ShotTable
-from avs.core.store import FeatureStore
+from avs.core.store import RAW_VECTORS, FeatureStore
 from avs.core.store_parts import SharedWriter, UnfinishedStore, discard_parts, require_no_writers
 from avs.features.claims import Shard
 from avs.features.embedder import family_of, load_embedder, read_spec
@@ -251,5 +251,6 @@ def _views(
 
 def _discard(folder: Path) -> None:
     """Make a store incomplete and forget its parts; its other files are replaced when the new one is committed."""
-    (folder / "manifest.json").unlink(missing_ok=True)
+    for name in ("manifest.json", RAW_VECTORS):  # borrowed rows have a name of their own, so nothing would replace them
+        (folder / name).unlink(missing_ok=True)
     discard_parts(folder)

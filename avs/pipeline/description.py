@@ -24,6 +24,7 @@ NEEDED_BY = {
     "matplotlib": "train-... (the curve)",
     "tensorboardX": "train-...",
     "gensim": "the text feature word2vec",
+    "pyarrow": "import-features of clip-retrieval's parquet",
     "av": "shots, extract-features",
     "lxml": "make-run, check-run, eval of XML runs",
     "safetensors": "extract-features, search",

@@ -240,7 +240,7 @@ def _fingerprints(path: Path) -> Iterator[str]:
         yield fingerprint_file(path / "manifest.json")
         if (path / "ids.txt").is_file():  # a list records the shot ids of its store
             yield ids_fingerprint(read_text(path / "ids.txt").split())
-    elif all((path / name).is_file() for name in BIGFILE):
+    if all((path / name).is_file() for name in BIGFILE):
         with suppress(AvsError):  # word vectors: their words are no ids
             yield str(BigFile(path).manifest["fingerprint"])
     if path.is_dir() and not manifest_path(path).is_file():

@@ -10,7 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
-from avs.core.artifacts import EDGES, fingerprint_file, input_paths, is_content, read_manifest, require_path
+from avs.core.artifacts import (
+    EDGES,
+    fingerprint_file,
+    input_paths,
+    is_content,
+    manifest_path,
+    read_manifest,
+    require_path,
+)
 from avs.core.bigfile import FILES as BIGFILE
 from avs.core.contents import changed_files, hash_file
 from avs.core.errors import AvsError
@@ -53,7 +61,7 @@ def verify(path: Path) -> Verification:
     """
     path = require_path(Path(path), what="artefact")
     found = Verification()
-    if all((path / name).is_file() for name in BIGFILE):
+    if all((path / name).is_file() for name in BIGFILE) and not manifest_path(path).is_file():
         found.notes.append(f"{path}: {NO_HASH}")
         _collect(found, path, "bigfile")
         return found
