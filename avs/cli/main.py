@@ -29,6 +29,7 @@ TRAIN = "train-"  # and the name of an architecture
 VERBS = {
     "shots": "Make the shot table of a collection: import master shots, or detect them.",
     "import-narrations": "Make clips with captions of narrated videos in HowTo100M's layout.",
+    "caption-shots": "Write pseudo captions of shots, as V3C1-PC has them, resumably.",
     "extract-features": "Turn the frames of every shot into vectors, resumably.",
     "import-checkpoint": "Make a checkpoint of the weights that the authors of a model published.",
     "search": "Rank the shots of a collection for every topic, zero-shot or with trained models.",

@@ -21,7 +21,7 @@ from avs.features.catalog import CATALOG, Entry, get_entry, read_catalog
 from avs.features.families import families
 from avs.features.family import Facts, Family, quiet_transformers
 from avs.features.preprocess import Preprocessing, read_preprocessing
-from avs.features.weights import fingerprint_weights, locate, read_json
+from avs.features.weights import fingerprint_weights, locate, read_json, require_tokenizer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -275,6 +275,7 @@ class _Checkpoint:
             return None
         from transformers import AutoTokenizer
 
+        require_tokenizer(self.folder)
         with quiet_transformers():
             return AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
 
