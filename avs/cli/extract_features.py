@@ -22,8 +22,10 @@ from avs.cli.options import (
     MODEL,
     OUTPUT,
     RUNTIME,
+    SAMPLING,
     Debug,
     Force,
+    Frames,
     Json,
     MaxFailed,
     Quiet,
@@ -51,7 +53,6 @@ avs extract-features --videos videos/ --shots shots.tsv --model clip-vit-b32 --s
 avs extract-features --videos videos/ --shots shots.tsv --model clip-vit-l14 --devices cuda:0,cuda:1 -o features/
 """
 
-SAMPLING = "Sampling"
 Output = Annotated[
     Path, typer.Option("--output", "-o", help="Folder for the stores: OUTPUT/MODEL/LEVEL.", rich_help_panel=OUTPUT)
 ]
@@ -83,13 +84,6 @@ Interval = Annotated[
     float | None,
     typer.Option(
         "--interval", help="Seconds between frames (interval, head, tail; the least for keyframes); default 0.5.",
-        rich_help_panel=SAMPLING,
-    ),
-]  # fmt: skip
-Frames = Annotated[
-    int | None,
-    typer.Option(
-        "--frames", help="Number of frames per shot (uniform, head, tail); the most, by default 120, of others.",
         rich_help_panel=SAMPLING,
     ),
 ]  # fmt: skip

@@ -14,7 +14,7 @@ import typer
 from avs.core.artifacts import is_folder as is_folder
 from avs.core.errors import ConfigError, typed
 
-INPUTS, MODEL, LEARN, OUTPUT, RUNTIME = "Inputs", "Model", "Learning", "Output", "Runtime"
+INPUTS, MODEL, SAMPLING, LEARN, OUTPUT, RUNTIME = "Inputs", "Model", "Sampling", "Learning", "Output", "Runtime"
 
 # Every verb
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.", rich_help_panel=RUNTIME)]
@@ -26,6 +26,15 @@ Force = Annotated[
     bool,
     typer.Option("--force", help="Replace an output that was made from other inputs.", rich_help_panel=RUNTIME),
 ]
+
+# Which frames are encoded
+Frames = Annotated[
+    int | None,
+    typer.Option(
+        "--frames", help="Number of frames per shot (uniform, head, tail); the most, by default 120, of others.",
+        rich_help_panel=SAMPLING,
+    ),
+]  # fmt: skip
 
 # How it runs
 Device = Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:N.", rich_help_panel=RUNTIME)]

@@ -21,7 +21,7 @@ from avs.features.catalog import CATALOG, Entry, get_entry, read_catalog
 from avs.features.families import families
 from avs.features.family import Facts, Family
 from avs.features.preprocess import CENTER, Preprocessing, read_preprocessing
-from avs.features.weights import fingerprint_weights, locate, read_json
+from avs.features.weights import fingerprint_weights, locate, read_json, require_tokenizer
 
 if TYPE_CHECKING:
     import torch
@@ -310,6 +310,7 @@ class _Checkpoint:
         """The tokenizer of the text tower; None without one."""
         if not self.family.text_tower:
             return None
+        require_tokenizer(self.folder)
         return self.family.tokenizer(self.folder)
 
 

@@ -165,10 +165,20 @@ def load_module(cls: Any, folder: Path, dtype: torch.dtype) -> Any:
     Attention is torch's scaled_dot_product_attention wherever the class has it, which is what transformers picks.
 
     Raises:
-        AvsError: the weights lack a tensor of the class, which would otherwise be random.
+        AvsError: the weights cannot be read, or lack a tensor of the class, which would otherwise be random.
     """
-    with quiet_transformers():
-        module, loading = cls.from_pretrained(folder, dtype=dtype, local_files_only=True, output_loading_info=True)
+    from safetensors import SafetensorError
+
+    try:
+        with quiet_transformers():
+            module, loading = cls.from_pretrained(folder, dtype=dtype, local_files_only=True, output_loading_info=True)
+    except SafetensorError as error:
+        raise AvsError(
+            "the weights cannot be read: a file of them is cut short or damaged",
+            where=folder,
+            got=str(error),
+            next_step="copy or download the checkpoint again",
+        ) from error
     lacking = sorted({*loading["missing_keys"], *(str(key) for key in loading["mismatched_keys"])})
     if lacking:
         raise AvsError(

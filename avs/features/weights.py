@@ -19,6 +19,7 @@ PACKAGE = "package:"
 PACKAGE_ROOT = Path(__file__).resolve().parents[1]
 HUB_NAME = re.compile(r"(?P<repository>[A-Za-z0-9][\w.-]*/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 SMALL_FILES = ["*.json", "*.jinja", "*.txt", "*.model"]
+TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "tokenizer.model")  # one is enough
 # One file or shards; .bin only where there is no safetensors, and then by torch's loader that runs no code.
 WEIGHT_FILES = (("model.safetensors",), ("model-*.safetensors",), ("pytorch_model.bin",), ("pytorch_model-*.bin",))
 
@@ -50,6 +51,21 @@ def _require_checkpoint(folder: Path) -> None:
             where=folder,
             got=f"no {' and no '.join(missing)}",
             wanted="config.json, model.safetensors, tokenizer and processor files, as save_pretrained writes them",
+        )
+
+
+def require_tokenizer(folder: Path) -> None:
+    """Check that a checkpoint has its tokenizer; transformers makes one without words where there is none.
+
+    Raises:
+        AvsError: it has not.
+    """
+    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
+        raise AvsError(
+            "the checkpoint has no tokenizer",
+            where=folder,
+            wanted=" or ".join(TOKENIZER_FILES),
+            next_step="copy the tokenizer's files of the original checkpoint into the folder",
         )
 
 
