@@ -83,19 +83,22 @@ class FreeImages(Family):
 
 @dataclass(frozen=True)
 class ReadingLog:
-    """A source of frames that writes who read from it, from when to when, by the clock and in CPU seconds."""
+    """A source of frames that writes who read from it, from when to when, by the clock and in CPU seconds.
+
+    It writes before it gives the last shot: what comes after that, a worker that is ended may not do.
+    """
 
     source: Any
     log: Path
 
-    def read(self, *what: Any) -> Iterator[Any]:
+    def read(self, video: str, shots: Sequence[Any]) -> Iterator[Any]:
         begun = (time.time(), time.process_time())
-        try:
-            yield from self.source.read(*what)
-        finally:
-            row = {"pid": os.getpid(), "begin": begun, "end": (time.time(), time.process_time())}
-            with open(self.log, "a", encoding="ascii") as log:
-                log.write(json.dumps(row) + "\n")
+        for number, views in enumerate(self.source.read(video, shots), start=1):
+            if number == len(shots):
+                row = {"pid": os.getpid(), "begin": begun, "end": (time.time(), time.process_time())}
+                with open(self.log, "a", encoding="ascii") as log:
+                    log.write(json.dumps(row) + "\n")
+            yield views
 
     def begins_anywhere(self, video: str) -> bool:
         return bool(self.source.begins_anywhere(video))
@@ -189,7 +192,6 @@ def extraction(encoders: Sequence[EncoderRecipe], of: Collection, *, workers: in
             workers=workers, batch_size=BATCH_SIZE, reporter=Reporter(quiet=True),
         )  # fmt: skip
         took = {"wall_s": time.time() - begun_s, "cpu_s": cpu_seconds() - cpu_s}
-        own = time.process_time() - own_cpu_s
         rows = [json.loads(line) for line in log.read_text().splitlines()]
     readers = [[row for row in rows if row["pid"] == pid] for pid in sorted({row["pid"] for row in rows})]
     start = {"start_wall_s": min(row["begin"][0] for row in rows) - begun_s}
@@ -200,7 +202,7 @@ def extraction(encoders: Sequence[EncoderRecipe], of: Collection, *, workers: in
         **took,
         **start,
         "work_wall_s": took["wall_s"] - start["start_wall_s"],
-        "work_cpu_s": own + sum(busy) if workers else own - start["start_cpu_s"],
+        "work_cpu_s": took["cpu_s"] - start["start_cpu_s"],
         "workers_cpu_s": busy,
         "videos_or_parts_read": [len(mine) for mine in readers],
         "apart_s": max(ends) - min(ends),

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import cast
 
 import av
+import numpy as np
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
@@ -95,8 +97,21 @@ def span_of_packets(path: Path, jump_s: float) -> tuple[float, bool]:
     return end_s, goes_back
 
 
-def shown_by_index(path: Path) -> dict[float, float] | None:
-    """When key frames are on screen, by the times that an index has for them; all in seconds of the file's own time.
+@dataclass(frozen=True, slots=True, eq=False)
+class Timetable:
+    """When frames are on screen, as the packets of a file say.
+
+    Attributes:
+        keys_s: time of a key frame in the index -> when it is on screen; all in seconds of the file's own time.
+        pts: (N,) int64, ascending: presentation times of the frames, in units of the stream.
+    """
+
+    keys_s: Mapping[float, float]
+    pts: np.ndarray
+
+
+def read_timetable(path: Path) -> Timetable | None:
+    """The timetable of a file.
 
     None if the packets say that a clock in the file was set back, so that its index cannot be believed everywhere.
     Every packet must have a time at which it is shown, which no other has; each key frame must be shown after all
@@ -109,7 +124,7 @@ def shown_by_index(path: Path) -> dict[float, float] | None:
     container, stream = open_stream(path)
     base = cast(Fraction, stream.time_base)
     decoding_times = container.format.name.startswith("mov")  # in the index of an mp4 file
-    shown: set[int] = set()
+    shown: dict[int, bool] = {}  # presentation time -> whether the file leaves it out of the presentation
     keys: dict[float, float] = {}
     latest: int | None = None
     decoded = -(2**63)
@@ -124,9 +139,9 @@ def shown_by_index(path: Path) -> dict[float, float] | None:
                 return None
             if packet.is_keyframe:
                 keys[float((at if decoding_times else time) * base)] = float(time * base)
-            shown.add(time)
+            shown[time] = packet.is_discard
             latest, decoded = max(time, time if latest is None else latest), at
-    return keys
+    return Timetable(keys, np.array(sorted(time for time, left_out in shown.items() if not left_out), dtype=np.int64))
 
 
 def key_frame_times(path: Path) -> list[float]:

@@ -20,7 +20,8 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from avs.core.errors import VideoError
-from avs.video.container import key_frame_times, open_stream, packets, shown_by_index, span_of_packets
+from avs.video.container import Timetable, key_frame_times, open_stream, packets, read_timetable, span_of_packets
+from avs.video.sparing import CODECS, Sparing, SparingError
 
 # Shot tables and WebM files round times to a millisecond, so each is off by up to half of one. No frame is so short.
 TIME_TOLERANCE_S = 0.001
@@ -40,15 +41,26 @@ class Frame:
         until_s: when the next frame, or one that could not be decoded, replaces it.
         error_s: time of a decode error that no key frame has followed, so the picture may be damaged; None: it is
             intact.
-        raw: the decoded picture.
+        decoded: the decoded picture; None: it was spared.
         converter: makes RGB of it; making one costs more than using it, so the frames of a video share theirs.
     """
 
     time_s: float
     until_s: float
     error_s: float | None
-    raw: av.VideoFrame
+    decoded: av.VideoFrame | None
     converter: VideoReformatter = field(default_factory=VideoReformatter)
+
+    @property
+    def raw(self) -> av.VideoFrame:
+        """The decoded picture.
+
+        Raises:
+            SparingError: it was spared.
+        """
+        if self.decoded is None:
+            raise SparingError
+        return self.decoded
 
     def rgb(self, *, size: tuple[int, int] | None = None) -> np.ndarray:
         """(H, W, 3) uint8 RGB, turned and mirrored as the file's display matrix says; scaled to `size` (H, W) if given.
@@ -78,7 +90,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Decoded:
-    raw: av.VideoFrame
+    raw: av.VideoFrame | None
     file_s: float
     error_file_s: float | None
 
@@ -109,6 +121,7 @@ class Video:
         self._known_keys_s = keys_s
         self.end_s: float | None = None
         self._keys_s: list[float] | None = None
+        self._sparing: Sparing | None = None
         self._errors: list[float] = []  # in the file's time; _lost are those not passed yet
         self._lost: list[float] = []
         self._converter = VideoReformatter()
@@ -157,17 +170,45 @@ class Video:
                 return again.end_s
         return stated_s if stated_s > 0 else counted_s
 
-    def frames(self, spans_s: Sequence[tuple[float, float]] = ((0.0, math.inf),)) -> Iterator[Frame]:
+    def times_s(self) -> np.ndarray | None:
+        """(N,) ascending times of all frames, by the packets; None if frames of this file cannot be spared."""
+        context = self._stream.codec_context
+        if self.threads != 1 or context.name not in CODECS or not context.has_b_frames:
+            return None
+        table = self._timetable()
+        return None if table is None else table.pts * self._base.numerator / self._base.denominator - self._zero_s
+
+    def frames(
+        self, spans_s: Sequence[tuple[float, float]] = ((0.0, math.inf),), *, needed: np.ndarray | None = None
+    ) -> Iterator[Frame]:
         """The frames on screen during `spans_s`, in order and once each, and others that were decoded for them.
 
         Reading continues where the last call stopped. Between spans it seeks when the file's index has a key frame
         that saves decoding; the frames are the same either way.
+
+        Args:
+            needed: (N,) bool, of the N frames of `times_s`. Of the others, those that no frame is coded against are not
+                decoded; the frames that are, are the same. None: all are needed.
+
+        Raises:
+            SparingError: frames were spared, and the file is not in order. It must be read without sparing any.
         """
+        if needed is not None:
+            self._spare(needed)
         for start_s, end_s in _merged(spans_s):
             self._skip_towards(start_s)
             while self._next is not None and self._time_s() < end_s:
                 current, self._next = self._next, next(self._decoded, None)
                 yield self._frame(current)
+
+    def _spare(self, needed: np.ndarray) -> None:
+        """Decode the needed frames from here on, and the last one, whose end is the video's."""
+        table = self._timetable()
+        if table is None or self._errors:
+            raise SparingError
+        last = np.arange(len(needed)) == len(needed) - 1
+        raw = None if self._next is None else self._next.raw
+        self._sparing = Sparing(table.pts, needed | last, None if raw is None else raw.pts)
 
     def _time_s(self) -> float:
         """When the next frame appears on screen; infinity at the end."""
@@ -177,6 +218,8 @@ class Video:
         if self._next is not None:
             until = self._next.file_s
         else:
+            if current.raw is None:
+                raise SparingError  # the file ends before its packets said so
             until = current.file_s + self._duration_s(current.raw)
             self.end_s = until - self._zero_s
         self._lost = [file_s for file_s in self._lost if file_s > current.file_s]
@@ -203,11 +246,15 @@ class Video:
     def _start_decoding(self) -> None:
         self._clock = _Clock()
         self._unsound_since: float | None = None
+        if self._sparing is not None:
+            self._sparing.sought()
         self._decoded = self._decode()
 
     def _decode(self) -> Iterator[_Decoded]:
         """Frames in display order. Decoding continues after errors; frames the decoder calls corrupt count as lost."""
         for packet in packets(self._container, self._stream, on_error=lambda: self._fail(self._clock.last_s)):
+            if self._sparing is not None:
+                self._sparing.prepare(packet, self._stream.codec_context)
             try:
                 raws = packet.decode()
             except av.FFmpegError:
@@ -217,6 +264,7 @@ class Video:
                 self._fail(file_s)
                 continue
             for raw in raws:
+                yield from self._spared_before(raw)
                 file_s = self._clock.tick(raw, self._base, self._duration_s(raw))
                 if raw.is_corrupt:
                     self._fail(file_s)
@@ -225,7 +273,15 @@ class Video:
                     self._unsound_since = None
                 yield _Decoded(raw, file_s, self._unsound_since)
 
+    def _spared_before(self, raw: av.VideoFrame) -> Iterator[_Decoded]:
+        """The frames that were spared before the one that has come."""
+        if self._sparing is not None:
+            for pts in self._sparing.spared_before(raw.pts):
+                yield _Decoded(None, _seconds(pts, self._base), None)
+
     def _fail(self, file_s: float) -> None:
+        if self._sparing is not None:
+            raise SparingError
         self._unsound_since = file_s
         self._errors.append(file_s)
         self._lost.append(file_s)
@@ -244,6 +300,8 @@ class Video:
         if not places_s:
             return
         if not any(self._land_on(key_s) and self._time_s() <= start_s + TIME_TOLERANCE_S for key_s in places_s):
+            if self._sparing is not None:
+                raise SparingError
             self._keys_s = []  # the index is wrong: read from the start, in sequence
             self.close()
             self._open()
@@ -257,7 +315,7 @@ class Video:
             return False
         self._start_decoding()
         # Frames before the key frame in display order may lack the frames they were coded against.
-        self._next = next((decoded for decoded in self._decoded if decoded.raw.key_frame), None)
+        self._next = next((one for one in self._decoded if one.raw is not None and one.raw.key_frame), None)
         return self._next is not None
 
     def _key_frames_s(self) -> list[float]:
@@ -269,21 +327,28 @@ class Video:
         if self._keys_s is None:
             self._keys_s = []
             if self._container.format.name.split(",")[0] in INDEXED_FORMATS:
-                known = self._known_keys_s or [file_s - self._zero_s for file_s in _keys_of_file_s(self.path)]
+                known = self._known_keys_s or [file_s - self._zero_s for file_s in self._keys_of_index()]
                 self._keys_s = sorted(known)
         return self._keys_s
 
+    def _keys_of_index(self) -> list[float]:
+        table = self._timetable()
+        if table is None:
+            return []
+        return [table.keys_s[key_s] for key_s in key_frame_times(self.path) if key_s in table.keys_s]
 
-def _keys_of_file_s(path: Path) -> tuple[float, ...]:
-    """When the key frames of a file's index are on screen, looked up once for its jobs; one written anew is another."""
-    status = path.stat()
-    return _read_keys_s(path, status.st_size, status.st_mtime_ns)
+    def _timetable(self) -> Timetable | None:
+        """What the packets say, if the format tells the times of each; looked up once for all jobs of a file."""
+        if self._container.format.name.split(",")[0] not in INDEXED_FORMATS:
+            return None
+        status = self.path.stat()
+        return _read_timetable(self.path, status.st_size, status.st_mtime_ns)
 
 
 @lru_cache(maxsize=64)
-def _read_keys_s(path: Path, size: int, time_ns: int) -> tuple[float, ...]:
-    shown_s = shown_by_index(path)
-    return tuple(shown_s[key_s] for key_s in key_frame_times(path) if key_s in shown_s) if shown_s else ()
+def _read_timetable(path: Path, size: int, time_ns: int) -> Timetable | None:
+    """The timetable of a file; one written anew is another."""
+    return read_timetable(path)
 
 
 class _Clock:

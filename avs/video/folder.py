@@ -20,6 +20,7 @@ from avs.video.decode import Frame, Video, slack_s
 from avs.video.frame_stack import FrameStack
 from avs.video.preview import read_key_frames
 from avs.video.sampling import KEY_FRAMES, Sampling, Times
+from avs.video.sparing import SparingError
 
 T = TypeVar("T")
 
@@ -108,7 +109,29 @@ class VideoFolder:
     def _collect(
         self, video: str, shots: Sequence[Shot], samplings: Sequence[Times]
     ) -> Iterator[tuple[int, tuple[ShotFrames, ...]]]:
-        """Positions in `shots` and their frames by each of `samplings`, in the order in which shots end."""
+        """Positions in `shots` and their frames by each of `samplings`, in the order in which shots end.
+
+        Frames that need not be decoded are spared. Where the file is not in order, the shots that are left are read
+        again without sparing any.
+        """
+        left = set(range(len(shots)))
+        try:
+            for place, found in self._pass(video, shots, samplings, sparing=True):
+                left.remove(place)
+                yield place, found
+        except SparingError:
+            places = sorted(left)
+            for number, found in self._pass(video, [shots[place] for place in places], samplings, sparing=False):
+                yield places[number], found
+
+    def _pass(
+        self, video: str, shots: Sequence[Shot], samplings: Sequence[Times], *, sparing: bool
+    ) -> Iterator[tuple[int, tuple[ShotFrames, ...]]]:
+        """One pass over the file for `_collect`.
+
+        Raises:
+            SparingError: frames were spared, and the file is not in order.
+        """
         order = sorted(range(len(shots)), key=lambda place: shots[place].start_s)
         waiting: list[tuple[int, _Collectors]] = []
         for place in reversed(order):
@@ -119,7 +142,8 @@ class VideoFolder:
         open_shots: list[tuple[int, _Collectors]] = []
         try:
             with self._open(video) as source:
-                for frame in source.frames([(shot.start_s, shot.end_s) for shot in shots]):
+                needed = _needed([collectors for _, collectors in waiting], source) if sparing else None
+                for frame in source.frames([(shot.start_s, shot.end_s) for shot in shots], needed=needed):
                     while waiting and waiting[-1][1].on_screen_s < frame.until_s:
                         open_shots.append(waiting.pop())
                     for _, collectors in open_shots:
@@ -137,6 +161,17 @@ class VideoFolder:
         if video not in self.paths:
             raise VideoError("no video file has this id", got=video)
         return Video(self.paths[video], threads=self.threads, keys_s=keys_s)
+
+
+def _needed(shots: Sequence[_Collectors], video: Video) -> np.ndarray | None:
+    """(N,) bool: the frames of a video that may be wanted for some shots; None if it cannot spare the others."""
+    times_s = video.times_s()
+    if times_s is None:
+        return None
+    needed = np.zeros(len(times_s), dtype=bool)
+    for collectors in shots:
+        needed[collectors.needed(times_s)] = True
+    return needed
 
 
 def in_order(places: Iterator[tuple[int, T]]) -> Iterator[T]:
@@ -162,6 +197,10 @@ class _Collectors:
     @property
     def complete(self) -> bool:
         return len(self._found) == len(self._each)
+
+    def needed(self, times_s: np.ndarray) -> np.ndarray:
+        """Numbers of the frames, at these times, that a sampling may want."""
+        return np.concatenate([collector.needed(times_s) for collector in self._each])
 
     def offer(self, frame: Frame, video: Video) -> None:
         for place, collector in enumerate(self._each):
@@ -210,6 +249,15 @@ class _Collector:
     @property
     def complete(self) -> bool:
         return len(self.given) == len(self.wanted_s)
+
+    def needed(self, times_s: np.ndarray) -> np.ndarray:
+        """Numbers of the frames that may be wanted, of a video that is whole and has frames at these times.
+
+        They are those on screen at the wanted times. Where such a frame began before the shot, so is the next one.
+        """
+        on_screen = np.maximum(np.searchsorted(times_s, self.wanted_s, side="right") - 1, 0)
+        early = on_screen[times_s[on_screen] < self.start_s]
+        return np.concatenate([on_screen, np.minimum(early + 1, len(times_s) - 1)])
 
     def offer(self, frame: Frame) -> None:
         """Take `frame` if it is wanted, and record the wanted times that passed without a frame."""

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from tiny_videos import MakeVideo, frame_of, grey_of, set_back, set_display_matrix, set_edit, set_stated_duration
 
 from avs.core.errors import VideoError
-from avs.video.container import key_frame_times, packets, shown_by_index
+from avs.video.container import Timetable, key_frame_times, packets, read_timetable
 from avs.video.decode import Video, _Clock, _seconds
 
 Shared = Callable[[str], Path]
@@ -254,10 +254,10 @@ def test_a_jump_back_that_the_index_does_not_show_is_not_sought_over(make_video:
     rows = np.random.default_rng(0).choice([-20, 20], (100, 64, 96, 1))
     pictures = [np.clip(rows[n] + grey_of(n), 0, 255).astype(np.uint8).repeat(3, axis=2) for n in range(100)]
     path = make_video("joined.mkv", frames=100, pictures=pictures, b_frames=b_frames)
-    assert shown_by_index(path)
+    assert read_timetable(path)
     set_back(path, 2400, 300)
     keys_s = key_frame_times(path)
-    assert len(keys_s) > 10 and keys_s == sorted(keys_s) and shown_by_index(path) is None
+    assert len(keys_s) > 10 and keys_s == sorted(keys_s) and read_timetable(path) is None
     with Video(path) as video:
         every = {frame.time_s: frame.rgb() for frame in video.frames()}
     assert len(every) == 100
@@ -271,7 +271,8 @@ def test_after_a_jump_back_nothing_is_sought(make_video: MakeVideo, monkeypatch:
     """Whatever the index says: the clock no longer agrees with it."""
     path = rewound(make_video, 0)
     index_s = [n / 10 for n in range(0, 85, 8)]
-    monkeypatch.setattr("avs.video.decode.shown_by_index", lambda _: dict(zip(index_s, index_s, strict=True)))
+    table = Timetable(dict(zip(index_s, index_s, strict=True)), np.arange(100))
+    monkeypatch.setattr("avs.video.decode.read_timetable", lambda _: table)
     monkeypatch.setattr("avs.video.decode.key_frame_times", lambda _: index_s)
     with Video(path) as video:
         times_s = [frame.time_s for frame in video.frames([(0.0, 3.0), (7.0, 7.5)])]

@@ -155,8 +155,8 @@ def test_a_shot_is_given_out_before_the_rest_is_decoded(make_video: MakeVideo, m
     decoded = []
     frames = Video.frames
 
-    def counted(self: Video, spans_s: list[Span]):
-        for frame in frames(self, spans_s):
+    def counted(self: Video, spans_s: list[Span], *, needed: np.ndarray | None):
+        for frame in frames(self, spans_s, needed=needed):
             decoded.append(frame.time_s)
             yield frame
 
