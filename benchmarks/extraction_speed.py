@@ -1,11 +1,12 @@
 """What `avs extract-features` adds to the work that nobody can avoid: to decoding, and to the bare model.
 
-Four measures, each with its bar. All can be run alone; a result that is not measured again stays in the file.
+Five measures, four with a bar. All can be run alone; a result that is not measured again stays in the file.
 
 - decode-bound: two workers and an encoder that costs nothing, beside two `ffmpeg` that decode and discard at once
   (PyAV in two processes where there is no ffmpeg). Two videos of 20 minutes, 640x360 H.264, as decode_speed.py makes
   them.
 - one-long-video: one of them with two workers and with one.
+- short-files: a hundred files of 3 s beside one file of 5 minutes, both with two workers.
 - end-to-end: processor time beside the sum of decoding, preprocessing and the bare model, each measured apart. CLIP
   ViT-B/32 with random weights on 5 minutes of 640x360; mini-clip on the mini collection.
 - three-encoders: three encoders in one pass beside three passes, and beside the gain that the parts allow.
@@ -316,6 +317,26 @@ def one_long_video(work: Path, options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def short_files(work: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """As many shots, each in a file of its own and all in one."""
+    encoders = [free_encoder(work)]
+    files, one_file = of_clips(work, range(options.short_shots), 1), of_clips(work, [0], options.short_shots)
+    warm_up(encoders, files)
+    warm_up(encoders, one_file)
+    with no_normalisation():
+        turns = [[extraction(encoders, of, workers=2) for of in (one_file, files)] for _ in range(options.repeats)]
+    return {
+        "videos": [files.name, one_file.name],
+        "speed of the files as a multiple of one file's": {
+            kind: round(median(one[f"work_{kind}_s"] / many[f"work_{kind}_s"] for one, many in turns), 3)
+            for kind in ("wall", "cpu")
+        },
+        "shots_per_s": round(options.short_shots / median(many["work_wall_s"] for _, many in turns)),
+        "one file": rounded([one for one, _ in turns]),
+        "files": rounded([many for _, many in turns]),
+    }
+
+
 def read_apart(of: Collection, geometries: Sequence[Geometry]) -> tuple[dict[str, float], list[np.ndarray]]:
     """CPU seconds of decoding and of each geometry, measured apart in one pass on one thread; and all images."""
     import torch
@@ -479,6 +500,7 @@ def median(values: Iterator[float]) -> float:
 MEASURES: dict[str, Callable[[Path, argparse.Namespace], dict[str, Any]]] = {
     "decode-bound": decode_bound,
     "one-long-video": one_long_video,
+    "short-files": short_files,
     "end-to-end": end_to_end,
     "three-encoders": three_encoders,
 }
@@ -501,7 +523,8 @@ def main() -> None:
         work.mkdir(parents=True, exist_ok=True)
         for name in options.measures or MEASURES:
             load = round(os.getloadavg()[0], 2)
-            found = {"wanted": WANTED[name], **MEASURES[name](work, options), "load_before": load, "machine": machine()}
+            wanted = {"wanted": WANTED[name]} if name in WANTED else {}
+            found = {**wanted, **MEASURES[name](work, options), "load_before": load, "machine": machine()}
             print(json.dumps({name: found}, indent=1), flush=True)
             known = json.loads(options.output.read_text()) if options.output.exists() else {}
             results = {**known, name: found}
