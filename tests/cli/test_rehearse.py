@@ -16,6 +16,7 @@ from avs.core.store import FeatureStore
 REPOSITORY = Path(__file__).resolve().parents[2]
 TRAINED_ON = ["msrvtt10k", "webvid", "tv2016train"]
 SEARCHED, CAPTIONED = 60, 20  # shots of each collection
+CHANCE = 0.1  # mean xinfAP of shots in random order; none of 20 orders has 0.19
 
 
 def read(path: str) -> Any:
@@ -100,7 +101,8 @@ def test_one_command_leads_from_recipes_to_checked_runs(
     laffs = ["laffs/webvid.all", "laffs/webvid.no-wsl"]
     fused = ["step-1", "step-1-and-2", "step-1-and-2-reranked", "step-1-reranked"]
     assert [*made["xinfAP"]] == [*laffs, *fused, "teachclip/teachclip-rucmm-shot"]
-    assert min(made["xinfAP"].values()) > 0.05, "far above shots in random order"
+    knowing = [*fused, "teachclip/teachclip-rucmm-shot"]  # LAFFs learn little in an epoch of so few captions
+    assert min(made["xinfAP"][name] for name in knowing) > 2.5 * CHANCE
     store = FeatureStore(Path("here/data/V3C2/FeatureData/ircsn/shot"))
     assert len(store) == SEARCHED and store.spec.name == "ircsn" and store.ids[0].startswith("shot07476_")
     laff = read_manifest(Path("here/models/rucmm_tv23/webvid.no-wsl"))
