@@ -32,6 +32,7 @@ def test_a_searched_collection_has_the_topics_and_shots_of_its_editions() -> Non
         topics = read_topics(Path(f"data/V3C2/TextData/{edition}.avs.txt"), edition=edition)
         first, last = get_edition(edition).topics["M"]
         assert [topic.id for topic in topics] == [str(number) for number in range(first, last + 1)]
+        assert len({topic.text for topic in topics}) == min(last - first + 1, len(MINI_TOPICS))
         qrels = read_qrels(Path(f"data/V3C2/TextData/avs.qrels.{edition}"))
         assert set(qrels.topics) == {topic.id for topic in topics}
         made = read_qrels(Path("data/V3C2/rendered/qrels/avs.qrels.mini"))
