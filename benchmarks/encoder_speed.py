@@ -1,7 +1,10 @@
-"""Images per second of encoders of real sizes with random weights, through the queue of extraction and bare.
+"""Images or clips per second of encoders of real sizes with random weights, through the queue of extraction and bare.
 
     python benchmarks/encoder_speed.py [clip-vit-b32 clip-vit-l14-336 beit-l] [--device cuda] [--batch-size 256]
         [--compute-dtype bfloat16] [--compile] [-o benchmarks/results/encoder_speed.json]
+    python benchmarks/encoder_speed.py ircsn --batch-size 8 -o benchmarks/results/encoder_speed_ircsn.json
+
+`ircsn` takes clips of 32 frames, so its batches are small; it is measured where it is named.
 
 `queue` is what extraction does after decoding: uint8 images in the memory of the host are put into an EncodingQueue,
 and come back as vectors there. On a GPU they are in page-locked memory, and put in by 1 to --batch-size at a time, as
@@ -11,7 +14,8 @@ the device already. With --compile both are compiled.
 
 Jobs are interleaved, and a ratio is the median, over the rounds, of two times of the same round. On a CPU they are the
 processor's seconds, so that other work on the machine counts little. `busy` is the share of the time of `queue` in
-which the device encoded. `v3c2_hours` is the time for the 9.4 million frames of V3C2, if decoders keep up.
+which the device encoded. `v3c2_hours` is the time for the 9.4 million frames of V3C2, or for 3 clips of each of its
+shots, if decoders keep up.
 """
 
 from __future__ import annotations
@@ -35,12 +39,13 @@ from avs.core.artifacts import atomic_write
 from avs.core.spec import EmbedderSpec
 from avs.features.compiled import CompiledTower
 from avs.features.device_queue import EncodingQueue
-from avs.features.encoders import ImageEncoder, resolve_device
+from avs.features.encoders import ClipEncoder, ImageEncoder, resolve_device
+from avs.features.families.ircsn import CLIPS_PER_SHOT, IrCsnClips
 from avs.features.family import Family
 from avs.features.preprocess import Geometry, Preprocessing
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
-V3C2_FRAMES = 9_400_000
+V3C2_FRAMES, V3C2_SHOTS = 9_400_000, 1_425_454
 
 
 def clip_tower(image_size: int, patch: int, width: int, layers: int, heads: int, dim: int) -> Any:
@@ -74,20 +79,37 @@ class RandomFamily(Family):
         return vectors
 
 
+class RandomIrCsn(IrCsnClips):
+    """ir-CSN-152 with random weights."""
+
+    def __init__(self, module: Any, output: str, dtype: torch.dtype) -> None:
+        self.module = module.requires_grad_(False).eval().to(dtype)
+
+
+def ir_csn_152() -> Any:
+    network = IrCsnClips.network(IrCsnClips.published["crop-224"].config).to_empty(device="cpu")
+    for name, tensor in network.state_dict().items():
+        tensor.fill_(1) if name.endswith("running_var") else tensor.normal_(std=0.02)
+    return network
+
+
 ENCODERS: dict[str, tuple[int, int, str, Callable[[], Any]]] = {  # image size, dim, output, tower
     "clip-vit-b32": (224, 512, "image_embeds", lambda: clip_tower(224, 32, 768, 12, 12, 512)),
     "clip-vit-l14-336": (336, 768, "image_embeds", lambda: clip_tower(336, 14, 1024, 24, 16, 768)),
     "beit-l": (224, 1024, "pooler_output", beit_large),
+    "ircsn": (224, 2048, "", ir_csn_152),
 }
+OF_IMAGES = [name for name in ENCODERS if name != "ircsn"]
 
 
-def make_encoder(name: str, device: torch.device, dtype: torch.dtype) -> tuple[ImageEncoder, RandomFamily]:
+def make_encoder(name: str, device: torch.device, dtype: torch.dtype) -> tuple[ImageEncoder | ClipEncoder, Family]:
     size, dim, output, tower = ENCODERS[name]
     torch.manual_seed(0)
-    family = RandomFamily(tower(), output, dtype)
+    family: Family = (RandomFamily if name in OF_IMAGES else RandomIrCsn)(tower(), output, dtype)
     spec = EmbedderSpec(name, "random", dim, size, MEAN, STD, "square", "bicubic", "", "projection", True)
     preprocessing = Preprocessing(Geometry(size, None, "bicubic"), MEAN, STD)
-    return ImageEncoder(spec, preprocessing, family, None, max_tokens=0, device=device, dtype=dtype), family
+    encoder = ClipEncoder if family.clip_frames else ImageEncoder
+    return encoder(spec, preprocessing, family, None, max_tokens=0, device=device, dtype=dtype), family
 
 
 def pieces(images: int, most: int, *, whole: bool) -> list[int]:
@@ -101,18 +123,22 @@ def pieces(images: int, most: int, *, whole: bool) -> list[int]:
 
 
 class Jobs:
-    """The two jobs over the same number of images: `through_queue` and `bare`."""
+    """The two jobs over the same number of images or clips: `through_queue` and `bare`."""
 
     def __init__(self, name: str, device: torch.device, dtype: torch.dtype, batch: int, batches: int, compiled: bool):
         self.device, self.batch, self.batches = device, batch, batches
         encoder, family = make_encoder(name, device, dtype)
         size, gpu = ENCODERS[name][0], device.type == "cuda"
         self.counts = pieces(batch * batches, batch, whole=not gpu)
-        images = torch.randint(0, 256, (batch, 3, size, size), dtype=torch.uint8)
-        self.images = images.pin_memory() if gpu else images
-        self.tower: Callable[[Tensor], Tensor] = CompiledTower(family.images, batch) if compiled else family.images
+        self.frames = family.clip_frames
+        shape = (batch, *([self.frames] if self.frames else []), 3, size, size)
+        masks = [torch.ones(batch, self.frames, dtype=torch.bool)] if self.frames else []
+        arrays = [torch.randint(0, 256, shape, dtype=torch.uint8), *masks]
+        self.arrays = [array.pin_memory() if gpu else array for array in arrays]
+        tower: Callable[..., Tensor] = family.clips if self.frames else family.images
+        self.tower = CompiledTower(tower, batch) if compiled else tower
         self.queue = EncodingQueue(encoder, batch, compiled=compiled)
-        self.pixels = torch.randn(batch, 3, size, size).to(device, dtype)
+        self.inputs = [torch.randn(shape).to(device, dtype), *(mask.to(device) for mask in masks)]
         self.came = 0
 
     def _count(self, vectors: np.ndarray) -> None:
@@ -121,14 +147,14 @@ class Jobs:
     def through_queue(self) -> None:
         self.came = 0
         for count in self.counts:
-            self.queue.put([self.images[:count]], self._count)
+            self.queue.put([array[:count] for array in self.arrays], self._count)
         self.queue.flush()
         assert self.came == self.batch * self.batches
 
     @torch.inference_mode()
     def bare(self) -> None:
         for _ in range(self.batches):
-            self.tower(self.pixels)
+            self.tower(*self.inputs)
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
@@ -148,21 +174,22 @@ def measure(name: str, jobs: Jobs, rounds: int) -> dict[str, Any]:
     jobs.through_queue()  # what is allocated, chosen or compiled at first
     jobs.bare()
     times = [jobs.times() for _ in range(rounds)]
-    images = jobs.batch * jobs.batches
-    per_s = images / statistics.median(queue_s for queue_s, _, _ in times)
+    count = jobs.batch * jobs.batches
+    unit, of_v3c2 = ("clips", CLIPS_PER_SHOT * V3C2_SHOTS) if jobs.frames else ("images", V3C2_FRAMES)
+    per_s = count / statistics.median(queue_s for queue_s, _, _ in times)
     return {
         "encoder": name,
-        "images_per_s": round(per_s, 2),
-        "bare_images_per_s": round(images / statistics.median(bare_s for _, bare_s, _ in times), 2),
+        f"{unit}_per_s": round(per_s, 2),
+        f"bare_{unit}_per_s": round(count / statistics.median(bare_s for _, bare_s, _ in times), 2),
         "queue_over_bare": round(statistics.median(bare_s / queue_s for queue_s, bare_s, _ in times), 3),
         "busy": round(statistics.median(busy for _, _, busy in times), 3),
-        "v3c2_hours": round(V3C2_FRAMES / per_s / 3600, 1),
+        "v3c2_hours": round(of_v3c2 / per_s / 3600, 1),
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("encoders", nargs="*", default=list(ENCODERS), help=", ".join(ENCODERS))
+    parser.add_argument("encoders", nargs="*", default=OF_IMAGES, help=", ".join(ENCODERS))
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--batches", type=int, default=20)
@@ -181,7 +208,7 @@ def main() -> None:
         rows.append(measure(name, jobs, args.rounds))
         print(json.dumps(rows[-1]), flush=True)
     facts = {
-        "what": "images per second of encoders with random weights, through the queue of extraction and bare",
+        "what": "images or clips per second of encoders with random weights, through the queue of extraction and bare",
         "seconds_of": "the clock" if device.type == "cuda" else "the processor",
         "machine": {
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",

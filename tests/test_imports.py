@@ -104,6 +104,7 @@ ROOMS = {
     "fuse": {"search"},
     "submission": set(),
     "rerank": {"search", "train"},
+    "rehearsal": {"submission", "train"},
 }
 """Room of pipeline -> the rooms it may import. Each room may import what lies flat in pipeline."""
 

@@ -28,6 +28,7 @@ from avs.demo.topics import MINI_TOPICS
 Split = Literal["test", "train"]
 STREAMS: dict[str, int] = {"test": 1, "train": 2}  # first word of every seed of a split
 FIRST_VIDEO: dict[str, int] = {"test": 1, "train": 50001}
+LAST_VIDEO = 99_999  # ids have five digits
 SHOTS_PER_VIDEO = (10, 30)
 CAPTIONS_PER_SHOT = 5
 UNFINISHED = "unfinished.json"  # says which collection the videos of an interrupted rendering belong to
@@ -77,23 +78,30 @@ def collection_paths(folder: Path, *, split: Split = "test") -> CollectionPaths:
     )
 
 
-def sample_collection(*, shots: int = 600, seed: int = 0, split: Split = "test") -> dict[str, tuple[Scene, ...]]:
+def sample_collection(
+    *, shots: int = 600, seed: int = 0, split: Split = "test", first_video: int | None = None
+) -> dict[str, tuple[Scene, ...]]:
     """Video id -> the scenes of its shots, in order.
 
     A larger collection begins with the shots of the smaller one of the same seed. In the test split every BLOCK shots
     show each topic once, together with near misses and random scenes; in the train split all scenes are random.
 
+    Args:
+        first_video: number of the first video; None: that of the split. Other videos show other scenes.
+
     Raises:
-        ConfigError: `shots` is below 1, or above what the video ids of a split allow.
+        ConfigError: `shots` is below 1, or above what the video ids allow.
     """
-    if not 1 <= shots <= 400_000:
-        raise ConfigError("a mini collection has no such size", got=f"{shots} shots", wanted="1 to 400000 shots")
+    first = FIRST_VIDEO[split] if first_video is None else first_video
+    most = min(400_000, SHOTS_PER_VIDEO[0] * (LAST_VIDEO - first))
+    if not 1 <= shots <= most:
+        raise ConfigError("a mini collection has no such size", got=f"{shots} shots", wanted=f"1 to {most} shots")
     stream = STREAMS[split]
     videos: dict[str, tuple[Scene, ...]] = {}
     count = 0
     roles: list[tuple[str, int]] = []
     while count < shots:
-        number = FIRST_VIDEO[split] + len(videos)
+        number = first + len(videos)
         size = int(np.random.default_rng([stream, seed, number]).integers(*SHOTS_PER_VIDEO, endpoint=True))
         scenes = []
         for shot in range(1, min(size, shots - count) + 1):
@@ -119,6 +127,7 @@ def generate_collection(
     shots: int = 600,
     seed: int = 0,
     split: Split = "test",
+    first_video: int | None = None,
     workers: int | None = None,
     reporter: Reporter | None = None,
     force: bool = False,
@@ -130,6 +139,7 @@ def generate_collection(
     Args:
         shots: number of shots; the last video ends with the last shot.
         split: "test" has topics and judgments, "train" has captions. They share no video and no random number.
+        first_video: as for sample_collection.
         workers: number of processes that render; None: one per core; 0: this process alone.
 
     Raises:
@@ -138,14 +148,16 @@ def generate_collection(
     """
     folder, start = Path(folder), time.monotonic()
     paths = collection_paths(folder, split=split)
-    config = {"shots": shots, "seed": seed, "split": split, "version": VERSION}
+    config: dict[str, object] = {"shots": shots, "seed": seed, "split": split, "version": VERSION}
+    if first_video is not None:
+        config["first_video"] = first_video
     if is_up_to_date(folder, Manifest("mini-collection", config), force=force):
         return paths
     if (folder / "manifest.json").is_file():  # another collection, whose videos must not mix with these
         (folder / "manifest.json").unlink()
         for part in (paths.videos, paths.msb):
             shutil.rmtree(part, ignore_errors=True)
-    videos = sample_collection(shots=shots, seed=seed, split=split)
+    videos = sample_collection(shots=shots, seed=seed, split=split, first_video=first_video)
     keep = _goes_on(folder / UNFINISHED, config)
     workers = available_cores() if workers is None else workers
     _write_videos(paths.videos, videos, keep=keep, workers=workers, reporter=reporter or Reporter())

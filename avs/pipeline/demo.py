@@ -5,11 +5,7 @@ Each step is an avs command, which the demo prints and then runs.
 
 from __future__ import annotations
 
-import io
-import json
-import shlex
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import redirect_stdout
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -19,13 +15,14 @@ import numpy as np
 
 from avs.core.artifacts import require_path
 from avs.core.errors import ConfigError
-from avs.core.progress import Reporter, no_suggestions
+from avs.core.progress import Reporter
 from avs.core.ranking import RankedList, Run
 from avs.core.shots import read_shot_table
 from avs.core.topic import Topic
 from avs.demo.collection import CollectionPaths, Split, generate_collection
 from avs.demo.gallery import Gallery, ShownSystem
 from avs.metrics.measures import parse_measures
+from avs.pipeline.commands import Commands, RunVerb, repeated
 from avs.pipeline.evaluation import evaluate_runs
 from avs.trecvid.qrels import read_qrels
 from avs.trecvid.secure_xml import looks_like_xml
@@ -50,10 +47,6 @@ DESCRIPTIONS = {
     "ltr": "learning to rank over all lists, out of fold",
     "random": "shots in random order",
 }
-READING_VERBS = ("check-run", "eval")  # they write nothing, so they have no --force
-
-RunVerb = Callable[[str, Sequence[str]], int]
-"""Runs `avs VERB ARGUMENTS` and returns its exit code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +97,9 @@ class Demo:
         models: Sequence[str] = (),
         weights: Sequence[str] = (),
     ) -> None:
-        self.folder, self.reporter, self.run_verb = folder, reporter, run_verb
+        self.folder, self.reporter = folder, reporter
         self.workers, self.force = workers, force
+        self._avs = Commands(reporter, run_verb, force=force)
         self.models, self.weights = tuple(models) or ENCODERS, weights
         self.start = perf_counter()
 
@@ -165,7 +159,7 @@ class Demo:
         if len(lists) > 1:
             lists["average"] = self._fuse("average", lists)
         runs = self._make_runs(lists, topics, "custom", table)
-        self._avs("check-run", *runs.values(), "--edition", "custom", "--shots", table, *_repeated("--topics", topics))
+        self._avs("check-run", *runs.values(), "--edition", "custom", "--shots", table, *repeated("--topics", topics))
         fused_first = sorted(lists, key=lambda name: name in self.models)
         shown = [ShownSystem(name, read_trec(lists[name]).lists) for name in fused_first]
         gallery = self._show(shown, topics, table, videos, ids=ids)
@@ -179,21 +173,6 @@ class Demo:
     def _warn(self) -> None:
         if self._warning:
             self.reporter.say(f"\nWARNING: {self._warning}")
-
-    def _avs(self, verb: str, *words: object) -> None:
-        """Print a command and run it.
-
-        Raises:
-            SystemExit: the command failed; with its exit code.
-        """
-        arguments = [str(word) for word in words]
-        self.reporter.say(f"\n$ {shlex.join(['avs', verb, *arguments])}")
-        quiet = ["--quiet"] if self.reporter.quiet else []
-        force = ["--force"] if self.force and verb not in READING_VERBS else []
-        with no_suggestions():
-            code = self.run_verb(verb, [*arguments, *quiet, *force])
-        if code:
-            raise SystemExit(code)
 
     @property
     def _workers(self) -> list[object]:
@@ -214,7 +193,7 @@ class Demo:
 
     def _extract(self, videos: Path, table: Path, folder: Path, *options: object) -> None:
         """Features of all encoders; the videos are decoded once for all of them."""
-        models = [*_repeated("--model", self.models), *_repeated("--weights", self.weights)]
+        models = [*repeated("--model", self.models), *repeated("--weights", self.weights)]
         output = f"{folder / 'features'}/"
         self._avs(
             "extract-features", "--videos", videos, *options, "--shots", table, *models, "-o", output, *self._workers
@@ -227,16 +206,16 @@ class Demo:
         collection = self._generate(folder, shots, seed, "train")
         table, model = self._import_shots(collection, folder), self.folder / "models" / LAFF
         self._extract(collection.videos, table, folder, "--policy", "uniform", "--frames", TRAINING_FRAMES)
-        stores = _repeated("--store", [folder / "features" / name / "shot" for name in self.models])
+        stores = repeated("--store", [folder / "features" / name / "shot" for name in self.models])
         self._avs("train-laff", "--captions", collection.captions, *stores, *LAFF_OPTIONS, "-o", model)
         return model
 
     def _search(self, topics: Sequence[Path], laff: Path | None = None) -> dict[str, Path]:
         """Name -> ranked lists of every encoder and, if there is one, of the trained model; all in one pass."""
         folder = self.folder / "lists"
-        stores = _repeated("--store", [self.folder / "features" / name / "shot" for name in self.models])
+        stores = repeated("--store", [self.folder / "features" / name / "shot" for name in self.models])
         trained = ["--checkpoint", laff, "--zero-shot"] if laff else []
-        self._avs("search", *_repeated("--topics", topics), *stores, *trained, "-o", f"{folder}/")
+        self._avs("search", *repeated("--topics", topics), *stores, *trained, "-o", f"{folder}/")
         lists = {name: folder / f"{name}-shot.trec" for name in self.models}
         return lists | ({LAFF: folder / f"{LAFF}.trec"} if laff else {})
 
@@ -262,7 +241,7 @@ class Demo:
         folder, runs = self.folder / "runs", {}
         for priority, (name, ranked) in enumerate(lists.items(), start=1):
             self._avs(
-                "make-run", ranked, *_repeated("--topics", topics), "--edition", edition, "--shots", shots,
+                "make-run", ranked, *repeated("--topics", topics), "--edition", edition, "--shots", shots,
                 "--pid", "DEMO", "--priority", priority, "--class", "F", "--task", "M", "--novelty", "C",
                 "--trtype", "D", "--desc", DESCRIPTIONS.get(name, f"{name}, zero-shot"), "--elapsed", 1, "-o", folder,
             )  # fmt: skip
@@ -271,10 +250,7 @@ class Demo:
 
     def _score(self, runs: Mapping[str, Path], qrels: Path) -> dict[str, float]:
         """Name -> mean xinfAP, as `avs eval --json` prints it."""
-        printed = io.StringIO()
-        with redirect_stdout(printed):
-            self._avs("eval", *runs.values(), "--qrels", qrels, "--measures", "infAP", "--json")
-        scores = json.loads(printed.getvalue())["runs"]
+        scores = self._avs.answer("eval", *runs.values(), "--qrels", qrels, "--measures", "infAP")["runs"]
         return {name: of_run["all"]["infAP"] for name, of_run in zip(runs, scores, strict=True)}
 
     def _scored(self, lists: Mapping[str, Path], judgments: Mapping[str, Path]) -> list[ShownSystem]:
@@ -352,8 +328,3 @@ def _bare_sentences(path: Path) -> list[str]:
         return []
     sentences = [line for line in lines if line]
     return [] if any(ID.fullmatch(line.split()[0]) for line in sentences) else sentences
-
-
-def _repeated(option: str, values: Sequence[object]) -> list[object]:
-    """`option` before each of the values."""
-    return [word for value in values for word in (option, value)]

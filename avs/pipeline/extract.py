@@ -302,10 +302,10 @@ def _per_model(models: Sequence[str], values: Sequence[str] | None, option: str)
     """The values of a `MODEL=VALUE` option by model; a bare value is for the only model there is."""
     value_of: dict[str, str] = {}
     for value in values or ():
-        name, _, rest = value.partition("=")
-        if name not in models and len(models) == 1:
+        name, named, rest = value.partition("=")
+        if len(models) == 1 and not (named and name in models):  # a folder may be called as the model is
             name, rest = models[0], value
-        if name not in models or name in value_of:
+        if name not in models or name in value_of or not rest:
             raise ConfigError(
                 f"{option} does not fit the models",
                 got=value,

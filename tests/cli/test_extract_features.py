@@ -39,6 +39,14 @@ def arguments(collection: Path, output: Path, *more: str) -> list[str]:
     return ["extract-features", *where, *model, "--workers", "0", *more]
 
 
+def test_a_folder_of_weights_may_be_called_as_its_model(
+    collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(collection)
+    assert main(arguments(collection, tmp_path, "--model", "clip", "--weights", "clip", "--quiet")) == 0
+    assert FeatureStore(tmp_path / "clip/shot").spec.weights == str(collection / "clip")
+
+
 def test_stores_of_several_models_and_levels(
     collection: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

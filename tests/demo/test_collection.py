@@ -129,3 +129,12 @@ def test_every_topic_is_planted_once_a_block() -> None:
     scenes = scenes_by_shot(sample_collection(shots=BLOCK, seed=6))
     for topic in MINI_TOPICS:
         assert sum(topic.pattern.matches(scene) for scene in scenes.values()) >= 1, topic.text
+
+
+def test_videos_may_have_other_numbers_and_then_show_other_scenes() -> None:
+    usual, other = sample_collection(shots=SHOTS), sample_collection(shots=SHOTS, first_video=7476)
+    assert [*usual][0] == "00001" and [*other][0] == "07476"
+    assert not set(scenes_by_shot(usual).values()) & set(scenes_by_shot(other).values())
+    assert sample_collection(shots=SHOTS, first_video=1) == usual
+    with pytest.raises(ConfigError, match="has no such size"):
+        sample_collection(shots=100, first_video=99_990)

@@ -36,6 +36,16 @@ def test_options_make_the_recipe_that_a_file_would(tmp_path: Path) -> None:
     assert caught.value.got == "--compute-dtype, --interval, --skip-similar"
 
 
+def test_a_checkpoint_may_be_called_as_its_model() -> None:
+    for value in ("clip", "clip=clip"):
+        assert extraction_recipe(None, models=["clip"], weights=[value]).encoders[0].weights == "clip"
+    both = extraction_recipe(None, models=["clip", "blip"], weights=["clip=blip", "blip=clip"])
+    assert [encoder.weights for encoder in both.encoders] == ["blip", "clip"]
+    for models, value in ((["clip", "blip"], "clip"), (["clip"], "clip="), (["clip"], "")):
+        with pytest.raises(ConfigError, match="--weights does not fit the models"):
+            extraction_recipe(None, models=models, weights=[value])
+
+
 def test_a_process_per_core_gives_the_same_bytes_as_none(tmp_path: Path) -> None:
     write_collection(tmp_path, films=1)
     recipe = ExtractionRecipe(encoders=[EncoderRecipe(model="mini-clip")])
