@@ -27,6 +27,7 @@ PACKAGES = (
 ALONE = ("salesforce-lavis", "timm", "fairscale")  # without what they require: much of it serves no feature
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "dog", "runs")
 SIZE, DIM = 32, 256
+STDERR = 2  # stdout is for the JSON summary
 
 
 def build_environment(folder: Path, reporter: Reporter, *, python: str | None = None) -> dict[str, object]:
@@ -80,7 +81,7 @@ def find_python() -> str:
     names = " or ".join(f"{major}.{minor}" for major, minor in PYTHONS)
     raise MissingDependencyError(
         "LAVIS needs an older Python than this one",
-        got=f"Python {sys.version_info.major}.{sys.version_info.minor}",
+        got="Python {}.{}".format(*sys.version_info[:2]),
         wanted=f"Python {names}",
         next_step=f"install one, then avs lavis setup --python {typed('PATH_OF_PYTHON')}",
     )
@@ -128,7 +129,7 @@ def _run(command: Sequence[str], folder: Path) -> None:
         MissingDependencyError: it failed.
     """
     kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
-    done = subprocess.run(command, stdout=sys.stderr, env=kept)
+    done = subprocess.run(command, stdout=STDERR, env=kept)
     if done.returncode:
         raise MissingDependencyError(
             "the LAVIS environment could not be built",

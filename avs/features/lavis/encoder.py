@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -143,7 +144,9 @@ def read_lavis_spec(
 
     Args, Raises: as for load_lavis.
     """
-    return _opened(model, weights, pooling, unit_length)[0]
+    spec = _described(open_lavis_checkpoint(model, weights), model, pooling, unit_length)
+    with LavisClient(environment_folder()).open() as greeted:
+        return replace(spec, backend_versions=spec_versions(greeted.versions))
 
 
 def load_lavis(
@@ -168,8 +171,10 @@ def load_lavis(
         AvsError: the worker was lost; or the weights are not those of the model.
     """
     require_float32(dtype)
-    spec, checkpoint = _opened(model, weights, pooling, unit_length)
+    checkpoint = open_lavis_checkpoint(model, weights)
+    spec = _described(checkpoint, model, pooling, unit_length)
     client = LavisClient(environment_folder(), checkpoint.opening(device)).open()
+    spec = replace(spec, backend_versions=spec_versions(client.versions))
     _require_same(client.facts, spec, checkpoint)
     family = checkpoint.model.family
     return LavisEncoder(
@@ -189,16 +194,12 @@ def require_float32(dtype: str) -> None:
         )
 
 
-def _opened(
-    model: str, weights: str | Path | None, pooling: str | None, unit_length: bool
-) -> tuple[EmbedderSpec, LavisCheckpoint]:
-    checkpoint = open_lavis_checkpoint(model, weights)
+def _described(checkpoint: LavisCheckpoint, model: str, pooling: str | None, unit_length: bool) -> EmbedderSpec:
+    """The spec without the versions, which the worker says."""
     described, preprocessing = checkpoint.model, checkpoint.model.preprocessing
     if not unit_length:
         _require_raw(model, raw=described.family == "clip")
-    with LavisClient(environment_folder()).open() as greeted:
-        versions = greeted.versions
-    spec = EmbedderSpec(
+    return EmbedderSpec(
         name=model,
         revision=checkpoint.revision(),
         dim=described.dim,
@@ -212,9 +213,7 @@ def _opened(
         normalised=unit_length,
         weights=str(checkpoint.location),
         backend=LAVIS,
-        backend_versions=spec_versions(versions),
     )
-    return spec, checkpoint
 
 
 def _pooling(model: str, described: LavisModel, pooling: str | None) -> str:
