@@ -298,11 +298,11 @@ def load(asked: Mapping[str, Any]) -> LoadedModel:
 
 def _settings(asked: Mapping[str, Any]) -> dict[str, Any]:
     """What must differ from LAVIS's own config, so that it downloads nothing and computes in float32."""
-    own = {"pretrained": None, "load_finetuned": False, "load_pretrained": False, "vit_precision": "fp32"}
+    own = {"pretrained": None, "vit_precision": "fp32", "use_grad_checkpoint": False, "vit_grad_ckpt": False}
     changes = dict(asked["changes"])
     if "med_config_path" in changes:
         changes["med_config_path"] = os.path.join(asked["folder"], changes["med_config_path"])
-    return {**own, "use_grad_checkpoint": False, "vit_grad_ckpt": False, **changes}
+    return {**own, **changes}
 
 
 def _loads_torchvision(torch: Any) -> bool:
@@ -388,7 +388,8 @@ def _blip2(settings: Any, asked: Mapping[str, Any], torch: Any) -> Any:
     if asked["vit"]:
         eva_vit.VisionTransformer = _with(eva_vit.VisionTransformer, asked["vit"])
     with tempfile.NamedTemporaryFile(suffix=".pth") as file:
-        torch.save({}, file.name)
+        torch.save({}, file.name)  # in place of what it cannot do without
+        settings.load_finetuned, settings.finetuned = True, file.name
         eva_vit.download_cached_file = clip_vit.download_cached_file = lambda url, **_: file.name
         return Blip2Qformer.from_config(settings)
 
