@@ -1,7 +1,8 @@
 """Build the environment that runs salesforce-lavis for --backend lavis, and test it.
 
 LAVIS needs an old transformers, so it runs in a virtual environment of its own, in processes that avs starts. It takes
-about 1.7 GB (docs/lavis.md). Run the same command again to complete an environment, or to test it.
+about 1.7 GB (docs/lavis.md). Run the same command again to complete an environment, or to test it; with --force, to
+build it anew.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from avs.cli.options import OUTPUT, RUNTIME, Debug, Json, Quiet
+from avs.cli.options import OUTPUT, RUNTIME, Debug, Force, Json, Quiet
 
 EXAMPLES = """
 avs lavis setup
@@ -45,6 +46,7 @@ def command(
     python: Python = None,
     quiet: Quiet = False,
     json: Json = False,
+    force: Force = False,
     debug: Debug = False,
 ) -> None:
     from avs.core.errors import typed
@@ -54,7 +56,7 @@ def command(
 
     reporter, known = Reporter(quiet=quiet), environment_folder()
     folder = known if venv is None else venv.expanduser().absolute()
-    summary = build_environment(folder, reporter, python=python)
+    summary = build_environment(folder, reporter, python=python, force=force)
     if folder != known:
         reporter.suggest(f"export {VARIABLE}={typed(folder)}")
     if json:

@@ -214,6 +214,8 @@ def test_setup_says_what_is_wrong_with_a_folder(tmp_path: Path, capsys: pytest.C
     assert "no virtual environment" in capsys.readouterr().err
     assert main(["lavis", "setup", "--venv", str(tmp_path / "new"), "--python", "/bin/false"]) == 3
     assert "exit code 1" in capsys.readouterr().err
+    assert main(["lavis", "setup", "--venv", str(tmp_path / "notes"), "--force"]) == 2
+    assert (tmp_path / "notes/a.txt").exists()
     assert main(["lavis", "remove"]) == 2
 
 
@@ -222,30 +224,47 @@ def test_setup_installs_from_the_constraints_and_tests_what_it_built(
 ) -> None:
     """pip is not run; the worker is a fake."""
     facts = {"dim": 256, "takes": 32, "operators_registered": True}
+    folder = tmp_path / "env"
     monkeypatch.setenv("AVS_LAVIS_VENV", str(tmp_path / "elsewhere"))
     ran: list[list[str]] = []
 
     def run(words: list[str], **_: object) -> subprocess.CompletedProcess[bytes]:
         ran.append(words)
-        if "venv" in words:
-            make_environment(tmp_path / "env", facts=facts)
+        if "venv" in words and "--clear" not in words:
+            make_environment(folder, facts=facts)
+            (folder / "pyvenv.cfg").touch()
         return subprocess.CompletedProcess(words, 0)
 
     monkeypatch.setattr(building.subprocess, "run", run)
-    assert main(["lavis", "setup", "--venv", str(tmp_path / "env"), "--json"]) == 0
+    assert main(["lavis", "setup", "--venv", str(folder), "--json"]) == 0
     said = capsys.readouterr()
     summary = json.loads(said.out)
     assert summary["versions"]["transformers"] == "4.26.1" and summary["operators_registered"]
-    assert f"export AVS_LAVIS_VENV={tmp_path / 'env'}" in said.err and "self-test" in said.err
+    assert f"export AVS_LAVIS_VENV={folder}" in said.err and "self-test" in said.err
     made, others, alone = ran
-    assert made[1:] == ["-m", "venv", str(tmp_path / "env")]
+    assert made[1:] == ["-m", "venv", str(folder)]
     assert "torch" in others and "--no-deps" not in others
     assert alone[-4:] == ["--no-deps", "salesforce-lavis", "timm", "fairscale"]
     for words in (others, alone):
         assert words[words.index("-c") + 1].endswith("avs/features/lavis/constraints.txt")
-    make_environment(tmp_path / "broken", facts=facts, versions={**VERSIONS, "timm": "1.0.31"})
-    assert main(["lavis", "setup", "--venv", str(tmp_path / "broken")]) == 3
+    ran.clear()
+    assert main(["lavis", "setup", "--venv", str(folder)]) == 0
+    assert len(ran) == 2, "it is completed, and not begun again"
+    assert main(["lavis", "setup", "--venv", str(folder), "--force"]) == 0
+    assert ran[2][1:] == ["-m", "venv", "--clear", str(folder)]
+
+
+def test_setup_refuses_what_it_built_if_that_does_not_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(building.subprocess, "run", lambda words, **_: subprocess.CompletedProcess(words, 0))
+    facts = {"dim": 256, "takes": 32, "operators_registered": False}
+    make_environment(tmp_path / "old", facts=facts, versions={**VERSIONS, "timm": "1.0.31"})
+    assert main(["lavis", "setup", "--venv", str(tmp_path / "old")]) == 3
     assert "timm 1.0.31" in capsys.readouterr().err
+    make_environment(tmp_path / "narrow", facts={**facts, "dim": 16})
+    assert main(["lavis", "setup", "--venv", str(tmp_path / "narrow")]) == 2
+    assert "the self-test failed: vectors of images" in capsys.readouterr().err
 
 
 def test_setup_wants_a_python_that_lavis_runs_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -30,11 +30,14 @@ SIZE, DIM = 32, 256
 STDERR = 2  # stdout is for the JSON summary
 
 
-def build_environment(folder: Path, reporter: Reporter, *, python: str | None = None) -> dict[str, object]:
+def build_environment(
+    folder: Path, reporter: Reporter, *, python: str | None = None, force: bool = False
+) -> dict[str, object]:
     """Build the environment in `folder`, or complete it, and test it.
 
     Args:
         python: the Python to build it of; None: this one, or one beside it that LAVIS runs in.
+        force: discard an environment that is there.
 
     Returns:
         `path`, `versions`, `seconds`, `self_test`.
@@ -46,8 +49,8 @@ def build_environment(folder: Path, reporter: Reporter, *, python: str | None = 
     """
     start = time.monotonic()
     interpreter = interpreter_of(folder)
-    if not interpreter.exists():
-        if folder.is_dir() and any(folder.iterdir()) or folder.is_file():
+    if force or not interpreter.exists():
+        if (folder.is_dir() and any(folder.iterdir()) or folder.is_file()) and not (folder / "pyvenv.cfg").is_file():
             raise ConfigError(
                 "the folder holds something that is no virtual environment",
                 where=folder,
@@ -55,7 +58,7 @@ def build_environment(folder: Path, reporter: Reporter, *, python: str | None = 
             )
         base = python or find_python()
         reporter.say(f"{folder}: a virtual environment of {base}")
-        _run([base, "-m", "venv", str(folder)], folder)
+        _run([base, "-m", "venv", *(["--clear"] if force else []), str(folder)], folder)
     pip = [str(interpreter), "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off"]
     pip += ["--quiet", "-c", str(CONSTRAINTS)]
     for words in (PACKAGES, ("--no-deps", *ALONE)):

@@ -52,7 +52,7 @@ def worker_command(folder: Path) -> list[str]:
             where=folder,
             next_step=f"{setup_command(folder)}; for one that is elsewhere, set {VARIABLE} to its folder",
         )
-    return [str(python), "-I", str(WORKER)]
+    return [str(python), "-I", "-W", "ignore::FutureWarning", str(WORKER)]  # of torch, at fairscale: they say nothing
 
 
 def pins() -> dict[str, tuple[str, str]]:

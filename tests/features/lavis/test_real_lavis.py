@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,9 @@ import numpy as np
 import pytest
 import torch
 from lavis_pairs import DIM, POSITIONS, SIZE, make_blip2_pair, make_blip_pair, make_clip_pair
+from processes import end_by, session, started, wait_until
 from tiny_checkpoints import MEAN, STD, write_bert_tokenizer, write_json
+from tiny_videos import write_collection
 
 from avs.core.errors import AvsError
 from avs.core.progress import Reporter
@@ -188,3 +191,20 @@ def test_a_file_that_holds_code_is_refused_and_nothing_is_run(environment: Path,
 def test_the_self_test(environment: Path) -> None:
     tested = self_test(environment)
     assert tested["versions"]["salesforce-lavis"] == "1.0.2"  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)], ids=str
+)
+def test_no_worker_is_left(tmp_path: Path, how: signal.Signals, code: int) -> None:
+    """Whether it loads or computes."""
+    write_collection(tmp_path, films=40)
+    _, ours = make_blip2_pair(tmp_path / "pair")
+    words = ["--videos", tmp_path / "videos", "--shots", tmp_path / "shots.tsv", "-o", tmp_path / "out"]
+    words += ["--model", "blip2", "--weights", ours, "--backend", "lavis", "--workers", 0, "--batch-size", 1]
+    parts = tmp_path / "out/blip2/shot/parts"
+    with started(["-m", "avs", "extract-features", *words]) as process:
+        wait_until(lambda: len(list(parts.glob("*"))) > 2, process)
+        assert len(session(process.pid)) >= 2
+        ended, err = end_by(process, how)
+    assert ended == code and "Traceback" not in err
