@@ -13,7 +13,6 @@ import json
 import math
 import os
 import queue
-import signal
 import struct
 import sys
 import threading
@@ -80,7 +79,6 @@ def empty_arrays(header: Mapping[str, Any]) -> list[np.ndarray]:
 
 def main() -> None:
     """Serve the messages of stdin until it is closed, which ends this process at once, whatever it does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to all; the process that started us hears it
     reading, writing = os.dup(0), os.dup(1)
     os.dup2(2, 1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)

@@ -83,6 +83,29 @@ def test_ctrl_c_in_a_terminal_does_not_reach_it(line: LavisLine) -> None:
     assert line.hear(timeout_s=LIMIT_S)[0]["type"] == "error"
 
 
+NOISE = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+import worker
+said = worker.versions()
+def versions():
+    print("Loading")
+    os.system("echo checkpoint")
+    return said
+worker.versions = versions
+worker.main()
+"""
+
+
+def test_what_it_prints_does_not_get_among_its_messages() -> None:
+    line = LavisLine([sys.executable, "-c", NOISE, str(WORKER.parent)])
+    assert line.hear(timeout_s=LIMIT_S)[0]["type"] == "hello"
+    line.send({"type": "dance"}, timeout_s=LIMIT_S)
+    assert line.hear(timeout_s=LIMIT_S)[0]["type"] == "error"
+    line.end()
+    assert line.last_lines == "Loading\ncheckpoint"
+
+
 def test_bytes_that_are_no_message_end_it(line: LavisLine) -> None:
     line.hear(timeout_s=LIMIT_S)
     os.write(line._in, b"print")
