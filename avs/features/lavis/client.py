@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from avs.core.errors import AvsError, DataError, MissingDependencyError
-from avs.features.lavis.environment import require_known_worker, worker_command
+from avs.features.lavis.environment import require_known_worker, setup_command, worker_command
 from avs.features.lavis.line import LavisGoneError, LavisLine
 
 log = logging.getLogger(__name__)
@@ -148,5 +148,6 @@ class LavisClient:
                 "LAVIS could not do it",
                 where=self.folder,
                 got=f"{header.get('what')}{self._last_lines()}",
+                next_step=f"check the weights; the environment is tested by {setup_command(self.folder)}",
             )
         return header, arrays

@@ -6,11 +6,14 @@ that AVS_LAVIS_VENV names, or builds one.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +42,7 @@ IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (5, 3, SIZE,
 
 
 @pytest.fixture(scope="module", autouse=True)
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     named = os.environ.get(VARIABLE)
     folder = Path(named) if named else tmp_path_factory.mktemp("lavis") / "venv"
     if not named:
@@ -173,6 +176,38 @@ def test_weights_that_do_not_fit_are_refused(environment: Path, tmp_path: Path) 
     torch.save({"model": lacking}, ours / "model.pth")
     with pytest.raises(AvsError, match="not finite for 5 of 5 images"):
         load_embedder("blip2", weights=ours, backend="lavis").encode_images(IMAGES)
+
+
+class Tree(torch.nn.Module):
+    """Parameters and buffers by their names, with dots, as in an archive of OpenAI."""
+
+    def add(self, name: str, tensor: torch.Tensor) -> None:
+        first, _, rest = name.partition(".")
+        if not rest:
+            self.register_buffer(first, tensor)
+            return
+        if not hasattr(self, first):
+            self.add_module(first, Tree())
+        getattr(self, first).add(rest, tensor)
+
+
+@pytest.mark.filterwarnings("ignore:.*jit:DeprecationWarning")
+def test_the_archive_of_clip(environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A TorchScript of the same names as OpenAI's, in float16, with three numbers beside the tensors."""
+    _, ours = pairs(environment)["clip"](tmp_path)
+    tree = Tree()
+    for name, tensor in torch.load(ours / "model.pth")["model"].items():
+        tree.add(name, tensor.half())
+    for name, number in (("input_resolution", SIZE), ("context_length", POSITIONS), ("vocab_size", 49408)):
+        tree.add(name, torch.tensor(number))
+    file = tmp_path / "ViT.pt"
+    torch.jit.script(tree).save(str(file))
+    known = {"sha256": hashlib.sha256(file.read_bytes()).hexdigest(), "dim": 48, "image_size": SIZE}
+    monkeypatch.setitem(PUBLISHED, "clip-vit-b32", replace(PUBLISHED["clip-vit-b32"], **known))
+    with closing(load_embedder("clip-vit-b32", weights=file, backend="lavis")) as encoder:
+        with closing(load_embedder("clip", weights=ours, backend="lavis")) as other:
+            assert np.array_equal(encoder.encode_images(IMAGES), other.encode_images(IMAGES))
+            assert np.array_equal(encoder.encode_texts(TEXTS), other.encode_texts(TEXTS))
 
 
 class Harmful:
