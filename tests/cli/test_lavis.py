@@ -138,6 +138,7 @@ def test_options_that_do_not_fit(
     ):
         assert main(extraction(collection, tmp_path / "out", *words)) == 2, words
         assert said in capsys.readouterr().err
+        assert words == ["--compile"] or not (tmp_path / "out").exists(), "work has begun"
     assert not (tmp_path / "out/blip/shot/manifest.json").exists()
 
 

@@ -57,8 +57,22 @@ def test_the_spec_says_backend_and_versions(environment: Environment, weights: P
     assert spec.backend_versions == "salesforce-lavis 1.0.2, timm 0.4.12, transformers 4.26.1"
     assert EmbedderSpec.from_json(spec.to_json()) == spec and has_text_side(spec)
     assert counted(folder, "starts") == 1 and counted(folder, "messages") == 0, "a spec needs no model"
-    (weights / "weights.pth").write_bytes(b"others")
-    assert read_spec("blip", weights=weights, backend="lavis").revision != spec.revision
+    revisions = {spec.revision}
+    settings = (weights / "lavis.yaml").read_text(encoding="utf-8")
+    changes = (
+        ("weights.pth", "others"),
+        ("lavis.yaml", settings + "changes: {embed_dim: 8}\n"),
+        ("med.json", "{}"),
+        ("lavis.yaml", settings + "changes: {med_config_path: med.json}\n"),
+        ("med.json", '{"num_attention_heads": 2}'),
+    )
+    for name, content in changes:
+        (weights / name).write_text(content, encoding="utf-8")
+        revisions.add(read_spec("blip", weights=weights, backend="lavis").revision)
+    assert len(revisions) == len(changes), "what decides the vectors is not in the revision; an unused file may be"
+    (weights / "med.json").unlink()
+    with pytest.raises(ConfigError, match="no med.json"):
+        read_spec("blip", weights=weights, backend="lavis")
 
 
 def test_a_spec_of_transformers_is_written_as_it_was_before(tmp_path: Path) -> None:
