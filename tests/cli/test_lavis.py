@@ -203,9 +203,11 @@ def test_two_extractions_at_once(many: Path, tmp_path: Path, environment: Callab
     folder = environment()
     words = ["-m", "avs", *extraction(many, tmp_path / "out")]
     with started(words) as one, started(words) as other:
-        assert [one.wait(), other.wait()] == [0, 0]
+        said = [process.communicate()[1] for process in (one, other)]
+        assert [one.returncode, other.returncode] == [0, 0], said
     store = FeatureStore(tmp_path / "out/blip/shot")
-    assert store.vectors.shape == (120, DIM) and counted(folder, "starts") == 4  # each has one that greets alone
+    assert store.vectors.shape == (120, DIM)
+    assert counted(folder, "starts") in (3, 4)  # each has one that greets alone; a late process needs no other
 
 
 def test_setup_says_what_is_wrong_with_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
