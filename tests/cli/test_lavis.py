@@ -129,9 +129,11 @@ def test_without_an_environment_the_command_that_builds_it_is_told(
 def test_options_that_do_not_fit(
     collection: Path, tmp_path: Path, environment: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    environment()
+    folder = environment()
+    assert main(extraction(collection, tmp_path / "out", "--compute-dtype", "bfloat16")) == 2
+    assert "LAVIS computes in float32" in capsys.readouterr().err
+    assert counted(folder, "starts") == 0, "weights and videos were read first"
     for words, said in (
-        (["--compute-dtype", "bfloat16"], "LAVIS computes in float32"),
         (["--raw-length", "--level", "frame"], "with length 1 alone"),
         (["--backend", "lavis=blip"], "--backend does not fit the models"),
         (["--compile"], "nor LAVIS"),
