@@ -48,6 +48,7 @@ avs extract-features --videos videos/ --shots shots.tsv --model clip --weights .
 avs extract-features --videos videos/ --shots shots.tsv --model models/clip4clip -o features/
 avs extract-features --videos videos/ --shots shots.tsv --model clip-vit-b32 --level frame --raw-length -o raw/
 avs extract-features --videos videos/ --shots shots.tsv --model clip-vit-b32 --policy keyframes -o preview/
+avs extract-features --videos videos/ --shots shots.tsv --model blip-base-capfilt --backend lavis --weights blip/ -o f/
 avs extract-features --videos videos/ --shots shots.tsv --config configs/features/mini.yaml -o features/
 avs extract-features --videos videos/ --shots shots.tsv --model clip-vit-b32 --shard 0/8 -o features/
 avs extract-features --videos videos/ --shots shots.tsv --model clip-vit-l14 --devices cuda:0,cuda:1 -o features/
@@ -117,6 +118,15 @@ Crops = Annotated[
         rich_help_panel=MODEL,
     ),
 ]  # fmt: skip
+Backend = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--backend",
+        help="Whose code computes: transformers (default), or lavis, the package salesforce-lavis (docs/lavis.md); "
+        "MODEL=BACKEND if several.",
+        rich_help_panel=MODEL,
+    ),
+]
 ComputeDtype = Annotated[
     str | None,
     typer.Option("--compute-dtype", help="float32 (default), bfloat16, or float16 (CUDA only).", rich_help_panel=MODEL),
@@ -202,6 +212,7 @@ def command(
     weights: Weights = None,
     pooling: Pooling = None,
     crops: Crops = None,
+    backend: Backend = None,
     compute_dtype: ComputeDtype = None,
     level: Levels = None,
     store_dtype: StoreDtype = None,
@@ -233,6 +244,7 @@ def command(
         weights=weights,
         pooling=pooling,
         crops=crops,
+        backend=backend,
         levels=level,
         sampling={"policy": policy, "interval": interval, "frames": frames, "skip-similar": skip_similar},
         compute_dtype=compute_dtype,

@@ -30,6 +30,7 @@ VERBS = {
     "shots": "Make the shot table of a collection: import master shots, or detect them.",
     "import-narrations": "Make clips with captions of narrated videos in HowTo100M's layout.",
     "import-weights": "Make a checkpoint of an encoder from the weights that its authors published.",
+    "lavis": "Build the environment in which salesforce-lavis runs, for --backend lavis.",
     "caption-shots": "Write pseudo captions of shots, as V3C1-PC has them, resumably.",
     "extract-features": "Turn the frames of every shot into vectors, resumably.",
     "import-features": "Make a feature store of features that others computed.",

@@ -7,7 +7,15 @@ from typing import Any
 
 from avs.core.errors import SpecMismatchError
 
-NEWER = ("trained", "layer", "crops", "clip_frames", "clip_interval_s")  # fields that older stores lack
+NEWER = (  # fields that older stores lack
+    "trained",
+    "layer",
+    "crops",
+    "clip_frames",
+    "clip_interval_s",
+    "backend",
+    "backend_versions",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +40,8 @@ class EmbedderSpec:
         crops: which crops of an image are averaged; "": the whole image.
         clip_frames: number of frames in a clip; 0: it encodes images.
         clip_interval_s: seconds between the frames of a clip; 0: not the same for all clips.
+        backend: the package whose code computes the vectors, such as "lavis"; "": transformers, or avs itself.
+        backend_versions: of the packages of another backend that decide the vectors.
     """
 
     name: str
@@ -51,6 +61,8 @@ class EmbedderSpec:
     crops: str = ""
     clip_frames: int = 0
     clip_interval_s: float = 0.0
+    backend: str = ""
+    backend_versions: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """All fields, as manifests record them; newer ones only where they say something, as avs wrote before them."""

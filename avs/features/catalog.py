@@ -22,6 +22,7 @@ class Entry(BaseModel):
         weights: a Hub repository, or `package:` and a folder of the package; None: the user must name them.
         revision: branch, tag or commit on the Hub.
         dim, image_size: what its checkpoint must have; None: anything.
+        backend: the only backend that has it, such as "lavis"; "": it is for transformers, or for avs itself.
         notes: one line for people.
     """
 
@@ -32,6 +33,7 @@ class Entry(BaseModel):
     revision: str = "main"
     dim: int | None = None
     image_size: int | None = None
+    backend: str = ""
     notes: str = ""
 
 

@@ -154,7 +154,8 @@ def _compile(embedder: ImageEmbedder | ClipEmbedder, rows: int) -> None:
         raise ConfigError(
             "the encoder cannot be compiled",
             where=embedder.spec.name,
-            wanted="encoders of the catalog; a trained model reads another number of frames in each batch",
+            wanted="encoders of the catalog; not a trained model, which reads another number of frames in each batch, "
+            "nor LAVIS",
             next_step="leave --compile out",
         )
     embedder.compile(rows)

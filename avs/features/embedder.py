@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
-from avs.core.errors import AvsError, ConfigError, typed
+from avs.core.errors import AvsError, ConfigError, did_you_mean, typed
 from avs.core.list_files import is_trained_model
 from avs.core.registry import Registry
 from avs.core.spec import EmbedderSpec
@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from avs.features.encoders import ClipEncoder, ImageEncoder
+    from avs.features.lavis.encoder import LavisEncoder
 
 
+BACKENDS = ("transformers", "lavis")  # whose code computes; the first also stands for the networks of avs
 TRAINED_MODELS = "trained models"
 
 
@@ -212,6 +214,7 @@ def read_spec(
     crops: str | None = None,
     unit_length: bool = True,
     clip_interval_s: float = 0.0,
+    backend: str | None = None,
 ) -> EmbedderSpec:
     """The spec of an encoder, without loading its weights; arguments and errors as for load_embedder.
 
@@ -221,6 +224,11 @@ def read_spec(
     folder = Path(model)
     if model not in read_catalog() and (is_trained_model(folder) or folder.parent != Path()):
         return _trained_models().read_spec(folder)
+    if _is_lavis(backend):
+        from avs.features.lavis.encoder import read_lavis_spec
+
+        require_encoder(model, weights, pooling, crops, backend)
+        return read_lavis_spec(model, weights=weights, pooling=pooling, unit_length=unit_length)
     return _read_checkpoint(model, weights, pooling, crops, unit_length, clip_interval_s).spec
 
 
@@ -234,7 +242,8 @@ def load_embedder(
     crops: str | None = None,
     unit_length: bool = True,
     clip_interval_s: float = 0.0,
-) -> ImageEncoder | ClipEncoder:
+    backend: str | None = None,
+) -> ImageEncoder | ClipEncoder | LavisEncoder:
     """The encoder `model` of the catalog, ready to encode.
 
     Args:
@@ -246,13 +255,19 @@ def load_embedder(
         crops: "center", or one of the family's, such as "ten"; None: center.
         unit_length: whether vectors of images are scaled to length 1; false: as the tower gives them.
         clip_interval_s: seconds between the frames of its clips, which decide its numbers too; 0: not the same for all.
+        backend: one of BACKENDS; None: the first.
 
     Raises:
         ConfigError: unknown model, pooling, crops, device or dtype, or weights that are not what the catalog says; an
-            encoder of clips without `unit_length`.
+            encoder of clips without `unit_length`; what the backend does not have.
         AvsError: there is no checkpoint, or it lacks a part.
-        MissingDependencyError: the Hub or the CUDA device is not reachable.
+        MissingDependencyError: the Hub or the CUDA device is not reachable, or LAVIS is not installed.
     """
+    if _is_lavis(backend):
+        from avs.features.lavis.encoder import load_lavis
+
+        require_encoder(model, weights, pooling, crops, backend)
+        return load_lavis(model, weights=weights, device=device, dtype=dtype, pooling=pooling, unit_length=unit_length)
     from avs.features.encoders import ClipEncoder, ImageEncoder, resolve_device
 
     resolved, computed_in = resolve_device(device, dtype)
@@ -293,6 +308,7 @@ def load_embedder_for(
         crops=spec.crops or None,
         unit_length=spec.normalised,
         clip_interval_s=spec.clip_interval_s,
+        backend=spec.backend or None,
     )
     spec.require_same(embedder.spec, where=embedder.spec.weights)
     return embedder
@@ -314,16 +330,38 @@ class _Checkpoint:
         return self.family.tokenizer(self.folder)
 
 
+def _is_lavis(backend: str | None) -> bool:
+    """Whether a backend is LAVIS.
+
+    Raises:
+        ConfigError: there is no such backend.
+    """
+    if backend not in (None, *BACKENDS):
+        raise ConfigError(f'unknown backend "{backend}"{did_you_mean(backend, BACKENDS)}', wanted=", ".join(BACKENDS))
+    return backend == "lavis"
+
+
 def require_encoder(
-    model: str, weights: str | Path | None, pooling: str | None, crops: str | None = None
+    model: str,
+    weights: str | Path | None,
+    pooling: str | None,
+    crops: str | None = None,
+    backend: str | None = None,
 ) -> tuple[str, str]:
     """Where the weights of an encoder are, and its pooling; reads no weights.
 
     Raises:
-        ConfigError: unknown model, pooling or crops, or a model whose weights the user must name.
+        ConfigError: unknown model, pooling, crops or backend, a model that the backend does not have, or one whose
+            weights the user must name.
     """
     entry, family = get_entry(model), family_of(model)
     location = str(weights) if weights is not None else entry.weights
+    if _is_lavis(backend):
+        from avs.features.lavis.published import open_lavis_checkpoint
+
+        location = str(open_lavis_checkpoint(model, weights).location)
+    elif entry.backend:
+        raise ConfigError(f"{model} is a model of another backend alone", next_step=f"--backend {entry.backend}")
     if location is None:
         raise ConfigError(f'the model "{model}" needs weights', next_step=_how_to_get_weights(model, entry.family))
     pooling = pooling or family.poolings[0]

@@ -40,6 +40,7 @@ class EncoderRecipe(BaseModel):
     Attributes:
         model: its catalog name, or the folder of a trained model.
         weights, pooling, crops: of an encoder of the catalog.
+        backend: whose code computes the vectors of an encoder of the catalog; None: that of transformers, or of avs.
         raw_length: vectors of frames keep the length that the tower gives them; otherwise they have length 1.
         levels: of this encoder's stores; None: those of the recipe.
         sampling: of this encoder of the catalog; None: that of the recipe, or the one that its family states.
@@ -50,6 +51,7 @@ class EncoderRecipe(BaseModel):
     weights: str | None = None
     pooling: str | None = None
     crops: str | None = None
+    backend: Literal["transformers", "lavis"] | None = None
     raw_length: bool = False
     levels: tuple[LevelName, ...] | None = Field(default=None, min_length=1)
     sampling: SamplingRecipe | None = None

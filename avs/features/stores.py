@@ -93,7 +93,7 @@ class CatalogEncoder:
         """What decides its vectors, as read_spec and load_embedder take it."""
         own, apart_s = self.recipe, sampling["interval_s"] if sampling["policy"] == "clips" else 0.0
         made: dict[str, Any] = {"model": own.model, "weights": own.weights, "pooling": own.pooling, "crops": own.crops}
-        return made | {"unit_length": not own.raw_length, "clip_interval_s": apart_s}
+        return made | {"backend": own.backend, "unit_length": not own.raw_length, "clip_interval_s": apart_s}
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,8 +28,9 @@ from avs.core.store_plan import require_same_way
 from avs.features.claims import Shard
 from avs.features.decoders import timeout_of
 from avs.features.device_processes import make_stores_on_devices
-from avs.features.embedder import family_of, has_text_side, require_encoder
+from avs.features.embedder import BACKENDS, family_of, has_text_side, require_encoder
 from avs.features.extract import require_runtime
+from avs.features.lavis.encoder import LAVIS, require_float32
 from avs.features.levels import parse_level
 from avs.features.recipe import ExtractionRecipe
 from avs.features.stores import CatalogEncoder, StoreEncoder, StorePlan, make_stores, plan_stores, store_folders
@@ -55,6 +56,7 @@ SETTING_OF = {"interval": "interval_s", "skip-similar": "skip_similar"}  # of a 
 CHOICES = {
     "store dtype": ("float16", "float32"),
     "compute dtype": ("float32", "bfloat16", "float16"),
+    "backend": BACKENDS,
 }
 
 
@@ -214,7 +216,9 @@ def require_usable(recipe: ExtractionRecipe) -> list[StoreEncoder]:
     for encoder in encoders:
         if isinstance(encoder, CatalogEncoder):
             own = encoder.recipe
-            require_encoder(own.model, own.weights, own.pooling, own.crops)
+            require_encoder(own.model, own.weights, own.pooling, own.crops, own.backend)
+            if own.backend == LAVIS:
+                require_float32(recipe.compute_dtype)
             _require_fitting(encoder, encoder.sampling(recipe))
     return encoders
 
@@ -245,6 +249,7 @@ def extraction_recipe(
     weights: Sequence[str] | None = None,
     pooling: Sequence[str] | None = None,
     crops: Sequence[str] | None = None,
+    backend: Sequence[str] | None = None,
     levels: Sequence[str] | None = None,
     sampling: Mapping[str, Any] | None = None,
     compute_dtype: str | None = None,
@@ -254,7 +259,7 @@ def extraction_recipe(
     """The recipe of a YAML file, or of options; None is an option that was not given.
 
     Args:
-        weights, pooling, crops: a value for the only model, or MODEL=VALUE for one of several.
+        weights, pooling, crops, backend: a value for the only model, or MODEL=VALUE for one of several.
         sampling: options of avs.video.sampling.Sampling by the names of the options.
         raw_length: of the vectors of all models.
 
@@ -266,7 +271,7 @@ def extraction_recipe(
     sampling = {key: value for key, value in (sampling or {}).items() if value is not None}
     if config is not None:
         options: dict[str, object] = {"model": models, "weights": weights, "pooling": pooling, "crops": crops}
-        options |= {"level": levels, "compute-dtype": compute_dtype, "store-dtype": store_dtype}
+        options |= {"backend": backend, "level": levels, "compute-dtype": compute_dtype, "store-dtype": store_dtype}
         options |= {"raw-length": raw_length or None, **sampling}
         names = ", ".join(f"--{name}" for name, value in options.items() if value is not None)
         if names:
@@ -278,18 +283,13 @@ def extraction_recipe(
         parse_level(level)
     _require_choices("store dtype", [store_dtype] if store_dtype else ())
     _require_choices("compute dtype", [compute_dtype] if compute_dtype else ())
-    checkpoints, poolings = _per_model(models, weights, "--weights"), _per_model(models, pooling, "--pooling")
-    crops_of = _per_model(models, crops, "--crops")
+    given = {"weights": weights, "pooling": pooling, "crops": crops, "backend": backend}
+    value_of = {name: _per_model(models, values, f"--{name}") for name, values in given.items()}
+    _require_choices("backend", list(value_of["backend"].values()))
     return ExtractionRecipe.model_validate(
         {
             "encoders": [
-                {
-                    "model": model,
-                    "weights": checkpoints.get(model),
-                    "pooling": poolings.get(model),
-                    "crops": crops_of.get(model),
-                    "raw_length": raw_length,
-                }
+                {"model": model, "raw_length": raw_length, **{name: of.get(model) for name, of in value_of.items()}}
                 for model in models
             ],
             "sampling": {SETTING_OF.get(key, key): value for key, value in sampling.items()},

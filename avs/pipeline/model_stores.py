@@ -161,6 +161,7 @@ def _opened(one: EncoderRecipe, sampling: SamplingRecipe, problems: Problems) ->
     folder, given = Path(one.model), sorted(sampling.model_fields_set)
     model = open_encoding_model(folder)
     given_of = {"--weights": one.weights, "--pooling": one.pooling, "--crops": one.crops}
+    given_of["--backend"] = one.backend
     for option, value in {**given_of, "--raw-length": one.raw_length, "sampling": one.sampling}.items():
         if value:
             problems.add(typed(folder), f"{option} is for encoders of the catalog; the checkpoint decides it")

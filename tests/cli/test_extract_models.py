@@ -215,6 +215,7 @@ def test_the_demo_takes_encoders_of_the_catalog(work: Path, tmp_path: Path, caps
         (["--policy", "head", "--frames", "3"], "frames, policy: the checkpoint decides"),
         (["--skip-similar", "4"], "skip_similar: the checkpoint decides"),
         (["--weights", "w", "--raw-length"], "--raw-length is for encoders of the catalog"),
+        (["--backend", "lavis"], "--backend is for encoders of the catalog"),
         (["--pooling", "projection"], "--pooling is for encoders of the catalog"),
         (["--device", "cuda:9"], "cuda"),
         (["--compute-dtype", "float16"], "float16 is not computed on a CPU"),
