@@ -34,16 +34,6 @@ log = logging.getLogger(__name__)
 PATIENCE_S = 30.0  # without a word of any actor, before those that have not begun are named
 
 
-def require_room(request: ClusterRequest) -> None:
-    """Check that a cluster runs and has room for what is asked of it, before anything else is done.
-
-    Raises:
-        AvsError: what ray_session and place_actors raise.
-    """
-    with ray_session() as session:
-        session.places(request)
-
-
 def make_stores_on_cluster(
     plans: Sequence[StorePlan],
     shots: ShotTable,
@@ -142,7 +132,7 @@ class _Crew:
                         self._name_those_that_wait(lines.values())
                         continue
                     share = lines.pop(answer)
-                    for message in self._heard(answer, share):
+                    for message in self._heard(answer, share, handles[share]):
                         ending = self._taken(share, message, progress)
                         if ending is not None:
                             endings[share] = ending
@@ -155,12 +145,13 @@ class _Crew:
                 if not isinstance(endings.get(share), list):
                     self._take_back(share)
 
-    def _heard(self, answer: Any, share: DeviceShare) -> list[Message]:
+    def _heard(self, answer: Any, share: DeviceShare, handle: Any) -> list[Message]:
         """What an actor says; or of one that is lost, how."""
         try:
             messages: list[Message] = self.session.get(answer)
             return messages
         except ActorLostError as error:
+            self.session.kill(handle)  # Ray says the same of one that it cannot reach
             self._take_back(share)
             log.warning("the process on %s %s; its jobs are free for others", share.name, error)
             return [str(error)]

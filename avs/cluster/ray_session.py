@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import signal
 import socket
 import threading
@@ -16,6 +17,8 @@ from avs.cluster.placement import ActorPlace, ClusterRequest, NodeRoom, place_ac
 from avs.core.errors import AvsError, ConfigError, MissingDependencyError
 from avs.core.processes import later
 
+START = "start one: `ray start --head` on one machine and `ray start --address=HOST:6379` on the others"
+ANSWER_S = 10.0  # for a machine that is to take a connection
 LOOK_S = 1.0  # how long a signal may have to wait
 GIVEN_BACK_S = 4.0  # what an actor held is free so long after its end at most
 INSTALL = "pip install 'avs[ray]' on every machine of the cluster"
@@ -139,20 +142,34 @@ def ray_session() -> Iterator[RaySession]:
             ray.shutdown()
 
 
+def require_room(request: ClusterRequest) -> None:
+    """Check that a cluster runs and has room for what is asked of it, before anything else is done.
+
+    Raises:
+        AvsError: what ray_session and place_actors raise.
+    """
+    with ray_session() as session:
+        session.places(request)
+
+
 def _ray() -> Any:
     try:
         import ray
+
+        if hasattr(ray, "init"):  # a folder of this name is a package without anything in it; Ray makes one in /tmp
+            return ray
     except ImportError:
-        raise MissingDependencyError(
-            "--cluster ray needs Ray, which is not installed",
-            where=f"machine {socket.gethostname()}",
-            next_step=f"{INSTALL}; or share the work without it (docs/cluster.md)",
-        ) from None
-    return ray
+        pass
+    raise MissingDependencyError(
+        "--cluster ray needs Ray, which is not installed",
+        where=f"machine {socket.gethostname()}",
+        next_step=f"{INSTALL}; or share the work without it (docs/cluster.md)",
+    )
 
 
 def _connect(ray: Any) -> None:
     """Connect without a word of Ray's own, and with SIGTERM as it was."""
+    _require_answer(os.environ.get("RAY_ADDRESS", "auto"))
     main = threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGTERM) if main else None
     try:
@@ -162,14 +179,38 @@ def _connect(ray: Any) -> None:
         raise MissingDependencyError(
             "no Ray cluster runs here",
             got=str(error).splitlines()[0],
-            next_step="start one: `ray start --head` on one machine and `ray start --address=HOST:6379` on the others; "
-            "from elsewhere name it in RAY_ADDRESS",
+            next_step=f"{START}; from elsewhere name it in RAY_ADDRESS",
         ) from None
     except RuntimeError as error:
         raise _refused(str(error)) from None
     finally:
         if main:
             signal.signal(signal.SIGTERM, before)
+
+
+def _require_answer(address: str) -> None:
+    """Check that something listens where the cluster should be. Ray itself tries for minutes.
+
+    Raises:
+        ConfigError: an address that is none, or of another kind.
+        MissingDependencyError: nobody answers.
+    """
+    if address in ("", "auto"):
+        return
+    host, _, port = address.rpartition(":")
+    if "://" in address or not host or not port.isdigit():
+        raise ConfigError(
+            "RAY_ADDRESS is not the address of a cluster",
+            got=address,
+            wanted="HOST:PORT, such as 10.0.0.1:6379; Ray's client (ray://) does not do",
+            next_step="type the command on a machine of the cluster, where RAY_ADDRESS is not needed",
+        )
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
+    except (OSError, OverflowError) as error:
+        raise MissingDependencyError(
+            "no Ray cluster answers", where=f"RAY_ADDRESS {address}", got=str(error), next_step=START
+        ) from None
 
 
 def _refused(told: str) -> AvsError:

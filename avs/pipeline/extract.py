@@ -8,8 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
-from avs.cluster.extraction import make_stores_on_cluster, require_room
+from avs.cluster.extraction import make_stores_on_cluster
 from avs.cluster.placement import ClusterRequest
+from avs.cluster.ray_session import require_room
 from avs.core.artifacts import (
     as_made_before,
     fingerprint_input,

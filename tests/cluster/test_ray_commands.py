@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from processes import end_by, started, wait_until
-from ray_nodes import two_nodes
+from ray_nodes import STORE_BYTES, two_nodes
 from tiny_checkpoints import make_clip
 from tiny_videos import write_collection
 from toy_plans import until
@@ -87,6 +87,32 @@ def test_what_has_no_room_is_refused_with_numbers_before_videos_are_read(
     assert main(words(collection, tmp_path, *on_ray, "--device", "cuda")) == 3
     assert "the Ray cluster has no GPU" in (more := capsys.readouterr().err)
     assert "hash videos" not in err + more and not list(tmp_path.iterdir())
+
+
+def test_a_gpu_that_torch_does_not_see_is_told(
+    cluster: Any, collection: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    node = cluster.add_node(num_cpus=1, num_gpus=1, object_store_memory=STORE_BYTES)
+    try:
+        assert main(words(collection, tmp_path, "--cluster", "ray", "--device", "cuda")) == 3
+        assert 'there is no CUDA device "cuda"' in capsys.readouterr().err
+    finally:
+        cluster.remove_node(node)
+
+
+def test_a_cluster_of_another_version_of_ray_is_refused(
+    cluster: Any, collection: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray._private.utils
+
+    monkeypatch.setattr(ray._private.utils, "compute_version_info", lambda: ("1.0", "3.11.7"))
+    assert main(words(collection, tmp_path, "--cluster", "ray")) == 2
+    err = capsys.readouterr().err
+    assert "the cluster runs another version of Ray or of Python" in err and "Ray: 1.0" in err
 
 
 def test_a_full_cluster_is_refused(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import Barrier, Event
+from time import sleep
 from typing import Any
 
 import numpy as np
@@ -125,17 +127,18 @@ def test_others_do_the_shots_of_a_lost_actor(
 def test_a_node_that_is_refused_leaves_the_search_to_others(
     session: FakeSession, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original, refusals = SearchActor._opened, [ConfigError("other versions")]
+    original, refused = SearchActor._opened, Event()
 
     def opened(self: SearchActor, *arguments: Any) -> list[int]:
-        if refusals:
-            raise refusals.pop()
+        if self in [session.started[number].actor for number in (0, 2, 3) if number < len(session.started)]:
+            refused.set()
+            raise ConfigError("other versions")
+        refused.wait()
         return original(self, *arguments)
 
     monkeypatch.setattr(SearchActor, "_opened", opened)
     assert told(found(rows())) == told(wanted(rows()))
-    assert "ended with an error: other versions" in caplog.text
-    refusals += [ConfigError("other versions"), ConfigError("other versions")]
+    assert "the process on node1 ended with an error: other versions" in caplog.text
     with pytest.raises(ConfigError, match="other versions"):
         found(rows())
 
@@ -165,12 +168,18 @@ def test_progress_counts_shots_and_those_that_wait_are_named(
 
 
 def test_nodes_that_cut_other_blocks_are_refused(session: FakeSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = SearchActor._opened
+    original, search, both = SearchActor._opened, SearchActor.search, Barrier(2)
 
     def opened(self: SearchActor, *arguments: Any) -> list[int]:
         borders = original(self, *arguments)
+        both.wait()
         return borders if self is session.started[0].actor else [0, borders[-1]]
 
+    def slow(self: SearchActor, first: int, stop: int) -> Any:
+        sleep(0.05)
+        return search(self, first, stop)
+
     monkeypatch.setattr(SearchActor, "_opened", opened)
+    monkeypatch.setattr(SearchActor, "search", slow)
     with pytest.raises(AvsError, match="blocks of different shots"):
         found(rows())

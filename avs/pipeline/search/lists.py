@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from avs.cluster.placement import ClusterRequest
+from avs.cluster.ray_session import require_room
 from avs.core.artifacts import Manifest, fingerprint_content, is_folder, is_up_to_date, write_artefact
 from avs.core.contents import content_fingerprint
 from avs.core.errors import ConfigError, typed
@@ -124,6 +125,8 @@ def search_into_lists(
     missing = [one for one in plan if not is_up_to_date(one.path, one.manifest, force=force, reporter=reporter)]
     summaries: dict[Path, dict[str, Any]] = {one.path: {"path": str(one.path), "up_to_date": True} for one in plan}
     if missing:
+        if cluster is not None:
+            require_room(cluster)  # before encoders and models are loaded
         start = time.perf_counter()
         runs = searcher.search(
             topics,

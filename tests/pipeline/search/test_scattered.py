@@ -24,6 +24,7 @@ from avs.core.features import Features, open_features
 from avs.core.ranking import Run
 from avs.core.topic import Topic, TopicSet
 from avs.features.embedder import read_spec
+from avs.pipeline.search import lists
 from avs.pipeline.search.searcher import Searcher
 from avs.pipeline.search.system import model_system, store_system
 from avs.train.checkpoint import read_checkpoint
@@ -97,13 +98,18 @@ def test_a_node_that_sees_another_store_is_refused(root: Path, monkeypatch: pyte
     assert caught.value.where == root / "clip/frame"
 
 
-def test_the_command_writes_the_same_bytes(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_writes_the_same_bytes(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[ClusterRequest] = []
+    monkeypatch.setattr(lists, "require_room", asked.append)
     (tmp_path / "topics.txt").write_text("901 a dog in the forest\n902 a house in the snow\n")
     words = ["search", "--topics", str(tmp_path / "topics.txt"), "--store", str(root / "clip/frame"), "--json"]
     assert main([*words, "-o", str(tmp_path / "one.trec")]) == 0
     (tmp_path / ".other.state.npz").write_bytes(b"of a search that was killed")
     assert main([*words, "-o", str(tmp_path / "other.trec"), "--cluster", "ray"]) == 0
     one, other = ((tmp_path / f"{name}.trec").read_bytes() for name in ("one", "other"))
+    assert asked == [ClusterRequest()]
     assert one.replace(b" one\n", b" other\n") == other and one != other
     assert not (tmp_path / ".other.state.npz").exists()
     assert json.loads(capsys.readouterr().out.split("\n}\n")[0] + "}")["shots"] == SHOTS
