@@ -75,6 +75,7 @@ def test_actors_with_decoders_make_the_store_and_the_summary_is_one(
     assert "progress: extract clip 36/36 shots" in err and err.count("next: avs search") == 1
     assert "raylet" not in err and "INFO" not in err
     assert not list(tmp_path.rglob(".cluster-*"))
+    assert "--cluster ray" in json.loads((tmp_path / "clip/shot/manifest.json").read_text())["command"]
 
 
 def test_what_has_no_room_is_refused_with_numbers_before_videos_are_read(

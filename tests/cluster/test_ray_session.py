@@ -5,12 +5,15 @@ from __future__ import annotations
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+from fake_ray import node
 
+from avs.cluster.placement import ClusterRequest
 from avs.cluster.ray_session import ActorLostError, RaySession, ray_session
 from avs.core.errors import AvsError, ConfigError, MissingDependencyError
 
@@ -100,6 +103,21 @@ def test_nobody_waits_minutes_for_a_cluster_that_is_gone(ray: FakeRay, monkeypat
         with pytest.raises(MissingDependencyError, match="no Ray cluster answers"), ray_session():
             pass
     assert ray.calls == []
+
+
+def test_what_others_have_just_given_back_is_waited_for(ray: FakeRay, monkeypatch: pytest.MonkeyPatch) -> None:
+    session, waited = RaySession(ray), []
+    looks = iter([[node(1, 4, free=0.25)], [node(1, 4)]])
+    monkeypatch.setattr(session, "nodes", lambda: next(looks))
+    monkeypatch.setattr(time, "sleep", waited.append)
+    assert [place.cpus for place in session.places(ClusterRequest(workers=3))] == [3.5] and len(waited) == 1
+    monkeypatch.setattr(session, "nodes", lambda: [node(1, 4, free=1)])
+    with pytest.raises(ConfigError, match="node1: 4 of 4 CPUs free: room for 0"):
+        session.places(ClusterRequest(workers=4))  # which would never fit
+    assert len(waited) == 1
+    monkeypatch.setattr("avs.cluster.ray_session.GIVEN_BACK_S", 0)
+    with pytest.raises(ConfigError, match="node1: 1 of 4 CPUs free: room for 0"):
+        session.places(ClusterRequest(workers=3))
 
 
 @pytest.mark.parametrize(

@@ -153,6 +153,13 @@ def test_the_first_shot_whose_score_is_not_finite_is_named(session: FakeSession)
     assert str(one.value) == str(other.value) and shot_ids(100)[30] in str(one.value)
 
 
+def test_actors_have_the_threads_of_the_command(session: FakeSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    given_threads: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", given_threads.append)
+    found(rows())
+    assert set(given_threads) == {torch.get_num_threads()}
+
+
 def test_an_error_that_nobody_expects_is_told(session: FakeSession) -> None:
     with pytest.raises(AvsError, match="an actor ended with TypeError"):
         found(rows(), opening=3)
