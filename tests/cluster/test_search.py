@@ -100,13 +100,15 @@ def test_the_lists_are_those_of_one_search(count: int, k: int, nodes: int, seed:
 
 
 def lose(monkeypatch: pytest.MonkeyPatch, session: FakeSession, *numbers: int) -> None:
-    """Have actors be lost when they are to search."""
-    original = SearchActor.search
+    """Have actors be lost when they are to search; others search when one is lost."""
+    original, one_is_lost = SearchActor.search, Event()
 
     def searching(self: SearchActor, first: int, stop: int) -> Any:
         actor = next(one for one in session.started if one.actor is self)
         if session.started.index(actor) in numbers:
             actor.lose("was lost with its node")
+            one_is_lost.set()
+        one_is_lost.wait()
         return original(self, first, stop)
 
     monkeypatch.setattr(SearchActor, "search", searching)
@@ -116,7 +118,7 @@ def test_others_do_the_shots_of_a_lost_actor(
     session: FakeSession, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     lose(monkeypatch, session, 1)
-    assert told(found(rows())) == told(wanted(rows()))
+    assert told(found(rows(), k=100)) == told(wanted(rows(), k=100))
     assert all(actor.lost for actor in session.started)
     lose(monkeypatch, session, 2, 3)  # of the next two
     with pytest.raises(AvsError, match="all actors were lost before the search was done"):
