@@ -113,7 +113,7 @@ def _how_lost(told: str) -> str:
     if "node has died" in told or "node was terminated" in told or "node failure" in told:
         return "was lost with its node"
     if "ModuleNotFoundError" in told or "ImportError" in told:
-        missing = next((line for line in told.splitlines() if "Error: " in line), "an import failed").strip()
+        missing = next((line for line in reversed(told.splitlines()) if "Error: " in line), "an import failed").strip()
         return f"could not start ({missing}): is avs installed there?"
     if "exited unexpectedly" in told or "worker process has died" in told or "SYSTEM_ERROR" in told:
         return "was killed"

@@ -132,7 +132,7 @@ def test_what_others_have_just_given_back_is_waited_for(ray: FakeRay, monkeypatc
             "killed",
         ),
         (
-            "failed to import\nModuleNotFoundError: No module named 'avs'",
+            "RuntimeError: The actor failed to import\nModuleNotFoundError: No module named 'avs'",
             "could not start (ModuleNotFoundError: No mod",
         ),
         ("\n  something new\n of ray", "was lost (something new)"),
