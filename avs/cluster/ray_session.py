@@ -179,9 +179,9 @@ def _connect(ray: Any) -> None:
         raise MissingDependencyError(
             "no Ray cluster runs here",
             got=str(error).splitlines()[0],
-            next_step=f"{START}; from elsewhere name it in RAY_ADDRESS",
+            next_step=f"{START}; the command is typed on one of them",
         ) from None
-    except RuntimeError as error:
+    except (RuntimeError, ValueError, OSError) as error:
         raise _refused(str(error)) from None
     finally:
         if main:
