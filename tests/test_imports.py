@@ -15,7 +15,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "avs"
 STAGES = set("captions video features models train ranking fusion reranking trecvid metrics demo".split())
 ALLOWED = {
     "cli": STAGES | {"core", "pipeline"},
-    "pipeline": STAGES | {"core"},
+    "pipeline": STAGES | {"core", "cluster"},
+    "cluster": {"features", "ranking", "core"},
     "train": {"models", "core"},
     "core": set(),
 }
@@ -61,7 +62,7 @@ def test_a_stage_imports_core_and_no_other_stage(path: Path) -> None:
     allowed = ALLOWED.get(stage, {"core"}) | {stage}
     for name, _ in imports(path):
         parts = name.split(".")
-        if parts[0] == "avs" and len(parts) > 1 and stage in STAGES | {"core", "cli", "pipeline"}:
+        if parts[0] == "avs" and len(parts) > 1 and stage in STAGES | {"core", "cli", "pipeline", "cluster"}:
             assert parts[1] in allowed, f"{path.name} of {stage} imports {name}"
 
 
@@ -86,11 +87,16 @@ def test_core_needs_only_numpy_when_imported() -> None:
     ["avs", "avs.core.store", "avs.cli.main", "avs.cli.eval", "avs.cli.check_run", "avs.pipeline.demo"],
 )
 def test_light_modules_do_not_load_heavy_packages(module: str) -> None:
-    code = (
-        f"import {module}, sys; print(*sorted({{'torch','transformers','av','lightgbm','pandas'}} & set(sys.modules)))"
-    )
+    heavy = {"torch", "transformers", "av", "lightgbm", "pandas", "ray"}
+    code = f"import {module}, sys; print(*sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def test_ray_is_imported_in_one_file_and_when_it_is_asked_for() -> None:
+    using = {path: at_import for path in modules() for name, at_import in imports(path) if name.split(".")[0] == "ray"}
+    assert {str(path.relative_to(PACKAGE)) for path in using} == {"cluster/ray_session.py"}
+    assert not any(using.values())
 
 
 def test_no_file_is_a_drawer() -> None:

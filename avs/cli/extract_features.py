@@ -23,6 +23,8 @@ from avs.cli.options import (
     OUTPUT,
     RUNTIME,
     SAMPLING,
+    Actors,
+    Cluster,
     Debug,
     Force,
     Frames,
@@ -52,6 +54,7 @@ avs extract-features --videos videos/ --shots shots.tsv --model blip-base-capfil
 avs extract-features --videos videos/ --shots shots.tsv --config configs/features/mini.yaml -o features/
 avs extract-features --videos videos/ --shots shots.tsv --model clip-vit-b32 --shard 0/8 -o features/
 avs extract-features --videos videos/ --shots shots.tsv --model clip-vit-l14 --devices cuda:0,cuda:1 -o features/
+avs extract-features --videos videos/ --shots shots.tsv --model clip-vit-l14 --cluster ray --device cuda -o features/
 """
 
 Output = Annotated[
@@ -220,6 +223,8 @@ def command(
     max_failed: MaxFailed = 0.05,
     device: Device = None,
     devices: Devices = None,
+    cluster: Cluster = None,
+    actors: Actors = None,
     compile: Compile = False,
     batch_size: BatchSize = 32,
     workers: Workers = None,
@@ -236,7 +241,8 @@ def command(
     from avs.pipeline.extract import extract_features, extraction_recipe
     from avs.pipeline.placement import place
 
-    start, where = time.monotonic(), place(device, devices, workers=workers, force=force)
+    start = time.monotonic()
+    where = place(device, devices, workers=workers, force=force, cluster=cluster, actors=actors)
     reporter = Reporter(quiet=quiet or not where.speaks)
     recipe = extraction_recipe(
         config,
@@ -252,8 +258,8 @@ def command(
         raw_length=raw_length,
     )
     runtime: dict[str, Any] = {"device": where.device, "devices": where.devices, "workers": where.workers}
+    runtime |= {"cluster": where.cluster, "shard": None if shard is None else parse_shard(shard)}
     runtime |= {"compiled": compile, "batch_size": batch_size, "force": force, "video_timeout_s": video_timeout}
-    runtime["shard"] = None if shard is None else parse_shard(shard)
     stores = extract_features(recipe, videos, shots, output, video_ids=video_ids, reporter=reporter, **runtime)
     _report(recipe, stores, reporter, json=json and where.speaks, seconds=time.monotonic() - start)
     require_few_failures(stores, max_failed)

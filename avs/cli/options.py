@@ -48,6 +48,24 @@ Workers = Annotated[
         rich_help_panel=RUNTIME,
     ),
 ]
+Cluster = Annotated[
+    Literal["ray"] | None,
+    typer.Option(
+        "--cluster",
+        help="Do the work on a Ray cluster that runs already (docs/cluster.md); needs avs[ray].",
+        rich_help_panel=RUNTIME,
+    ),
+]
+Actors = Annotated[
+    int | None,
+    typer.Option(
+        "--actors",
+        min=1,
+        help="Number of actors on the cluster; default: one for each free GPU, or for each machine.",
+        show_default=False,
+        rich_help_panel=RUNTIME,
+    ),
+]
 Seed = Annotated[
     int, typer.Option("--seed", help="Seed of everything random in this command.", rich_help_panel=RUNTIME)
 ]

@@ -17,7 +17,9 @@ from avs.cli.options import (
     MODEL,
     OUTPUT,
     RUNTIME,
+    Actors,
     Checkpoints,
+    Cluster,
     Debug,
     Device,
     Edition,
@@ -39,6 +41,7 @@ EXAMPLES = """
 avs search --topics topics.txt --store features/mini-clip/shot -o lists/mini-clip.trec
 avs search --topics tv23.xml --store features/clip-vit-b32/shot --store features/blip2-itm-vit-g/frame -o lists/
 avs search --topics tv23.xml --store features/clip/shot --store features/blip/shot --checkpoint models/laff -o lists/
+avs search --topics tv23.xml --store features/clip/shot --checkpoint models/laff --cluster ray -o lists/
 avs search --topics tv22.txt --topics tv23.txt --narratives n.txt --query-mode both --store features/clip/shot -o lists/
 """
 
@@ -80,6 +83,8 @@ def command(
     k: K = 1000,
     device: Device = "cpu",
     score_dtype: ScoreDtype = "float32",
+    cluster: Cluster = None,
+    actors: Actors = None,
     quiet: Quiet = False,
     json: Json = False,
     force: Force = False,
@@ -87,6 +92,7 @@ def command(
 ) -> None:
     from avs.core.errors import typed
     from avs.core.progress import Reporter
+    from avs.pipeline.placement import place_on_cluster
     from avs.pipeline.search.lists import SearchInputs, SearchSettings, search_into_lists
     from avs.trecvid.editions import get_edition
 
@@ -98,6 +104,7 @@ def command(
         SearchSettings(k, query_mode, score_dtype, frame_score, device),
         weights=weights or (),
         word2vec=word2vec,
+        cluster=place_on_cluster(cluster, actors, device),
         force=force,
         reporter=reporter,
     )

@@ -193,6 +193,17 @@ def living_owners(folder: Path) -> Iterator[Holder]:
         probe.unlink(missing_ok=True)
 
 
+def take_back(folder: Path, process: ProcessMark) -> None:
+    """Make the leases of a process void, for one who knows that it is gone; otherwise they count for STALE_S.
+
+    If it lives after all, it is as one that was asleep.
+    """
+    for file in (folder / "owners").glob("[!.]*"):
+        with suppress(OSError, ValueError):  # another may have removed it
+            if json.loads(file.read_text(encoding="utf-8")) == asdict(process):
+                file.unlink()
+
+
 def require_atomic(folder: Path, *, exclusive: bool = True) -> None:
     """Check that the file system of a folder renames files at once, and makes them exclusively.
 

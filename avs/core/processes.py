@@ -60,14 +60,14 @@ def deaf_to_interrupts() -> Iterator[None]:
     resource_tracker.ensure_running()  # its start would unblock the signal
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        with _later(signal.SIGINT), _later(signal.SIGTERM):  # other threads take a signal that this one blocks
+        with later(signal.SIGINT), later(signal.SIGTERM):  # other threads take a signal that this one blocks
             yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
-def _later(number: signal.Signals) -> Iterator[None]:
+def later(number: signal.Signals) -> Iterator[None]:
     """Have Python's handler of a signal run when this ends. Blocking it would make processes started in here deaf."""
     handler = signal.getsignal(number)
     if not callable(handler) or threading.current_thread() is not threading.main_thread():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import pickle
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -88,7 +88,13 @@ def make_stores_on_devices(
             path = Path(folder) / "arguments"  # those of a million shots would keep the start of each process waiting
             with open(path, "wb") as file:
                 pickle.dump((missing, shots, source_of, options), file)
-            left = _made(path, missing, shares(devices, workers, shard), reporter, workers, shard)
+            begun = shares(devices, workers, shard)
+            left = made_together(
+                missing,
+                begun,
+                lambda some: _run(path, some, reporter),
+                lambda share: DeviceShare(share.name, share.device, workers, shard),
+            )
     lacking = {plan.folder: one for plan, one in zip(missing, left, strict=True) if one and not plan.is_made}
     return [lacking.get(plan.folder) or FeatureStore(plan.folder) for plan in plans]
 
@@ -105,22 +111,29 @@ def shares(devices: Sequence[str], workers: int, shard: Shard | None) -> list[De
     return found
 
 
-def _made(
-    path: Path,
+def made_together(
     missing: Sequence[StorePlan],
     begun: Sequence[DeviceShare],
-    reporter: Reporter,
-    workers: int,
-    shard: Shard | None,
+    run: Callable[[Sequence[DeviceShare]], Mapping[DeviceShare, Ending]],
+    again: Callable[[DeviceShare], DeviceShare],
 ) -> Left:
-    """What the stores lack when all processes have ended."""
-    endings = _run(path, begun, reporter)
+    """What the stores lack when all processes have ended.
+
+    Args:
+        begun: the share of each process.
+        run: starts a process for each share; how they ended, in the order in which they ended.
+        again: the share of one more process, which does what is left, where the process of a share was.
+
+    Raises:
+        AvsError: no process came to the end of its work.
+    """
+    endings = run(begun)
     well = [share for share in begun if isinstance(endings[share], list)]
     _warn_of_errors(endings)
     if well and len(well) < len(begun) and not all(plan.is_made for plan in missing):
-        again = DeviceShare(well[0].name, well[0].device, workers, shard)
-        log.warning("a process was lost after others had ended: one more on %s does its jobs", again.device)
-        endings = _run(path, [again], reporter)
+        more = again(well[0])
+        log.warning("a process was lost after others had ended: one more on %s does its jobs", more.device)
+        endings = run([more])
     ended = [ending for ending in endings.values() if isinstance(ending, list)]
     if ended:
         return ended[-1]  # the others saw less of what was done

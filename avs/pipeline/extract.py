@@ -8,6 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
+from avs.cluster.extraction import make_stores_on_cluster
+from avs.cluster.placement import ClusterRequest
+from avs.cluster.ray_session import require_room
 from avs.core.artifacts import (
     as_made_before,
     fingerprint_input,
@@ -69,6 +72,7 @@ def extract_features(
     video_ids: VideoIds = "stem",
     device: str = "cpu",
     devices: Sequence[str] = (),
+    cluster: ClusterRequest | None = None,
     compiled: bool = False,
     batch_size: int = 32,
     workers: int | None = None,
@@ -86,7 +90,7 @@ def extract_features(
         videos: folder of video files.
         shots: shot table.
         video_ids: how ids are made of file names.
-        device, devices: where this process encodes; or a process for each of several, which are started then.
+        device, devices: where this process encodes; or a process for each of several; or, of a `cluster`, actors.
         compiled: compile the towers of the encoders, which changes vectors by rounding.
         batch_size: number of images encoded together; all processes need the same.
         workers: processes that decode; 0: this one; None: one per core. They do not change what comes out.
@@ -106,7 +110,7 @@ def extract_features(
     _require_videos(table, paths, videos, reporter)
     used = {video: paths[video] for video in table.video_ids if video in paths}
     workers = available_cores() if workers is None else workers
-    make = _making(devices or [device], recipe, batch_size, workers)
+    make = _making(devices or [device], recipe, batch_size, workers, cluster, used)
     timeout_of(video_timeout_s, workers)  # before videos are hashed
     inputs = {"shots": fingerprint_input(shots)}
     plans = plan_stores(output, recipe, inputs=inputs, paths={"shots": shots, "videos": videos}, encoders=encoders)
@@ -122,14 +126,30 @@ def extract_features(
 
 
 def _making(
-    devices: Sequence[str], recipe: ExtractionRecipe, batch_size: int, workers: int
+    devices: Sequence[str],
+    recipe: ExtractionRecipe,
+    batch_size: int,
+    workers: int,
+    cluster: ClusterRequest | None,
+    videos: Mapping[str, Path],
 ) -> Callable[..., list[FeatureStore | UnfinishedStore]]:
-    """What makes the stores on these devices; checks that this can be done."""
+    """What makes the stores on these devices, or on a cluster; checks that this can be done."""
+    if cluster is not None:
+        dtype = recipe.compute_dtype if cluster.device == "cpu" else "float32"  # the GPUs are elsewhere
+        require_runtime("cpu", dtype, batch_size=batch_size, workers=workers)
+        require_room(cluster)
+        files = {path: path.stat().st_size for path in videos.values()}
+        return partial(_make_on_cluster, request=cluster, files=files)
     for device in devices:
         require_runtime(device, recipe.compute_dtype, batch_size=batch_size, workers=workers)
     if len(devices) > 1:
         return partial(make_stores_on_devices, devices=devices)
     return partial(make_stores, device=devices[0])
+
+
+def _make_on_cluster(*what: Any, workers: int, **how: Any) -> list[FeatureStore | UnfinishedStore]:
+    """What make_stores_on_cluster gives, whose actors have workers of their own."""
+    return make_stores_on_cluster(*what, **how)
 
 
 def _with_inputs(plan: StorePlan, inputs: Mapping[str, str], older_inputs: Mapping[str, str]) -> StorePlan:

@@ -144,11 +144,28 @@ class BlockSource:
         """The number of shots."""
         return len(self.ids)
 
-    def blocks(self, first: int = 0) -> Iterator[Block]:
-        """The blocks from the shot at position `first` on."""
+    def borders(self) -> list[int]:
+        """The positions where blocks begin, in order, and the number of shots. Nothing is read.
+
+        Blocks from one border to another are the same, whoever reads them, and so are the bits of their scores.
+        """
+        found = [0]
+        while found[-1] < len(self):
+            found.append(self._end_of_block(found[-1]))
+        return found
+
+    def _end_of_block(self, first: int) -> int:
+        return min(reader.end_of_block(first) for reader in self._readers.values())
+
+    def blocks(self, first: int = 0, stop: int | None = None) -> Iterator[Block]:
+        """The blocks from the shot at position `first` on.
+
+        Args:
+            stop: the border before which they end; None: the last.
+        """
         turn = 0
-        while first < len(self):
-            last = min(reader.end_of_block(first) for reader in self._readers.values())
+        while first < (len(self) if stop is None else stop):
+            last = self._end_of_block(first)
             features = {name: reader.read(first, last, turn) for name, reader in self._readers.items()}
             yield Block(first, last - first, features)
             first, turn = last, 1 - turn

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -88,7 +88,7 @@ def search(
         DataError: a score that is not finite (the first such shot is named).
         SearchCancelled: `cancelled` said yes.
     """
-    _check(scorers, source)
+    require_fitting(scorers, source)
     best = {scorer.name: TopK(topics, source.ids, k=k) for scorer in scorers}
     reporter = reporter or Reporter()
     kept = SearchState(state, lambda: _fingerprint(scorers, topics, source, k)) if state is not None else None
@@ -97,9 +97,7 @@ def search(
     with reporter.stage(f"search {what}", len(source), "shots") as stage:
         stage.advance(first)
         saved = time.monotonic()
-        for block, scores in _scored(scorers, source, first):
-            for name, (columns, present) in scores.items():
-                best[name].add(columns.cpu().numpy(), first=block.first, present=present)
+        for block in collect(best, scorers, source, first):
             stage.advance(block.count)
             if cancelled():
                 raise SearchCancelled("the search was cancelled")
@@ -112,10 +110,27 @@ def search(
     return lists
 
 
-def _scored(scorers: Sequence[Scorer], source: BlockSource, first: int) -> Iterator[Scored]:
+def collect(
+    best: Mapping[str, TopK], scorers: Sequence[Scorer], source: BlockSource, first: int = 0, stop: int | None = None
+) -> Iterator[Block]:
+    """Add the scores of blocks to the collectors by name of a scorer; gives every block that has been added.
+
+    Args:
+        first, stop: borders of blocks, as for BlockSource.blocks.
+
+    Raises:
+        DataError: a score that is not finite.
+    """
+    for block, scores in _scored(scorers, source, first, stop):
+        for name, (columns, present) in scores.items():
+            best[name].add(columns.cpu().numpy(), first=block.first, present=present)
+        yield block
+
+
+def _scored(scorers: Sequence[Scorer], source: BlockSource, first: int, stop: int | None = None) -> Iterator[Scored]:
     """Every block with its scores by scorer. On CUDA a block comes out when the next one has been read."""
     before: Scored | None = None
-    for block in source.blocks(first):
+    for block in source.blocks(first, stop):
         now = block, {scorer.name: scorer.score(block) for scorer in scorers}
         if source.device.type == "cpu":
             yield now
@@ -127,7 +142,12 @@ def _scored(scorers: Sequence[Scorer], source: BlockSource, first: int) -> Itera
         yield before
 
 
-def _check(scorers: Sequence[Scorer], source: BlockSource) -> None:
+def require_fitting(scorers: Sequence[Scorer], source: BlockSource) -> None:
+    """Check that scorers can search a source.
+
+    Raises:
+        ConfigError: no scorer, or two of one name; one that needs a feature the source lacks.
+    """
     names = [scorer.name for scorer in scorers]
     if not names:
         raise ConfigError("there is nothing to score with", wanted="a scorer or more")

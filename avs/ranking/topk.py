@@ -77,6 +77,12 @@ class TopK:
         self._floor = state["floor"]
         self._shots, self._scores = np.split(state["shots"], cuts), np.split(state["scores"], cuts)
 
+    def take(self, state: Mapping[str, np.ndarray]) -> None:
+        """Add the `state` of a collector of the same topics and ids, which has seen other shots."""
+        topic = np.repeat(np.arange(len(self.topics)), state["counts"])
+        self._pending.append((topic, state["shots"], state["scores"]))
+        self._merge()
+
     def _require_finite(self, scores: np.ndarray, shots: np.ndarray) -> None:
         finite = np.isfinite(scores)
         if finite.all():

@@ -323,7 +323,7 @@ def test_scorers_that_do_not_fit(tmp_path: Path) -> None:
 def test_every_block_comes_out_once_and_in_order_whether_the_next_is_read_first_or_not(device: str) -> None:
     read: list[int] = []
 
-    def blocks(first: int) -> Iterator[int]:
+    def blocks(first: int, stop: None) -> Iterator[int]:
         for number in range(first, 4):
             read.append(number)
             yield number

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from avs.cluster.placement import ClusterRequest
+from avs.cluster.ray_session import require_room
 from avs.core.artifacts import Manifest, fingerprint_content, is_folder, is_up_to_date, write_artefact
 from avs.core.contents import content_fingerprint
 from avs.core.errors import ConfigError, typed
@@ -87,6 +89,7 @@ def search_into_lists(
     *,
     weights: Sequence[str] = (),
     word2vec: Path | None = None,
+    cluster: ClusterRequest | None = None,
     force: bool,
     reporter: Reporter,
 ) -> list[dict[str, Any]]:
@@ -96,6 +99,7 @@ def search_into_lists(
         output: a file, where there is one list; or a folder, which ends in "/" or exists.
         weights: current locations of the stores' encoders, one per store; empty: where they were.
         word2vec: current location of the models' word vectors.
+        cluster: have actors of a Ray cluster search; the topics are encoded here.
 
     Returns:
         A summary of each list.
@@ -111,7 +115,7 @@ def search_into_lists(
         systems,
         stores,
         locations=locations_of(stores, weights, word2vec),
-        device=settings.device,
+        device=settings.device if cluster is None else "cpu",
         dtype=settings.score_dtype,
         reporter=reporter,
     )
@@ -121,6 +125,8 @@ def search_into_lists(
     missing = [one for one in plan if not is_up_to_date(one.path, one.manifest, force=force, reporter=reporter)]
     summaries: dict[Path, dict[str, Any]] = {one.path: {"path": str(one.path), "up_to_date": True} for one in plan}
     if missing:
+        if cluster is not None:
+            require_room(cluster)  # before encoders and models are loaded
         start = time.perf_counter()
         runs = searcher.search(
             topics,
@@ -128,7 +134,9 @@ def search_into_lists(
             query_mode=settings.query_mode,
             systems=[one.system.name for one in missing],
             state=_state(output, plan),
+            cluster=cluster,
         )
+        _state(output, plan).unlink(missing_ok=True)  # an earlier search without a cluster may have left one
         shots, seconds = len(searcher.source([one.system for one in missing])), time.perf_counter() - start
         for one in missing:
             summaries[one.path] = _write(one, runs[one.system.name], shots, seconds, reporter)

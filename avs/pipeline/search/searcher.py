@@ -7,7 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from avs.cluster.placement import ClusterRequest
+from avs.cluster.search import search_on_cluster
 from avs.core.errors import ConfigError, UnknownIdError, did_you_mean, typed
 from avs.core.features import Features, open_features
 from avs.core.ids import some
@@ -18,6 +21,7 @@ from avs.core.topic import Topic, TopicSet
 from avs.features.embedder import TextEmbedder, load_embedder_for
 from avs.features.text import TextFeature
 from avs.models.scorer import ModelScorer, PackedModel
+from avs.pipeline.search.scattered import opening_of
 from avs.pipeline.search.system import Locations, System, model_system, named_stores, open_source, store_system
 from avs.pipeline.search.trained import Tower, TrainedModel, load_trained
 from avs.ranking.blocks import DTYPES, BlockSource
@@ -130,6 +134,7 @@ class Searcher:
         shots: Collection[str] | None = None,
         state: Path | None = None,
         cancelled: Callable[[], bool] = lambda: False,
+        cluster: ClusterRequest | None = None,
     ) -> dict[str, Run]:
         """The `k` best shots per system and topic, in one pass over the stores that the systems need.
 
@@ -140,6 +145,7 @@ class Searcher:
             shots: ids to choose from; None: all.
             state: file that keeps what was found so far, so that a killed search resumes.
             cancelled: asked after every block; when it says yes, SearchCancelled is raised.
+            cluster: have actors of a Ray cluster do it, which takes all shots, and neither `state` nor `cancelled`.
 
         Returns:
             Name of a system -> its run.
@@ -155,10 +161,13 @@ class Searcher:
         if shots is not None and len(source) < len(set(shots)):
             missing = sorted(set(shots) - set(source.ids))
             raise UnknownIdError("shots that no store holds", got=some(missing))
-        scorers = self._scorers(chosen, topics, query_mode)
-        lists = search(
-            scorers, topics.ids, source, k=k, reporter=self.reporter, state=state, cancelled=cancelled
-        )  # fmt: skip
+        if cluster is not None:
+            lists = self._on_cluster(cluster, chosen, topics, query_mode, source, k)
+        else:
+            scorers = self._scorers(chosen, topics, query_mode)
+            lists = search(
+                scorers, topics.ids, source, k=k, reporter=self.reporter, state=state, cancelled=cancelled
+            )  # fmt: skip
         return {name: _run(name, ranked) for name, ranked in lists.items()}
 
     def scores(
@@ -244,21 +253,55 @@ class Searcher:
             return {name: self.stores[name] for name in system.source.video_features}
         return {name: store for name, store in self.stores.items() if store is system.source}
 
-    def _scorers(self, systems: Sequence[System], topics: TopicSet, query_mode: str) -> list[Scorer]:
+    def _on_cluster(
+        self,
+        request: ClusterRequest,
+        systems: Sequence[System],
+        topics: TopicSet,
+        query_mode: str,
+        source: BlockSource,
+        k: int,
+    ) -> dict[str, list[RankedList]]:
+        """What search gives, found by the actors of a cluster."""
+        asked = self._asked(systems, topics, query_mode)
+        stores = {name: self.stores[name] for name in source.features}
+        read = {system.name: tuple(self._features(system)) for system in systems}
+        opening = opening_of(stores, asked, read, topics.ids, self.dtype)
+        return search_on_cluster(
+            opening, list(asked), topics.ids, source.ids,
+            k=k, request=request, threads=torch.get_num_threads(), reporter=self.reporter,
+        )  # fmt: skip
+
+    def _asked(
+        self, systems: Sequence[System], topics: TopicSet, query_mode: str
+    ) -> dict[str, tuple[System, Tensor | np.ndarray]]:
+        """Name of a system -> the system, and the topics as it compares them with shots."""
         queries = [topic.query(query_mode) for topic in topics]
         encoded: dict[EmbedderSpec, np.ndarray] = {}
-        scorers: list[Scorer] = []
+        asked: dict[str, tuple[System, Tensor | np.ndarray]] = {}
         for system in systems:
             if isinstance(system.source, Checkpoint):
-                scorers.append(self._model_scorer(system.name, system.source, topics, queries))
+                asked[system.name] = system, self._embedded(system.name, system.source, topics, queries)
+                continue
+            spec = system.source.spec
+            if spec not in encoded:
+                encoded[spec] = self.encode(spec, queries)
+            asked[system.name] = system, encoded[spec]
+        return asked
+
+    def _scorers(self, systems: Sequence[System], topics: TopicSet, query_mode: str) -> list[Scorer]:
+        scorers: list[Scorer] = []
+        for system, queries in self._asked(systems, topics, query_mode).values():
+            if isinstance(queries, Tensor):
+                assert isinstance(system.source, Checkpoint)
+                scorers.append(ModelScorer(system.name, self._pack(system.name, system.source), queries))
                 continue
             store = system.source
-            if store.spec not in encoded:
-                encoded[store.spec] = self.encode(store.spec, queries)
+            assert not isinstance(store, Checkpoint)
             scorers.append(
                 CosineScorer(
                     system.name,
-                    encoded[store.spec],
+                    queries,
                     topics=topics.ids,
                     store=store,
                     feature=next(iter(self._features(system))),
@@ -268,16 +311,21 @@ class Searcher:
             )
         return scorers
 
-    def _model_scorer(self, name: str, checkpoint: Checkpoint, topics: TopicSet, queries: Sequence[str]) -> ModelScorer:
+    def _embedded(self, name: str, checkpoint: Checkpoint, topics: TopicSet, queries: Sequence[str]) -> Tensor:
+        """(T, E) embeddings of the topics by a trained model."""
         trained = self.model(checkpoint)
         if trained.model.pairwise:
             self._refuse_pairs(checkpoint)
         for line in trained.unknown_words(queries, topics.ids):
             self.reporter.say(f"{name}: {line}")
-        embedded = trained.embed(queries, topics.ids)
+        return trained.embed(queries, topics.ids)
+
+    def _pack(self, name: str, checkpoint: Checkpoint) -> PackedModel:
+        """The trained model, prepared for searching."""
         if name not in self._packed:
-            self._packed[name] = PackedModel(trained.model, device=self.device, dtype=getattr(torch, self.dtype))
-        return ModelScorer(name, self._packed[name], embedded)
+            model = self.model(checkpoint).model
+            self._packed[name] = PackedModel(model, device=self.device, dtype=getattr(torch, self.dtype))
+        return self._packed[name]
 
     def _refuse_pairs(self, checkpoint: Checkpoint) -> None:
         """Say what to do with a model that scores text and video together.
