@@ -8,8 +8,9 @@ BIN := $(VENV)/bin
 demo: $(VENV)/.installed
 	$(BIN)/avs demo
 
+# a process per core; with ARGS, which may ask for output as it comes (-s), one
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(or $(ARGS),-n logical --dist loadfile)
 
 check: $(VENV)/.installed
 	$(BIN)/ruff check .
