@@ -151,7 +151,6 @@ class Status(Given):
 
     ready: bool
     loading: Loading | None = None
-    failed: AvsErrorShape | None = Field(None, description="why it will never be ready")
     version: str
     shots: int
     videos: int
@@ -563,7 +562,7 @@ class Done(Given):
 class Event(Given):
     """An event of GET /events, whose data is this."""
 
-    kind: Literal["loading", "ready", "failed", "marks", "basket", "verdict", "task", "timer", "dres"]
+    kind: Literal["loading", "ready", "marks", "basket", "verdict", "task", "timer", "dres"]
     loading: Loading | None = None
     topic: str | None = None
     event: str | None = None
