@@ -21,7 +21,7 @@ class ServeLimits(BaseModel):
     Attributes:
         body_bytes: of a request with JSON; upload_bytes, upload_pixels: of a picture.
         body_s: for a body to arrive; search_s: for a search.
-        waiting: searches that wait for their turn; pictures: that are made at once; sprites: that are made or waited for.
+        waiting: searches that wait; pictures: that are made at once; sprites: that are made or waited for.
         k: results of a list; text_characters: of a sentence.
         journal_bytes: of the journal of a session.
         cached_lists: lists that are kept; uploads: pictures that are kept; clients: connections at once.

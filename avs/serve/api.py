@@ -57,8 +57,8 @@ CALLS = (
     Call("GET", "/status", "What is opened, and what can be done with it.", shapes.Status),
     Call(
         "POST", "/search",
-        f"Ask a question. A session, which the header {SESSION_HEADER} names, has one at a time. Each line is an answer "
-        "of 100 results; the last has the stage final, cancelled or error.",
+        f"Ask a question. A session, which the header {SESSION_HEADER} names, has one at a time. Each line is an "
+        "answer of 100 results; the last has the stage final, cancelled or error.",
         shapes.Answer, shapes.Query, lines=True,
     ),
     Call(

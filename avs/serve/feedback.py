@@ -1,7 +1,7 @@
 """Relevance feedback from shots that were marked: Rocchio, a linear classifier, and PicHunter's Bayes.
 
-Sources: Rocchio, Relevance Feedback in Information Retrieval, 1971 (weights of SMART, as in the text books); Cox et al.,
-The Bayesian Image Retrieval System, PicHunter, 2000, as SOMHunter uses it at the Video Browser Showdown. SOMHunter
+Sources: Rocchio, Relevance Feedback in Information Retrieval, 1971 ; Cox et al., The
+Bayesian Image Retrieval System, PicHunter, 2000, as SOMHunter uses it at the Video Browser Showdown. SOMHunter
 stores 1 - cosine, so its exponents have a minus sign; here s is the cosine itself.
 """
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from avs.core.errors import (
     AvsError,
     ChangedInputsError,
@@ -37,9 +39,10 @@ class Refusal(AvsError):
         got: object = None,
         wanted: object = None,
         next_step: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(what, where=where, got=got, wanted=wanted, next_step=next_step)
-        self.status = status
+        self.status, self.headers = status, dict(headers or {})
 
 
 def status_of(error: AvsError | OSError) -> int:

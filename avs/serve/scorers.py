@@ -64,7 +64,6 @@ def terms_of(part: QueryPart) -> list[Term]:
     return [Term(1.0, part.text, part.shot, part.image), *minus]
 
 
-
 class QueryVectors:
     """Query vectors of terms; those of texts are kept.
 
@@ -182,9 +181,7 @@ def _store_scorer(
     )
 
 
-def _model_scorer(
-    collection: Collection, name: str, parts: Sequence[Sequence[Term]], warnings: list[str]
-) -> Scorer:
+def _model_scorer(collection: Collection, name: str, parts: Sequence[Sequence[Term]], warnings: list[str]) -> Scorer:
     from avs.train.checkpoint import Checkpoint
 
     if any(term.text is None for terms in parts for term in terms):

@@ -21,6 +21,7 @@ TopicName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$", description=
 Mark = Literal["yes", "no", "unsure"]
 Method = Literal["rocchio", "linear", "bayes"]
 Hidden = Literal["sent", "judged", "seen"]
+Stamp = Literal["automatic", "manual", "feedback", "automatic-invalid"]
 
 
 class Sent(BaseModel):
@@ -233,7 +234,7 @@ class Answer(Given):
     of: int = Field(0, description="shots that could be searched")
     warnings: Many[str] = []
     taken: Many[Taken] = []
-    stamp: Literal["automatic", "manual", "feedback", "automatic-invalid"] = "manual"
+    stamp: Stamp = Field("manual", description="automatic: by the sentence of the topic, without help of the user")
     measures: Measures | None = None
     results: Many[Result] = []
     error: AvsErrorShape | None = None

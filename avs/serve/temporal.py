@@ -1,4 +1,4 @@
-"""Questions in time, `a < b`: a shot that is like a, and after it in its video one that is like b. Exact, over all shots.
+"""Questions in time, `a < b`: a shot like a, and after it in its video one like b. Exact, over all shots.
 
     total_P(i) = z_P(i),    total_p(i) = z_p(i) + max over j in W(i) of total_(p+1)(j)
 
