@@ -29,21 +29,21 @@ class ServeLimits(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    body_bytes: int = Field(2**20, ge=1024)
-    upload_bytes: int = Field(10 * 2**20, ge=1024)
-    upload_pixels: int = Field(40_000_000, ge=1)
-    text_characters: int = Field(2000, ge=1, le=2000)
-    k: int = Field(10_000, ge=1, le=10_000)
-    parts: int = Field(4, ge=1, le=4)
-    body_s: float = Field(10.0, gt=0)
-    search_s: float = Field(30.0, gt=0)
-    waiting: int = Field(8, ge=1)
-    pictures: int = Field(2, ge=1)
-    sprites: int = Field(10, ge=1)
-    journal_bytes: int = Field(10**9, ge=1)
-    cached_lists: int = Field(64, ge=1)
-    uploads: int = Field(64, ge=1)
-    clients: int = Field(256, ge=1)
+    body_bytes: int = Field(default=2**20, ge=1024)
+    upload_bytes: int = Field(default=10 * 2**20, ge=1024)
+    upload_pixels: int = Field(default=40_000_000, ge=1)
+    text_characters: int = Field(default=2000, ge=1, le=2000)
+    k: int = Field(default=10_000, ge=1, le=10_000)
+    parts: int = Field(default=4, ge=1, le=4)
+    body_s: float = Field(default=10.0, gt=0)
+    search_s: float = Field(default=30.0, gt=0)
+    waiting: int = Field(default=8, ge=1)
+    pictures: int = Field(default=2, ge=1)
+    sprites: int = Field(default=10, ge=1)
+    journal_bytes: int = Field(default=10**9, ge=1)
+    cached_lists: int = Field(default=64, ge=1)
+    uploads: int = Field(default=64, ge=1)
+    clients: int = Field(default=256, ge=1)
 
 
 class ServeOptions(BaseModel):
@@ -81,7 +81,7 @@ class ServeOptions(BaseModel):
     cache: Path = Path(".avs-serve")
     sessions: Path = Path("sessions")
     host: str = "127.0.0.1"
-    port: int = Field(PORT, ge=0, le=65535)
+    port: int = Field(default=PORT, ge=0, le=65535)
     token: bool = False
     allow_hosts: list[str] = []
     read_only: bool = False

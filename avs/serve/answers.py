@@ -64,10 +64,9 @@ class Answers:
     def measures(self, answer: ServedAnswer) -> Measures | None:
         """The measures of a list of a judged topic."""
         rows = answer.layout.rows
-        apart = len(answer.shown) != len(answer.ranked) or len(rows) != len(answer.shown) or (np.diff(rows) < 0).any()
-        apart = apart or answer.shown.shots != answer.ranked.shots
+        folded = len(rows) != len(answer.shown) or bool((np.diff(rows) < 0).any())
         shown = None
-        if apart:
+        if folded or answer.shown.shots != answer.ranked.shots:
             shots = tuple(answer.shown.shots[place] for place in rows.tolist())
             shown = RankedList(answer.plan.topic, shots, -np.arange(len(shots), dtype=np.float64))
         return measures_of(self.collection.evaluator, answer.plan.topic, answer.ranked, shown)

@@ -22,7 +22,7 @@ from avs.ranking.score import Scorer, SearchCancelled, search
 from avs.ranking.topk import TopK
 from avs.serve.collection import Collection, rows_in_source
 from avs.serve.feedback import HEAD, MOST_SHOWN, bayes, linear, marked_vectors, other_rows, rocchio
-from avs.serve.grouping import Layout, duplicate_groups, layout
+from avs.serve.grouping import ListLayout, duplicate_groups, layout
 from avs.serve.marks import MarkBook, MarkSet
 from avs.serve.plan import SearchPlan, fuser_of
 from avs.serve.refusal import Refusal
@@ -55,7 +55,7 @@ class ServedAnswer:
     plan: SearchPlan
     ranked: RankedList
     shown: RankedList
-    layout: Layout
+    layout: ListLayout
     chains: Sequence[Sequence[str]]
     lists: Mapping[str, RankedList]
     scored: Mapping[str, int]
@@ -116,9 +116,10 @@ class Engine:
             SearchCancelled: `cancelled` said yes.
             AvsError: no system can answer.
         """
-        later = bool(plan.later)
-        base = self._base(plan, later, lambda: self._first(plan, cancelled, final=not later))
-        return self._answer(plan, base)
+        base = self._first_base(plan, cancelled)
+        return self._answer(
+            plan, base, base if plan.everywhere is None else self._first_base(plan.everywhere, cancelled)
+        )
 
     def final(self, plan: SearchPlan, cancelled: Cancelled) -> ServedAnswer:
         """The list with the models that score its first shots.
@@ -126,8 +127,18 @@ class Engine:
         Raises:
             SearchCancelled, AvsError: as first.
         """
-        before = self._base(plan, True, lambda: self._first(plan, cancelled, final=False))
-        return self._answer(plan, self._base(plan, False, lambda: self._rescored(plan, before, cancelled)))
+        base = self._final_base(plan, cancelled)
+        return self._answer(
+            plan, base, base if plan.everywhere is None else self._final_base(plan.everywhere, cancelled)
+        )
+
+    def _first_base(self, plan: SearchPlan, cancelled: Cancelled) -> RankedBase:
+        later = bool(plan.later)
+        return self._base(plan, later, lambda: self._first(plan, cancelled, final=not later))
+
+    def _final_base(self, plan: SearchPlan, cancelled: Cancelled) -> RankedBase:
+        before = self._first_base(plan, cancelled)
+        return self._base(plan, False, lambda: self._rescored(plan, before, cancelled))
 
     def _base(self, plan: SearchPlan, first: bool, make: Callable[[], RankedBase]) -> RankedBase:
         key = (plan.key, first)
@@ -385,8 +396,12 @@ class Engine:
         read = {id(store) for store in searcher.features_of(searcher.systems[model]).values()}
         return [view for view in self.collection.stores.values() if id(view.store) in read]
 
-    def _answer(self, plan: SearchPlan, base: RankedBase) -> ServedAnswer:
-        """The list as it is shown: without what the filter hides, at most k shots, folded."""
+    def _answer(self, plan: SearchPlan, base: RankedBase, everywhere: RankedBase) -> ServedAnswer:
+        """The list as it is shown: without what the filter hides, at most k shots, folded.
+
+        Args:
+            everywhere: the list of all videos, which is measured.
+        """
         list_id = f"{plan.list_key[:24]}-{2 if base.final else 1}"
         known = self.answer(list_id)
         if known is not None:
@@ -397,7 +412,7 @@ class Engine:
         places = np.flatnonzero(keep)[: plan.query.k]
         shown = RankedList(plan.topic, tuple(base.fused.shots[i] for i in places.tolist()), base.fused.scores[places])
         made = ServedAnswer(
-            list_id, plan, _head(base.fused, plan.query.k), shown, self._layout(plan, shown),
+            list_id, plan, _head(everywhere.fused, plan.query.k), shown, self._layout(plan, shown),
             [base.chains[shot] for shot in shown.shots] if base.chains else (), base.lists, base.scored,
             base.warnings, self._taken(plan, hidden), base.final, {**base.ms, "group": _ms(start)},
         )  # fmt: skip
@@ -407,7 +422,7 @@ class Engine:
                 self._answers.popitem(last=False)
         return made
 
-    def _layout(self, plan: SearchPlan, shown: RankedList) -> Layout:
+    def _layout(self, plan: SearchPlan, shown: RankedList) -> ListLayout:
         query = plan.query
         groups = None
         if query.duplicates is not None:

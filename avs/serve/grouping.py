@@ -15,7 +15,7 @@ COMPARED = 1000  # shots at the head of a list; those behind are never folded
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Layout:
+class ListLayout:
     """The order in which a list of L shots is shown.
 
     Attributes:
@@ -33,7 +33,7 @@ class Layout:
         return np.flatnonzero(self.group == group)
 
 
-def layout(videos: Sequence[str], way: str, duplicates: np.ndarray | None) -> Layout:
+def layout(videos: Sequence[str], way: str, duplicates: np.ndarray | None) -> ListLayout:
     """How a list is shown.
 
     Args:
@@ -48,15 +48,15 @@ def layout(videos: Sequence[str], way: str, duplicates: np.ndarray | None) -> La
     of_video = _numbered(np.unique(np.asarray(videos, dtype=object).astype(str), return_inverse=True)[1])
     if way == "shot":
         shown = _firsts(alike)
-        return Layout(shown, alike, _behind(alike, shown))
+        return ListLayout(shown, alike, _behind(alike, shown))
     if way == "video":
         shown = _firsts(alike) if duplicates is not None else places
         in_order = shown[np.lexsort((shown, of_video[shown]))]
-        return Layout(in_order, of_video, _behind(alike, shown))
+        return ListLayout(in_order, of_video, _behind(alike, shown))
     joined = alike[_firsts(of_video)][of_video]  # the video's best shot decides which group the video is in
     joined = _numbered(joined)
     shown = _firsts(joined)
-    return Layout(shown, joined, _behind(joined, shown))
+    return ListLayout(shown, joined, _behind(joined, shown))
 
 
 def duplicate_groups(view: StoreView, shots: Sequence[str], threshold: float) -> np.ndarray:

@@ -39,6 +39,7 @@ class SearchPlan:
         depth: length of the list of each system.
         key: what decides the list as ranked, before shots are hidden, folded and cut.
         list_key: what decides the list as shown.
+        everywhere: the same question without a filter of videos, where its list is measured too.
     """
 
     query: Query
@@ -54,6 +55,7 @@ class SearchPlan:
     depth: int
     key: str
     list_key: str
+    everywhere: SearchPlan | None = None
 
     @property
     def in_time(self) -> bool:
@@ -105,20 +107,18 @@ def plan_search(query: Query, collection: Collection, book: MarkBook) -> SearchP
     shown = {kind: sorted(shots) for kind, shots in hidden.items()}
     list_key = _digest(key, query.k, query.group, query.duplicates, shown)
     return SearchPlan(
-        query,
-        query.topic or FREE,
-        whole,
-        later,
-        left_out,
-        listed,
-        only_candidates,
-        fused,
-        marks,
-        hidden,
-        depth,
-        key,
-        list_key,
-    )
+        query, query.topic or FREE, whole, later, left_out, listed, only_candidates, fused, marks, hidden, depth, key,
+        list_key, _everywhere(query, collection, book),
+    )  # fmt: skip
+
+
+def _everywhere(query: Query, collection: Collection, book: MarkBook) -> SearchPlan | None:
+    """The plan without a filter of videos, if there is one and the topic is judged: measures are of the whole list."""
+    videos = query.filter.videos or query.filter.not_videos
+    if not videos or collection.evaluator is None or query.topic not in collection.evaluator.topics:
+        return None
+    wider = query.filter.model_copy(update={"videos": [], "not_videos": []})
+    return plan_search(query.model_copy(update={"filter": wider}), collection, book)
 
 
 def fuser_of(plan: SearchPlan, collection: Collection) -> tuple[Fuser, int]:

@@ -6,12 +6,85 @@ import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from avs.core.errors import ConfigError, MissingDependencyError
 from avs.pipeline.serve_options import LOOPBACK, ServeOptions
 
+if TYPE_CHECKING:
+    import uvicorn
+
+    from avs.serve.state import ServerState
+
 BACKLOG = 128
 HEADER_BYTES = 16 * 1024
+
+
+class PageServer:
+    """A server on a socket of its own, which listens when this is made.
+
+    Attributes:
+        address: with the token, where there is one.
+        state: what it serves.
+
+    Raises:
+        ConfigError: the address cannot be used.
+        MissingDependencyError: the web packages are not installed.
+    """
+
+    def __init__(self, options: ServeOptions) -> None:
+        require_web_packages()
+        self.listener = _listen(options)
+        port = self.listener.getsockname()[1]
+        host = f"[{options.host}]" if ":" in options.host else options.host
+        self.options, self.root = options, f"http://{host}:{port}/"
+        self.failed = threading.Event()
+        self.state: ServerState
+        self.server: uvicorn.Server
+        self._make()
+
+    def _make(self) -> None:
+        """The application; importing what it needs takes longer than listening."""
+        import uvicorn
+
+        from avs.serve.app import make_app
+        from avs.serve.guard import Token
+        from avs.serve.state import ServerState
+
+        options = self.options
+        token = Token(options.cache / "token") if options.token else None
+        self.address = self.root + (f"#t={token.value}" if token else "")
+        self.state = ServerState(options)
+        app = make_app(self.state, hosts=[*LOOPBACK, options.host, *options.allow_hosts], token=token)
+        self.server = uvicorn.Server(
+            uvicorn.Config(
+                app, http="h11", ws="none", lifespan="on", log_level="warning", access_log=False, server_header=False,
+                timeout_graceful_shutdown=2, timeout_keep_alive=30, proxy_headers=False,
+                h11_max_incomplete_event_size=HEADER_BYTES, limit_concurrency=options.limits.clients,
+            )
+        )  # fmt: skip
+
+    def run(self) -> None:
+        """Serve until the process is told to end.
+
+        Raises:
+            AvsError: the collection cannot be opened.
+        """
+        self.state.open(self.failed)
+        threading.Thread(target=self._end_when_failed, daemon=True).start()
+        with suppress(KeyboardInterrupt):
+            self.server.run(sockets=[self.listener])
+        self.listener.close()
+        if self.state.error is not None:
+            raise self.state.error
+
+    def end(self) -> None:
+        """Tell it to end."""
+        self.server.should_exit = True
+
+    def _end_when_failed(self) -> None:
+        self.failed.wait()
+        self.end()
 
 
 def serve(options: ServeOptions, *, listening: Callable[[str], None]) -> None:
@@ -21,51 +94,28 @@ def serve(options: ServeOptions, *, listening: Callable[[str], None]) -> None:
         listening: called with the address as soon as it is there.
 
     Raises:
-        MissingDependencyError: the web packages are not installed.
-        ConfigError: the address cannot be used.
-        AvsError: the collection cannot be opened.
+        AvsError: what PageServer refuses; the collection cannot be opened.
+    """
+    server = PageServer(options)
+    listening(server.address)
+    server.run()
+
+
+def require_web_packages() -> None:
+    """Check that the web packages are installed.
+
+    Raises:
+        MissingDependencyError: they are not.
     """
     try:
         import starlette  # noqa: F401
-        import uvicorn
+        import uvicorn  # noqa: F401
     except ImportError as error:
         raise MissingDependencyError(
             "avs serve needs web packages that are not installed",
             got=str(error),
             next_step='install them: pip install "avs[serve]"',
         ) from error
-    listener = _listen(options)
-    address = _address(options.host, listener.getsockname()[1])
-    from avs.serve.app import make_app
-    from avs.serve.guard import Token
-    from avs.serve.state import ServerState
-
-    token = Token(options.cache / "token") if options.token else None
-    state = ServerState(options)
-    app = make_app(state, hosts=[*LOOPBACK, options.host, *options.allow_hosts], token=token)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app, http="h11", ws="none", lifespan="on", log_level="warning", access_log=False, server_header=False,
-            date_header=True, timeout_graceful_shutdown=3, timeout_keep_alive=30, proxy_headers=False,
-            h11_max_incomplete_event_size=HEADER_BYTES, limit_concurrency=options.limits.clients,
-        )
-    )  # fmt: skip
-    failed = threading.Event()
-    listening(address + (f"#t={token.value}" if token else ""))
-    state.open(failed)
-    watcher = threading.Thread(target=_end_when, args=(failed, server), daemon=True)
-    watcher.start()
-    with suppress(KeyboardInterrupt):
-        server.run(sockets=[listener])
-    listener.close()
-    if state.error is not None:
-        raise state.error
-
-
-def _end_when(failed: threading.Event, server: object) -> None:
-    """End the server when the collection cannot be opened."""
-    failed.wait()
-    server.should_exit = True  # type: ignore[attr-defined]  # a uvicorn.Server
 
 
 def _listen(options: ServeOptions) -> socket.socket:
@@ -74,6 +124,7 @@ def _listen(options: ServeOptions) -> socket.socket:
     Raises:
         ConfigError: the address cannot be used.
     """
+    listener = None
     try:
         found = socket.getaddrinfo(options.host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, place = found[0]
@@ -83,13 +134,11 @@ def _listen(options: ServeOptions) -> socket.socket:
         listener.listen(BACKLOG)
         return listener
     except OSError as error:
+        if listener is not None:
+            listener.close()
         raise ConfigError(
             "the address cannot be used",
             where=f"{options.host}:{options.port}",
             got=error.strerror or str(error),
             next_step="is another server there? Choose another port, or let one be picked: --port 0",
         ) from error
-
-
-def _address(host: str, port: int) -> str:
-    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"

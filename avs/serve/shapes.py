@@ -41,7 +41,7 @@ class Minus(Sent):
 
     text: Text | None = None
     shot: ShotName | None = None
-    weight: float = Field(-0.5, ge=-2.0, lt=0.0, description="of its score, which is added to that of the part")
+    weight: float = Field(default=-0.5, ge=-2.0, lt=0.0, description="of its score, which is added to that of the part")
 
     @model_validator(mode="after")
     def _one_kind(self) -> Minus:
@@ -55,7 +55,7 @@ class QueryPart(Sent):
 
     text: Text | None = None
     shot: ShotName | None = None
-    image: Name | None = Field(None, description="id of an upload")
+    image: Name | None = Field(default=None, description="id of an upload")
     minus: Many[Minus] = Field(default=[], max_length=MOST_MINUS)
 
     @model_validator(mode="after")
@@ -81,15 +81,21 @@ class Query(Sent):
     parts: Many[QueryPart] = Field(
         default=[], max_length=MOST_PARTS, description="2 to 4: in this order in time; none: of ranked lists alone"
     )
-    topic: TopicName | None = Field(None, description="whose judgments and marks are shown, and whose ranked lists")
+    topic: TopicName | None = Field(
+        default=None, description="whose judgments and marks are shown, and whose ranked lists"
+    )
     by: Many[Name] = Field(default=[], max_length=MOST_SYSTEMS, description="names of systems; empty: every store")
-    fuse: Name = Field("average", description="average, rrf, or the name of a fuser")
-    within_s: float = Field(30.0, ge=0.0, le=86_400.0, description="from the end of a part's shot to the next's start")
+    fuse: Name = Field(default="average", description="average, rrf, or the name of a fuser")
+    within_s: float = Field(
+        default=30.0, ge=0.0, le=86_400.0, description="from the end of a part's shot to the next's start"
+    )
     filter: Filter = Filter()
     group: Literal["shot", "video", "first-of-video"] = "shot"
-    duplicates: float | None = Field(None, ge=0.5, le=1.0, description="least cosine of near duplicates; null: apart")
-    feedback: Name | None = Field(None, description="id that POST /feedback gave")
-    k: int = Field(1000, ge=1, le=MOST_RESULTS)
+    duplicates: float | None = Field(
+        default=None, ge=0.5, le=1.0, description="least cosine of near duplicates; null: apart"
+    )
+    feedback: Name | None = Field(default=None, description="id that POST /feedback gave")
+    k: int = Field(default=1000, ge=1, le=MOST_RESULTS)
 
 
 class AvsErrorShape(Given):
@@ -160,7 +166,7 @@ class Status(Given):
     topics: int
     qrels: bool
     read_only: bool
-    dres: str | None = Field(None, description="host of the evaluation server; null: none")
+    dres: str | None = Field(default=None, description="host of the evaluation server; null: none")
     keys: dict[str, str] = Field(description="action -> key, of those that the config rebinds")
     limits: dict[str, float]
     fingerprint: str = Field(description="of everything that decides lists")
@@ -193,8 +199,10 @@ class Result(Given):
     folded: int = Field(description="how many more shots of its group are behind this one")
     start_s: float | None = None
     end_s: float | None = None
-    start_in_file_s: float | None = Field(None, description="on the clock of the file; null: not known yet")
-    judgment: int | None = Field(None, description="1, 0, -1: pooled, not judged; null: outside the pool, or no qrels")
+    start_in_file_s: float | None = Field(default=None, description="on the clock of the file; null: not known yet")
+    judgment: int | None = Field(
+        default=None, description="1, 0, -1: pooled, not judged; null: outside the pool, or no qrels"
+    )
     mine: Mark | None = None
     sent: bool = False
     basket: bool = False
@@ -224,17 +232,19 @@ class Answer(Given):
 
     seq: int = Field(description="counts the questions of a session")
     stage: Literal["first", "final", "cancelled", "error"]
-    list: str = Field("", description="id of the list, for GET /lists/<id>")
+    list: str = Field(default="", description="id of the list, for GET /lists/<id>")
     exact: bool = True
     systems: Many[Scored] = []
-    fused: str = Field("", description="how the systems were fused; empty: there was one")
+    fused: str = Field(default="", description="how the systems were fused; empty: there was one")
     ms: dict[str, float] = Field(default={}, description="encode, scan, fuse, group")
-    total: int = Field(0, description="shots in the list")
-    rows: int = Field(0, description="results of the list when groups are folded")
-    of: int = Field(0, description="shots that could be searched")
+    total: int = Field(default=0, description="shots in the list")
+    rows: int = Field(default=0, description="results of the list when groups are folded")
+    of: int = Field(default=0, description="shots that could be searched")
     warnings: Many[str] = []
     taken: Many[Taken] = []
-    stamp: Stamp = Field("manual", description="automatic: by the sentence of the topic, without help of the user")
+    stamp: Stamp = Field(
+        default="manual", description="automatic: by the sentence of the topic, without help of the user"
+    )
     measures: Measures | None = None
     results: Many[Result] = []
     error: AvsErrorShape | None = None
@@ -310,7 +320,7 @@ class TopicFacts(Given):
     narrative: str | None = None
     edition: str | None = None
     judged: bool = False
-    relevant: int | None = Field(None, description="shots judged relevant")
+    relevant: int | None = Field(default=None, description="shots judged relevant")
     pooled: int | None = None
     lists: Many[str] = Field(default=[], description="names of ranked lists of it")
     marks: dict[str, int] = {}
@@ -421,10 +431,12 @@ class MarkRequest(Sent):
     shots: Many[ShotName] = Field(min_length=1, max_length=MOST_SHOTS)
     mark: Mark | None = Field(description="null takes the mark away")
     event: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = Field(
-        None, description="id of the event, so that a request may be sent again; null: the server makes one"
+        default=None, description="id of the event, so that a request may be sent again; null: the server makes one"
     )
-    at_ms: int | None = Field(None, ge=0, description="when it was made, of the client; marks merge in this order")
-    list: Name | None = Field(None, description="list that is shown: its measures come back")
+    at_ms: int | None = Field(
+        default=None, ge=0, description="when it was made, of the client; marks merge in this order"
+    )
+    list: Name | None = Field(default=None, description="list that is shown: its measures come back")
 
 
 class UndoRequest(Sent):
@@ -460,7 +472,7 @@ class Marks(Given):
     marks: dict[str, Mark]
     counts: dict[str, int]
     agreement: Agreement | None = None
-    last: str | None = Field(None, description="event that an undo would take back")
+    last: str | None = Field(default=None, description="event that an undo would take back")
 
 
 class FeedbackRequest(Sent):
@@ -468,9 +480,11 @@ class FeedbackRequest(Sent):
 
     topic: TopicName
     method: Method = "rocchio"
-    simulate: bool = Field(False, description="a perfect user: judgments of the first shots of `list` are the marks")
+    simulate: bool = Field(
+        default=False, description="a perfect user: judgments of the first shots of `list` are the marks"
+    )
     list: Name | None = None
-    shown: int = Field(20, ge=1, le=1000, description="of a simulation: how many shots the user looks at")
+    shown: int = Field(default=20, ge=1, le=1000, description="of a simulation: how many shots the user looks at")
 
 
 class FeedbackAnswer(Given):
@@ -529,11 +543,13 @@ class ExportRequest(Sent):
     lists: Many[Name] = Field(default=[], max_length=1000, description="ids of lists, one per topic")
     topics: Many[TopicName] = Field(default=[], max_length=1000, description="of qrels: whose marks; empty: all")
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")] = "served"
-    edition: Name | None = Field(None, description="of a run file, such as tv24; null: that of the topics, or custom")
+    edition: Name | None = Field(
+        default=None, description="of a run file, such as tv24; null: that of the topics, or custom"
+    )
     attributes: dict[Name, Annotated[str, Field(max_length=TEXT_CHARACTERS)]] = Field(
         default={}, description="of a run file, as the DTD names them: pid, priority, trType, task, novelty, desc ..."
     )
-    elapsed_s: float | None = Field(None, ge=0.0, le=1e6, description="seconds per topic; null: as measured")
+    elapsed_s: float | None = Field(default=None, ge=0.0, le=1e6, description="seconds per topic; null: as measured")
 
 
 class Exported(Given):
@@ -541,7 +557,9 @@ class Exported(Given):
 
     file: str
     kind: Literal["trec", "xml", "qrels"]
-    class_: str | None = Field(None, description="F, M or R: how the lists were made", serialization_alias="class")
+    class_: str | None = Field(
+        default=None, description="F, M or R: how the lists were made", serialization_alias="class"
+    )
     shots: int
     topics: int
     content: str

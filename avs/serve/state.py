@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from avs.core.errors import AvsError
 from avs.pipeline.serve_options import ServeOptions
@@ -120,7 +121,7 @@ class ServerState:
         """GET /status"""
         opened, options = self._opened, self.options
         limits = {name: float(value) for name, value in options.limits.model_dump().items()}
-        common = {
+        common: dict[str, Any] = {
             "version": _version(), "read_only": options.read_only, "keys": dict(options.keys), "limits": limits,
         }  # fmt: skip
         if opened is None:

@@ -29,6 +29,7 @@ class StoreView:
 
     Attributes:
         name: of its system, as `avs search` names its lists.
+        folder, spec, vectors, offsets: of the store.
         positions: (N,) int64 place of each shot of the collection in the store, -1: not there; None: its own row.
         texts: sentences can be searched; images: pictures may be, if its encoder sees images.
 
@@ -42,6 +43,10 @@ class StoreView:
 
         self.store, self.columns = store, columns
         self.name = store_name(store.folder)
+        self.folder: Path = store.folder
+        self.spec: EmbedderSpec = store.spec
+        self.vectors: np.ndarray = store.vectors
+        self.offsets: np.ndarray | None = store.offsets
         self.positions = None
         if store.ids == columns.ids:
             store.ids = columns.ids  # one copy of a million ids
@@ -64,24 +69,6 @@ class StoreView:
         places = np.full(len(self.columns), -1, dtype=np.int64)
         places[rows] = np.arange(len(ids))
         return places
-
-    @property
-    def folder(self) -> Path:
-        return self.store.folder
-
-    @property
-    def spec(self) -> EmbedderSpec:
-        return self.store.spec
-
-    @property
-    def vectors(self) -> np.ndarray:
-        """(rows, D)."""
-        return self.store.vectors
-
-    @property
-    def offsets(self) -> np.ndarray | None:
-        """(shots of the store + 1,) of a frame-level store."""
-        return self.store.offsets
 
     @cached_property
     def problems(self) -> list[Problem]:
