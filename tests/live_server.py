@@ -86,7 +86,7 @@ def running(options: ServeOptions, *, ready: bool = True) -> Iterator[PageServer
     thread.start()
     try:
         if ready:
-            wait_until_ready(server.root, thread)
+            wait_until_ready(server.root, thread, server.address.partition("#t=")[2])
         yield server
     finally:
         server.end()
@@ -95,11 +95,12 @@ def running(options: ServeOptions, *, ready: bool = True) -> Iterator[PageServer
     assert not errors, errors
 
 
-def wait_until_ready(root: str, thread: threading.Thread) -> None:
+def wait_until_ready(root: str, thread: threading.Thread, token: str) -> None:
     """Return when the server has opened everything; fail when it has ended without that."""
     while thread.is_alive():
         try:
-            if httpx.get(f"{root}api/v1/status").json()["ready"]:
+            headers = {"authorization": f"Bearer {token}"}
+            if httpx.get(f"{root}api/v1/status", headers=headers).json()["ready"]:
                 return
         except httpx.TransportError:
             pass

@@ -41,7 +41,7 @@ class Answers:
             list=answer.id,
             exact=True,
             systems=[Scored(name=name, scored=scored, of=whole) for name, scored in counted.items()],
-            fused=plan.fused if len(answer.lists) > 1 else "",
+            fused=plan.fused if len(counted) > 1 else "",
             ms=dict(answer.ms),
             total=len(answer.shown),
             rows=len(answer.layout.rows),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
@@ -106,9 +106,11 @@ def address(call: Call) -> str:
 
 def document() -> dict[str, Any]:
     """The API as JSON: its calls, the shapes of what they take and give, and the errors."""
-    models = [shape for call in CALLS for shape in (call.takes, call.gives) if isinstance(shape, type)]
-    unique = list(dict.fromkeys([*models, shapes.ErrorAnswer]))
-    schemas = models_json_schema([(one, "serialization") for one in unique], ref_template="#/shapes/{model}")[1]
+    models: list[type[BaseModel]] = [shape for call in CALLS for shape in (call.takes, call.gives) if isinstance(shape, type)]
+    unique: list[type[BaseModel]] = list(dict.fromkeys([*models, shapes.ErrorAnswer]))
+    wanted: list[tuple[type[BaseModel], Literal["serialization", "validation"]]]
+    wanted = [(one, "serialization") for one in unique]
+    schemas = models_json_schema(wanted, ref_template="#/shapes/{model}")[1]
     return {
         "base": BASE,
         "session_header": SESSION_HEADER,

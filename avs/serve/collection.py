@@ -20,7 +20,7 @@ from avs.core.list_files import list_name
 from avs.core.progress import Reporter
 from avs.core.qrels import Qrels
 from avs.core.ranking import Run
-from avs.core.store import FeatureStore, Problem
+from avs.core.store import Problem
 from avs.core.topic import TopicSet
 from avs.pipeline.serve_options import ServeOptions
 from avs.serve.refusal import Refusal
@@ -377,7 +377,8 @@ def _fingerprint(collection: Collection) -> str:
         source = system.source
         content = source.fingerprint if isinstance(source, Checkpoint) else content_fingerprint(source.manifest)
         parts.append([name, content, system.frame_score])
-    parts += [[one.name, one.fingerprint] for one in (*collection.fusers.values(), *collection.lists.values())]
+    parts += [[name, fuser.fingerprint] for name, fuser in collection.fusers.items()]
+    parts += [[name, served.fingerprint] for name, served in collection.lists.items()]
     if collection.options.qrels is not None:
         parts.append(fingerprint_content(collection.options.qrels))
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
@@ -386,8 +387,3 @@ def _fingerprint(collection: Collection) -> str:
 def rows_in_source(columns: ShotColumns, ids: Sequence[str]) -> np.ndarray | None:
     """(S,) int64 row of each shot of a source; None: they are the rows."""
     return None if ids == columns.ids else columns.known_rows(ids)
-
-
-def is_store_of_avs(features: Features) -> bool:
-    """Whether features are a store with problems of its shots; a BigFile has none."""
-    return isinstance(features, FeatureStore)

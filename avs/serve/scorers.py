@@ -118,7 +118,8 @@ class QueryVectors:
                 raise Refusal(422, "its encoder does not see pictures", where=view.name)
             return self.image(view, term.image)
         assert term.shot is not None  # a term has one of the three
-        return shot_vectors(view, [term.shot])[0]
+        vector: np.ndarray = shot_vectors(view, [term.shot])[0]
+        return vector
 
 
 def ask(
@@ -190,8 +191,8 @@ def _model_scorer(collection: Collection, name: str, parts: Sequence[Sequence[Te
     checkpoint = searcher.systems[name].source
     assert isinstance(checkpoint, Checkpoint)
     texts = [term.text or "" for terms in parts for term in terms]
-    topics = TopicSet(Topic(f"{number:03d}", text) for number, text in enumerate(texts))
-    unknown = searcher.model(checkpoint).unknown_words(texts, topics.ids, noun="sentence")
+    topics = TopicSet(Topic(str(number), text) for number, text in enumerate(texts, start=1))
+    unknown = searcher.model(checkpoint).unknown_words(texts, topics.ids, noun="part")
     warnings += [f"{name}: {line}" for line in unknown]
     scorer = searcher.model_scorer(name, checkpoint, topics, texts, quiet=True)
     if all(len(terms) == 1 for terms in parts):

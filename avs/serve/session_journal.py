@@ -30,12 +30,13 @@ class SessionJournal:
     """
 
     def __init__(self, folder: Path | None, most_bytes: int) -> None:
-        self.most_bytes, self.path = most_bytes, None
+        self.most_bytes = most_bytes
+        self.path: Path | None = None
         self._lock = threading.Lock()
         self._size = 0
         if folder is not None:
             name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}.jsonl"
-            self.path: Path | None = folder / name
+            self.path = folder / name
 
     def append(self, kind: str, event: dict[str, Any]) -> None:
         """Write an event.

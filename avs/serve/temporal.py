@@ -79,7 +79,8 @@ class Windows:
         shift = np.concatenate([[0.0], np.cumsum(spans + 1.0)[:-1]])[video]
         limits = np.minimum(self.latest_s, spans[video] + 0.5) + shift  # never into the next video
         stops = np.searchsorted(self.start_s + shift, limits, side="right")
-        return np.clip(stops, np.arange(count) + 1, first[1:][video])
+        inside: np.ndarray = np.clip(stops, np.arange(count) + 1, first[1:][video])
+        return inside
 
     def best_after(self, totals: np.ndarray) -> np.ndarray:
         """(N,) largest of (N,) totals in the window of each row; -inf of an empty window. NaN never counts."""
@@ -107,7 +108,8 @@ class Windows:
         for video in self.others:
             if row in video:
                 later = np.arange(row + 1, video.stop)
-                return later[self.start_s[later] <= self.latest_s[row]]
+                soon: np.ndarray = later[self.start_s[later] <= self.latest_s[row]]
+                return soon
         return np.arange(row + 1, max(int(self.stop[row]), row + 1))
 
 
