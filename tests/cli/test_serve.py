@@ -61,7 +61,9 @@ def test_what_cannot_be_served(tiny: TinyServed, tmp_path: Path, capsys: pytest.
     assert "2 problems" in both and "no such shot table" in both and "no such qrels file" in both
     assert "rescore" in refused(capsys, *store, "--rescore", 0)
     config = tmp_path / "serve.yaml"
-    config.write_text(f"stores: [{tiny.stores[0]}]\nkeys: {{judge_yes: j, judge_no: j}}\nnothing: 1\n", encoding="utf-8")
+    config.write_text(
+        f"stores: [{tiny.stores[0]}]\nkeys: {{judge_yes: j, judge_no: j}}\nnothing: 1\n", encoding="utf-8"
+    )
     assert "unknown key" in refused(capsys, "--config", config)
     config.write_text(f"stores: [{tiny.stores[0]}]\nkeys: {{judge_yes: j, judge_no: j}}\n", encoding="utf-8")
     assert '"j" is the key of judge_yes, judge_no' in refused(capsys, "--config", config)
