@@ -14,7 +14,8 @@ from files import files
 PACKAGE = Path(__file__).resolve().parents[1] / "avs"
 STAGES = set("captions video features models train ranking fusion reranking trecvid metrics demo".split())
 ALLOWED = {
-    "cli": STAGES | {"core", "pipeline"},
+    "cli": STAGES | {"core", "pipeline", "serve"},
+    "serve": STAGES | {"core", "pipeline"},
     "pipeline": STAGES | {"core", "cluster"},
     "cluster": {"features", "ranking", "core"},
     "train": {"models", "core"},
@@ -62,7 +63,8 @@ def test_a_stage_imports_core_and_no_other_stage(path: Path) -> None:
     allowed = ALLOWED.get(stage, {"core"}) | {stage}
     for name, _ in imports(path):
         parts = name.split(".")
-        if parts[0] == "avs" and len(parts) > 1 and stage in STAGES | {"core", "cli", "pipeline", "cluster"}:
+        rooms = STAGES | {"core", "cli", "pipeline", "cluster", "serve"}
+        if parts[0] == "avs" and len(parts) > 1 and stage in rooms:
             assert parts[1] in allowed, f"{path.name} of {stage} imports {name}"
 
 
@@ -73,6 +75,18 @@ def test_light_stages_need_no_heavy_package(stage: str) -> None:
             top = name.split(".")[0]
             allowed = LIGHT | ({"lightgbm"} if path.stem in ("ltr",) else set())
             assert top in allowed | {"avs"} | set(sys.stdlib_module_names), f"{stage}/{path.name} imports {name}"
+
+
+WEB = {"starlette", "uvicorn", "httpx", "h11", "anyio"}
+
+
+def test_web_packages_are_imported_in_serve_alone_and_only_when_it_serves() -> None:
+    for path in modules():
+        web = [name for name, _ in imports(path) if name.split(".")[0] in WEB]
+        assert not web or stage_of(path) == "serve", f"{path}: {web}"
+    code = "import avs.cli.serve, avs.pipeline.serve_options, sys; print(*{'starlette', 'uvicorn'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
 
 
 def test_core_needs_only_numpy_when_imported() -> None:

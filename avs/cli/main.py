@@ -45,6 +45,7 @@ VERBS = {
     "eval": "Score runs: xinfAP exactly as NIST's sample_eval, and measures for full judgments.",
     "eval-retrieval": "Score text-to-video retrieval on captioned videos: R@k, MdR, MnR, mAP.",
     "compare": "Test runs against each other by randomization over topics; score novelty.",
+    "serve": "Search in the browser: study topics, judge, compare, export; one page and one HTTP API.",
     "info": "Say what an artefact is and what made it, or what this environment can do.",
     "demo": "Run every step on a small collection that is rendered on the spot, or on your own videos.",
 }

@@ -15,8 +15,8 @@ def score_rows(scores: Sequence[Scores], *, per_topic: bool, official_mean: bool
         if per_topic:
             for topic, row, answered in zip(run.topics, run.values, run.answered, strict=True):
                 if answered or not official_mean:
-                    yield [run.run, topic, *map(_number, run.measures, row)]
-        yield [run.run, "all", *map(_number, run.measures, run.overall(official_mean=official_mean))]
+                    yield [run.run, topic, *map(printed, run.measures, row)]
+        yield [run.run, "all", *map(printed, run.measures, run.overall(official_mean=official_mean))]
 
 
 def score_json(scores: Sequence[Scores], *, official_mean: bool) -> str:
@@ -70,5 +70,6 @@ def warnings(scores: Sequence[Scores], *, official_mean: bool) -> Iterator[str]:
             yield f"{run.run}: {len(run.ignored)} topics are not in the qrels, ignored: {', '.join(run.ignored)}"
 
 
-def _number(measure: Measure, value: float) -> str:
+def printed(measure: Measure, value: float) -> str:
+    """A value as `avs eval` prints it."""
     return f"{value:.0f}" if measure.name == "num_ret" else f"{value:.4f}"

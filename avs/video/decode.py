@@ -145,6 +145,16 @@ class Video:
         self._container.close()
 
     @property
+    def zero_in_file_s(self) -> float:
+        """The time that the file gives its first frame, from which all times count."""
+        return self._zero_s
+
+    @property
+    def codec(self) -> str:
+        """FFmpeg's name of how the video is coded, such as "h264"."""
+        return self._stream.codec_context.name
+
+    @property
     def errors_s(self) -> list[float]:
         """Times of the decode errors so far."""
         return [file_s - self._zero_s for file_s in self._errors]

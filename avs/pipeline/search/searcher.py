@@ -205,7 +205,7 @@ class Searcher:
 
     def source(self, systems: Sequence[System], shots: Collection[str] | None = None) -> BlockSource:
         """The stores that `systems` read, in blocks. That of all shots is kept for the next question."""
-        names = frozenset(name for system in systems for name in self._features(system))
+        names = frozenset(name for system in systems for name in self.features_of(system))
         stores = {name: store for name, store in self.stores.items() if name in names}
         if shots is not None:
             return BlockSource(stores, device=self.device, dtype=self.dtype, shots=shots)
@@ -232,12 +232,16 @@ class Searcher:
             )
         return self._models[key]
 
-    def encode(self, spec: EmbedderSpec, texts: Sequence[str]) -> np.ndarray:
-        """(T, D) float32 vectors of texts by the encoder of `spec`."""
+    def encoder(self, spec: EmbedderSpec) -> TextEmbedder:
+        """The encoder of `spec`, loaded when it is first needed."""
         if spec not in self._encoders:
             weights = self.locations.encoders.get(spec.name)
             self._encoders[spec] = load_embedder_for(spec, weights=weights, device=self.device)
-        return self._encoders[spec].encode_texts(texts)
+        return self._encoders[spec]
+
+    def encode(self, spec: EmbedderSpec, texts: Sequence[str]) -> np.ndarray:
+        """(T, D) float32 vectors of texts by the encoder of `spec`."""
+        return self.encoder(spec).encode_texts(texts)
 
     def _chosen(self, names: Collection[str] | None) -> list[System]:
         for name in names or ():
@@ -247,7 +251,7 @@ class Searcher:
                 )
         return [system for name, system in self.systems.items() if names is None or name in names]
 
-    def _features(self, system: System) -> Mapping[str, Features]:
+    def features_of(self, system: System) -> Mapping[str, Features]:
         """The stores that a system reads, by name."""
         if isinstance(system.source, Checkpoint):
             return {name: self.stores[name] for name in system.source.video_features}
@@ -265,7 +269,7 @@ class Searcher:
         """What search gives, found by the actors of a cluster."""
         asked = self._asked(systems, topics, query_mode)
         stores = {name: self.stores[name] for name in source.features}
-        read = {system.name: tuple(self._features(system)) for system in systems}
+        read = {system.name: tuple(self.features_of(system)) for system in systems}
         opening = opening_of(stores, asked, read, topics.ids, self.dtype)
         return search_on_cluster(
             opening, list(asked), topics.ids, source.ids,
@@ -304,19 +308,36 @@ class Searcher:
                     queries,
                     topics=topics.ids,
                     store=store,
-                    feature=next(iter(self._features(system))),
+                    feature=next(iter(self.features_of(system))),
                     query_spec=store.spec,  # load_embedder_for has compared it with the encoder's
                     frame_score=system.frame_score,
                 )
             )
         return scorers
 
-    def _embedded(self, name: str, checkpoint: Checkpoint, topics: TopicSet, queries: Sequence[str]) -> Tensor:
+    def model_scorer(
+        self, name: str, checkpoint: Checkpoint, topics: TopicSet, queries: Sequence[str], *, quiet: bool = False
+    ) -> ModelScorer:
+        """The scorer of a trained model for the texts of topics.
+
+        Args:
+            quiet: do not report the words that the model does not know.
+
+        Raises:
+            ConfigError: the model reads every text together with every video.
+            DataError: of some texts it knows no word.
+        """
+        embedded = self._embedded(name, checkpoint, topics, queries, quiet=quiet)
+        return ModelScorer(name, self._pack(name, checkpoint), embedded)
+
+    def _embedded(
+        self, name: str, checkpoint: Checkpoint, topics: TopicSet, queries: Sequence[str], *, quiet: bool = False
+    ) -> Tensor:
         """(T, E) embeddings of the topics by a trained model."""
         trained = self.model(checkpoint)
         if trained.model.pairwise:
             self._refuse_pairs(checkpoint)
-        for line in trained.unknown_words(queries, topics.ids):
+        for line in [] if quiet else trained.unknown_words(queries, topics.ids):
             self.reporter.say(f"{name}: {line}")
         return trained.embed(queries, topics.ids)
 

@@ -1,0 +1,126 @@
+"""Lists that were made as the API gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from avs.core.ids import parse_shot_id
+from avs.core.ranking import RankedList
+from avs.core.topic import Topic
+from avs.serve.collection import Collection
+from avs.serve.engine import ServedAnswer
+from avs.serve.marks import MarkBook
+from avs.serve.measured import measures_of
+from avs.serve.plan import WEIGHTED, SearchPlan
+from avs.serve.shapes import PAGE, Answer, ListPage, Measures, Result, Scored, Stamp, Taken
+
+FileClock = Callable[[str], float | None]
+"""Video -> the time that its file gives its first frame, where that is known already."""
+
+
+class Answers:
+    """Gives lists as JSON shapes, with judgments, marks and times.
+
+    Args:
+        clock: of the files of videos.
+    """
+
+    def __init__(self, collection: Collection, book: MarkBook, clock: FileClock) -> None:
+        self.collection, self.book, self.clock = collection, book, clock
+
+    def line(self, answer: ServedAnswer, seq: int) -> Answer:
+        """The line of a search with the first results."""
+        plan = answer.plan
+        whole = len(self.collection.columns)
+        counted = dict(answer.scored) | {name: len(answer.lists[name]) for name in plan.listed if name in answer.lists}
+        return Answer(
+            seq=seq,
+            stage="final" if answer.final else "first",
+            list=answer.id,
+            exact=True,
+            systems=[Scored(name=name, scored=scored, of=whole) for name, scored in counted.items()],
+            fused=plan.fused if len(counted) > 1 else "",
+            ms=dict(answer.ms),
+            total=len(answer.shown),
+            rows=len(answer.layout.rows),
+            of=whole,
+            warnings=[*answer.warnings, *self.collection.warnings],
+            taken=[Taken(filter=name, shots=shots) for name, shots in answer.taken.items()],
+            stamp=stamp_of(plan, self.collection),
+            measures=self.measures(answer),
+            results=self.results(answer, answer.layout.rows[:PAGE]),
+        )
+
+    def page(self, answer: ServedAnswer, start: int, count: int, group: int | None) -> ListPage:
+        """Results `start` to `start + count`, of the list as shown or of one of its groups."""
+        places = answer.layout.rows if group is None else answer.layout.members(group)
+        return ListPage(
+            list=answer.id, total=len(answer.shown), rows=len(places), start=start,
+            results=self.results(answer, places[start : start + count]), measures=self.measures(answer),
+        )  # fmt: skip
+
+    def measures(self, answer: ServedAnswer) -> Measures | None:
+        """The measures of a list of a judged topic."""
+        rows = answer.layout.rows
+        folded = len(rows) != len(answer.shown) or bool((np.diff(rows) < 0).any())
+        shown = None
+        if folded or answer.shown.shots != answer.ranked.shots:
+            shots = tuple(answer.shown.shots[place] for place in rows.tolist())
+            shown = RankedList(answer.plan.topic, shots, -np.arange(len(shots), dtype=np.float64))
+        return measures_of(self.collection, answer.plan.topic, answer.ranked, shown)
+
+    def results(self, answer: ServedAnswer, places: Sequence[int] | np.ndarray) -> list[Result]:
+        """The shots at some places of a list."""
+        topic, columns = answer.plan.topic, self.collection.columns
+        marks = self.book.marks(topic)
+        sent, basket = set(self.book.shots("sent", topic)), set(self.book.shots("basket", topic))
+        grade = self._grades(topic, [answer.shown.shots[int(place)] for place in places])
+        found = []
+        for place in map(int, places):
+            shot = answer.shown.shots[place]
+            video = parse_shot_id(shot).video
+            start_s, end_s = columns.times_s(columns.row(shot)) if shot in columns else (None, None)
+            zero_s = self.clock(video)
+            found.append(
+                Result(
+                    shot=shot, video=video, rank=place + 1, score=float(answer.shown.scores[place]),
+                    parts=list(answer.chains[place]) if answer.chains else [shot],
+                    group=int(answer.layout.group[place]), folded=int(answer.layout.folded[place]),
+                    start_s=start_s, end_s=end_s,
+                    start_in_file_s=None if start_s is None or zero_s is None else start_s + zero_s,
+                    judgment=grade.get(shot), mine=marks.get(shot), sent=shot in sent, basket=shot in basket,
+                )
+            )  # fmt: skip
+        return found
+
+    def _grades(self, topic: str, shots: Sequence[str]) -> dict[str, int]:
+        """Shot -> 1, 0 or -1 of those in the pool of a judged topic."""
+        evaluator = self.collection.evaluator
+        if evaluator is None or topic not in evaluator.topics:
+            return {}
+        prepared = evaluator.topics[topic]
+        codes = prepared.codes(shots)
+        inside, grades = prepared.stratum[codes] >= 0, np.clip(prepared.grade[codes], -1, 1)
+        return {shot: int(grades[at]) for at, shot in enumerate(shots) if inside[at]}
+
+
+def stamp_of(plan: SearchPlan, collection: Collection) -> Stamp:
+    """How a list was made: "automatic" only by the very sentence of its topic, without any help of a user."""
+    if plan.marks is not None:
+        return "automatic-invalid" if plan.marks.simulated else "feedback"
+    query = plan.query
+    if plan.fused == WEIGHTED or plan.hidden or query.filter.videos or query.filter.not_videos:
+        return "manual"
+    topic = collection.topics.get(plan.topic) if collection.topics and plan.topic in collection.topics.ids else None
+    parts = query.parts
+    typed = len(parts) != 1 or topic is None or parts[0].minus or parts[0].text not in _sentences(topic)
+    if parts and typed:
+        return "manual"
+    return "automatic" if topic is not None else "manual"
+
+
+def _sentences(topic: Topic) -> list[str]:
+    modes = ["query"] if topic.narrative is None else ["query", "narrative", "both"]
+    return [topic.query(mode) for mode in modes]

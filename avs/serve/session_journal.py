@@ -1,0 +1,102 @@
+"""The journal of a session: `sessions/<utc>-<id>.jsonl`, an event a line, on disk before anything else is done with it.
+
+What `append` returned from outlives a kill. A line that a kill has cut short is the last of its file, since each start
+of the server has a file of its own; it is counted, and never read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import threading
+from collections.abc import Collection, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from avs.serve.refusal import Refusal
+
+
+class SessionJournal:
+    """A journal that this process writes.
+
+    Args:
+        folder: of all journals; None: nothing is kept (read-only).
+        most_bytes: more is refused.
+
+    Attributes:
+        path: of this journal. The file is made with its first event.
+    """
+
+    def __init__(self, folder: Path | None, most_bytes: int) -> None:
+        self.most_bytes = most_bytes
+        self.path: Path | None = None
+        self._lock = threading.Lock()
+        self._size = 0
+        if folder is not None:
+            name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}.jsonl"
+            self.path = folder / name
+
+    def append(self, kind: str, event: dict[str, Any]) -> None:
+        """Write an event.
+
+        Raises:
+            Refusal: the journal has reached its limit.
+            OSError: it cannot be written; then nothing of it is in the file.
+        """
+        if self.path is None:
+            return
+        line = json.dumps({"kind": kind, **event}, ensure_ascii=False, allow_nan=False)
+        data = line.encode("utf-8", "replace") + b"\n"
+        with self._lock:
+            if self._size + len(data) > self.most_bytes:
+                raise Refusal(
+                    503, "the journal of this session is full", where=self.path, got=f"{self._size:,} bytes",
+                    wanted=f"at most {self.most_bytes:,}", next_step="start the server again: it begins a new journal",
+                )  # fmt: skip
+            self._write(self.path, data)
+            self._size += len(data)
+
+    def _write(self, path: Path, data: bytes) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "ab", buffering=0) as file:
+            try:
+                left = memoryview(data)
+                while left:
+                    left = left[file.write(left) :]
+                os.fsync(file.fileno())
+            except OSError as error:
+                os.ftruncate(file.fileno(), self._size)  # a full disk leaves half a line
+                raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+class JournalReader:
+    """The events of all journals of a folder, in the order of their files.
+
+    Args:
+        kinds: events of other kinds are passed over unread: lists are long.
+
+    Attributes:
+        damaged: file -> number of lines that could not be read.
+    """
+
+    def __init__(self, folder: Path, kinds: Collection[str]) -> None:
+        self.folder, self.damaged = folder, dict[Path, int]()
+        self._begins = tuple(f'{{"kind": "{kind}"'.encode() for kind in kinds)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        files = sorted(self.folder.glob("*.jsonl")) if self.folder.is_dir() else []
+        for path in files:
+            with open(path, "rb") as file:
+                for line in file:
+                    if not line.endswith(b"\n"):
+                        self._damaged(path)
+                    elif line.startswith(self._begins):
+                        try:
+                            yield json.loads(line)
+                        except (ValueError, RecursionError):
+                            self._damaged(path)
+
+    def _damaged(self, path: Path) -> None:
+        self.damaged[path] = self.damaged.get(path, 0) + 1
