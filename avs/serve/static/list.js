@@ -1,0 +1,191 @@
+// The list of a question: asked, shown in the grid, and replaced by its second answer without moving under the pointer.
+
+import { get, search, send } from "./api.js";
+import { after, button, el, fill, number } from "./dom.js";
+import { Grid } from "./grid.js";
+import { state, tell, topicOf } from "./state.js";
+
+const PAGE = 500;
+const REST_MS = 800;
+const SEEN_MS = 1500;
+
+/** The list of the search. */
+export class List {
+  constructor(bar, hooks) {
+    this.bar = bar;
+    this.grid = new Grid("Results", { ...hooks, open: (item, place) => this.open(item, place) });
+    this.message = el("div", { class: "message", hidden: true });
+    this.notice = el("div", { class: "notice", role: "status", "aria-live": "polite" });
+    this.node = el("section", { class: "results", "aria-label": "Results" }, this.grid.node, this.message, this.notice);
+    this.asked = null; // the question, as text
+    this.waiting = null; // an answer that is not shown yet
+    this.moved = 0;
+    this.seen = new Set();
+    const rested = after(REST_MS, () => this.take());
+    this.grid.node.addEventListener("pointermove", () => this.touch(rested));
+    this.grid.node.addEventListener("keydown", () => this.touch(rested));
+    this.grid.node.addEventListener("scroll", () => this.touch(rested), { passive: true });
+    const report = after(SEEN_MS, (items) => this.report(items));
+    this.grid.seen = report;
+  }
+
+  touch(rested) {
+    this.moved = performance.now();
+    if (this.waiting) rested();
+  }
+
+  /** Ask the question of the page, unless it is the one that is shown. */
+  async ask({ again = false, at = null } = {}) {
+    const asked = JSON.stringify(state.query);
+    if (asked === this.asked && !again) return this.focusOn(at);
+    this.asked = asked;
+    this.waiting = null;
+    fill(this.notice);
+    const lists = state.query.by.length && state.query.by.every((name) => state.status.systems.some((one) => one.kind === "list" && one.name === name));
+    if (!state.query.parts.length && !lists) return this.welcome();
+    this.bar.busy.hidden = false;
+    try {
+      await search(state.query, (answer) => this.came(answer, asked, at));
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      if (asked === this.asked) this.failed(error);
+    }
+    if (asked === this.asked) this.bar.busy.hidden = true;
+    return null;
+  }
+
+  failed(error) {
+    this.asked = null;
+    tell("answered", null);
+    this.say(...problem(error.error ?? { what: error.message, next_step: "the page asks again by itself" }));
+  }
+
+  came(answer, asked, at) {
+    if (asked !== this.asked || answer.stage === "cancelled") return;
+    if (answer.stage === "error") {
+      this.failed(answer);
+      return;
+    }
+    const second = this.shown === asked;
+    if (second && performance.now() - this.moved < REST_MS) {
+      this.waiting = [answer, asked, at];
+      const held = new Set(this.grid.items.slice(0, answer.results.length).map((item) => item.shot));
+      const fresh = answer.results.filter((item) => !held.has(item.shot)).length;
+      fill(this.notice, button(`${number(fresh)} new: press g`, () => this.take(), { class: "pill" }));
+      setTimeout(() => performance.now() - this.moved >= REST_MS && this.take(), REST_MS);
+      return;
+    }
+    this.put(answer, asked, at, second);
+  }
+
+  /** Show the answer that waits. */
+  take() {
+    if (!this.waiting) return;
+    const [answer, asked, at] = this.waiting;
+    this.waiting = null;
+    fill(this.notice);
+    this.put(answer, asked, at, true);
+  }
+
+  put(answer, asked, at, second) {
+    const { results, ...rest } = answer;
+    if (state.answer?.list !== rest.list && !second) state.last = state.answer?.list ?? null;
+    state.answer = rest;
+    this.shown = asked;
+    this.bar.count(rest);
+    this.message.hidden = answer.total > 0;
+    if (!answer.total) this.empty(answer);
+    const typing = document.activeElement === this.bar.words && !this.entered;
+    this.grid.show(results, { keep: second, byGroup: state.query.group === "video" });
+    if (!second && !this.focusOn(at) && !typing && results.length) this.grid.focus(0);
+    this.entered = false;
+    tell("answered", rest);
+    this.rest(rest, results);
+  }
+
+  /** Give the focus to a shot of the list, if it is there. */
+  focusOn(at) {
+    const place = at ? this.grid.items.findIndex((item) => item.shot === at) : -1;
+    if (place >= 0) this.grid.focus(place);
+    return place >= 0;
+  }
+
+  /** Fetch the rest of the list. */
+  async rest(answer, results) {
+    let items = results;
+    try {
+      while (items.length < answer.rows && state.answer.list === answer.list) {
+        const page = await get(`/lists/${answer.list}?from=${items.length}&count=${PAGE}`);
+        if (!page.results.length || state.answer.list !== answer.list) return;
+        items = [...items, ...page.results];
+        this.grid.more(items);
+        tell("more");
+      }
+    } catch (error) {
+      if (error.status === 404) this.ask({ again: true }); // the server began anew
+    }
+  }
+
+  empty(answer) {
+    const taken = answer.taken.filter((one) => one.shots);
+    this.say(el("h2", { text: "No shots" }), taken.length
+      ? el("ul", {}, taken.map((one) => el("li", { text: `${one.filter} took ${number(one.shots)}` })))
+      : el("p", { text: "The systems gave none." }), answer.warnings.map((one) => el("p", { text: one })));
+  }
+
+  say(...children) {
+    this.grid.show([]);
+    fill(this.bar.counts);
+    fill(this.message, el("div", {}, ...children));
+    this.message.hidden = false;
+    this.shown = null;
+  }
+
+  /** What there is, before anything is asked. */
+  welcome() {
+    const { status, topics } = state;
+    state.answer = null;
+    const facts = `${number(status.shots)} shots of ${number(status.videos)} videos`;
+    const missing = Object.entries(status.media.missing).map(([what, option]) => el("p", { class: "muted", text: `No ${what}: ${option}` }));
+    this.say(el("h1", { text: "Search" }), el("p", { class: "muted", text: facts }), missing,
+      topics.length ? el("ul", { class: "topics" }, topics.map(({ id, text }) => el("li", {},
+        button("", () => tell("topic", id), {}, el("b", { text: id }), el("span", { text }))))) : null);
+    tell("answered", null);
+    if (!document.activeElement || document.activeElement === document.body) this.bar.words.focus();
+  }
+
+  /** Open the group behind a shot in place, or close it. */
+  async open(item, place) {
+    const { items } = this.grid;
+    if (!item?.folded) return;
+    let end = place + 1;
+    while (items[end]?.member) end++;
+    if (end > place + 1) {
+      this.grid.show([...items.slice(0, place + 1), ...items.slice(end)], { keep: true, byGroup: this.grid.byGroup });
+      return;
+    }
+    const group = await get(`/lists/${state.answer.list}?from=0&count=${PAGE}&group=${item.group}`);
+    const others = group.results.filter((one) => one.shot !== item.shot).map((one) => ({ ...one, folded: 0, member: true }));
+    this.grid.show([...items.slice(0, place + 1), ...others, ...items.slice(place + 1)], { keep: true, byGroup: this.grid.byGroup });
+  }
+
+  /** Tell the server what was on the screen, for those who hide it. */
+  async report(items) {
+    const fresh = items.filter(Boolean).map((item) => item.shot).filter((shot) => !this.seen.has(shot));
+    if (!fresh.length || state.status.read_only || document.hidden) return;
+    fresh.forEach((shot) => this.seen.add(shot));
+    try {
+      await send("/views", { topic: topicOf(), shots: fresh });
+    } catch {
+      fresh.forEach((shot) => this.seen.delete(shot));
+    }
+  }
+}
+
+/** An error of the API as words. */
+export function problem(error) {
+  const rows = [["where", error.where], ["got", error.got], ["wanted", error.wanted]].filter(([, value]) => value);
+  return [el("h2", { text: error.what }),
+    el("dl", {}, rows.map(([name, value]) => [el("dt", { text: name }), el("dd", { text: value })])),
+    error.next_step ? el("p", { text: error.next_step }) : null];
+}

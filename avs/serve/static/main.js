@@ -1,0 +1,227 @@
+// The page: what the server has, one view for each address, and what every key does.
+
+import { Refused, cancel, exchangeToken, get, listen, send } from "./api.js";
+import { ComparePage } from "./compare.js";
+import { after, button, el, fill } from "./dom.js";
+import { helpDialog } from "./help.js";
+import { Panel, flush, loadMarks, mark, toggleBasket, undo, unsent } from "./judge.js";
+import { clashes, listenToKeys } from "./keys.js";
+import { List, problem } from "./list.js";
+import { Large, play, playing, step, stop, toggle } from "./player.js";
+import { Bar, alone, change, chooseTopic, searchByPicture, stepTopic, toggleDuplicates, toggleHidden, toggleVideos } from "./search.js";
+import { addressOf, fresh, go, keepAt, link, on, queryOf, state, tell, topicOf } from "./state.js";
+import { StudyPage } from "./study.js";
+import { BasketPage, exportDialog } from "./submit.js";
+import { Strip, VideoPage } from "./video.js";
+
+const STILL_MS = 120;
+const SAID_MS = 2500;
+const app = document.getElementById("app");
+const banner = el("div", { class: "banner", role: "alert", hidden: true });
+const said = el("div", { class: "toast", role: "status", "aria-live": "polite" });
+const nav = el("nav", { "aria-label": "Pages" });
+const view = el("main");
+const bar = new Bar();
+const panel = new Panel();
+const large = new Large();
+const list = new List(bar, { focus: focused, zoom: (item) => large.open(item), scrub: (way) => playing() && step(way) });
+const strip = new Strip({ focus: (shot) => list.focusOn(shot), play: (item) => large.open(item) });
+const search = el("div", { class: "search blank" }, bar.node, el("div", { class: "middle" }, list.node, panel.node), strip.node);
+const [videoPage, studyPage, comparePage, basketPage] = [new VideoPage(), new StudyPage(), new ComparePage(), new BasketPage()];
+const dialogs = { help: helpDialog, export: exportDialog };
+let topic = null; // whose marks are held
+
+const quiet = after(SAID_MS, () => fill(said));
+on("say", (words) => {
+  said.textContent = words;
+  quiet();
+});
+on("problem", (error) => warn(...problem(error), button("Close", () => (banner.hidden = true))));
+on("gone", () => warn(el("p", { text: "The server cannot be reached. Marks are kept and sent when it is back." })));
+on("back", () => start());
+on("topic", chooseTopic);
+on("address", show);
+on("closed", () => list.grid.focus());
+on("marked", (shots) => {
+  list.grid.refresh(shots);
+  panel.showMarks();
+  menu();
+});
+on("counted", () => panel.showMarks());
+on("answered", (answer) => {
+  search.classList.toggle("blank", !answer);
+  panel.showMeasures(answer);
+  if (!answer) strip.show(null, []);
+});
+addEventListener("popstate", () => tell("address"));
+
+function warn(...children) {
+  fill(banner, ...children);
+  banner.hidden = false;
+}
+
+const settle = after(STILL_MS, (item) => {
+  strip.show(item, list.grid.items);
+  if (location.pathname === "/") keepAt(item?.shot);
+});
+
+function focused(item) {
+  if (playing() && playing() !== item?.shot && !large.node.open) stop();
+  fill(panel.why);
+  settle(item);
+}
+
+/** Open a dialog that is made anew each time. */
+function open(name) {
+  const node = dialogs[name]();
+  app.append(node);
+  node.addEventListener("close", () => node.remove());
+  node.showModal();
+}
+
+function menu() {
+  const basket = addressOf(state.query, null, "/basket");
+  const other = state.last && state.answer ? `/compare?${new URLSearchParams({ a: state.last, b: state.answer.list, topic: state.query.topic ?? "" })}` : null;
+  const here = (address) => (address.split("?")[0] === location.pathname ? "page" : null);
+  const one = (words, address) => link(words, address, { "aria-current": here(address) });
+  fill(nav, one("Search", addressOf(state.query)), state.status.qrels ? one("Study", "/study") : null,
+    other ? one("Compare", other) : null, one(`Basket ${state.basket.size || ""}`.trim(), basket),
+    state.status.read_only ? null : button("Export", () => open("export"), { class: "quiet" }),
+    button("Panel", () => document.body.classList.toggle("no-panel"), { class: "quiet panel-button" }),
+    button("?", () => open("help"), { class: "quiet", "aria-label": "Keys" }));
+}
+
+/** Show the view of the address. */
+function show() {
+  stop();
+  const [, page, id] = location.pathname.split("/");
+  const given = new URLSearchParams(location.search);
+  const at = given.get("at");
+  if (page !== "study" && page !== "compare") state.query = queryOf(location.search);
+  const views = { "": search, study: studyPage.node, compare: comparePage.node, video: videoPage.node, basket: basketPage.node };
+  const node = views[page] ?? el("section", { class: "page" }, el("h1", { text: "There is no such page yet" }), link("Search", "/"));
+  if (view.firstChild !== node) fill(view, node);
+  if (topic !== topicOf()) {
+    topic = topicOf();
+    [state.marks, state.basket] = [new Map(), new Set()];
+    loadMarks(topic).catch(() => null);
+  }
+  menu();
+  if (page === "study") studyPage.show();
+  else if (page === "compare") comparePage.show(location.search);
+  else if (page === "video") videoPage.show(decodeURIComponent(id), at);
+  else if (page === "basket") basketPage.show();
+  else if (node === search) {
+    bar.show();
+    panel.showTopic();
+    panel.showMarks();
+    list.ask({ at });
+  }
+}
+
+/** Ask what the server has, until it has everything. */
+async function start() {
+  try {
+    const before = state.status?.fingerprint;
+    state.status = await get("/status");
+    if (!state.status.ready) return loading(state.status.loading);
+    state.topics = (await get("/topics")).topics;
+    banner.hidden = true;
+    if (before !== state.status.fingerprint || !app.contains(view)) fill(app, el("header", { class: "top" }, link("avs", "/", { class: "brand" }), nav), banner, view, said, large.node);
+    const wrong = clashes();
+    if (wrong.length) warn(...problem({ what: "keys of the config clash", got: wrong.join("; "), next_step: "change them in --config" }));
+    show();
+    flush();
+  } catch (error) {
+    if (error instanceof Refused) fill(app, el("div", { class: "message whole", role: "alert" }, el("div", {}, problem(error.error))));
+    else if (!app.contains(view)) fill(app, el("div", { class: "message whole" }, el("p", { text: "The server cannot be reached." })));
+  }
+  return null;
+}
+
+function loading({ what, done, of }) {
+  fill(app, el("div", { class: "message whole", role: "status" }, el("div", {}, el("h2", { text: "Opening the collection" }),
+    el("p", { text: `${what} ${Math.round((100 * done) / of)} %, search works when it is there` }), el("progress", { max: of, value: done, "aria-label": what }))));
+  setTimeout(start, 500);
+}
+
+function judge(value) {
+  const shots = list.grid.picked().map((item) => item.shot);
+  if (!shots.length) return;
+  mark(shots, value);
+  list.grid.focus(list.grid.range()[1] + 1);
+}
+
+async function feedback() {
+  try {
+    const made = await send("/feedback", { topic: topicOf(), method: "rocchio" });
+    change({ feedback: made.feedback });
+  } catch (error) {
+    tell("problem", error.error ?? { what: error.message });
+  }
+}
+
+function playTile() {
+  const tile = list.grid.tile();
+  if (large.node.open) return toggle();
+  if (playing() === list.grid.item?.shot) return stop();
+  return tile && play(list.grid.item.shot, tile.firstChild);
+}
+
+function leave(event) {
+  const open_ = document.querySelector("dialog[open]");
+  if (open_) return open_.close();
+  if (playing()) return stop();
+  if (event.target === bar.words) return list.grid.items.length ? list.grid.focus() : bar.words.blur();
+  if (view.firstChild !== search) return history.back();
+  banner.hidden = true;
+  fill(panel.why);
+  cancel();
+  bar.busy.hidden = true;
+  return list.grid.focus();
+}
+
+function enter(event) {
+  if (event.target === bar.words) {
+    list.entered = true;
+    bar.ask();
+  } else if (list.grid.node.contains(event.target)) list.open(list.grid.item, list.grid.place);
+  else return false;
+  return true;
+}
+
+const everywhere = { leave, help: () => open("help"), query: () => go(addressOf(state.query)) };
+const player = { play: toggle, back: () => step(-1), on: () => step(1), player: () => large.close(), leave };
+const focusedItem = (run) => () => list.grid.item && run(list.grid.item);
+const searching = {
+  ...everywhere, search: enter, query: () => bar.words.select(), take: () => list.take(), system: (_, key) => alone(Number(key) - 1),
+  topic: () => document.getElementById("topic")?.focus(), before: () => stepTopic(-1), next: () => stepTopic(1),
+  like: focusedItem((item) => change({ parts: [{ shot: item.shot }] })), feedback, revert: () => change({ feedback: null }),
+  move: (_, key) => list.grid.move(key), range: (_, key) => list.grid.move(key.replace("Shift+", ""), { range: true }),
+  play: playTile, player: focusedItem((item) => large.open(item)), back: () => step(-1), on: () => step(1),
+  video: focusedItem((item) => go(addressOf(state.query, item.shot, `/video/${encodeURIComponent(item.video)}`))),
+  why: focusedItem((item) => panel.explain(item.shot).catch((error) => tell("problem", error.error ?? { what: error.message }))),
+  yes: () => judge("yes"), no: () => judge("no"), unsure: () => judge("unsure"), undo,
+  basket: () => toggleBasket(list.grid.picked().map((item) => item.shot)), videos: toggleVideos, duplicates: toggleDuplicates,
+  hide: () => toggleHidden("judged"), link: () => navigator.clipboard.writeText(location.href).then(() => tell("say", "link copied")),
+};
+const ofVideo = { ...everywhere, move: (_, key) => videoPage.grid.move(key), play: toggle, back: () => step(-1), on: () => step(1) };
+listenToKeys(() => {
+  if (document.querySelector("dialog[open]")) return large.node.open ? player : { leave };
+  if (view.firstChild === videoPage.node) return ofVideo;
+  return view.firstChild === search ? searching : everywhere;
+});
+
+addEventListener("dragover", (event) => event.preventDefault());
+addEventListener("drop", (event) => {
+  event.preventDefault();
+  if (event.dataTransfer.files[0]) searchByPicture(event.dataTransfer.files[0]);
+});
+addEventListener("paste", (event) => event.clipboardData.files[0] && searchByPicture(event.clipboardData.files[0]));
+addEventListener("beforeunload", (event) => unsent() && event.preventDefault());
+
+await exchangeToken().catch((error) => tell("problem", error.error ?? { what: error.message }));
+await start();
+listen(({ kind, topic: of }) => {
+  if ((kind === "marks" || kind === "basket") && of === topicOf() && !unsent()) loadMarks().catch(() => null);
+});
