@@ -99,10 +99,10 @@ def wait_until_ready(root: str, thread: threading.Thread, token: str) -> None:
     """Return when the server has opened everything; fail when it has ended without that."""
     while thread.is_alive():
         try:
-            headers = {"authorization": f"Bearer {token}"}
+            headers = {"authorization": f"Bearer {token or None}"}
             if httpx.get(f"{root}api/v1/status", headers=headers).json()["ready"]:
                 return
-        except httpx.TransportError:
+        except (httpx.ConnectError, httpx.ReadError, httpx.RemoteProtocolError):
             pass
         time.sleep(0.02)
     raise AssertionError("the server has ended")

@@ -6,6 +6,7 @@ It opens stores, trained models, fusers, ranked lists, topics and judgments, and
 
 from __future__ import annotations
 
+import json as json_
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,6 +20,7 @@ from avs.cli.options import (
     Checkpoints,
     Debug,
     Device,
+    Json,
     Narratives,
     OptionalShots,
     OptionalStores,
@@ -117,6 +119,7 @@ def command(
     device: Device = "cpu",
     open_browser: OpenBrowser = False,
     quiet: Quiet = False,
+    json: Json = False,
     debug: Debug = False,
 ) -> None:
     from avs.pipeline.serve_options import serve_options
@@ -132,7 +135,9 @@ def command(
     options = serve_options(config, {name: value for name, value in given.items() if value is not None})
 
     def listening(address: str) -> None:
-        if not quiet:
+        if json:
+            print(json_.dumps({"address": address}), flush=True)
+        elif not quiet:
             print(address, flush=True)
         if open_browser:
             import webbrowser

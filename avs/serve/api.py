@@ -106,7 +106,8 @@ def address(call: Call) -> str:
 
 def document() -> dict[str, Any]:
     """The API as JSON: its calls, the shapes of what they take and give, and the errors."""
-    models: list[type[BaseModel]] = [shape for call in CALLS for shape in (call.takes, call.gives) if isinstance(shape, type)]
+    given = [shape for call in CALLS for shape in (call.takes, call.gives)]
+    models: list[type[BaseModel]] = [shape for shape in given if isinstance(shape, type)]
     unique: list[type[BaseModel]] = list(dict.fromkeys([*models, shapes.ErrorAnswer]))
     wanted: list[tuple[type[BaseModel], Literal["serialization", "validation"]]]
     wanted = [(one, "serialization") for one in unique]

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from avs.reranking.methods.near_duplicates import near_duplicate_groups
 from avs.reranking.vectors import shot_vectors
 from avs.serve.store_view import StoreView
 
@@ -61,6 +60,8 @@ def layout(videos: Sequence[str], way: str, duplicates: np.ndarray | None) -> Li
 
 def duplicate_groups(view: StoreView, shots: Sequence[str], threshold: float) -> np.ndarray:
     """(L,) group of near duplicates of every shot; those without a vector, and those behind the head, are alone."""
+    from avs.reranking.methods.near_duplicates import near_duplicate_groups  # imports scipy
+
     groups = np.arange(len(shots))
     rows = view.columns.known_rows(shots[:COMPARED])
     places = np.flatnonzero(rows >= 0)

@@ -72,7 +72,7 @@ class PageServer:
         """
         self.state.open(self.failed)
         threading.Thread(target=self._end_when_failed, daemon=True).start()
-        with suppress(KeyboardInterrupt):
+        with suppress(KeyboardInterrupt, SystemExit):  # Ctrl-C and SIGTERM: it has done its work
             self.server.run(sockets=[self.listener])
         self.listener.close()
         if self.state.error is not None:

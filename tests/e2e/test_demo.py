@@ -126,3 +126,73 @@ def test_real_video_files_become_a_valid_run(shared: Callable[[str], Path], tmp_
     assert 'class="warning"' in (tmp_path / "out/results.html").read_text()
     assert len(list((tmp_path / "out/runs").glob("*.xml"))) == 4
     assert (tmp_path / "out/keyframes").is_dir()
+
+
+def test_the_server_gives_the_lists_and_scores_of_the_verbs(demo: Path, tmp_path: Path) -> None:
+    """Stores, the trained model and their average, over HTTP."""
+    import httpx
+    from live_server import ask, running
+
+    from avs.trecvid.trec import read_trec
+
+    with running(_served(demo, tmp_path)) as server, httpx.Client(base_url=server.root, timeout=60) as client:
+        topics = client.get("/api/v1/topics").json()["topics"]
+        systems = ["mini-clip-shot", "mini-blip-shot", "mini-blip2-shot", "laff"]
+        for name, by in (("mini-clip-shot", ["mini-clip-shot"]), ("laff", ["laff"]), ("average", systems)):
+            run = read_trec(demo / "lists" / f"{name}.trec")
+            for topic in topics[:3]:
+                answer = ask(client, topic["text"], topic=topic["id"], by=by)
+                found = client.get(f"/api/v1/lists/{answer['list']}/ids").json()["shots"]
+                assert tuple(found) == run.lists[topic["id"]].shots, (name, topic["id"])
+                assert answer["stamp"] == "automatic"
+        table = client.get("/api/v1/study").json()
+        scores = json.loads((demo / "summary.json").read_text())["xinfAP"]
+        for name, mean in zip(table["lists"], table["means"], strict=True):
+            assert mean["text"] == f"{scores[name.removesuffix(' (list)').removesuffix('-shot')]:.4f}"
+
+
+def test_five_marks_raise_mean_ap(demo: Path, tmp_path: Path) -> None:
+    """Over ten topics, by Rocchio; reverting gives the very list before. The marked shots count in AP."""
+    import httpx
+    import numpy as np
+    from live_server import ask, running
+
+    from avs.core.ranking import RankedList, Run
+    from avs.metrics.measures import parse_measures
+    from avs.pipeline.evaluation import evaluate_runs
+    from avs.trecvid.qrels import read_qrels
+
+    judged = read_qrels(demo / "collection/qrels/avs.qrels.mini.full")
+    lists: dict[str, dict[str, RankedList]] = {"before": {}, "after": {}}
+    with running(_served(demo, tmp_path)) as server, httpx.Client(base_url=server.root, timeout=60) as client:
+
+        def asked(text: str, topic: str, **more: str) -> RankedList:
+            answer = ask(client, text, topic=topic, by=["mini-clip-shot"], **more)
+            found = client.get(f"/api/v1/lists/{answer['list']}/ids").json()
+            return RankedList(topic, tuple(found["shots"]), np.array(found["scores"]))
+
+        for topic in client.get("/api/v1/topics").json()["topics"][:10]:
+            before = asked(topic["text"], topic["id"])
+            yes = [shot for shot in before.shots if shot in judged.topics[topic["id"]].relevant][:5]
+            marks = {"topic": topic["id"], "shots": yes, "mark": "yes"}
+            client.post("/api/v1/marks", json=marks).raise_for_status()
+            made = client.post("/api/v1/feedback", json={"topic": topic["id"]}).json()["feedback"]
+            lists["before"][topic["id"]] = before
+            lists["after"][topic["id"]] = asked(topic["text"], topic["id"], feedback=made)
+            assert asked(topic["text"], topic["id"]).shots == before.shots
+    of_ten = type(judged)({topic: judged.topics[topic] for topic in lists["before"]})
+    runs = [Run(of_run, name) for name, of_run in lists.items()]
+    before_ap, after_ap = (float(one.overall()[0]) for one in evaluate_runs(runs, of_ten, parse_measures(["AP"])))
+    assert after_ap > before_ap + 0.1, (before_ap, after_ap)
+
+
+def _served(demo: Path, work: Path):
+    """Options of a server of everything that the demo has made."""
+    from avs.pipeline.serve_options import ServeOptions
+
+    return ServeOptions(
+        stores=[demo / "features" / name / "shot" for name in ("mini-clip", "mini-blip", "mini-blip2")],
+        checkpoints=[demo / "models" / "laff"], shots=demo / "shots.tsv", videos=demo / "collection" / "videos",
+        topics=[demo / "collection/topics/mini.avs.topics.txt"], qrels=demo / "collection/qrels/avs.qrels.mini",
+        lists=[demo / "lists"], cache=work / "cache", sessions=work / "sessions", port=0,
+    )  # fmt: skip
