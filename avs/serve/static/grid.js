@@ -60,9 +60,11 @@ export class Grid {
     this.columns = Math.max(1, Math.floor((width + GAP) / (LEAST_WIDTH + GAP)));
     this.width = (width - GAP * (this.columns - 1)) / this.columns;
     this.height = Math.round(this.width * RATIO) + CAPTION + GAP;
+    const focused = this.node.contains(document.activeElement);
     for (const row of [...this.made.keys()]) this.drop(row);
     this.arrange();
     this.render();
+    if (focused) this.tile()?.focus({ preventScroll: true });
   }
 
   arrange() {
