@@ -92,6 +92,7 @@ def command(
         _print_table(summary)
     reporter.say(f"\nlook at {summary.gallery}: the best shots of every topic")
     reporter.say(f"everything is in {output}; {summary.seconds:.0f} s")
+    reporter.say(f"search it in the browser: {summary.serve}")
     reporter.suggest("avs extract-features --help, to index your own videos with an encoder of your choice")
 
 

@@ -64,12 +64,14 @@ class DemoSummary:
         runs: name of a list -> its run file.
         xinfap: name of a list -> mean xinfAP; empty without judgments.
         gallery: HTML page with the best shots of every topic.
+        serve: the command that shows all of it in the browser.
     """
 
     seconds: float
     runs: Mapping[str, Path]
     xinfap: Mapping[str, float]
     gallery: Path
+    serve: str
 
     def to_json(self) -> dict[str, Any]:
         """The summary as `avs demo --json` prints it."""
@@ -130,7 +132,9 @@ class Demo:
         best_first = {name: lists[name] for name in sorted([*single, *fused], key=lambda name: -xinfap[name])}
         shown = self._scored(best_first, {"xinfAP": collection.qrels, "AP": collection.qrels_full})
         gallery = self._show(shown, [collection.topics], table, collection.videos, qrels=collection.qrels)
-        return DemoSummary(perf_counter() - self.start, runs, xinfap, gallery)
+        judged = ["--checkpoint", laff, "--qrels", collection.qrels]
+        serve = self._serve(table, collection.videos, [collection.topics], *judged)
+        return DemoSummary(perf_counter() - self.start, runs, xinfap, gallery, serve)
 
     def own_videos(self, videos: Path, topics: Sequence[Path]) -> DemoSummary:
         """Detect the shots of video files, search them with every encoder, fuse, and make runs that check-run accepts.
@@ -170,7 +174,8 @@ class Demo:
         shown = [ShownSystem(name, read_trec(lists[name]).lists) for name in fused_first]
         gallery = self._show(shown, topics, table, videos, ids=ids)
         self._warn()
-        return DemoSummary(perf_counter() - self.start, runs, {}, gallery)
+        serve = self._serve(table, videos, topics, *(["--video-ids", ids] if ids == "name" else []))
+        return DemoSummary(perf_counter() - self.start, runs, {}, gallery, serve)
 
     @property
     def _warning(self) -> str:
@@ -246,6 +251,15 @@ class Demo:
         path = self.folder / "lists" / f"{name}.trec"
         self._avs("fuse", *lists.values(), *method, "-o", path)
         return path
+
+    def _serve(self, table: Path, videos: Path, topics: Sequence[Path], *options: object) -> str:
+        """The command that searches all of it in the browser."""
+        stores = _repeated("--store", [self.folder / "features" / name / "shot" for name in self.models])
+        kept = ["--cache", self.folder / "served", "--sessions", self.folder / "sessions"]
+        places = ["--shots", table, "--videos", videos, "--keyframes", self.folder / "keyframes"]
+        lists = [*_repeated("--topics", topics), "--lists", self.folder / "lists"]
+        words = ["avs", "serve", *stores, *options, *places, *lists, *kept]
+        return shlex.join(str(word) for word in words)
 
     def _shuffle(self, table: Path, topics: Path) -> Path:
         """Ranked lists in random order: their score is that of a system that knows nothing."""

@@ -20,7 +20,7 @@ class ServeLimits(BaseModel):
 
     Attributes:
         body_bytes: of a request with JSON; upload_bytes, upload_pixels: of a picture.
-        body_s: for a body to arrive; search_s: for a search.
+        header_s: for the head of a request to arrive; body_s: for its body; search_s: for a search.
         waiting: searches that wait; pictures: that are made at once; sprites: that are made or waited for.
         k: results of a list; text_characters: of a sentence.
         journal_bytes: of the journal of a session.
@@ -35,6 +35,7 @@ class ServeLimits(BaseModel):
     text_characters: int = Field(default=2000, ge=1, le=2000)
     k: int = Field(default=10_000, ge=1, le=10_000)
     parts: int = Field(default=4, ge=1, le=4)
+    header_s: float = Field(default=10.0, gt=0)
     body_s: float = Field(default=10.0, gt=0)
     search_s: float = Field(default=30.0, gt=0)
     waiting: int = Field(default=8, ge=1)

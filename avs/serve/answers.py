@@ -13,7 +13,7 @@ from avs.serve.collection import Collection
 from avs.serve.engine import ServedAnswer
 from avs.serve.marks import MarkBook
 from avs.serve.measured import measures_of
-from avs.serve.plan import SearchPlan
+from avs.serve.plan import WEIGHTED, SearchPlan
 from avs.serve.shapes import PAGE, Answer, ListPage, Measures, Result, Scored, Stamp, Taken
 
 FileClock = Callable[[str], float | None]
@@ -69,7 +69,7 @@ class Answers:
         if folded or answer.shown.shots != answer.ranked.shots:
             shots = tuple(answer.shown.shots[place] for place in rows.tolist())
             shown = RankedList(answer.plan.topic, shots, -np.arange(len(shots), dtype=np.float64))
-        return measures_of(self.collection.evaluator, answer.plan.topic, answer.ranked, shown)
+        return measures_of(self.collection, answer.plan.topic, answer.ranked, shown)
 
     def results(self, answer: ServedAnswer, places: Sequence[int] | np.ndarray) -> list[Result]:
         """The shots at some places of a list."""
@@ -111,7 +111,7 @@ def stamp_of(plan: SearchPlan, collection: Collection) -> Stamp:
     if plan.marks is not None:
         return "automatic-invalid" if plan.marks.simulated else "feedback"
     query = plan.query
-    if plan.hidden or query.filter.videos or query.filter.not_videos:
+    if plan.fused == WEIGHTED or plan.hidden or query.filter.videos or query.filter.not_videos:
         return "manual"
     topic = collection.topics.get(plan.topic) if collection.topics and plan.topic in collection.topics.ids else None
     parts = query.parts

@@ -123,10 +123,14 @@ class Desk:
     def _leave(self) -> None:
         self._waiting -= 1
 
-    def close(self) -> None:
-        """End what is being searched."""
-        for turn in self._turns.values():
+    def drop_all(self) -> None:
+        """Cancel what is being searched."""
+        for turn in list(self._turns.values()):
             turn.dropped.set()
+
+    def close(self) -> None:
+        """End what is being searched, and the thread."""
+        self.drop_all()
         self._thread.shutdown(wait=True, cancel_futures=True)
 
 

@@ -24,7 +24,7 @@ from avs.serve.collection import Collection, rows_in_source
 from avs.serve.feedback import HEAD, MOST_SHOWN, bayes, linear, marked_vectors, other_rows, rocchio
 from avs.serve.grouping import ListLayout, duplicate_groups, layout
 from avs.serve.marks import MarkBook, MarkSet
-from avs.serve.plan import SearchPlan, fuser_of
+from avs.serve.plan import AVERAGE, WEIGHTED, SearchPlan, fuser_of
 from avs.serve.refusal import Refusal
 from avs.serve.scorers import AmongScorer, MoveQuery, Picture, QueryVectors, ask, source_of
 from avs.serve.store_view import StoreView
@@ -230,9 +230,14 @@ class Engine:
             return RankedBase(next(iter(fuller.values())), lists, scored, words, {}, final, ms)
         if served is not None and plan.topic in served.learned_from:
             words.append(f"{served.name} has learned from topic {plan.topic}: tuned on this topic")
+        if plan.fused == WEIGHTED and self.collection.evaluator and plan.topic in self.collection.evaluator.topics:
+            words.append(f"weights by hand, while the judgments of topic {plan.topic} are shown: tuned on this topic")
+        if plan.fused == WEIGHTED and set(fuller) != set(plan.query.weights):
+            words.append("a system has no list: the average of the others")
+            plan = replace(plan, fused=AVERAGE)
         if served is not None and not final:
             words.append(f"{served.name} needs {', '.join(served.lists)}: until all are there, their average")
-            plan = replace(plan, fused="average")
+            plan = replace(plan, fused=AVERAGE)
         fuser, depth = fuser_of(plan, self.collection)
         pools = pool_runs({name: Run({plan.topic: one}, name) for name, one in fuller.items()}, depth=depth)
         run = fuse(fuser, pools, tag=plan.fused, limit=len(pools[plan.topic]))

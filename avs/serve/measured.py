@@ -9,6 +9,7 @@ import numpy as np
 from avs.core.ranking import RankedList
 from avs.metrics.evaluation import Evaluator
 from avs.metrics.report import printed
+from avs.serve.collection import Collection
 from avs.serve.shapes import Measured, Measures
 
 CURVE_RANKS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
@@ -26,16 +27,16 @@ def measured(evaluator: Evaluator, topic: str, shots: Sequence[str], scores: np.
     return {str(measure): Measured(value=value, text=printed(measure, value)) for measure, value in values}
 
 
-def measures_of(
-    evaluator: Evaluator | None, topic: str, ranked: RankedList, shown: RankedList | None
-) -> Measures | None:
+def measures_of(collection: Collection, topic: str, ranked: RankedList, shown: RankedList | None) -> Measures | None:
     """The measures of a list, and of what is shown of it where that is another list; None: the topic is not judged.
 
     Args:
         shown: the shots that are on the page, in its order; None: the list itself.
     """
-    if evaluator is None or topic not in evaluator.topics:
+    evaluator, qrels = collection.evaluator, collection.qrels
+    if evaluator is None or qrels is None or topic not in evaluator.topics:
         return None
+    names = np.unique(qrels.topics[topic].strata).tolist()
     prepared = evaluator.topics[topic]
     codes = prepared.codes(ranked.shots)
     grades, strata = prepared.grade[codes], prepared.stratum[codes]
@@ -55,7 +56,7 @@ def measures_of(
         },
         strata=[
             {
-                "stratum": int(number) + 1,
+                "stratum": int(names[number]),
                 "pooled": int((strata == number).sum()),
                 "judged": int(((strata == number) & (grades >= 0)).sum()),
                 "relevant": int(((strata == number) & (grades > 0)).sum()),

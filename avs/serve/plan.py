@@ -17,7 +17,7 @@ from avs.serve.shapes import Query
 if TYPE_CHECKING:
     from avs.fusion.fuser import Fuser
 
-AVERAGE, RRF = "average", "rrf"
+AVERAGE, RRF, WEIGHTED = "average", "rrf", "weighted"
 FREE = "query"  # the topic of a question that belongs to none
 
 
@@ -101,7 +101,7 @@ def plan_search(query: Query, collection: Collection, book: MarkBook) -> SearchP
         depth += sum(map(len, hidden.values()))
     key = _digest(
         collection.fingerprint,
-        [part.model_dump() for part in query.parts], query.topic, by, fused, query.within_s, depth,
+        [part.model_dump() for part in query.parts], query.topic, by, fused, query.weights, query.within_s, depth,
         sorted(query.filter.videos), sorted(query.filter.not_videos), query.feedback,
     )  # fmt: skip
     shown = {kind: sorted(shots) for kind, shots in hidden.items()}
@@ -131,7 +131,8 @@ def fuser_of(plan: SearchPlan, collection: Collection) -> tuple[Fuser, int]:
     if plan.fused in collection.fusers:
         served = collection.fusers[plan.fused]
         return served.fuser, served.depth
-    return unlearned(plan.fused, Scale()), max(DEFAULT_DEPTH, plan.depth)
+    weights = plan.query.weights if plan.fused == WEIGHTED else {}
+    return unlearned(plan.fused, Scale(), weights), max(DEFAULT_DEPTH, plan.depth)
 
 
 def _stores(collection: Collection) -> tuple[str, ...]:
@@ -157,11 +158,27 @@ def _systems(query: Query, collection: Collection) -> tuple[list[str], str]:
                 wanted=", ".join(needed), next_step="leave `by` out",
             )  # fmt: skip
         return list(needed), query.fuse
-    if query.fuse not in (AVERAGE, RRF):
+    if query.fuse not in (AVERAGE, RRF, WEIGHTED):
         raise Refusal(
-            404, "no such fuser", got=repr(query.fuse[:80]), wanted=", ".join([AVERAGE, RRF, *collection.fusers])
+            404, "no such fuser", got=repr(query.fuse[:80]),
+            wanted=", ".join([AVERAGE, RRF, WEIGHTED, *collection.fusers]),
         )  # fmt: skip
-    return by or list(_stores(collection)), query.fuse
+    by = by or list(_stores(collection))
+    _require_weights(query, by)
+    return by, query.fuse
+
+
+def _require_weights(query: Query, by: list[str]) -> None:
+    """Check that a weighted sum has a weight of every system, and that no other way to fuse has any."""
+    if query.fuse != WEIGHTED:
+        if query.weights:
+            raise Refusal(422, "weights are for fuse weighted", where="weights", got=query.fuse)
+        return
+    if set(query.weights) != set(by) or not any(query.weights.values()):
+        raise Refusal(
+            422, "a weighted sum needs a weight of every system, and one above 0", where="weights",
+            got=", ".join(query.weights)[:200] or "none", wanted=", ".join(by),
+        )  # fmt: skip
 
 
 def _check(query: Query, collection: Collection, by: list[str]) -> None:

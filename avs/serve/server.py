@@ -12,12 +12,10 @@ from avs.core.errors import ConfigError, MissingDependencyError
 from avs.pipeline.serve_options import LOOPBACK, ServeOptions
 
 if TYPE_CHECKING:
-    import uvicorn
-
     from avs.serve.state import ServerState
+    from avs.serve.web_server import WebServer
 
 BACKLOG = 128
-HEADER_BYTES = 16 * 1024
 
 
 class PageServer:
@@ -40,29 +38,25 @@ class PageServer:
         self.options, self.root = options, f"http://{host}:{port}/"
         self.failed = threading.Event()
         self.state: ServerState
-        self.server: uvicorn.Server
+        self.server: WebServer
         self._make()
 
     def _make(self) -> None:
         """The application; importing what it needs takes longer than listening."""
-        import uvicorn
-
         from avs.serve.app import make_app
         from avs.serve.guard import Token
         from avs.serve.state import ServerState
+        from avs.serve.web_server import WebServer
 
         options = self.options
         token = Token(options.cache / "token") if options.token else None
         self.address = self.root + (f"#t={token.value}" if token else "")
         self.state = ServerState(options)
         app = make_app(self.state, hosts=[*LOOPBACK, options.host, *options.allow_hosts], token=token)
-        self.server = uvicorn.Server(
-            uvicorn.Config(
-                app, http="h11", ws="none", lifespan="on", log_level="warning", access_log=False, server_header=False,
-                timeout_graceful_shutdown=2, timeout_keep_alive=30, proxy_headers=False,
-                h11_max_incomplete_event_size=HEADER_BYTES, limit_concurrency=options.limits.clients,
-            )
-        )  # fmt: skip
+        limits = options.limits
+        self.server = WebServer(
+            app, clients=limits.clients, header_s=limits.header_s, ending=self.state.end_what_is_under_way
+        )
 
     def run(self) -> None:
         """Serve until the process is told to end.

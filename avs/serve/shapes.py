@@ -85,7 +85,10 @@ class Query(Sent):
         default=None, description="whose judgments and marks are shown, and whose ranked lists"
     )
     by: Many[Name] = Field(default=[], max_length=MOST_SYSTEMS, description="names of systems; empty: every store")
-    fuse: Name = Field(default="average", description="average, rrf, or the name of a fuser")
+    fuse: Name = Field(default="average", description="average, rrf, weighted, or the name of a fuser")
+    weights: dict[Name, Annotated[float, Field(ge=0.0, le=1000.0)]] = Field(
+        default={}, max_length=MOST_SYSTEMS, description="of weighted: system -> weight, of every system"
+    )
     within_s: float = Field(
         default=30.0, ge=0.0, le=86_400.0, description="from the end of a part's shot to the next's start"
     )

@@ -108,10 +108,16 @@ class ServerState:
         self._loading = Loading(what=what, done=done, of=max(of, 1))
         self.events.say(Event(kind="loading", loading=self._loading))
 
-    def close(self) -> None:
-        """End the threads."""
+    def end_what_is_under_way(self) -> None:
+        """Let streams and searches end."""
         self._stopped.set()
         self.events.end()
+        if self._opened is not None:
+            self._opened.desk.drop_all()
+
+    def close(self) -> None:
+        """End the threads."""
+        self.end_what_is_under_way()
         if self._opened is not None:
             self._opened.desk.close()
         self.workers.shutdown(wait=True, cancel_futures=True)

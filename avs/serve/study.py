@@ -156,13 +156,12 @@ class Studies:
         grades = dict(zip(judged.shots, np.clip(judged.judgments, -1, 1).tolist(), strict=True)) if judged else {}
         ranks_a, ranks_b = ({shot: rank for rank, shot in enumerate(ranked.shots, start=1)} for _, ranked in (a, b))
         shown = dict.fromkeys([*a[1].shots[:MOVES], *b[1].shots[:MOVES]])
-        evaluator = self.collection.evaluator
         return SideBySide(
             topic=topic,
             a=a[0],
             b=b[0],
-            measures_a=measures_of(evaluator, topic or "", a[1], None),
-            measures_b=measures_of(evaluator, topic or "", b[1], None),
+            measures_a=measures_of(self.collection, topic or "", a[1], None),
+            measures_b=measures_of(self.collection, topic or "", b[1], None),
             gained=[shot for shot in b[1].shots if shot in relevant and shot not in ranks_a],
             lost=[shot for shot in a[1].shots if shot in relevant and shot not in ranks_b],
             only_a=sum(shot not in ranks_b for shot in ranks_a),

@@ -53,7 +53,7 @@ class Windows:
     Attributes:
         stop: (N,) int64; the window of row i is the rows i + 1 to stop[i], without stop[i], of the videos in which
             shots start in the order of their rows.
-        others: rows of the other videos, as ranges, whose windows are looked through one by one.
+        others: rows of the other videos, as ranges, whose windows are looked through one by one; odd: (N,) of these.
     """
 
     def __init__(self, columns: ShotColumns, within_s: float) -> None:
@@ -63,12 +63,14 @@ class Windows:
         first, count = columns.first, len(columns)
         back = np.flatnonzero(np.diff(self.start_s) < 0) + 1  # a start before that of the row above
         back = back[~np.isin(back, first)]
+        self.odd = np.zeros(count, dtype=bool)
         numbers = np.unique(columns.video_numbers(back)) if len(back) else np.empty(0, dtype=np.int64)
         self.others = [range(int(first[v]), int(first[v + 1])) for v in numbers.tolist()]
         video = np.repeat(np.arange(len(first) - 1), np.diff(first))
         self.stop = self._stops(video, first, count)
         for rows in self.others:
             self.stop[rows.start : rows.stop] = 0
+            self.odd[rows.start : rows.stop] = True
 
     def _stops(self, video: np.ndarray, first: np.ndarray, count: int) -> np.ndarray:
         """(N,) the first row after each window, in videos whose shots start in order.
@@ -105,11 +107,11 @@ class Windows:
 
     def after(self, row: int) -> np.ndarray:
         """(W,) rows of the window of a row."""
-        for video in self.others:
-            if row in video:
-                later = np.arange(row + 1, video.stop)
-                soon: np.ndarray = later[self.start_s[later] <= self.latest_s[row]]
-                return soon
+        if self.odd[row]:
+            video = next(rows for rows in self.others if row in rows)
+            later = np.arange(row + 1, video.stop)
+            soon: np.ndarray = later[self.start_s[later] <= self.latest_s[row]]
+            return soon
         return np.arange(row + 1, max(int(self.stop[row]), row + 1))
 
 

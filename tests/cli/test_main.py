@@ -27,7 +27,7 @@ def test_an_unknown_verb_is_a_user_error_with_a_hint(capsys: pytest.CaptureFixtu
     assert 'avs: unknown verb "serch"; did you mean "search"?' in capsys.readouterr().err
 
 
-READ_ONLY = ("eval", "compare", "check-run", "info")
+READ_ONLY = ("eval", "compare", "check-run", "info", "serve")
 
 
 @pytest.mark.parametrize("verb", cli.verbs())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+import typer
 from processes import end_by, started, wait_until
 
 from avs.core.store import FeatureStore
@@ -184,6 +186,17 @@ def test_five_marks_raise_mean_ap(demo: Path, tmp_path: Path) -> None:
     runs = [Run(of_run, name) for name, of_run in lists.items()]
     before_ap, after_ap = (float(one.overall()[0]) for one in evaluate_runs(runs, of_ten, parse_measures(["AP"])))
     assert after_ap > before_ap + 0.1, (before_ap, after_ap)
+
+
+def test_the_command_that_serves_the_demo_is_one_that_avs_takes(demo: Path) -> None:
+    from avs.cli.main import app_for, module_of
+
+    done = avs("demo", "--size", SHOTS, "-o", demo)
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("search it in the browser: ")]
+    words = shlex.split(line.partition(": ")[2])
+    assert words[:2] == ["avs", "serve"]
+    typer.main.get_command(app_for(module_of("serve"))).make_context("serve", words[2:])
+    assert all(Path(word).exists() for word in words if word.startswith(str(demo)) and "ser" not in Path(word).name[:3])
 
 
 def _served(demo: Path, work: Path):

@@ -287,6 +287,30 @@ def test_a_body_without_end_is_refused_in_time(serve: Serve) -> None:
     ask(client, "a dog")
 
 
+def test_a_connection_without_a_request_is_closed(serve: Serve) -> None:
+    """Before the first request, in the middle of its head, and in the head of a second one."""
+    client = serve(limits={"header_s": 0.3})
+    one = b"GET /api/v1/status HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    for before, begun in ((b"", b""), (b"", b"GET / HT"), (one, b"GET /api")):
+        with socket.create_connection(("127.0.0.1", client.base_url.port), timeout=60) as connection:
+            connection.sendall(before)
+            found = connection.recv(65536) if before else b""
+            connection.sendall(begun)
+            while part := connection.recv(65536):
+                found += part
+            assert found.count(b"HTTP/1.1 200") == before.count(b"Host")
+
+
+def test_open_streams_do_not_hold_the_server_up(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    client = serve()
+    with client.stream("GET", "/api/v1/events") as stream:
+        lines = stream.iter_lines()
+        assert next(lines) == "retry: 1000"
+        client.server.end()
+        assert [line for line in lines if line] == []
+    assert not [record for record in caplog.records if "graceful" in record.message]
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),

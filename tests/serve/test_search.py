@@ -19,6 +19,7 @@ from avs.reranking.vectors import shot_vectors
 from avs.trecvid.trec import read_trec
 
 Serve = Callable[..., httpx.Client]
+WEIGHTS = {"one-shot": 0.25, "two-shot": 2.0}
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +29,10 @@ def lists(tiny: TinyServed, tmp_path_factory: pytest.TempPathFactory) -> Path:
     stores = [word for store in tiny.stores for word in ("--store", str(store))]
     assert main(["search", "--topics", str(tiny.topics), *stores, "-o", f"{folder}/", "--quiet"]) == 0
     both = [str(folder / "one-shot.trec"), str(folder / "two-shot.trec")]
-    for method in ("average", "rrf"):
-        assert main(["fuse", *both, "--method", method, "-o", str(folder / f"{method}.trec"), "--quiet"]) == 0
+    weights = [word for name, weight in WEIGHTS.items() for word in ("--weight", f"{name}={weight}")]
+    for method in ("average", "rrf", "weighted"):
+        more = weights if method == "weighted" else []
+        assert main(["fuse", *both, "--method", method, *more, "-o", str(folder / f"{method}.trec"), "--quiet"]) == 0
     return folder
 
 
@@ -51,13 +54,16 @@ def test_a_list_is_that_of_avs_search(shared_client: httpx.Client, lists: Path, 
     assert [one["rank"] for one in answer["results"]] == list(range(1, SHOTS + 1))
 
 
-@pytest.mark.parametrize("method", ["average", "rrf"])
+@pytest.mark.parametrize("method", ["average", "rrf", "weighted"])
 def test_a_fused_list_is_that_of_avs_fuse(shared_client: httpx.Client, lists: Path, method: str) -> None:
     wanted = read_trec(lists / f"{method}.trec").lists["662"]
-    answer = ask(shared_client, "two people dance", fuse=method)
+    more = {"weights": WEIGHTS} if method == "weighted" else {}
+    answer = ask(shared_client, "two people dance", fuse=method, topic="662", **more)
     shots, scores = shots_and_scores(shared_client, answer)
     assert tuple(shots) == wanted.shots and answer["fused"] == method
     np.testing.assert_allclose(scores, wanted.scores, atol=1e-5)
+    assert answer["stamp"] == ("manual" if more else "automatic")
+    assert any("tuned on this topic" in line for line in answer["warnings"]) == bool(more)
 
 
 def test_the_measures_are_those_that_avs_eval_prints(
@@ -174,6 +180,8 @@ def test_minus_moves_the_query(shared_client: httpx.Client) -> None:
         ({"parts": [{"image": "x"}]}, 404, "no such picture"),
         ({"parts": [{"text": "a"}], "filter": {"videos": ["x"]}}, 404, "no such video"),
         ({"parts": [{"text": "a"}], "feedback": "x"}, 404, "no such feedback"),
+        ({"parts": [{"text": "a"}], "fuse": "weighted"}, 422, "a weight of every system"),
+        ({"parts": [{"text": "a"}], "weights": {"one-shot": 1.0}}, 422, "weights are for fuse weighted"),
         ({"parts": []}, 422, "a question needs a part"),
         ({}, 422, "a question needs a part"),
         ({"parts": [{"text": "   "}]}, 422, "the text is empty"),
