@@ -53,11 +53,12 @@ class Watched:
         faults, self.faults = self.faults, []
         return faults
 
-    def close(self) -> None:
-        """Close all pages."""
+    def end(self) -> None:
+        """Close all pages, each of which holds a connection; nothing must have been complained of."""
         for context in self._contexts:
             context.close()
         self._contexts, self._shared = [], None
+        assert self.forget() == []
 
     def _heard(self, kind: str, text: str) -> None:
         if kind in ("error", "warning"):
@@ -88,7 +89,6 @@ def browser_of(root: str) -> Iterator[Watched]:
         try:
             yield watched
         finally:
-            watched.close()
             browser.close()
 
 

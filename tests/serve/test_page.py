@@ -21,9 +21,15 @@ SENTENCE = "a red circle"
 
 
 @pytest.fixture(scope="module")
-def watched(tiny: TinyServed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+def opened(tiny: TinyServed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     with running(tiny.options(tmp_path_factory.mktemp("page"))) as server, browser_of(server.root) as browser:
         yield browser
+
+
+@pytest.fixture
+def watched(opened: Watched) -> Iterator[Watched]:
+    yield opened
+    opened.end()
 
 
 @pytest.fixture(scope="module")

@@ -112,16 +112,24 @@ function lost() {
   setTimeout(again, RETRY_MS);
 }
 
-/** Listen to what happens in the server; `take` gets {kind, ...}. */
+/** Listen to what happens in the server, while the page is seen: a browser has few connections for all its pages. */
 export function listen(take) {
-  const source = new EventSource(`${BASE}/events`);
-  for (const kind of ["loading", "ready", "marks", "basket"]) {
-    source.addEventListener(kind, (event) => take(JSON.parse(event.data)));
-  }
-  source.addEventListener("error", () => {
-    if (source.readyState === EventSource.CLOSED) setTimeout(() => listen(take), RETRY_MS);
-    else lost();
+  let source = null;
+  const open = () => {
+    source?.close();
+    source = null;
+    if (document.hidden) return;
+    source = new EventSource(`${BASE}/events`);
+    for (const kind of ["loading", "ready", "marks", "basket"]) {
+      source.addEventListener(kind, (event) => take(JSON.parse(event.data)));
+    }
+    source.addEventListener("error", () => (source?.readyState === EventSource.CLOSED ? setTimeout(open, RETRY_MS) : lost()));
+  };
+  document.addEventListener("visibilitychange", () => {
+    open();
+    if (!document.hidden) take({ kind: "seen" });
   });
+  open();
 }
 
 /** The address of a picture of a shot; `w` is 160 or 480. */

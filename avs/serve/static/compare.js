@@ -30,7 +30,7 @@ export class ComparePage {
     try {
       this.draw(await get(`/compare?${new URLSearchParams(topic ? { a, b, topic } : { a, b })}`));
     } catch (error) {
-      fill(this.body, el("div", { class: "message" }, el("div", {}, problem(error.error ?? { what: error.message }))));
+      fill(this.body, el("div", { class: "message whole" }, el("div", {}, problem(error))));
     }
     return null;
   }

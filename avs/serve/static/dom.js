@@ -21,14 +21,18 @@ function filled(node, props, children) {
     else if (value === true) node.setAttribute(name, name.startsWith("aria-") ? "true" : "");
     else node.setAttribute(name, String(value));
   }
-  for (const child of children.flat()) if (child !== null && child !== undefined) node.append(child);
+  node.append(...given(children));
   return node;
 }
 
 /** Give an element other children. */
 export function fill(node, ...children) {
-  node.replaceChildren(...children.flat().filter((child) => child !== null && child !== undefined));
+  node.replaceChildren(...given(children));
   return node;
+}
+
+function given(children) {
+  return children.flat(Infinity).filter((child) => child !== null && child !== undefined);
 }
 
 /** A button with words. */

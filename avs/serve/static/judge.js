@@ -29,7 +29,7 @@ export async function loadMarks(topic = topicOf()) {
     state.marks = new Map(Object.entries(marks.marks));
     for (const one of queue) if (one.topic === topic && one.shots) put(one.shots, one.mark);
     state.basket = new Set(basket.shots);
-    state.agreement = marks.agreement;
+    [state.agreement, state.before] = [marks.agreement, marks.last];
   }
   tell("marked", null);
 }
@@ -52,7 +52,8 @@ export function mark(shots, value) {
 /** Take back what was marked last. */
 export function undo() {
   const last = done.pop();
-  if (!last) return tell("say", "nothing to undo");
+  if (!last && !state.before) return tell("say", "nothing to undo");
+  if (!last) return add({ event: state.before, topic: topicOf() });
   if (last.topic === topicOf()) {
     for (const [shot, before] of last.before) put([shot], before);
     tell("marked", new Set(last.before.map(([shot]) => shot)));
@@ -86,7 +87,9 @@ export async function flush() {
       keep();
       if (topic === topicOf()) {
         state.agreement = answer.agreement;
-        tell("counted", answer);
+        if (!queue.length) for (const [shot, value] of Object.entries(answer.changed)) put([shot], value);
+        if (!one.shots) state.before = null;
+        tell("marked", new Set(Object.keys(answer.changed)));
       }
     }
   } catch (error) {
@@ -118,7 +121,7 @@ export async function toggleBasket(shots) {
     const held = await send("/basket", { topic: topicOf(), [out ? "remove" : "add"]: shots });
     if (held.topic === topicOf()) state.basket = new Set(held.shots);
   } catch (error) {
-    tell("problem", error.error ?? { what: error.message });
+    tell("problem", error);
   }
   tell("marked", new Set(shots));
 }

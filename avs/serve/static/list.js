@@ -3,7 +3,7 @@
 import { get, search, send } from "./api.js";
 import { after, button, el, fill, number } from "./dom.js";
 import { Grid } from "./grid.js";
-import { state, tell, topicOf } from "./state.js";
+import { state, tell, topicOf, wordsOf } from "./state.js";
 
 const PAGE = 500;
 const REST_MS = 800;
@@ -37,8 +37,9 @@ export class List {
   /** Ask the question of the page, unless it is the one that is shown. */
   async ask({ again = false, at = null } = {}) {
     const asked = JSON.stringify(state.query);
-    if (asked === this.asked && !again) return this.focusOn(at);
+    if (asked === this.asked && !again) return this.focusOn(at) || this.grid.focus();
     this.asked = asked;
+    this.shown = null;
     this.waiting = null;
     fill(this.notice);
     const lists = state.query.by.length && state.query.by.every((name) => state.status.systems.some((one) => one.kind === "list" && one.name === name));
@@ -57,7 +58,7 @@ export class List {
   failed(error) {
     this.asked = null;
     tell("answered", null);
-    this.say(...problem(error.error ?? { what: error.message, next_step: "the page asks again by itself" }));
+    this.say(problem(error));
   }
 
   came(answer, asked, at) {
@@ -95,10 +96,9 @@ export class List {
     this.bar.count(rest);
     this.message.hidden = answer.total > 0;
     if (!answer.total) this.empty(answer);
-    const typing = document.activeElement === this.bar.words && !this.entered;
+    const typing = document.activeElement === this.bar.words && this.bar.words.value.trim() !== wordsOf(state.query);
     this.grid.show(results, { keep: second, byGroup: state.query.group === "video" });
     if (!second && !this.focusOn(at) && !typing && results.length) this.grid.focus(0);
-    this.entered = false;
     tell("answered", rest);
     this.rest(rest, results);
   }
@@ -183,7 +183,8 @@ export class List {
 }
 
 /** An error of the API as words. */
-export function problem(error) {
+export function problem(given) {
+  const error = given.error ?? { what: given.message, ...given };
   const rows = [["where", error.where], ["got", error.got], ["wanted", error.wanted]].filter(([, value]) => value);
   return [el("h2", { text: error.what }),
     el("dl", {}, rows.map(([name, value]) => [el("dt", { text: name }), el("dd", { text: value })])),

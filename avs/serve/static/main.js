@@ -9,7 +9,7 @@ import { clashes, listenToKeys } from "./keys.js";
 import { List, problem } from "./list.js";
 import { Large, play, playing, step, stop, toggle } from "./player.js";
 import { Bar, alone, change, chooseTopic, searchByPicture, stepTopic, toggleDuplicates, toggleHidden, toggleVideos } from "./search.js";
-import { addressOf, fresh, go, keepAt, link, on, queryOf, state, tell, topicOf } from "./state.js";
+import { addressOf, go, keepAt, leavePage, link, on, queryOf, state, tell, topicOf } from "./state.js";
 import { StudyPage } from "./study.js";
 import { BasketPage, exportDialog } from "./submit.js";
 import { Strip, VideoPage } from "./video.js";
@@ -36,7 +36,7 @@ on("say", (words) => {
   said.textContent = words;
   quiet();
 });
-on("problem", (error) => warn(...problem(error), button("Close", () => (banner.hidden = true))));
+on("problem", (error) => warn(problem(error), button("Close", () => (banner.hidden = true))));
 on("gone", () => warn(el("p", { text: "The server cannot be reached. Marks are kept and sent when it is back." })));
 on("back", () => start());
 on("topic", chooseTopic);
@@ -47,7 +47,6 @@ on("marked", (shots) => {
   panel.showMarks();
   menu();
 });
-on("counted", () => panel.showMarks());
 on("answered", (answer) => {
   search.classList.toggle("blank", !answer);
   panel.showMeasures(answer);
@@ -129,11 +128,11 @@ async function start() {
     banner.hidden = true;
     if (before !== state.status.fingerprint || !app.contains(view)) fill(app, el("header", { class: "top" }, link("avs", "/", { class: "brand" }), nav), banner, view, said, large.node);
     const wrong = clashes();
-    if (wrong.length) warn(...problem({ what: "keys of the config clash", got: wrong.join("; "), next_step: "change them in --config" }));
+    if (wrong.length) warn(problem({ what: "keys of the config clash", got: wrong.join("; "), next_step: "change them in --config" }));
     show();
     flush();
   } catch (error) {
-    if (error instanceof Refused) fill(app, el("div", { class: "message whole", role: "alert" }, el("div", {}, problem(error.error))));
+    if (error instanceof Refused) fill(app, el("div", { class: "message whole", role: "alert" }, el("div", {}, problem(error))));
     else if (!app.contains(view)) fill(app, el("div", { class: "message whole" }, el("p", { text: "The server cannot be reached." })));
   }
   return null;
@@ -157,7 +156,7 @@ async function feedback() {
     const made = await send("/feedback", { topic: topicOf(), method: "rocchio" });
     change({ feedback: made.feedback });
   } catch (error) {
-    tell("problem", error.error ?? { what: error.message });
+    tell("problem", error);
   }
 }
 
@@ -171,9 +170,9 @@ function playTile() {
 function leave(event) {
   const open_ = document.querySelector("dialog[open]");
   if (open_) return open_.close();
+  if (view.firstChild !== search) return leavePage();
   if (playing()) return stop();
   if (event.target === bar.words) return list.grid.items.length ? list.grid.focus() : bar.words.blur();
-  if (view.firstChild !== search) return history.back();
   banner.hidden = true;
   fill(panel.why);
   cancel();
@@ -182,12 +181,16 @@ function leave(event) {
 }
 
 function enter(event) {
-  if (event.target === bar.words) {
-    list.entered = true;
-    bar.ask();
-  } else if (list.grid.node.contains(event.target)) list.open(list.grid.item, list.grid.place);
+  if (event.target === bar.words) bar.ask();
+  else if (list.grid.node.contains(event.target)) list.open(list.grid.item, list.grid.place);
   else return false;
   return true;
+}
+
+/** A page of another machine over plain HTTP has no clipboard: the address is in its bar. */
+async function copyLink() {
+  await navigator.clipboard?.writeText(location.href);
+  tell("say", navigator.clipboard ? "link copied" : "the address of this page is the link");
 }
 
 const everywhere = { leave, help: () => open("help"), query: () => go(addressOf(state.query)) };
@@ -200,10 +203,10 @@ const searching = {
   move: (_, key) => list.grid.move(key), range: (_, key) => list.grid.move(key.replace("Shift+", ""), { range: true }),
   play: playTile, player: focusedItem((item) => large.open(item)), back: () => step(-1), on: () => step(1),
   video: focusedItem((item) => go(addressOf(state.query, item.shot, `/video/${encodeURIComponent(item.video)}`))),
-  why: focusedItem((item) => panel.explain(item.shot).catch((error) => tell("problem", error.error ?? { what: error.message }))),
+  why: focusedItem((item) => panel.explain(item.shot).catch((error) => tell("problem", error))),
   yes: () => judge("yes"), no: () => judge("no"), unsure: () => judge("unsure"), undo,
   basket: () => toggleBasket(list.grid.picked().map((item) => item.shot)), videos: toggleVideos, duplicates: toggleDuplicates,
-  hide: () => toggleHidden("judged"), link: () => navigator.clipboard.writeText(location.href).then(() => tell("say", "link copied")),
+  hide: () => toggleHidden("judged"), link: copyLink,
 };
 const ofVideo = { ...everywhere, move: (_, key) => videoPage.grid.move(key), play: toggle, back: () => step(-1), on: () => step(1) };
 listenToKeys(() => {
@@ -220,8 +223,8 @@ addEventListener("drop", (event) => {
 addEventListener("paste", (event) => event.clipboardData.files[0] && searchByPicture(event.clipboardData.files[0]));
 addEventListener("beforeunload", (event) => unsent() && event.preventDefault());
 
-await exchangeToken().catch((error) => tell("problem", error.error ?? { what: error.message }));
+await exchangeToken().catch((error) => tell("problem", error));
 await start();
 listen(({ kind, topic: of }) => {
-  if ((kind === "marks" || kind === "basket") && of === topicOf() && !unsent()) loadMarks().catch(() => null);
+  if (state.status?.ready && (kind === "seen" || of === topicOf()) && !unsent()) loadMarks().catch(() => null);
 });

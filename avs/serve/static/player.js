@@ -46,8 +46,10 @@ export async function play(shot, host, { paused = false } = {}) {
   state.fps = known.fps ?? 25;
   host.append(video, says);
   video.onerror = () => turn === state.turn && unplayable(shot, known.video);
-  video.onloadedmetadata = () => turn === state.turn && (video.videoWidth ? seek(state.start) : unplayable(shot, known.video));
-  if (video.dataset.video === known.video && video.readyState >= 1 && !video.error) seek(state.start);
+  // Chromium ends the clock of some files before their last frames: what it cannot reach is shown as frames
+  const begin = () => (video.videoWidth && state.start < video.duration ? seek(state.start) : unplayable(shot, known.video));
+  video.onloadedmetadata = () => turn === state.turn && begin();
+  if (video.dataset.video === known.video && video.readyState >= 1 && !video.error) begin();
   else {
     video.dataset.video = known.video;
     video.src = known.media;
@@ -137,7 +139,7 @@ function note(words) {
 /** The large player over the page. */
 export class Large {
   constructor() {
-    this.stage = el("div", { class: "stage" });
+    this.stage = el("div", { class: "stage", tabindex: "-1", autofocus: true });
     this.title = el("div", { class: "title" });
     this.node = el("dialog", { class: "large", "aria-label": "Player" }, this.stage,
       el("div", { class: "foot" }, this.title, el("div", { class: "buttons" },

@@ -7,7 +7,7 @@ import { addressOf, fresh, go, partsOf, state, tell, wordsOf } from "./state.js"
 const GROUPS = [["shot", "Shots"], ["video", "Videos"], ["first-of-video", "First of video"]];
 const HIDDEN = [["judged", "judged"], ["seen", "seen"]];
 const DUPLICATES = 0.95;
-const RECENT = 5000;
+const WEIGHTED = "weighted";
 
 /** Ask a question that differs in some ways. Feedback is of one question alone. */
 export function change(differences) {
@@ -50,8 +50,8 @@ export class Bar {
   ask() {
     const words = this.words.value.trim();
     if (!words) return;
-    const parts = partsOf(words);
-    change({ parts });
+    change({ parts: partsOf(words) });
+    this.words.value = wordsOf(state.query);
   }
 
   /** Show the question that is asked. */
@@ -74,11 +74,16 @@ export class Bar {
 
   systems(query) {
     const named = state.status.systems.filter((system) => system.kind !== "fuser");
-    const asked = query.by.length ? query.by : named.filter((one) => one.kind === "store" && one.texts).map((one) => one.name);
+    const asked = query.by.length ? query.by : stores();
     const choose = () => {
       const by = [...menu.querySelectorAll("input:checked")].map((box) => box.value);
-      if (by.length) change({ by });
+      if (by.length) change({ by, weights: weighted(query.fuse, by) });
       else tell("say", "one system at least");
+    };
+    const weigh = (name) => {
+      const node = el("input", { type: "range", min: 0, max: 1, step: 0.05, "aria-label": `Weight of ${name}`, value: query.weights[name] ?? 1 });
+      node.addEventListener("change", () => change({ weights: { ...query.weights, [name]: Number(node.value) } }));
+      return node;
     };
     const rows = named.map((system, place) => {
       const box = el("input", { type: "checkbox", value: system.name, on: { change: choose } });
@@ -86,21 +91,23 @@ export class Bar {
       const { partial, failed } = system.problems;
       const spoiled = partial + failed ? `, ${partial} partial, ${failed} failed` : "";
       const note = `${system.kind}${system.whole ? "" : ", first shots only"}${spoiled}`;
-      return el("label", {}, box, el("span", { text: system.name }), el("small", { text: note }),
+      return el("label", {}, box, el("span", { text: system.name }), query.fuse === WEIGHTED && box.checked ? weigh(system.name) : el("small", { text: note }),
         place < 9 ? el("kbd", { text: place + 1 }) : null);
     });
     const menu = el("details", { class: "menu" },
-      el("summary", { text: asked.length === 1 ? asked[0] : some(asked.length, "system") }), el("div", {}, rows));
+      el("summary", { text: asked.length === 1 ? asked[0] : some(asked.length, "system") }), el("div", {}, rows,
+      query.fuse === WEIGHTED && state.answer?.measures ? el("p", { class: "warning", text: "tuned on this topic" }) : null));
     menu.open = this.controls.querySelector("details.menu")?.open ?? false;
     return menu;
   }
 
   fuse(query) {
     const fusers = state.status.systems.filter((system) => system.kind === "fuser");
-    const ways = [["average", "average"], ["rrf", "rrf"], ...fusers.map((one) => [one.name, one.name])];
-    const asked = query.by.length || state.status.systems.filter((one) => one.kind === "store" && one.texts).length;
-    if (asked < 2 && !fusers.length) return null;
-    return select("Fuse by", ways, query.fuse, (fuse) => change(fusers.some((one) => one.name === fuse) ? { fuse, by: [] } : { fuse }));
+    const ways = [["average", "average"], ["rrf", "rrf"], [WEIGHTED, WEIGHTED], ...fusers.map((one) => [one.name, one.name])];
+    const asked = query.by.length ? query.by : stores();
+    if (asked.length < 2 && !fusers.length) return null;
+    return select("Fuse by", ways, query.fuse, (fuse) => change({ fuse, by: fusers.some((one) => one.name === fuse) ? [] : query.by,
+      weights: weighted(fuse, asked) }));
   }
 
   within(query) {
@@ -143,7 +150,7 @@ export class Bar {
     const ms = Object.values(answer.ms).reduce((sum, one) => sum + one, 0);
     const words = [`${number(answer.total)} of ${number(answer.of)}${answer.exact ? " exact" : ", not exact"}${folded}`,
       ...first.map((one) => `${one.name}: first ${number(one.scored)} only`),
-      ...answer.taken.filter((one) => one.shots).map((one) => `${one.filter}: ${number(one.shots)} hidden`),
+      ...answer.taken.filter((one) => one.shots).map((one) => `${one.filter}: ${number(one.shots)}`),
       answer.stamp === "automatic-invalid" ? "simulated user: no valid run" : null];
     fill(this.counts, answer.warnings.length ? this.warnings(answer.warnings) : null,
       el("span", { text: words.filter(Boolean).join(" · ") }), el("span", { class: "ms", text: `${Math.round(ms)} ms` }));
@@ -151,8 +158,17 @@ export class Bar {
 
   warnings(all) {
     return el("details", { class: "menu warnings" }, el("summary", { text: some(all.length, "warning") }),
-      el("div", {}, all.slice(0, RECENT).map((one) => el("p", { text: one }))));
+      el("div", {}, all.map((one) => el("p", { text: one }))));
   }
+}
+
+/** The systems that are asked where none is named. */
+function stores() {
+  return state.status.systems.filter((one) => one.kind === "store" && one.texts).map((one) => one.name);
+}
+
+function weighted(fuse, names) {
+  return fuse === WEIGHTED ? Object.fromEntries(names.map((name) => [name, state.query.weights[name] ?? 1])) : {};
 }
 
 function systemOf(name) {
@@ -179,7 +195,7 @@ export function alone(place) {
   const system = state.status.systems.filter((one) => one.kind !== "fuser")[place];
   if (!system) return;
   const is = state.query.by.length === 1 && state.query.by[0] === system.name;
-  change({ by: is ? [] : [system.name], fuse: "average" });
+  change({ by: is ? [] : [system.name], fuse: "average", weights: {} });
 }
 
 export function toggleDuplicates() {
@@ -209,6 +225,6 @@ export async function searchByPicture(file) {
     const by = state.query.by.filter((name) => systems.includes(name));
     go(addressOf({ ...fresh(), topic: state.query.topic, parts: [{ image }], by: by.length ? by : systems }));
   } catch (error) {
-    tell("problem", error.error ?? { what: error.message });
+    tell("problem", error);
   }
 }

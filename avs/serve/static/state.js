@@ -5,7 +5,7 @@ import { el } from "./dom.js";
 export const FREE = "query"; // the topic of marks where a question belongs to none
 
 const DEFAULTS = {
-  parts: [], topic: null, by: [], fuse: "average", within_s: 30, filter: { videos: [], not_videos: [], hide: [] },
+  parts: [], topic: null, by: [], fuse: "average", weights: {}, within_s: 30, filter: { videos: [], not_videos: [], hide: [] },
   group: "shot", duplicates: null, feedback: null, k: 1000,
 };
 
@@ -79,13 +79,19 @@ export function addressOf(query, at = null, path = "/") {
 /** Go to another address of the page, as a link would. */
 export function go(address, { replace = false } = {}) {
   if (address === location.pathname + location.search) replace = true;
-  history[replace ? "replaceState" : "pushState"](null, "", address);
+  history[replace ? "replaceState" : "pushState"]({ inside: true }, "", address);
   tell("address");
 }
 
 /** Keep the focused shot in the address, without a step back to it. */
 export function keepAt(at) {
-  history.replaceState(null, "", addressOf(state.query, at));
+  history.replaceState(history.state, "", addressOf(state.query, at));
+}
+
+/** Back to the list, from another page. */
+export function leavePage() {
+  if (history.state?.inside) history.back();
+  else go(addressOf(state.query));
 }
 
 /** A link within the page. */

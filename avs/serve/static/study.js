@@ -25,7 +25,7 @@ export class StudyPage {
       this.found = await get(`/study?measure=${encodeURIComponent(this.measure)}`);
       this.draw();
     } catch (error) {
-      fill(this.body, el("div", { class: "message" }, el("div", {}, problem(error.error ?? { what: error.message }))));
+      fill(this.body, el("div", { class: "message whole" }, el("div", {}, problem(error))));
     }
   }
 

@@ -4,7 +4,7 @@ import { send } from "./api.js";
 import { button, el, fill, select, some } from "./dom.js";
 import { loadMarks, toggleBasket } from "./judge.js";
 import { problem } from "./list.js";
-import { addressOf, go, state, topicOf } from "./state.js";
+import { leavePage, state, topicOf } from "./state.js";
 import { picture } from "./tile.js";
 
 const FORMATS = [["trec", "TREC list"], ["xml", "Run file (XML), checked"], ["qrels", "My marks as judgments"]];
@@ -25,7 +25,7 @@ export function exportDialog() {
       fill(said, el("p", { text: `${made.file}: ${some(made.shots, "shot")}${type}` }), made.warnings.map((text) => el("p", { class: "warning", text })));
       keepFile(made);
     } catch (error) {
-      fill(said, problem(error.error ?? { what: error.message }));
+      fill(said, problem(error));
     }
   };
   const node = el("dialog", { class: "export", "aria-labelledby": "export-title" }, el("header", {}, el("h2", { id: "export-title", text: "Export" }),
@@ -55,7 +55,7 @@ export class BasketPage {
       this.show();
     };
     fill(this.node, el("header", {}, el("h1", { text: state.query.topic ? `Basket of topic ${state.query.topic}` : "Basket" }),
-      button("Back to the list", () => go(addressOf(state.query)), { class: "quiet" })),
+      button("Back to the list", leavePage, { class: "quiet" })),
       shots.length ? el("div", { class: "smalls" }, shots.map((shot) => el("span", { class: "small" }, el("span", { class: "pic" }, picture(shot)),
         el("span", { class: "cap", text: shot }), button("Take out", () => out(shot), { "aria-label": `Take ${shot} out` }))))
         : el("p", { class: "muted", text: "Nothing is in it. Press x on a shot." }));

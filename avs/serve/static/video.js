@@ -4,7 +4,7 @@ import { facts } from "./api.js";
 import { button, clock, el, fill, some, svg } from "./dom.js";
 import { Grid } from "./grid.js";
 import { play, stop } from "./player.js";
-import { addressOf, link, state } from "./state.js";
+import { addressOf, leavePage, link, state } from "./state.js";
 import { picture } from "./tile.js";
 
 const AROUND = 5;
@@ -66,7 +66,7 @@ export class VideoPage {
     this.note = el("p", { class: "muted" });
     this.grid = new Grid("Shots of the video", { focus: (item) => this.load(item), zoom: (item) => this.load(item) });
     this.node = el("section", { class: "video-page" }, el("div", { class: "beside" }, this.stage, this.title, this.note,
-      button("Back to the list", () => history.back(), { class: "quiet" })), this.grid.node);
+      button("Back to the list", leavePage, { class: "quiet" })), this.grid.node);
   }
 
   load(item) {
