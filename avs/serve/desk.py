@@ -18,6 +18,7 @@ from avs.ranking.score import SearchCancelled
 from avs.serve.engine import Engine, ServedAnswer
 from avs.serve.plan import SearchPlan
 from avs.serve.refusal import Refusal
+from avs.serve.split_pass import one_thread
 
 MOST_SESSIONS = 1000
 
@@ -52,7 +53,7 @@ class Desk:
 
     def __init__(self, engine: Engine, *, waiting: int, search_s: float) -> None:
         self.engine, self.most_waiting, self.search_s = engine, waiting, search_s
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="search")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="search", initializer=one_thread)
         self._turns: OrderedDict[str, Turn] = OrderedDict()
         self._waiting = 0
 
@@ -132,6 +133,7 @@ class Desk:
         """End what is being searched, and the thread."""
         self.drop_all()
         self._thread.shutdown(wait=True, cancel_futures=True)
+        self.engine.split.close()
 
 
 def _seen(future: asyncio.Future[ServedAnswer]) -> None:

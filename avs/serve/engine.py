@@ -20,13 +20,14 @@ from avs.fusion.fuser import fuse
 from avs.fusion.pool import pool_runs
 from avs.ranking.score import Scorer, SearchCancelled, search
 from avs.ranking.topk import TopK
-from avs.serve.collection import Collection, rows_in_source
+from avs.serve.collection import Collection
 from avs.serve.feedback import HEAD, MOST_SHOWN, bayes, linear, marked_vectors, other_rows, rocchio
 from avs.serve.grouping import ListLayout, duplicate_groups, layout
 from avs.serve.marks import MarkBook, MarkSet
 from avs.serve.plan import AVERAGE, WEIGHTED, SearchPlan, fuser_of
 from avs.serve.refusal import Refusal
-from avs.serve.scorers import AmongScorer, MoveQuery, Picture, QueryVectors, ask, source_of
+from avs.serve.scorers import MoveQuery, Picture, QueryVectors, ask, source_of
+from avs.serve.split_pass import SplitPass
 from avs.serve.store_view import StoreView
 from avs.serve.temporal import Windows, chain, follow, mean_of_systems, standardised
 
@@ -93,6 +94,7 @@ class Engine:
     def __init__(self, collection: Collection, book: MarkBook, picture: Picture) -> None:
         self.collection, self.book = collection, book
         self.vectors = QueryVectors(collection, picture)
+        self.split = SplitPass(collection)
         self._bases: OrderedDict[tuple[str, bool], RankedBase] = OrderedDict()
         self._answers: OrderedDict[str, ServedAnswer] = OrderedDict()
         self._windows: OrderedDict[float, Windows] = OrderedDict()
@@ -168,16 +170,13 @@ class Engine:
         scorers = list(asked.scorers.values())
         if plan.in_time:
             return self._in_time(plan, scorers, warnings, ms, cancelled, final=final)
-        source = self.collection.searcher.source([self.collection.searcher.systems[name] for name in asked.scorers])
-        rows = rows_in_source(self.collection.columns, source.ids)
         allowed = self._allowed(plan)
-        if allowed is not None:
-            inside = allowed if rows is None else allowed[rows]
-            scorers = [AmongScorer(scorer, inside) for scorer in scorers]
         bayesian = plan.marks is not None and plan.marks.method == "bayes"
-        found = search(scorers, [plan.topic], source, k=HEAD if bayesian else plan.depth, cancelled=cancelled)
+        found = self.split.lists(
+            scorers, plan.topic, allowed, k=HEAD if bayesian else plan.depth, cancelled=cancelled
+        )  # fmt: skip
         scored = {name: self._scored_by(name, allowed) for name in found}
-        lists |= {name: ranked[0] for name, ranked in found.items()}
+        lists |= found
         if bayesian:
             lists, words = self._bayes(plan, lists, cancelled)
             warnings += words
@@ -258,7 +257,7 @@ class Engine:
         """The list of a question whose parts follow each other in time."""
         start = time.perf_counter()
         columns, parts = self.collection.columns, len(plan.query.parts)
-        tables = [standardised(table) for table in self._tables(scorers, parts, cancelled)]
+        tables = [standardised(table) for table in self.split.tables(scorers, parts, cancelled=cancelled)]
         windows = self._windows_of(plan.query.within_s)
         totals = chain(mean_of_systems(tables), windows)
         allowed, total = self._allowed(plan), totals[0]
@@ -277,34 +276,6 @@ class Engine:
         }
         scored = {scorer.name: len(columns) for scorer in scorers}
         return RankedBase(ranked, {}, scored, warnings, chains, final, {**ms, "scan": _ms(start)})
-
-    def _tables(self, scorers: Sequence[Scorer], parts: int, cancelled: Cancelled) -> list[np.ndarray]:
-        """(P, N) float32 scores of every shot by each scorer, in one pass; NaN where a scorer gives none.
-
-        Raises:
-            DataError: a score is not finite.
-        """
-        searcher, columns = self.collection.searcher, self.collection.columns
-        source = searcher.source([searcher.systems[scorer.name] for scorer in scorers])
-        rows = rows_in_source(columns, source.ids)
-        tables = [np.full((parts, len(columns)), np.nan, dtype=np.float32) for _ in scorers]
-        for block in source.blocks():
-            here = np.arange(block.first, block.first + block.count)
-            here = here if rows is None else rows[here]
-            for table, scorer in zip(tables, scorers, strict=True):
-                scores, present = scorer.score(block)
-                values = scores.float().cpu().numpy()
-                scored = here if present is None else here[present]
-                if not np.isfinite(values).all():
-                    bad = columns.ids[int(scored[int(np.flatnonzero(~np.isfinite(values).all(axis=0))[0])])]
-                    raise DataError(
-                        "a score is not a finite number", where=bad, got=scorer.name,
-                        next_step="the store holds values that cannot be used: extract this shot's features again",
-                    )  # fmt: skip
-                table[:, scored] = values
-            if cancelled():
-                raise SearchCancelled("the search was cancelled")
-        return tables
 
     def _windows_of(self, within_s: float) -> Windows:
         if within_s not in self._windows:

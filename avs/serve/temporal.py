@@ -16,20 +16,24 @@ import numpy as np
 
 from avs.serve.shot_columns import ShotColumns
 
+FLAT = 1e-7  # deviation of scores that are all the same but for rounding
+
 
 def standardised(scores: np.ndarray) -> np.ndarray:
     """(P, N) float32 scores of mean 0 and standard deviation 1 in each row; NaN, a missing score, stays.
 
     A row of equal scores becomes 0.
     """
-    known = np.isfinite(scores)
-    counts = np.maximum(known.sum(axis=1, keepdims=True), 1)
-    means = np.where(known, scores, 0.0).sum(axis=1, keepdims=True, dtype=np.float64) / counts
-    centred = scores - means
-    deviations = np.sqrt((np.where(known, centred, 0.0) ** 2).sum(axis=1, keepdims=True) / counts)
-    flat = deviations <= 1e-12
-    values: np.ndarray = np.where(flat, centred * 0.0, centred / np.where(flat, 1.0, deviations))
-    return values.astype(np.float32)
+    values = np.empty_like(scores, dtype=np.float32)
+    for row, into in zip(scores, values, strict=True):
+        known = np.isfinite(row)
+        there = row if known.all() else row[known]
+        mean = there.mean(dtype=np.float64) if len(there) else 0.0
+        np.subtract(row, np.float32(mean), out=into)
+        centred = into if known.all() else into[known]
+        deviation = float(np.sqrt(np.dot(centred, centred) / max(len(centred), 1)))
+        into *= 0.0 if deviation <= FLAT else np.float32(1 / deviation)
+    return values
 
 
 def mean_of_systems(systems: Sequence[np.ndarray]) -> np.ndarray:
