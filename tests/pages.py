@@ -105,3 +105,9 @@ def shots_of(page: Page) -> list[str]:
         if grid.evaluate("grid => grid.scrollTop + grid.clientHeight >= grid.scrollHeight - 1"):
             return [found[place] for place in sorted(found)]
         grid.evaluate("(grid, step) => { grid.scrollTop += step }", step)
+
+
+def sent(page: Page) -> None:
+    """Return when the server has every mark of the page."""
+    while page.evaluate("() => Object.keys(localStorage).some(key => key.startsWith('avs-marks:'))"):
+        page.evaluate("() => new Promise(requestAnimationFrame)")

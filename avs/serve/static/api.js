@@ -43,9 +43,7 @@ async function ask(path, options = {}) {
 }
 
 /** GET, as JSON. */
-export async function get(path) {
-  return (await ask(path)).json();
-}
+export async function get(path) { return (await ask(path)).json(); }
 
 /** POST or DELETE with JSON, as JSON. */
 export async function send(path, body, method = "POST") {
@@ -120,9 +118,7 @@ export function listen(take) {
     source = null;
     if (document.hidden) return;
     source = new EventSource(`${BASE}/events`);
-    for (const kind of ["loading", "ready", "marks", "basket"]) {
-      source.addEventListener(kind, (event) => take(JSON.parse(event.data)));
-    }
+    for (const kind of ["loading", "ready", "marks", "basket"]) { source.addEventListener(kind, (event) => take(JSON.parse(event.data))); }
     source.addEventListener("error", () => (source?.readyState === EventSource.CLOSED ? setTimeout(open, RETRY_MS) : lost()));
   };
   document.addEventListener("visibilitychange", () => {
@@ -133,14 +129,10 @@ export function listen(take) {
 }
 
 /** The address of a picture of a shot; `w` is 160 or 480. */
-export function keyframe(shot, w) {
-  return `/media/keyframe/${encodeURIComponent(shot)}.jpg?w=${w}`;
-}
+export function keyframe(shot, w) { return `/media/keyframe/${encodeURIComponent(shot)}.jpg?w=${w}`; }
 
 /** The address of frames of a shot side by side: 8 or 24, each 160 pixels wide. */
-export function sprite(shot, frames) {
-  return `/media/sprite/${encodeURIComponent(shot)}.jpg?frames=${frames}`;
-}
+export function sprite(shot, frames) { return `/media/sprite/${encodeURIComponent(shot)}.jpg?frames=${frames}`; }
 
 const kept = new Map();
 

@@ -4,7 +4,7 @@ import { get } from "./api.js";
 import { el, fill, number, select, svg } from "./dom.js";
 import { problem } from "./list.js";
 import { go, state } from "./state.js";
-import { picture } from "./tile.js";
+import { picture, small } from "./tile.js";
 
 const ROW = 40;
 const LINES = 50;
@@ -32,14 +32,13 @@ export class ComparePage {
     } catch (error) {
       fill(this.body, el("div", { class: "message whole" }, el("div", {}, problem(error))));
     }
-    return null;
   }
 
   draw(found) {
     const figure = (measures) => (measures ? Object.entries(measures.all).map(([name, one]) => `${name} ${one.text}`).join("  ") : "");
     const set = (words, shots, kind) => el("section", { class: kind }, el("h2", { text: `${words}: ${number(shots.length)}` }),
-      el("div", { class: "smalls" }, shots.slice(0, LINES).map((shot) => el("span", { class: "small", title: shot }, el("span", { class: "pic" }, picture(shot)),
-        el("span", { class: "cap", text: shot })))), shots.length > LINES ? el("p", { class: "muted", text: `and ${number(shots.length - LINES)} more` }) : null);
+      el("div", { class: "smalls" }, shots.slice(0, LINES).map((shot) => small(shot, shot))),
+      shots.length > LINES ? el("p", { class: "muted", text: `and ${number(shots.length - LINES)} more` }) : null);
     fill(this.body, el("p", { class: "muted", text: `${number(found.only_a)} shots only in a, ${number(found.only_b)} only in b` }),
       set("Gained, relevant only in b", found.gained, "gained"), set("Lost, relevant only in a", found.lost, "missed"),
       el("h2", { text: `The first ${LINES} of each` }),

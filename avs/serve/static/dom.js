@@ -3,14 +3,10 @@
 const SVG = "http://www.w3.org/2000/svg";
 
 /** An element. Of `props`: `class`, `text`, `on` (event -> function), properties of the element, and attributes. */
-export function el(tag, props = {}, ...children) {
-  return filled(document.createElement(tag), props, children);
-}
+export function el(tag, props = {}, ...children) { return filled(document.createElement(tag), props, children); }
 
 /** An element of SVG. */
-export function svg(tag, props = {}, ...children) {
-  return filled(document.createElementNS(SVG, tag), props, children);
-}
+export function svg(tag, props = {}, ...children) { return filled(document.createElementNS(SVG, tag), props, children); }
 
 function filled(node, props, children) {
   for (const [name, value] of Object.entries(props)) {
@@ -31,9 +27,7 @@ export function fill(node, ...children) {
   return node;
 }
 
-function given(children) {
-  return children.flat(Infinity).filter((child) => child !== null && child !== undefined);
-}
+function given(children) { return children.flat(Infinity).filter((child) => child !== null && child !== undefined); }
 
 /** A button with words. */
 export function button(text, run, props = {}, ...children) {
@@ -51,14 +45,10 @@ export function select(label, options, value, run) {
 const numbers = new Intl.NumberFormat("en");
 
 /** 1425454 -> 1,425,454 */
-export function number(value) {
-  return numbers.format(value);
-}
+export function number(value) { return numbers.format(value); }
 
 /** 1 shot, 2 shots */
-export function some(count, word) {
-  return `${number(count)} ${word}${count === 1 ? "" : "s"}`;
-}
+export function some(count, word) { return `${number(count)} ${word}${count === 1 ? "" : "s"}`; }
 
 /** Seconds as minutes and seconds. */
 export function clock(seconds) {

@@ -146,13 +146,9 @@ export class Grid {
     return this.items.slice(from, to + 1);
   }
 
-  get item() {
-    return this.items[this.place];
-  }
+  get item() { return this.items[this.place]; }
 
-  tile(place = this.place) {
-    return this.made.get(this.rowOf(place))?.children[place - this.rows[this.rowOf(place)].from];
-  }
+  tile(place = this.place) { return this.made.get(this.rowOf(place))?.children[place - this.rows[this.rowOf(place)].from]; }
 
   /** Give the focus to a place; `range` keeps where the range began. */
   focus(place = this.place, { range = false } = {}) {
@@ -167,9 +163,7 @@ export class Grid {
     this.hooks.focus?.(this.item, this.place);
   }
 
-  redress() {
-    for (const tile of this.node.querySelectorAll(".tile")) this.dress(tile, Number(tile.dataset.place));
-  }
+  redress() { for (const tile of this.node.querySelectorAll(".tile")) this.dress(tile, Number(tile.dataset.place)); }
 
   reveal() {
     const top = this.rowOf(this.place) * this.height;

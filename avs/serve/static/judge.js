@@ -1,21 +1,29 @@
 // Marks of shots: shown at once, kept until the server has them, undone in the order they were made; and what they say.
 
-import { Gone, Refused, get, send } from "./api.js";
+import { Refused, get, send } from "./api.js";
 import { el, fill, number, svg } from "./dom.js";
 import { state, tell, topicOf } from "./state.js";
 
-const KEPT = "avs-marks"; // what the server does not have yet
+const KEPT = "avs-marks:"; // with a name of each page: what the server does not have yet
 const OWN = "avs-own-marks:"; // marks of a visitor of a read-only server
 const AGAIN_MS = 2000;
 const HEADLINE = ["infAP", "iP@10", "infNDCG", "inum_rel"];
 
-let queue = JSON.parse(localStorage.getItem(KEPT) ?? "[]");
+const mine = KEPT + Math.random().toString(36).slice(2);
+const queue = Object.keys(localStorage).filter((key) => key.startsWith(KEPT)).flatMap(takeOver);
 let sending = false;
 const done = []; // {event, topic, before} of this page, for undo
 
+/** What another page has kept: an event that two pages send counts once. */
+function takeOver(key) {
+  const kept = JSON.parse(localStorage.getItem(key));
+  localStorage.removeItem(key);
+  return kept;
+}
+
 function keep() {
-  localStorage.setItem(KEPT, JSON.stringify(queue));
-  tell("kept", queue.length);
+  if (queue.length) localStorage.setItem(mine, JSON.stringify(queue));
+  else localStorage.removeItem(mine);
 }
 
 /** Fetch the marks and the basket of the topic. */
@@ -34,9 +42,7 @@ export async function loadMarks(topic = topicOf()) {
   tell("marked", null);
 }
 
-function put(shots, mark) {
-  for (const shot of shots) if (mark) state.marks.set(shot, mark); else state.marks.delete(shot);
-}
+function put(shots, mark) { for (const shot of shots) if (mark) state.marks.set(shot, mark); else state.marks.delete(shot); }
 
 /** Mark shots; null takes the mark away. */
 export function mark(shots, value) {
@@ -65,9 +71,7 @@ export function undo() {
   return keep();
 }
 
-function keepOwn(topic) {
-  localStorage.setItem(OWN + topic, JSON.stringify([...state.marks]));
-}
+function keepOwn(topic) { localStorage.setItem(OWN + topic, JSON.stringify([...state.marks])); }
 
 function add(one) {
   queue.push(one);
@@ -100,16 +104,13 @@ export async function flush() {
       loadMarks().catch(() => null);
     } else if (error instanceof Refused) tell("problem", { ...error.error, next_step: "the marks are kept here and sent again" });
     if (queue.length) setTimeout(flush, AGAIN_MS);
-    if (!(error instanceof Refused || error instanceof Gone)) throw error;
   } finally {
     sending = false;
   }
 }
 
 /** How many marks have not arrived. */
-export function unsent() {
-  return queue.length;
-}
+export function unsent() { return queue.length; }
 
 /** Put shots into the basket, or take them out if they are all there. */
 export async function toggleBasket(shots) {

@@ -52,7 +52,6 @@ export class List {
       if (asked === this.asked) this.failed(error);
     }
     if (asked === this.asked) this.bar.busy.hidden = true;
-    return null;
   }
 
   failed(error) {
@@ -63,10 +62,7 @@ export class List {
 
   came(answer, asked, at) {
     if (asked !== this.asked || answer.stage === "cancelled") return;
-    if (answer.stage === "error") {
-      this.failed(answer);
-      return;
-    }
+    if (answer.stage === "error") return this.failed(answer);
     const second = this.shown === asked;
     if (second && performance.now() - this.moved < REST_MS) {
       this.waiting = [answer, asked, at];
@@ -119,7 +115,6 @@ export class List {
         if (!page.results.length || state.answer.list !== answer.list) return;
         items = [...items, ...page.results];
         this.grid.more(items);
-        tell("more");
       }
     } catch (error) {
       if (error.status === 404) this.ask({ again: true }); // the server began anew
@@ -160,25 +155,22 @@ export class List {
     if (!item?.folded) return;
     let end = place + 1;
     while (items[end]?.member) end++;
-    if (end > place + 1) {
-      this.grid.show([...items.slice(0, place + 1), ...items.slice(end)], { keep: true, byGroup: this.grid.byGroup });
-      return;
+    const others = [];
+    for (let from = 0, rows = 1; end === place + 1 && from < rows; from += PAGE) {
+      const page = await get(`/lists/${state.answer.list}?from=${from}&count=${PAGE}&group=${item.group}`);
+      rows = page.rows;
+      others.push(...page.results.filter((one) => one.shot !== item.shot).map((one) => ({ ...one, folded: 0, member: true })));
     }
-    const group = await get(`/lists/${state.answer.list}?from=0&count=${PAGE}&group=${item.group}`);
-    const others = group.results.filter((one) => one.shot !== item.shot).map((one) => ({ ...one, folded: 0, member: true }));
-    this.grid.show([...items.slice(0, place + 1), ...others, ...items.slice(place + 1)], { keep: true, byGroup: this.grid.byGroup });
+    this.grid.show([...items.slice(0, place + 1), ...others, ...items.slice(end)], { keep: true, byGroup: this.grid.byGroup });
   }
 
   /** Tell the server what was on the screen, for those who hide it. */
   async report(items) {
-    const fresh = items.filter(Boolean).map((item) => item.shot).filter((shot) => !this.seen.has(shot));
+    const fresh = items.map((item) => item.shot).filter((shot) => !this.seen.has(`${topicOf()} ${shot}`));
     if (!fresh.length || state.status.read_only || document.hidden) return;
-    fresh.forEach((shot) => this.seen.add(shot));
-    try {
-      await send("/views", { topic: topicOf(), shots: fresh });
-    } catch {
-      fresh.forEach((shot) => this.seen.delete(shot));
-    }
+    const topic = topicOf();
+    const told = await send("/views", { topic, shots: fresh }).catch(() => null); // told again with what is seen next
+    if (told) for (const shot of fresh) this.seen.add(`${topic} ${shot}`);
   }
 }
 
@@ -186,7 +178,6 @@ export class List {
 export function problem(given) {
   const error = given.error ?? { what: given.message, ...given };
   const rows = [["where", error.where], ["got", error.got], ["wanted", error.wanted]].filter(([, value]) => value);
-  return [el("h2", { text: error.what }),
-    el("dl", {}, rows.map(([name, value]) => [el("dt", { text: name }), el("dd", { text: value })])),
+  return [el("h2", { text: error.what }), el("dl", {}, rows.map(([name, value]) => [el("dt", { text: name }), el("dd", { text: value })])),
     error.next_step ? el("p", { text: error.next_step }) : null];
 }

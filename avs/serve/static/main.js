@@ -135,7 +135,6 @@ async function start() {
     if (error instanceof Refused) fill(app, el("div", { class: "message whole", role: "alert" }, el("div", {}, problem(error))));
     else if (!app.contains(view)) fill(app, el("div", { class: "message whole" }, el("p", { text: "The server cannot be reached." })));
   }
-  return null;
 }
 
 function loading({ what, done, of }) {

@@ -17,16 +17,13 @@ const state = { shot: null, host: null, start: 0, end: 0, fps: 25, frame: 0, tim
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 /** The shot that is shown, or null. */
-export function playing() {
-  return state.shot;
-}
+export function playing() { return state.shot; }
 
 /** Play a shot in an element, in a loop. */
-export async function play(shot, host, { paused = false } = {}) {
+export async function play(shot, host) {
   stop();
   const turn = ++state.turn;
-  state.shot = shot;
-  state.host = host;
+  [state.shot, state.host] = [shot, host];
   host.classList.add("playing");
   fill(says);
   let known;
@@ -41,9 +38,7 @@ export async function play(shot, host, { paused = false } = {}) {
     frames(shot, known.media ? "The times of this shot are not known." : "There is no video of this shot.");
     return;
   }
-  state.start = known.start_in_file_s;
-  state.end = known.end_in_file_s;
-  state.fps = known.fps ?? 25;
+  Object.assign(state, { start: known.start_in_file_s, end: known.end_in_file_s, fps: known.fps ?? 25 });
   host.append(video, says);
   video.onerror = () => turn === state.turn && unplayable(shot, known.video);
   // Chromium ends the clock of some files before their last frames: what it cannot reach is shown as frames
@@ -55,7 +50,7 @@ export async function play(shot, host, { paused = false } = {}) {
     video.src = known.media;
     video.load();
   }
-  if (!paused) video.play().catch(() => null);
+  video.play().catch(() => null);
   watch(turn);
 }
 
@@ -65,11 +60,8 @@ export function stop() {
   clearInterval(state.timer);
   video.pause();
   state.host?.classList.remove("playing");
-  video.remove();
-  strip.remove();
-  says.remove();
-  state.shot = null;
-  state.host = null;
+  for (const node of [video, strip, says]) node.remove();
+  [state.shot, state.host] = [null, null];
 }
 
 /** Play or pause. */
@@ -91,9 +83,7 @@ export function step(way) {
   seek(Math.min(Math.max(last, state.start), Math.max(state.start, video.currentTime - LATE_S + way / state.fps)));
 }
 
-function seek(seconds) {
-  video.currentTime = seconds + LATE_S;
-}
+function seek(seconds) { video.currentTime = seconds + LATE_S; }
 
 /** Keep the player inside the shot. */
 function watch(turn) {
@@ -161,7 +151,5 @@ export class Large {
     play(item.shot, this.stage);
   }
 
-  close() {
-    this.node.close();
-  }
+  close() { this.node.close(); }
 }

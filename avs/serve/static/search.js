@@ -23,15 +23,13 @@ export class Bar {
       type: "text", class: "words", "aria-label": "Question", autocomplete: "off", spellcheck: "false", maxlength: 2000,
       placeholder: "What do you look for?  a < b: first a, then b",
     });
-    this.form = el("form", { class: "ask", role: "search", on: { submit: (event) => event.preventDefault() } }, this.words,
-      this.picker());
+    this.form = el("form", { class: "ask", role: "search", on: { submit: (event) => event.preventDefault() } }, this.words, this.picker());
     this.controls = el("div", { class: "controls" });
     this.shownAs = el("div", { class: "shown-as" });
     this.counts = el("div", { class: "counts", role: "status", "aria-live": "polite" });
     this.busy = el("div", { class: "busy", hidden: true });
     this.topic = el("div", { class: "topic-box" });
-    this.node = el("div", { class: "bar" },
-      el("div", { class: "line" }, this.topic, this.form, this.controls),
+    this.node = el("div", { class: "bar" }, el("div", { class: "line" }, this.topic, this.form, this.controls),
       el("div", { class: "line second" }, this.shownAs, this.counts), this.busy);
     document.addEventListener("click", (event) => {
       for (const menu of this.node.querySelectorAll("details[open]")) if (!menu.contains(event.target)) menu.open = false;
@@ -163,17 +161,13 @@ export class Bar {
 }
 
 /** The systems that are asked where none is named. */
-function stores() {
-  return state.status.systems.filter((one) => one.kind === "store" && one.texts).map((one) => one.name);
-}
+function stores() { return state.status.systems.filter((one) => one.kind === "store" && one.texts).map((one) => one.name); }
 
 function weighted(fuse, names) {
   return fuse === WEIGHTED ? Object.fromEntries(names.map((name) => [name, state.query.weights[name] ?? 1])) : {};
 }
 
-function systemOf(name) {
-  return state.status.systems.find((system) => system.name === name);
-}
+function systemOf(name) { return state.status.systems.find((system) => system.name === name); }
 
 /** Show the list of a topic's own sentence. */
 export function chooseTopic(id) {
@@ -198,9 +192,7 @@ export function alone(place) {
   change({ by: is ? [] : [system.name], fuse: "average", weights: {} });
 }
 
-export function toggleDuplicates() {
-  change({ duplicates: state.query.duplicates === null ? DUPLICATES : null });
-}
+export function toggleDuplicates() { change({ duplicates: state.query.duplicates === null ? DUPLICATES : null }); }
 
 export function toggleHidden(kind) {
   const hide = state.query.filter.hide.includes(kind)
@@ -209,9 +201,7 @@ export function toggleHidden(kind) {
 }
 
 /** By video, or as ranked again. */
-export function toggleVideos() {
-  change({ group: state.query.group === "video" ? "shot" : "video" });
-}
+export function toggleVideos() { change({ group: state.query.group === "video" ? "shot" : "video" }); }
 
 /** Search with a picture that was chosen, dropped or pasted. */
 export async function searchByPicture(file) {

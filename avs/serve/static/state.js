@@ -12,8 +12,7 @@ const DEFAULTS = {
 export const state = {
   status: null, // GET /status
   topics: [], // GET /topics
-  query: fresh(),
-  answer: null, // the last line of the search, without its results
+  query: fresh(), answer: null, // the last line of the search, without its results
   marks: new Map(), // shot -> mark, of the topic
   basket: new Set(), // shots, of the topic
   last: null, // id of the list before this one
@@ -22,24 +21,16 @@ export const state = {
 const listeners = new Map();
 
 /** Call `run` whenever `name` is told. */
-export function on(name, run) {
-  listeners.set(name, [...(listeners.get(name) ?? []), run]);
-}
+export function on(name, run) { listeners.set(name, [...(listeners.get(name) ?? []), run]); }
 
 /** Tell all who listen. */
-export function tell(name, value) {
-  for (const run of listeners.get(name) ?? []) run(value);
-}
+export function tell(name, value) { for (const run of listeners.get(name) ?? []) run(value); }
 
 /** A question without parts. */
-export function fresh() {
-  return structuredClone(DEFAULTS);
-}
+export function fresh() { return structuredClone(DEFAULTS); }
 
 /** The topic of marks. */
-export function topicOf(query = state.query) {
-  return query.topic ?? FREE;
-}
+export function topicOf(query = state.query) { return query.topic ?? FREE; }
 
 /** A question without what is as by default. */
 export function compact(query, defaults = DEFAULTS) {
@@ -84,9 +75,7 @@ export function go(address, { replace = false } = {}) {
 }
 
 /** Keep the focused shot in the address, without a step back to it. */
-export function keepAt(at) {
-  history.replaceState(history.state, "", addressOf(state.query, at));
-}
+export function keepAt(at) { history.replaceState(history.state, "", addressOf(state.query, at)); }
 
 /** Back to the list, from another page. */
 export function leavePage() {
@@ -114,14 +103,10 @@ function wordOf(part) {
   return part.image ? `image:${part.image}` : part.text;
 }
 
-function minusWord(minus) {
-  return minus.shot ? `-shot:${minus.shot}` : `-"${minus.text}"`;
-}
+function minusWord(minus) { return minus.shot ? `-shot:${minus.shot}` : `-"${minus.text}"`; }
 
 /** The parts of a question that words mean. */
-export function partsOf(words) {
-  return words.split(/\s*<\s*/).filter((one) => one.trim()).map(partOf);
-}
+export function partsOf(words) { return words.split(/\s*<\s*/).filter((one) => one.trim()).map(partOf); }
 
 function partOf(words) {
   const minus = [];

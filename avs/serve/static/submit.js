@@ -5,7 +5,7 @@ import { button, el, fill, select, some } from "./dom.js";
 import { loadMarks, toggleBasket } from "./judge.js";
 import { problem } from "./list.js";
 import { leavePage, state, topicOf } from "./state.js";
-import { picture } from "./tile.js";
+import { small } from "./tile.js";
 
 const FORMATS = [["trec", "TREC list"], ["xml", "Run file (XML), checked"], ["qrels", "My marks as judgments"]];
 
@@ -43,9 +43,7 @@ function keepFile({ file, content }) {
 
 /** The page of the basket. */
 export class BasketPage {
-  constructor() {
-    this.node = el("section", { class: "page", "aria-label": "Basket" });
-  }
+  constructor() { this.node = el("section", { class: "page", "aria-label": "Basket" }); }
 
   async show() {
     await loadMarks().catch(() => null);
@@ -56,8 +54,7 @@ export class BasketPage {
     };
     fill(this.node, el("header", {}, el("h1", { text: state.query.topic ? `Basket of topic ${state.query.topic}` : "Basket" }),
       button("Back to the list", leavePage, { class: "quiet" })),
-      shots.length ? el("div", { class: "smalls" }, shots.map((shot) => el("span", { class: "small" }, el("span", { class: "pic" }, picture(shot)),
-        el("span", { class: "cap", text: shot }), button("Take out", () => out(shot), { "aria-label": `Take ${shot} out` }))))
+      shots.length ? el("div", { class: "smalls" }, shots.map((shot) => small(shot, shot, button("Take out", () => out(shot), { "aria-label": `Take ${shot} out` }))))
         : el("p", { class: "muted", text: "Nothing is in it. Press x on a shot." }));
   }
 }

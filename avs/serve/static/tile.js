@@ -34,15 +34,9 @@ export function showState(tile, item) {
   const mine = state.marks.get(item.shot);
   const held = state.basket.has(item.shot);
   const theirs = THEIRS[item.judgment];
-  const kinds = ["tile"];
-  if (mine) kinds.push(mine);
-  if (theirs) kinds.push(`nist-${theirs[1]}`);
-  if (held) kinds.push("held");
-  if (item.sent) kinds.push("sent");
-  if (item.member) kinds.push("member");
-  if (item.parts?.length > 1) kinds.push("chain");
-  for (const kept of ["picked", "lost", "first"]) if (tile.classList.contains(kept)) kinds.push(kept);
-  tile.className = kinds.join(" ");
+  const kept = ["picked", "lost"].filter((kind) => tile.classList.contains(kind));
+  tile.className = ["tile", mine, theirs && `nist-${theirs[1]}`, held && "held", item.sent && "sent", item.member && "member",
+    item.parts?.length > 1 && "chain", ...kept].filter(Boolean).join(" ");
   tile.querySelector(".mark").textContent = mine ? MINE[mine][0] : "";
   tile.querySelector(".bag").textContent = held ? "+" : "";
   tile.querySelector(".theirs").textContent = theirs ? theirs[0] : "";
@@ -60,6 +54,11 @@ export function picture(shot) {
     image.replaceWith(el("span", { class: "none", text: shot, title: "there is no picture of this shot" }));
   });
   return image;
+}
+
+/** A picture of a shot with words below. */
+export function small(shot, words, ...more) {
+  return el("span", { class: "small", title: shot }, el("span", { class: "pic" }, picture(shot)), el("span", { class: "cap", text: words }), more);
 }
 
 /** Frames of the shot under the pointer: by where it is from left to right, after it has rested. */

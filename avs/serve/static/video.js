@@ -37,7 +37,6 @@ export class Strip {
     fill(this.shots, video.shots.slice(first, first + 2 * AROUND + 1).map((one) => this.one(one, item, hits)));
     fill(this.line, link(`${video.video} · ${some(video.shots.length, "shot")}`, videoAddress(video.video, item.shot)),
       this.times(video, item, hits), el("span", { class: "muted", text: `${some(hits.size, "hit")}` }));
-    return null;
   }
 
   one(one, item, hits) {
