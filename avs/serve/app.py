@@ -54,7 +54,7 @@ def make_app(state: ServerState, *, hosts: Collection[str], token: Token | None)
     )
     app.state.server, app.state.token = state, token
     app.router.redirect_slashes = False
-    return Guard(app, hosts=hosts, token=token, needs_token=(BASE, "/media/"))
+    return Guard(app, hosts=hosts, token=token, needs_token=(BASE, "/media/"), clients=state.options.limits.clients)
 
 
 def _written(handler: Handler, call: Call, state: ServerState) -> Handler:

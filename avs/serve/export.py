@@ -97,7 +97,7 @@ def own_qrels(book: MarkBook, topics: Sequence[str], name: str) -> Exported:
 
 
 def _run_file(collection: Collection, asked: ExportRequest, run: Run, used: str, seconds: float) -> Exported:
-    """The run file that make-run writes; its class is what users have done, whatever was asked for."""
+    """The run file that make-run writes. Its class is what users have done, or one that claims less."""
     from avs.pipeline.run_files import write_run
     from avs.trecvid.editions import get_edition
 
@@ -105,12 +105,12 @@ def _run_file(collection: Collection, asked: ExportRequest, run: Run, used: str,
     if options.shots is None:
         raise Refusal(409, "a run file needs the shots that exist", next_step="give the shot table: --shots")
     edition = get_edition(asked.edition or edition_of(collection))
-    given = asked.attributes.get("class")
-    if given is not None and HELP.index(used) > (HELP.index(given) if given in HELP else 0):
+    given = asked.attributes.get("class", used)
+    if given not in HELP or HELP.index(given) < HELP.index(used):
         raise Refusal(
             422, "a list that a user has helped is not a run of that class", where="class", got=given, wanted=used
         )  # fmt: skip
-    attributes = {**asked.attributes, "class": used}
+    attributes = {**asked.attributes, "class": given}
     with TemporaryDirectory(prefix="avs-export-") as folder:
         topics = (
             list(options.topics) if edition.topics or edition.id == "mini" else [_topic_file(collection, run, folder)]
@@ -122,7 +122,7 @@ def _run_file(collection: Collection, asked: ExportRequest, run: Run, used: str,
         content = made.path.read_text(encoding="utf-8")
         warnings = [one.what for one in made.report.warnings] if made.report else []
     return Exported(
-        file=made.path.name, kind="xml", class_=used, shots=sum(len(one) for one in run.lists.values()),
+        file=made.path.name, kind="xml", class_=given, shots=sum(len(one) for one in run.lists.values()),
         topics=len(run.lists), content=content, warnings=warnings,
     )  # fmt: skip
 

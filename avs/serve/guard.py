@@ -98,12 +98,20 @@ class Guard:
         hosts: names by which the server may be addressed, without ports.
         token: that clients must know; None: anyone who reaches the address may ask.
         needs_token: paths begin with these, of what is not for anyone.
+        clients: requests that are answered at once; more are refused.
     """
 
     def __init__(
-        self, app: ASGIApp, *, hosts: Collection[str], token: Token | None, needs_token: tuple[str, ...]
+        self,
+        app: ASGIApp,
+        *,
+        hosts: Collection[str],
+        token: Token | None,
+        needs_token: tuple[str, ...],
+        clients: int,
     ) -> None:
-        self.app, self.token, self.needs_token = app, token, needs_token
+        self.app, self.token, self.needs_token, self.clients = app, token, needs_token, clients
+        self._answering = 0
         self.hosts = {host.lower().strip("[]") for host in hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -122,6 +130,7 @@ class Guard:
                 add_headers(MutableHeaders(raw=message["headers"]))
             await send(message)
 
+        self._answering += 1
         try:
             self._require(scope)
             await self.app(scope, receive, guarded)
@@ -134,9 +143,15 @@ class Guard:
             if started:
                 raise
             await refused(Refusal(500, "a fault in the server", next_step="see its terminal"))(scope, receive, guarded)
+        finally:
+            self._answering -= 1
 
     def _require(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
+        if self._answering > self.clients:
+            raise Refusal(
+                503, "too many requests at once", wanted=f"at most {self.clients}", next_step="close other pages of it"
+            )  # fmt: skip
         target = scope.get("raw_path", b"") + scope.get("query_string", b"")
         if len(target) > LONGEST_TARGET:
             raise Refusal(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from avs.serve.web_server import WebServer
 
 BACKLOG = 128
+ANY_ADDRESS = ("0.0.0.0", "::")
 
 
 class PageServer:
@@ -34,7 +35,8 @@ class PageServer:
         require_web_packages()
         self.listener = _listen(options)
         port = self.listener.getsockname()[1]
-        host = f"[{options.host}]" if ":" in options.host else options.host
+        named = own_names(options.host)[0]
+        host = f"[{named}]" if ":" in named else named
         self.options, self.root = options, f"http://{host}:{port}/"
         self.failed = threading.Event()
         self.state: ServerState
@@ -52,7 +54,7 @@ class PageServer:
         token = Token(options.cache / "token") if options.token else None
         self.address = self.root + (f"#t={token.value}" if token else "")
         self.state = ServerState(options)
-        app = make_app(self.state, hosts=[*LOOPBACK, options.host, *options.allow_hosts], token=token)
+        app = make_app(self.state, hosts=[*LOOPBACK, *own_names(options.host), *options.allow_hosts], token=token)
         limits = options.limits
         self.server = WebServer(
             app, clients=limits.clients, header_s=limits.header_s, ending=self.state.end_what_is_under_way
@@ -93,6 +95,16 @@ def serve(options: ServeOptions, *, listening: Callable[[str], None]) -> None:
     server = PageServer(options)
     listening(server.address)
     server.run()
+
+
+def own_names(host: str) -> list[str]:
+    """The names of the address that the server listens at; of "all addresses" those of this machine."""
+    if host not in ANY_ADDRESS:
+        return [host]
+    names = [socket.gethostname()]
+    with suppress(OSError):  # a machine may not know its own name
+        names += [str(place[0]) for *_, place in socket.getaddrinfo(names[0], None)]
+    return list(dict.fromkeys(names))
 
 
 def require_web_packages() -> None:

@@ -83,7 +83,7 @@ class Windows:
         """
         spans = np.maximum.reduceat(self.start_s, first[:-1])  # the latest start of each video
         shift = np.concatenate([[0.0], np.cumsum(spans + 1.0)[:-1]])[video]
-        limits = np.minimum(self.latest_s, spans[video] + 0.5) + shift  # never into the next video
+        limits = self.latest_s + shift  # a window that leads into the next video is cut at its end
         stops = np.searchsorted(self.start_s + shift, limits, side="right")
         inside: np.ndarray = np.clip(stops, np.arange(count) + 1, first[1:][video])
         return inside

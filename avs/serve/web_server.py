@@ -13,6 +13,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEADER_BYTES = 16 * 1024
 KEEP_ALIVE_S, GRACE_S = 30, 2
+MARGIN = 4  # connections for each request that is answered: browsers keep six open
 
 
 def patient_for(header_s: float) -> type[H11Protocol]:
@@ -67,7 +68,7 @@ class WebServer(uvicorn.Server):
             uvicorn.Config(
                 app, http=patient_for(header_s), ws="none", lifespan="on", log_level="warning", access_log=False,
                 server_header=False, timeout_graceful_shutdown=GRACE_S, timeout_keep_alive=KEEP_ALIVE_S,
-                proxy_headers=False, h11_max_incomplete_event_size=HEADER_BYTES, limit_concurrency=clients,
+                proxy_headers=False, h11_max_incomplete_event_size=HEADER_BYTES, limit_concurrency=MARGIN * clients,
             )
         )  # fmt: skip
         self._ending = ending

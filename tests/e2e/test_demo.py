@@ -153,6 +153,49 @@ def test_the_server_gives_the_lists_and_scores_of_the_verbs(demo: Path, tmp_path
             assert mean["text"] == f"{scores[name.removesuffix(' (list)').removesuffix('-shot')]:.4f}"
 
 
+def test_a_model_scores_the_head_of_a_larger_collection(demo: Path, tmp_path: Path) -> None:
+    """The first answer is that of the stores; the final one has the model's scores of its first shots."""
+    import httpx
+    from live_server import answers, ask, running
+
+    from avs.trecvid.trec import read_trec
+
+    head = 40
+    options = _served(demo, tmp_path).model_copy(update={"rescore": head})
+    with running(options) as server, httpx.Client(base_url=server.root, timeout=60) as client:
+
+        def shots(answer: dict) -> list[str]:
+            return client.get(f"/api/v1/lists/{answer['list']}/ids").json()["shots"]
+
+        topic = client.get("/api/v1/topics").json()["topics"][0]
+        one = ask(client, topic["text"], by=["mini-clip-shot"])
+        alone, fused = (
+            answers(client, {"parts": [{"text": topic["text"]}], "by": by})
+            for by in (["laff"], ["mini-clip-shot", "laff"])
+        )
+        assert [line["stage"] for line in fused] == ["first", "final"] == [line["stage"] for line in alone]
+        assert shots(fused[0]) == shots(one)
+        whole = read_trec(demo / "lists" / "laff.trec").lists[topic["id"]].shots
+        known = {line["name"]: line["scored"] for line in fused[1]["systems"]}
+        assert known == {"mini-clip-shot": one["of"], "laff": head}
+        assert f"laff: first {head} only" in fused[1]["warnings"]
+        candidates = set(shots(alone[0])[:head])
+        assert shots(alone[1]) == [shot for shot in whole if shot in candidates]
+        assert any(line.startswith("candidates by mini-clip-shot") for line in alone[1]["warnings"])
+        again = answers(client, {"parts": [{"text": topic["text"]}], "by": ["laff"]})
+        assert [line["stage"] for line in again] == ["final"] and shots(again[0]) == shots(alone[1])
+        two = [{"text": "a red car"}, {"text": "a blue boat"}]
+        in_time = answers(client, {"parts": two, "by": ["mini-clip-shot", "laff"]})
+        assert [line["stage"] for line in in_time] == ["final"]
+        assert "laff left out: it does not score the whole collection" in in_time[0]["warnings"]
+        refused = client.post("/api/v1/search", json={"parts": two, "by": ["laff"]})
+        assert refused.status_code == 422 and "needs a system that scores the whole collection" in refused.text
+        like = answers(client, {"parts": [{"shot": whole[0]}], "by": ["mini-clip-shot", "laff"]})
+        assert like[-1]["stage"] == "final" and "a trained model is asked with sentences alone" in " ".join(
+            like[-1]["warnings"]
+        )
+
+
 def test_five_marks_raise_mean_ap(demo: Path, tmp_path: Path) -> None:
     """Over ten topics, by Rocchio; reverting gives the very list before. The marked shots count in AP."""
     import httpx

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import resource
 import socket
@@ -16,6 +17,7 @@ from live_server import TinyServed, answers, ask
 
 from avs.serve.api import CALLS, address
 from avs.serve.guard import HEADERS, host_name
+from avs.serve.server import own_names
 
 Serve = Callable[..., httpx.Client]
 JSON = {"content-type": "application/json"}
@@ -199,6 +201,29 @@ def test_other_names_are_served_when_they_are_allowed(serve: Serve) -> None:
     client = serve(allow_hosts=["search.example.org"])
     assert raw(client, request_bytes("/api/v1/status", host="search.example.org:443")).startswith(b"HTTP/1.1 200")
     assert raw(client, request_bytes("/api/v1/status", host="example.org")).startswith(b"HTTP/1.1 400")
+
+
+def test_all_addresses_are_called_by_the_names_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [(0, 0, 0, "", ("192.0.2.7", 0)), (0, 0, 0, "", ("192.0.2.7", 0)), (0, 0, 0, "", ("2001:db8::7", 0))]
+    monkeypatch.setattr(socket, "gethostname", lambda: "box")
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: found)
+    assert own_names("0.0.0.0") == own_names("::") == ["box", "192.0.2.7", "2001:db8::7"]
+    assert own_names("search.example.org") == ["search.example.org"]
+
+
+def test_too_many_requests_at_once_are_refused(serve: Serve) -> None:
+    client = serve(limits={"clients": 3})
+    with contextlib.ExitStack() as stack:
+        begun = []
+        for _ in range(3):
+            stream = stack.enter_context(client.stream("GET", "/api/v1/events"))
+            begun.append(stream.iter_raw())
+            next(begun[-1])
+        refused = client.get("/api/v1/status")
+        assert refused.status_code == 503 and "too many requests at once" in refused.text
+        assert refused.headers["x-content-type-options"] == "nosniff"
+    while client.get("/api/v1/status").status_code == 503:  # until the server has seen that the streams are closed
+        pass
 
 
 def test_read_only_refuses_all_writes(serve: Serve, tmp_path: Path) -> None:

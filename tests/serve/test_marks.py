@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import threading
 from collections.abc import Callable
@@ -148,6 +149,22 @@ def test_a_full_disk_is_told_and_nothing_is_half_done(tmp_path: Path) -> None:
     assert path.read_bytes() == before and book.marks("1") == {SHOTS[0]: "yes"}
     book.mark("1", SHOTS[2:3], "no", event=None, at_ms=None)
     assert MarkBook(tmp_path, MOST).marks("1") == {SHOTS[0]: "yes", SHOTS[2]: "no"}
+
+
+def test_a_mark_is_on_disk_when_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    fsync = os.fsync
+
+    def watched(descriptor: int) -> None:
+        fsync(descriptor)
+        synced.append(os.fstat(descriptor).st_size)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    book = MarkBook(tmp_path, MOST)
+    for count in range(1, 4):
+        book.mark("1", SHOTS[:count], "yes", event=None, at_ms=None)
+        assert book.journal.path is not None
+        assert len(synced) == count and synced[-1] == book.journal.path.stat().st_size
 
 
 def test_the_journal_has_a_limit(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import threading
 import zlib
@@ -62,6 +63,20 @@ def test_given_pictures_come_first(serve: Serve, tiny: TinyServed, tmp_path: Pat
     small = picture(client.get("/media/keyframe/shot00001_1.jpg?w=160"))
     assert small.shape == (120, 160, 3) and small[..., 0].min() > 230 and small[..., 1].max() < 20
     assert picture(client.get("/media/keyframe/shot00001_2.jpg")).shape == (48, 64, 3)
+
+
+def test_a_picture_that_is_replaced_is_reduced_anew(serve: Serve, tmp_path: Path) -> None:
+    path = tmp_path / "pictures" / "00001" / "shot00001_1.jpg"
+    path.parent.mkdir(parents=True)
+    client = serve(keyframes=tmp_path / "pictures")
+    for grey in (40, 200):
+        Image.new("RGB", (320, 240), (grey,) * 3).save(path)
+        later_ns = path.stat().st_mtime_ns + grey * 10**9
+        os.utime(path, ns=(later_ns, later_ns))
+        assert abs(picture(client.get("/media/keyframe/shot00001_1.jpg?w=160")).mean() - grey) < 3
+        if grey == 40:
+            (kept,) = (tmp_path / "cache").rglob("keyframes-160/*/shot00001_1.jpg")
+            os.utime(kept, ns=(later_ns, later_ns))
 
 
 def test_without_videos_there_are_no_pictures(serve: Serve) -> None:

@@ -132,6 +132,10 @@ def test_the_class_of_an_export_tells_who_helped(serve: Serve, tmp_path: Path, t
         assert main(check) == 0
         asked = {**body, "attributes": {**ATTRIBUTES, "class": "F"}}
         assert client.post("/api/v1/export", json=asked).status_code == (200 if used == "F" else 422)
+        less = client.post("/api/v1/export", json={**body, "attributes": {**ATTRIBUTES, "class": "R"}}).json()
+        assert less["class"] == "R" and 'class="R"' in less["content"]
+        other = {**body, "attributes": {**ATTRIBUTES, "class": "X"}}
+        assert client.post("/api/v1/export", json=other).status_code == 422
 
 
 def test_an_export_as_trec_is_the_list(serve: Serve, tmp_path: Path) -> None:
