@@ -14,14 +14,7 @@ export class Refused extends Error {
   }
 }
 
-/** The server cannot be reached. */
-export class Gone extends Error {}
-
-let session = sessionStorage.getItem("avs-session");
-if (!session) {
-  session = crypto.randomUUID ? crypto.randomUUID() : String(Math.random()).slice(2);
-  sessionStorage.setItem("avs-session", session);
-}
+const session = Math.random().toString(36).slice(2); // a page has one question at a time
 
 async function ask(path, options = {}) {
   let response;
@@ -30,16 +23,11 @@ async function ask(path, options = {}) {
   } catch (error) {
     if (error.name === "AbortError") throw error;
     lost();
-    throw new Gone("the server cannot be reached");
+    throw new Error("the server cannot be reached");
   }
   if (response.ok) return response;
-  let error = { what: `the server answered ${response.status}` };
-  try {
-    error = (await response.json()).error;
-  } catch {
-    // the status is all there is to tell
-  }
-  throw new Refused(error, response.status);
+  const told = await response.json().catch(() => null); // without JSON the status is all there is to tell
+  throw new Refused(told?.error ?? { what: `the server answered ${response.status}` }, response.status);
 }
 
 /** GET, as JSON. */

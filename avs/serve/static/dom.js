@@ -29,6 +29,9 @@ export function fill(node, ...children) {
 
 function given(children) { return children.flat(Infinity).filter((child) => child !== null && child !== undefined); }
 
+/** Words that are not the first to read. */
+export function muted(text) { return el("p", { class: "muted", text }); }
+
 /** A button with words. */
 export function button(text, run, props = {}, ...children) {
   return el("button", { type: "button", text, on: { click: run }, ...props }, children);

@@ -53,7 +53,6 @@ export class Grid {
     this.arrange();
     this.render();
   }
-
   layout() {
     const width = this.node.clientWidth - 2 * MARGIN;
     if (width <= 0) return;
@@ -66,7 +65,6 @@ export class Grid {
     this.render();
     if (focused) this.tile()?.focus({ preventScroll: true });
   }
-
   arrange() {
     this.rows = [];
     let from = 0;
@@ -81,7 +79,6 @@ export class Grid {
     this.node.setAttribute("aria-rowcount", this.rows.length);
     this.node.setAttribute("aria-colcount", this.columns);
   }
-
   rowOf(place) {
     let low = 0;
     let high = this.rows.length - 1;
@@ -92,7 +89,6 @@ export class Grid {
     }
     return low;
   }
-
   render() {
     if (!this.height) return;
     const first = Math.max(0, Math.floor(this.node.scrollTop / this.height) - NEAR);
@@ -103,7 +99,6 @@ export class Grid {
     if (this.rows.length) this.make(held);
     this.seen?.(this.items.slice(this.rows[first]?.from ?? 0, this.rows[last]?.to ?? 0));
   }
-
   make(row) {
     if (this.made.has(row)) return;
     const { from, to } = this.rows[row];
@@ -121,12 +116,10 @@ export class Grid {
     const next = [...this.made.keys()].filter((other) => other > row).sort((a, b) => a - b)[0];
     this.canvas.insertBefore(node, next === undefined ? null : this.made.get(next));
   }
-
   drop(row) {
     this.made.get(row)?.remove();
     this.made.delete(row);
   }
-
   dress(tile, place) {
     const [from, to] = this.range();
     tile.tabIndex = place === this.place ? 0 : -1;
@@ -145,7 +138,6 @@ export class Grid {
     const [from, to] = this.range();
     return this.items.slice(from, to + 1);
   }
-
   get item() { return this.items[this.place]; }
 
   tile(place = this.place) { return this.made.get(this.rowOf(place))?.children[place - this.rows[this.rowOf(place)].from]; }
@@ -162,9 +154,7 @@ export class Grid {
     this.tile()?.focus({ preventScroll: true });
     this.hooks.focus?.(this.item, this.place);
   }
-
   redress() { for (const tile of this.node.querySelectorAll(".tile")) this.dress(tile, Number(tile.dataset.place)); }
-
   reveal() {
     const top = this.rowOf(this.place) * this.height;
     const view = this.node.clientHeight;
@@ -193,7 +183,6 @@ export class Grid {
       if (item && (!shots || shots.has(item.shot))) showState(tile, item);
     }
   }
-
   focused(event) {
     const tile = event.target.closest(".tile");
     if (!tile || Number(tile.dataset.place) === this.place) return;
@@ -201,7 +190,6 @@ export class Grid {
     this.redress();
     this.hooks.focus?.(this.item, this.place);
   }
-
   click(event) {
     const tile = event.target.closest(".tile");
     if (!tile) return;
@@ -210,7 +198,6 @@ export class Grid {
     if (event.target.closest(".more")) this.hooks.open?.(this.items[place], place);
     else if (event.shiftKey) this.hooks.zoom?.(this.items[place]);
   }
-
   wheel(event) {
     if (!event.shiftKey || !this.hooks.scrub) return;
     event.preventDefault();

@@ -1,6 +1,6 @@
 // The map of keys, from the very object that the page listens by.
 
-import { button, el } from "./dom.js";
+import { button, el, muted } from "./dom.js";
 import { KEYS, keysOf, shown } from "./keys.js";
 
 /** A dialog with all keys. */
@@ -13,7 +13,7 @@ export function helpDialog() {
   const node = el("dialog", { class: "help", "aria-labelledby": "help-title" },
     el("header", {}, el("h2", { id: "help-title", text: "Keys" }), button("Close", () => node.close())),
     el("div", { class: "columns" }, headings.map(part)),
-    el("p", { class: "muted", text: 'Words: "a < b" looks for a and then b in one video; -"night" is what it should not look '
-      + "like; shot:shot00012_3 is a shot. Shift-click plays large, Shift with the wheel moves by frames." }));
+    muted('Words: "a < b" looks for a and then b in one video; -"night" is what it should not look '
+      + "like; shot:shot00012_3 is a shot. Shift-click plays large, Shift with the wheel moves by frames."));
   return node;
 }

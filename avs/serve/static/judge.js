@@ -1,7 +1,7 @@
 // Marks of shots: shown at once, kept until the server has them, undone in the order they were made; and what they say.
 
 import { Refused, get, send } from "./api.js";
-import { el, fill, number, svg } from "./dom.js";
+import { el, fill, muted, number, svg } from "./dom.js";
 import { state, tell, topicOf } from "./state.js";
 
 const KEPT = "avs-marks:"; // with a name of each page: what the server does not have yet
@@ -136,22 +136,19 @@ export class Panel {
     this.why = el("section", { "aria-label": "Why", "aria-live": "polite" });
     this.node = el("aside", { class: "panel", "aria-label": "Topic, measures and marks" }, this.why, this.measures, this.marks, this.topic);
   }
-
   showTopic() {
     const topic = state.topics.find((one) => one.id === state.query.topic);
     fill(this.topic, topic ? [el("h2", { text: `Topic ${topic.id}` }), el("p", { text: topic.text }),
-      topic.narrative ? el("p", { class: "muted", text: topic.narrative }) : null,
-      topic.judged ? el("p", { class: "muted", text: `${number(topic.relevant)} relevant of ${number(topic.pooled)} in the pool` })
-        : el("p", { class: "muted", text: state.status.qrels ? "This topic is not in the judgments." : "No judgments: --qrels" })] : null);
+      topic.narrative ? muted(topic.narrative) : null,
+      topic.judged ? muted(`${number(topic.relevant)} relevant of ${number(topic.pooled)} in the pool`)
+        : muted(state.status.qrels ? "This topic is not in the judgments." : "No judgments: --qrels")] : null);
   }
-
   showMeasures(answer) {
     const found = answer?.measures;
     fill(this.measures, found ? [el("h2", { text: "Measures" }), figures(found.all, "figures"),
       found.shown ? [el("h3", { text: "of what is shown" }), figures(found.shown, "figures shown")] : null,
       curve(found), judged(found.judged), strata(found.strata)] : null);
   }
-
   showMarks() {
     const counts = { yes: 0, no: 0, unsure: 0 };
     for (const value of state.marks.values()) counts[value]++;
@@ -160,8 +157,8 @@ export class Panel {
       + (state.agreement.kappa === null ? "" : `, κ ${state.agreement.kappa.toFixed(2)}`) : null;
     fill(this.marks, el("h2", { text: "Marks" }),
       el("dl", { class: "tally" }, held.map(([name, count]) => el("div", { class: name }, el("dt", { text: name }), el("dd", { text: count })))),
-      agreed ? el("p", { class: "muted", text: agreed }) : null,
-      state.status.read_only ? el("p", { class: "muted", text: "kept in this browser alone" }) : null);
+      agreed ? muted(agreed) : null,
+      state.status.read_only ? muted("kept in this browser alone") : null);
   }
 
   /** Why a shot is in its place. */

@@ -1,8 +1,9 @@
 // The list of a question: asked, shown in the grid, and replaced by its second answer without moving under the pointer.
 
-import { get, search, send } from "./api.js";
-import { after, button, el, fill, number } from "./dom.js";
+import { cancel, get, search, send } from "./api.js";
+import { after, button, el, fill, muted, number } from "./dom.js";
 import { Grid } from "./grid.js";
+import { systemOf } from "./search.js";
 import { state, tell, topicOf, wordsOf } from "./state.js";
 
 const PAGE = 500;
@@ -28,7 +29,6 @@ export class List {
     const report = after(SEEN_MS, (items) => this.report(items));
     this.grid.seen = report;
   }
-
   touch(rested) {
     this.moved = performance.now();
     if (this.waiting) rested();
@@ -42,7 +42,7 @@ export class List {
     this.shown = null;
     this.waiting = null;
     fill(this.notice);
-    const lists = state.query.by.length && state.query.by.every((name) => state.status.systems.some((one) => one.kind === "list" && one.name === name));
+    const lists = state.query.by.length && state.query.by.every((name) => systemOf(name)?.kind === "list");
     if (!state.query.parts.length && !lists) return this.welcome();
     this.bar.busy.hidden = false;
     try {
@@ -53,13 +53,17 @@ export class List {
     }
     if (asked === this.asked) this.bar.busy.hidden = true;
   }
-
+  /** End the question that is asked; it can be asked again. */
+  cancel() {
+    cancel();
+    this.asked = null;
+    this.bar.busy.hidden = true;
+  }
   failed(error) {
     this.asked = null;
     tell("answered", null);
     this.say(problem(error));
   }
-
   came(answer, asked, at) {
     if (asked !== this.asked || answer.stage === "cancelled") return;
     if (answer.stage === "error") return this.failed(answer);
@@ -83,7 +87,6 @@ export class List {
     fill(this.notice);
     this.put(answer, asked, at, true);
   }
-
   put(answer, asked, at, second) {
     const { results, ...rest } = answer;
     if (state.answer?.list !== rest.list && !second) state.last = state.answer?.list ?? null;
@@ -120,14 +123,12 @@ export class List {
       if (error.status === 404) this.ask({ again: true }); // the server began anew
     }
   }
-
   empty(answer) {
     const taken = answer.taken.filter((one) => one.shots);
     this.say(el("h2", { text: "No shots" }), taken.length
       ? el("ul", {}, taken.map((one) => el("li", { text: `${one.filter} took ${number(one.shots)}` })))
       : el("p", { text: "The systems gave none." }), answer.warnings.map((one) => el("p", { text: one })));
   }
-
   say(...children) {
     this.grid.show([]);
     fill(this.bar.counts);
@@ -141,8 +142,8 @@ export class List {
     const { status, topics } = state;
     state.answer = null;
     const facts = `${number(status.shots)} shots of ${number(status.videos)} videos`;
-    const missing = Object.entries(status.media.missing).map(([what, option]) => el("p", { class: "muted", text: `No ${what}: ${option}` }));
-    this.say(el("h1", { text: "Search" }), el("p", { class: "muted", text: facts }), missing,
+    const missing = Object.entries(status.media.missing).map(([what, option]) => muted(`No ${what}: ${option}`));
+    this.say(el("h1", { text: "Search" }), muted(facts), missing,
       topics.length ? el("ul", { class: "topics" }, topics.map(({ id, text }) => el("li", {},
         button("", () => tell("topic", id), {}, el("b", { text: id }), el("span", { text }))))) : null);
     tell("answered", null);
@@ -173,6 +174,9 @@ export class List {
     if (told) for (const shot of fresh) this.seen.add(`${topic} ${shot}`);
   }
 }
+
+/** What is shown in the place of a view that cannot be. */
+export function failure(error) { return el("div", { class: "message whole", role: "alert" }, el("div", {}, problem(error))); }
 
 /** An error of the API as words. */
 export function problem(given) {

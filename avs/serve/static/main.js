@@ -1,12 +1,12 @@
 // The page: what the server has, one view for each address, and what every key does.
 
-import { Refused, cancel, exchangeToken, get, listen, send } from "./api.js";
+import { Refused, exchangeToken, get, listen, send } from "./api.js";
 import { ComparePage } from "./compare.js";
 import { after, button, el, fill } from "./dom.js";
 import { helpDialog } from "./help.js";
 import { Panel, flush, loadMarks, mark, toggleBasket, undo, unsent } from "./judge.js";
 import { clashes, listenToKeys } from "./keys.js";
-import { List, problem } from "./list.js";
+import { List, failure, problem } from "./list.js";
 import { Large, play, playing, step, stop, toggle } from "./player.js";
 import { Bar, alone, change, chooseTopic, searchByPicture, stepTopic, toggleDuplicates, toggleHidden, toggleVideos } from "./search.js";
 import { addressOf, go, keepAt, leavePage, link, on, queryOf, state, tell, topicOf } from "./state.js";
@@ -28,7 +28,6 @@ const list = new List(bar, { focus: focused, zoom: (item) => large.open(item), s
 const strip = new Strip({ focus: (shot) => list.focusOn(shot), play: (item) => large.open(item) });
 const search = el("div", { class: "search blank" }, bar.node, el("div", { class: "middle" }, list.node, panel.node), strip.node);
 const [videoPage, studyPage, comparePage, basketPage] = [new VideoPage(), new StudyPage(), new ComparePage(), new BasketPage()];
-const dialogs = { help: helpDialog, export: exportDialog };
 let topic = null; // whose marks are held
 
 const quiet = after(SAID_MS, () => fill(said));
@@ -70,9 +69,8 @@ function focused(item) {
   settle(item);
 }
 
-/** Open a dialog that is made anew each time. */
-function open(name) {
-  const node = dialogs[name]();
+/** Open a dialog, which is gone when it closes. */
+function open(node) {
   app.append(node);
   node.addEventListener("close", () => node.remove());
   node.showModal();
@@ -80,22 +78,22 @@ function open(name) {
 
 function menu() {
   const basket = addressOf(state.query, null, "/basket");
-  const other = state.last && state.answer ? `/compare?${new URLSearchParams({ a: state.last, b: state.answer.list, topic: state.query.topic ?? "" })}` : null;
+  const sides = { a: state.last, b: state.answer?.list, topic: state.query.topic ?? "" };
   const here = (address) => (address.split("?")[0] === location.pathname ? "page" : null);
+  const listed = view.firstChild === search;
   const one = (words, address) => link(words, address, { "aria-current": here(address) });
   fill(nav, one("Search", addressOf(state.query)), state.status.qrels ? one("Study", "/study") : null,
-    other ? one("Compare", other) : null, one(`Basket ${state.basket.size || ""}`.trim(), basket),
-    state.status.read_only ? null : button("Export", () => open("export"), { class: "quiet" }),
-    button("Panel", () => document.body.classList.toggle("no-panel"), { class: "quiet panel-button" }),
-    button("?", () => open("help"), { class: "quiet", "aria-label": "Keys" }));
+    sides.a && sides.b ? one("Compare", `/compare?${new URLSearchParams(sides)}`) : null, one(`Basket ${state.basket.size || ""}`.trim(), basket),
+    listed && !state.status.read_only ? button("Export", () => open(exportDialog()), { class: "quiet" }) : null,
+    listed ? button("Panel", () => document.body.classList.toggle("no-panel"), { class: "quiet" }) : null,
+    button("?", () => open(helpDialog()), { class: "quiet", "aria-label": "Keys" }));
 }
 
 /** Show the view of the address. */
 function show() {
   stop();
   const [, page, id] = location.pathname.split("/");
-  const given = new URLSearchParams(location.search);
-  const at = given.get("at");
+  const at = new URLSearchParams(location.search).get("at");
   if (page !== "study" && page !== "compare") state.query = queryOf(location.search);
   const views = { "": search, study: studyPage.node, compare: comparePage.node, video: videoPage.node, basket: basketPage.node };
   const node = views[page] ?? el("section", { class: "page" }, el("h1", { text: "There is no such page yet" }), link("Search", "/"));
@@ -126,20 +124,22 @@ async function start() {
     if (!state.status.ready) return loading(state.status.loading);
     state.topics = (await get("/topics")).topics;
     banner.hidden = true;
-    if (before !== state.status.fingerprint || !app.contains(view)) fill(app, el("header", { class: "top" }, link("avs", "/", { class: "brand" }), nav), banner, view, said, large.node);
+    const whole = [el("header", { class: "top" }, link("avs", "/", { class: "brand" }), nav), banner, view, said, large.node];
+    if (before !== state.status.fingerprint || !app.contains(view)) fill(app, whole);
     const wrong = clashes();
     if (wrong.length) warn(problem({ what: "keys of the config clash", got: wrong.join("; "), next_step: "change them in --config" }));
     show();
     flush();
   } catch (error) {
-    if (error instanceof Refused) fill(app, el("div", { class: "message whole", role: "alert" }, el("div", {}, problem(error))));
-    else if (!app.contains(view)) fill(app, el("div", { class: "message whole" }, el("p", { text: "The server cannot be reached." })));
+    if (error instanceof Refused) fill(app, failure(error));
+    else if (!app.contains(view)) fill(app, failure({ what: "the server cannot be reached" }));
   }
 }
 
 function loading({ what, done, of }) {
+  const words = `${what} ${Math.round((100 * done) / of)} %, search works when it is there`;
   fill(app, el("div", { class: "message whole", role: "status" }, el("div", {}, el("h2", { text: "Opening the collection" }),
-    el("p", { text: `${what} ${Math.round((100 * done) / of)} %, search works when it is there` }), el("progress", { max: of, value: done, "aria-label": what }))));
+    el("p", { text: words }), el("progress", { max: of, value: done, "aria-label": what }))));
   setTimeout(start, 500);
 }
 
@@ -150,13 +150,9 @@ function judge(value) {
   list.grid.focus(list.grid.range()[1] + 1);
 }
 
-async function feedback() {
-  try {
-    const made = await send("/feedback", { topic: topicOf(), method: "rocchio" });
-    change({ feedback: made.feedback });
-  } catch (error) {
-    tell("problem", error);
-  }
+function feedback() {
+  const made = send("/feedback", { topic: topicOf(), method: "rocchio" });
+  made.then(({ feedback: name }) => change({ feedback: name }), (error) => tell("problem", error));
 }
 
 function playTile() {
@@ -167,15 +163,14 @@ function playTile() {
 }
 
 function leave(event) {
-  const open_ = document.querySelector("dialog[open]");
-  if (open_) return open_.close();
+  const dialog = document.querySelector("dialog[open]");
+  if (dialog) return dialog.close();
   if (view.firstChild !== search) return leavePage();
   if (playing()) return stop();
   if (event.target === bar.words) return list.grid.items.length ? list.grid.focus() : bar.words.blur();
   banner.hidden = true;
   fill(panel.why);
-  cancel();
-  bar.busy.hidden = true;
+  if (!bar.busy.hidden) list.cancel();
   return list.grid.focus();
 }
 
@@ -192,7 +187,7 @@ async function copyLink() {
   tell("say", navigator.clipboard ? "link copied" : "the address of this page is the link");
 }
 
-const everywhere = { leave, help: () => open("help"), query: () => go(addressOf(state.query)) };
+const everywhere = { leave, help: () => open(helpDialog()), query: () => go(addressOf(state.query)) };
 const player = { play: toggle, back: () => step(-1), on: () => step(1), player: () => large.close(), leave };
 const focusedItem = (run) => () => list.grid.item && run(list.grid.item);
 const searching = {

@@ -144,12 +144,10 @@ export class Large {
       this.close();
     });
   }
-
   open(item) {
     if (!this.node.open) this.node.showModal();
     fill(this.title, el("b", { text: item.shot }), el("span", { class: "muted", text: ` ${clock(item.start_s)} – ${clock(item.end_s)}` }));
     play(item.shot, this.stage);
   }
-
   close() { this.node.close(); }
 }

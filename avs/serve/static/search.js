@@ -35,7 +35,6 @@ export class Bar {
       for (const menu of this.node.querySelectorAll("details[open]")) if (!menu.contains(event.target)) menu.open = false;
     });
   }
-
   picker() {
     const file = el("input", { type: "file", accept: "image/*", hidden: true, "aria-label": "Picture" });
     file.addEventListener("change", () => file.files[0] && searchByPicture(file.files[0]).then(() => (file.value = "")));
@@ -62,14 +61,12 @@ export class Bar {
     fill(this.controls, this.systems(query), this.fuse(query), query.parts.length > 1 ? this.within(query) : null);
     fill(this.shownAs, this.groups(query), this.folding(query), this.hiding(query), this.filtered(query));
   }
-
   topics(query) {
     const options = state.topics.map((topic) => [topic.id, `${topic.id}  ${topic.text}`]);
     const node = select("Topic", [["", "No topic"], ...options], query.topic ?? "", chooseTopic);
     node.id = "topic";
     return node;
   }
-
   systems(query) {
     const named = state.status.systems.filter((system) => system.kind !== "fuser");
     const asked = query.by.length ? query.by : stores();
@@ -89,8 +86,8 @@ export class Bar {
       const { partial, failed } = system.problems;
       const spoiled = partial + failed ? `, ${partial} partial, ${failed} failed` : "";
       const note = `${system.kind}${system.whole ? "" : ", first shots only"}${spoiled}`;
-      return el("label", {}, box, el("span", { text: system.name }), query.fuse === WEIGHTED && box.checked ? weigh(system.name) : el("small", { text: note }),
-        place < 9 ? el("kbd", { text: place + 1 }) : null);
+      return el("label", {}, box, el("span", { text: system.name }),
+        query.fuse === WEIGHTED && box.checked ? weigh(system.name) : el("small", { text: note }), place < 9 ? el("kbd", { text: place + 1 }) : null);
     });
     const menu = el("details", { class: "menu" },
       el("summary", { text: asked.length === 1 ? asked[0] : some(asked.length, "system") }), el("div", {}, rows,
@@ -98,7 +95,6 @@ export class Bar {
     menu.open = this.controls.querySelector("details.menu")?.open ?? false;
     return menu;
   }
-
   fuse(query) {
     const fusers = state.status.systems.filter((system) => system.kind === "fuser");
     const ways = [["average", "average"], ["rrf", "rrf"], [WEIGHTED, WEIGHTED], ...fusers.map((one) => [one.name, one.name])];
@@ -107,23 +103,19 @@ export class Bar {
     return select("Fuse by", ways, query.fuse, (fuse) => change({ fuse, by: fusers.some((one) => one.name === fuse) ? [] : query.by,
       weights: weighted(fuse, asked) }));
   }
-
   within(query) {
     const node = el("input", { type: "number", min: 0, max: 86400, step: 1, value: query.within_s, "aria-label": "Seconds between" });
     node.addEventListener("change", () => node.checkValidity() && change({ within_s: Number(node.value) }));
     return el("label", { class: "within" }, "within ", node, " s");
   }
-
   groups(query) {
     return el("div", { class: "segments", role: "group", "aria-label": "Show" }, GROUPS.map(([group, words]) =>
       button(words, () => change({ group }), { "aria-pressed": String(query.group === group) })));
   }
-
   folding(query) {
     const words = `Fold duplicates${query.duplicates ? ` ${query.duplicates}` : ""}`;
     return button(words, toggleDuplicates, { class: "toggle", "aria-pressed": String(query.duplicates !== null) });
   }
-
   hiding(query) {
     return el("div", { class: "hide", role: "group", "aria-label": "Hide" }, el("span", { class: "label", text: "Hide" }),
       HIDDEN.map(([kind, words]) => button(words, () => toggleHidden(kind),
@@ -153,7 +145,6 @@ export class Bar {
     fill(this.counts, answer.warnings.length ? this.warnings(answer.warnings) : null,
       el("span", { text: words.filter(Boolean).join(" · ") }), el("span", { class: "ms", text: `${Math.round(ms)} ms` }));
   }
-
   warnings(all) {
     return el("details", { class: "menu warnings" }, el("summary", { text: some(all.length, "warning") }),
       el("div", {}, all.map((one) => el("p", { text: one }))));
@@ -167,7 +158,8 @@ function weighted(fuse, names) {
   return fuse === WEIGHTED ? Object.fromEntries(names.map((name) => [name, state.query.weights[name] ?? 1])) : {};
 }
 
-function systemOf(name) { return state.status.systems.find((system) => system.name === name); }
+/** What is known of a system. */
+export function systemOf(name) { return state.status.systems.find((system) => system.name === name); }
 
 /** Show the list of a topic's own sentence. */
 export function chooseTopic(id) {

@@ -1,7 +1,7 @@
 // The basket of a topic, and what leaves the page: lists as TREC or run files, marks as judgments of one's own.
 
 import { send } from "./api.js";
-import { button, el, fill, select, some } from "./dom.js";
+import { button, el, fill, muted, select, some } from "./dom.js";
 import { loadMarks, toggleBasket } from "./judge.js";
 import { problem } from "./list.js";
 import { leavePage, state, topicOf } from "./state.js";
@@ -22,7 +22,7 @@ export function exportDialog() {
     try {
       const made = await send("/export", { format: format.value, name: name.value, ...asked, ...own });
       const type = made.class ? `, class ${made.class}` : "";
-      fill(said, el("p", { text: `${made.file}: ${some(made.shots, "shot")}${type}` }), made.warnings.map((text) => el("p", { class: "warning", text })));
+      fill(said, `${made.file}: ${some(made.shots, "shot")}${type}`, made.warnings.map((text) => el("p", { class: "warning", text })));
       keepFile(made);
     } catch (error) {
       fill(said, problem(error));
@@ -30,7 +30,7 @@ export function exportDialog() {
   };
   const node = el("dialog", { class: "export", "aria-labelledby": "export-title" }, el("header", {}, el("h2", { id: "export-title", text: "Export" }),
     button("Close", () => node.close())), el("label", {}, "Format", format), el("label", {}, "Name", name), el("label", {}, "Attributes", attributes),
-    el("p", { class: "muted", text: "A list that marks or re-typed words have helped is never exported as automatic." }),
+    muted("A list that marks or re-typed words have helped is never exported as automatic."),
     button("Write", run, { class: "primary" }), said);
   return node;
 }
@@ -44,17 +44,14 @@ function keepFile({ file, content }) {
 /** The page of the basket. */
 export class BasketPage {
   constructor() { this.node = el("section", { class: "page", "aria-label": "Basket" }); }
-
   async show() {
     await loadMarks().catch(() => null);
     const shots = [...state.basket];
-    const out = async (shot) => {
-      await toggleBasket([shot]);
-      this.show();
-    };
+    const out = (shot) => toggleBasket([shot]).then(() => this.show());
+    const one = (shot) => small(shot, shot, button("Take out", () => out(shot), { "aria-label": `Take ${shot} out` }));
     fill(this.node, el("header", {}, el("h1", { text: state.query.topic ? `Basket of topic ${state.query.topic}` : "Basket" }),
       button("Back to the list", leavePage, { class: "quiet" })),
-      shots.length ? el("div", { class: "smalls" }, shots.map((shot) => small(shot, shot, button("Take out", () => out(shot), { "aria-label": `Take ${shot} out` }))))
-        : el("p", { class: "muted", text: "Nothing is in it. Press x on a shot." }));
+      shots.length ? el("div", { class: "smalls" }, shots.map(one))
+        : muted("Nothing is in it. Press x on a shot."));
   }
 }

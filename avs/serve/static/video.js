@@ -20,7 +20,6 @@ export class Strip {
     this.line = el("div", { class: "hits" });
     this.node = el("section", { class: "strip-box", "aria-label": "Video of the shot" }, this.shots, this.line);
   }
-
   async show(item, items) {
     this.shot = item?.shot;
     if (!item) return fill(this.shots), fill(this.line);
@@ -38,7 +37,6 @@ export class Strip {
     fill(this.line, link(`${video.video} · ${some(video.shots.length, "shot")}`, videoAddress(video.video, item.shot)),
       this.times(video, item, hits), el("span", { class: "muted", text: `${some(hits.size, "hit")}` }));
   }
-
   one(one, item, hits) {
     const run = () => (hits.has(one.shot) ? this.hooks.focus(one.shot) : this.hooks.play({ ...one, video: item.video }));
     const words = hits.has(one.shot) ? `${one.shot}, rank ${hits.get(one.shot)}` : `${one.shot}, not in the list`;
@@ -46,7 +44,6 @@ export class Strip {
       "aria-current": one.shot === item.shot ? "true" : null }, el("span", { class: "pic" }, picture(one.shot)),
       el("span", { class: "cap", text: hits.has(one.shot) ? `#${hits.get(one.shot)}` : clock(one.start_s) || " " }));
   }
-
   times(video, item, hits) {
     const last = video.shots.at(-1)?.end_s;
     if (!last) return null;
@@ -67,12 +64,10 @@ export class VideoPage {
     this.node = el("section", { class: "video-page" }, el("div", { class: "beside" }, this.stage, this.title, this.note,
       button("Back to the list", leavePage, { class: "quiet" })), this.grid.node);
   }
-
   load(item) {
     if (item.shot !== this.shot) play(item.shot, this.stage);
     this.shot = item.shot;
   }
-
   async show(id, at) {
     this.title.textContent = `Video ${id}`;
     this.shot = null;
