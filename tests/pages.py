@@ -11,6 +11,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
+try:
+    from playwright.sync_api import expect, sync_playwright
+except ImportError:
+    expect = sync_playwright = None
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
@@ -74,11 +79,7 @@ class Watched:
 def browser_of(root: str) -> Iterator[Watched]:
     """Chromium for the pages of a server. Skips where there is none, unless AVS_NEED_CHROMIUM is 1."""
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    try:
-        from playwright.sync_api import expect, sync_playwright
-    except ImportError:
-        path = None
-    if path is None:
+    if path is None or sync_playwright is None:
         if os.environ.get("AVS_NEED_CHROMIUM") == "1":
             pytest.fail(f"the page is not tested: {ASK}")
         pytest.skip(ASK)
@@ -100,7 +101,9 @@ def shots_of(page: Page) -> list[str]:
     while True:
         page.evaluate("() => new Promise(requestAnimationFrame)")
         page.evaluate("() => new Promise(requestAnimationFrame)")
-        tiles = grid.locator(".tile").evaluate_all("tiles => tiles.map(tile => [tile.dataset.place, tile.dataset.shot])")
+        tiles = grid.locator(".tile").evaluate_all(
+            "tiles => tiles.map(tile => [tile.dataset.place, tile.dataset.shot])"
+        )
         found |= {int(place): shot for place, shot in tiles}
         if grid.evaluate("grid => grid.scrollTop + grid.clientHeight >= grid.scrollHeight - 1"):
             return [found[place] for place in sorted(found)]

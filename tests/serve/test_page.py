@@ -10,12 +10,10 @@ from urllib.parse import quote
 
 import pytest
 from live_server import SHOTS, TinyServed, running
-from pages import Watched, browser_of, shots_of
+from pages import Watched, browser_of, expect, shots_of
 
 from avs.cli.main import main
 from avs.trecvid.trec import read_trec
-
-expect = pytest.importorskip("playwright.sync_api", reason="pip install playwright").expect
 
 SENTENCE = "a red circle"
 
@@ -47,7 +45,9 @@ def address(root: str, **query: object) -> str:
     return f"{root}?query={quote(json.dumps(query))}"
 
 
-def test_what_is_typed_is_searched_and_shown_in_the_order_of_the_verbs(watched: Watched, fused: tuple[str, ...]) -> None:
+def test_what_is_typed_is_searched_and_shown_in_the_order_of_the_verbs(
+    watched: Watched, fused: tuple[str, ...]
+) -> None:
     page = watched.page()
     words = page.get_by_label("Question")
     expect(words).to_be_focused()

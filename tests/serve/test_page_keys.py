@@ -10,17 +10,16 @@ from urllib.parse import quote
 
 import pytest
 from live_server import TinyServed, running
-from pages import Watched, browser_of, shots_of
+from pages import Watched, browser_of, expect, shots_of
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-expect = pytest.importorskip("playwright.sync_api", reason="pip install playwright").expect
-
-KEYS = "() => import('/static/keys.js').then(keys => Object.fromEntries(Object.keys(keys.KEYS).map(one => [one, keys.keysOf(one)])))"
+KEYS = """() => import('/static/keys.js').then(
+  keys => Object.fromEntries(Object.keys(keys.KEYS).map(one => [one, keys.keysOf(one)])))"""
 PRESS = """([key, changed, held]) => {
-  const event = new KeyboardEvent('keydown', { key, shiftKey: changed, ctrlKey: held === 'ctrl', metaKey: held === 'meta',
-    bubbles: true, cancelable: true });
+  const event = new KeyboardEvent('keydown', { key, shiftKey: changed, ctrlKey: held === 'ctrl',
+    metaKey: held === 'meta', bubbles: true, cancelable: true });
   document.activeElement.dispatchEvent(event);
   return event.defaultPrevented;
 }"""

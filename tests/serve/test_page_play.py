@@ -1,4 +1,7 @@
-"""The player shows the shot and nothing else: files whose clock does not start at zero, WebM, and what Chromium cannot play."""
+"""The player shows the shot and nothing else, also of files whose clock does not start at zero.
+
+What Chromium cannot play is shown as frames.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,10 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 from live_server import SECONDS, TinyServed, running
-from pages import Watched, browser_of
+from pages import Watched, browser_of, expect
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
-
-expect = pytest.importorskip("playwright.sync_api", reason="pip install playwright").expect
 
 RATE, FRAMES = 25, 150  # six seconds: 25 shots of six frames, each in a red of its own
 STARTS_S = {"00001": 1, "00002": 1, "00003": 0}

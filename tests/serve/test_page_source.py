@@ -29,7 +29,9 @@ def test_the_scripts_are_small() -> None:
     counts = {path.name: path.read_text(encoding="utf-8").splitlines() for path in files(STATIC, "*.js")}
     assert {name: len(lines) for name, lines in counts.items() if len(lines) > LINES} == {}
     assert sum(map(len, counts.values())) <= LINES_TOGETHER
-    assert [f"{name}:{at}" for name, lines in counts.items() for at, line in enumerate(lines, 1) if len(line) > WIDTH] == []
+    assert [
+        f"{name}:{at}" for name, lines in counts.items() for at, line in enumerate(lines, 1) if len(line) > WIDTH
+    ] == []
 
 
 def colours(text: str) -> dict[str, str]:
@@ -44,10 +46,20 @@ def luminance(colour: str) -> float:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_contrast(scheme: str) -> None:
-    light, _, rest = Path(STATIC / "page.css").read_text(encoding="utf-8").partition("@media (prefers-color-scheme: dark)")
+    light, _, rest = (
+        Path(STATIC / "page.css").read_text(encoding="utf-8").partition("@media (prefers-color-scheme: dark)")
+    )
     found = colours(light if scheme == "light" else rest)
     texts = [(ink, ground) for ink in ("ink", "soft", "accent", "good", "bad") for ground in ("ground", "raised")]
-    texts += [("ink", "sunk"), ("soft", "sunk"), ("accent", "wash"), ("ink", "wash"), ("soft", "wash"), ("on-accent", "accent"), ("ground", "ink")]
+    texts += [
+        ("ink", "sunk"),
+        ("soft", "sunk"),
+        ("accent", "wash"),
+        ("ink", "wash"),
+        ("soft", "wash"),
+        ("on-accent", "accent"),
+        ("ground", "ink"),
+    ]
     for ink, ground in texts:
         low, high = sorted(map(luminance, (found[ink], found[ground])))
         ratio = (high + 0.05) / (low + 0.05)

@@ -11,12 +11,10 @@ from urllib.parse import quote
 
 import pytest
 from live_server import SHOTS, TinyServed, running
-from pages import Watched, browser_of, sent, shots_of
+from pages import Watched, browser_of, expect, sent, shots_of
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page, Route
-
-expect = pytest.importorskip("playwright.sync_api", reason="pip install playwright").expect
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +41,7 @@ def asked(watched: Watched, **query: object) -> Page:
 
 def altered(page: Page, path: str, **changed: Any) -> None:
     """Let the server's answer to a path differ."""
+
     def answer(route: Route) -> None:
         found = route.fetch()
         route.fulfill(response=found, json={**found.json(), **changed})
@@ -63,8 +62,8 @@ def test_a_slow_first_question_never_overwrites_a_fast_second_one(watched: Watch
     fast.continue_()
     expect(page.locator(".busy")).to_be_hidden()
     wanted = shots_of(page)
-    body = {"seq": 1, "stage": "final", "list": "late", "results": [], "systems": [], "ms": {}, "taken": [], "warnings": [],
-            "total": 0, "rows": 0, "of": 0, "exact": True}  # fmt: skip
+    body = {"seq": 1, "stage": "final", "list": "late", "results": [], "systems": [], "ms": {}, "taken": [],
+            "warnings": [], "total": 0, "rows": 0, "of": 0, "exact": True}  # fmt: skip
     slow.fulfill(body=json.dumps(body) + "\n", content_type="application/x-ndjson")
     page.evaluate("() => new Promise(requestAnimationFrame)")
     assert shots_of(page) == wanted
@@ -143,10 +142,21 @@ def test_keys_of_the_config_that_clash_are_told(watched: Watched) -> None:
 def test_texts_of_the_collection_are_never_markup(watched: Watched) -> None:
     page = watched.page("about:blank")
     evil = "<img src=x onerror=alert(1)>"
-    topics = [{"id": "661", "text": evil, "narrative": evil, "judged": True, "relevant": 1, "pooled": 2, "lists": [], "marks": {}}]
+    topics = [
+        {
+            "id": "661",
+            "text": evil,
+            "narrative": evil,
+            "judged": True,
+            "relevant": 1,
+            "pooled": 2,
+            "lists": [],
+            "marks": {},
+        }
+    ]
     altered(page, "**/api/v1/topics", topics=topics)
-    page.route("**/api/v1/search", lambda route: route.fulfill(
-        status=422, json={"error": {"what": evil, "where": evil, "got": evil, "wanted": evil, "next_step": evil}}))  # fmt: skip
+    error = dict.fromkeys(("what", "where", "got", "wanted", "next_step"), evil)
+    page.route("**/api/v1/search", lambda route: route.fulfill(status=422, json={"error": error}))
     page.goto(watched.root)
     expect(page.get_by_role("button", name=evil)).to_be_visible()
     page.get_by_role("button", name=evil).click()
@@ -229,8 +239,8 @@ def test_every_control_has_a_name_and_one_tile_is_reached_by_tab(watched: Watche
     page = asked(watched, topic="661")
     unnamed = page.evaluate("""() => [...document.querySelectorAll('button, a, input, select, summary, [role]')]
       .filter(one => !one.hidden && one.getAttribute('role') !== 'presentation' && !one.closest('[aria-hidden=true]'))
-      .filter(one => !(one.getAttribute('aria-label') || one.textContent.trim() || one.closest('label') || one.role === 'alert'
-        || one.role === 'status'))
+      .filter(one => !(one.getAttribute('aria-label') || one.textContent.trim() || one.closest('label')))
+      .filter(one => !['alert', 'status'].includes(one.role))
       .map(one => one.outerHTML.slice(0, 120))""")
     assert unnamed == []
     assert page.locator('.tile[tabindex="0"]').count() == 1
@@ -253,7 +263,9 @@ def test_no_page_scrolls_sideways(watched: Watched, path: str, size: tuple[int, 
     if not path:
         expect(page.locator(".tile").first).to_be_focused()
         expect(page.locator(".tile").first).to_be_in_viewport(ratio=0.9)
-    assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth && document.querySelector('main').firstChild.scrollWidth <= innerWidth")
+    assert page.evaluate(
+        "() => [document.body, document.querySelector('main').firstChild].every(one => one.scrollWidth <= innerWidth)"
+    )
     watched.forget()  # there is no study without lists
 
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 from live_server import SHOTS, TinyServed, running
-from pages import Watched, browser_of, sent, shots_of
+from pages import Watched, browser_of, expect, sent, shots_of
 from PIL import Image
 
 from avs.cli.main import main
@@ -22,7 +22,8 @@ from avs.trecvid.trec import read_trec
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-expect = pytest.importorskip("playwright.sync_api", reason="pip install playwright").expect
+CELLS = "rows => rows.map(row => [...row.children].map(one => one.textContent))"
+VIDEOS = "rows => rows.map(row => new Set([...row.children].map(tile => tile.dataset.shot.split('_')[0])).size)"
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ def asked(watched: Watched, **query: object) -> Page:
 
 
 def marks_of(page: Page) -> dict[str, str]:
-    found = page.locator(".tally").last.locator("div").evaluate_all("rows => rows.map(row => [...row.children].map(one => one.textContent))")
+    found = page.locator(".tally").last.locator("div").evaluate_all(CELLS)
     return dict(found)
 
 
@@ -79,15 +80,15 @@ def test_twenty_marks_by_keyboard_outlive_the_page(watched: Watched) -> None:
     expect(page.locator(".tile.no")).to_have_count(5)  # another tab hears of it
 
 
-def test_measures_are_those_of_avs_eval(watched: Watched, tiny: TinyServed, lists: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_measures_are_those_of_avs_eval(
+    watched: Watched, tiny: TinyServed, lists: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for place, name in enumerate(("one-shot", "two-shot"), start=1):
         page = asked(watched)
         page.keyboard.press(str(place))
         expect(page.locator(".controls summary")).to_have_text(name)
         expect(page.locator(".busy")).to_be_hidden()
-        shown = page.locator(".figures").first.locator("div").evaluate_all(
-            "rows => rows.map(row => [...row.children].map(one => one.textContent))"
-        )
+        shown = page.locator(".figures").first.locator("div").evaluate_all(CELLS)
         capsys.readouterr()
         assert main(["eval", str(lists / f"{name}.trec"), "--qrels", str(tiny.qrels), "--per-topic"]) == 0
         told = capsys.readouterr().out
@@ -112,8 +113,8 @@ def test_a_filter_shows_measures_of_its_own(watched: Watched) -> None:
 def test_what_is_folded_adds_up_to_the_list(watched: Watched, query: dict[str, object]) -> None:
     page = asked(watched, **query)
     shown = len(shots_of(page))
-    folded = page.locator(".more").evaluate_all("all => all.reduce((sum, one) => sum + Number(one.textContent.slice(1)), 0)")
-    assert shown + folded == SHOTS
+    folded = page.locator(".more").evaluate_all("all => all.map(one => Number(one.textContent))")
+    assert shown + sum(folded) == SHOTS
 
 
 def test_by_video_shows_every_shot_with_its_video(watched: Watched) -> None:
@@ -122,7 +123,7 @@ def test_by_video_shows_every_shot_with_its_video(watched: Watched) -> None:
     assert sorted(shots) == sorted(shots_of(asked(watched)))
     videos = [shot[4:].split("_")[0] for shot in shots]
     assert len(list(dict.fromkeys(videos))) == sum(a != b for a, b in zip(["", *videos], videos, strict=False))
-    rows = page.locator(".row").evaluate_all("rows => rows.map(row => new Set([...row.children].map(tile => tile.dataset.shot.split('_')[0])).size)")
+    rows = page.locator(".row").evaluate_all(VIDEOS)
     assert set(rows) == {1}
 
 
