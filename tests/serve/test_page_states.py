@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import numpy as np
 import pytest
 from live_server import SHOTS, TinyServed, running
 from pages import Watched, browser_of, expect, sent, shots_of
+from PIL import Image
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page, Route
@@ -100,10 +103,10 @@ def test_a_question_that_cannot_be_answered_says_why(watched: Watched, query: di
     watched.forget()
 
 
-def test_an_address_that_cannot_be_read_says_so(watched: Watched) -> None:
-    page = watched.page(f"{watched.root}?query=%7Bnope")
+@pytest.mark.parametrize("query", ["{nope", "[1]", "null"])
+def test_an_address_that_cannot_be_read_says_so(watched: Watched, query: str) -> None:
+    page = watched.page(f"{watched.root}?query={quote(query)}")
     expect(page.get_by_role("alert")).to_contain_text("cannot be read")
-    watched.page(f"{watched.root}?query=%5B1%5D").close()
 
 
 def test_a_missing_picture_is_grey_with_its_shot(watched: Watched) -> None:
@@ -267,6 +270,20 @@ def test_no_page_scrolls_sideways(watched: Watched, path: str, size: tuple[int, 
         "() => [document.body, document.querySelector('main').firstChild].every(one => one.scrollWidth <= innerWidth)"
     )
     watched.forget()  # there is no study without lists
+
+
+@pytest.mark.parametrize(("scheme", "least", "most"), [("light", 200, 255), ("dark", 0, 60)])
+def test_the_page_is_light_or_dark_as_the_system_is(
+    watched: Watched, tmp_path: Path, scheme: str, least: float, most: float
+) -> None:
+    page = watched.page(address(watched.root, topic="661"), color_scheme=scheme)
+    expect(page.locator(".tile").first).to_be_focused()
+    folder = Path(os.environ.get("AVS_SCREENSHOTS", tmp_path))  # CI keeps them, to be looked at
+    folder.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=folder / f"search-{scheme}.png")
+    with Image.open(folder / f"search-{scheme}.png") as picture:
+        corner = np.asarray(picture.convert("L"))[:12, -12:]  # nothing is there but the ground
+    assert least <= corner.mean() <= most
 
 
 def test_a_read_only_server_leaves_marks_in_the_browser(tiny: TinyServed, tmp_path: Path, watched: Watched) -> None:

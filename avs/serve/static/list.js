@@ -119,6 +119,7 @@ export class List {
         items = [...items, ...page.results];
         this.grid.more(items);
       }
+      if (state.answer?.list === answer.list && items.length > results.length) tell("whole");
     } catch (error) {
       if (error.status === 404) this.ask({ again: true }); // the server began anew
     }

@@ -40,6 +40,7 @@ on("gone", () => warn(el("p", { text: "The server cannot be reached. Marks are k
 on("back", () => start());
 on("topic", chooseTopic);
 on("address", show);
+on("whole", () => settle(list.grid.item));
 on("closed", () => list.grid.focus());
 on("marked", (shots) => {
   list.grid.refresh(shots);

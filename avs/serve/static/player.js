@@ -129,7 +129,7 @@ function note(words) {
 /** The large player over the page. */
 export class Large {
   constructor() {
-    this.stage = el("div", { class: "stage", tabindex: "-1", autofocus: true });
+    this.stage = el("div", { class: "stage", tabindex: "-1" });
     this.title = el("div", { class: "title" });
     this.node = el("dialog", { class: "large", "aria-label": "Player" }, this.stage,
       el("div", { class: "foot" }, this.title, el("div", { class: "buttons" },
@@ -146,6 +146,7 @@ export class Large {
   }
   open(item) {
     if (!this.node.open) this.node.showModal();
+    this.stage.focus();
     fill(this.title, el("b", { text: item.shot }), el("span", { class: "muted", text: ` ${clock(item.start_s)} – ${clock(item.end_s)}` }));
     play(item.shot, this.stage);
   }
