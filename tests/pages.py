@@ -54,15 +54,15 @@ class Watched:
         return page
 
     def forget(self) -> list[str]:
-        """What was complained of, which is over now."""
+        """Close all pages, each of which holds a connection; what they complained of."""
+        for context in self._contexts:
+            context.close()
+        self._contexts, self._shared = [], None
         faults, self.faults = self.faults, []
         return faults
 
     def end(self) -> None:
-        """Close all pages, each of which holds a connection; nothing must have been complained of."""
-        for context in self._contexts:
-            context.close()
-        self._contexts, self._shared = [], None
+        """Close all pages; none must have complained."""
         assert self.forget() == []
 
     def _heard(self, kind: str, text: str) -> None:
