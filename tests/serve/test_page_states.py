@@ -298,3 +298,15 @@ def test_a_read_only_server_leaves_marks_in_the_browser(tiny: TinyServed, tmp_pa
         expect(page.locator(".panel")).to_contain_text("kept in this browser alone")
         page.close()
     watched.forget()
+
+
+def test_the_token_of_the_address_becomes_a_cookie(tiny: TinyServed, tmp_path: Path, watched: Watched) -> None:
+    with running(tiny.options(tmp_path, token=True)) as server:
+        page = watched.page(server.address, own=True)
+        expect(page.get_by_label("Question")).to_be_focused()
+        assert "#" not in page.url and page.evaluate("() => document.cookie") == ""
+        page.goto(address(server.root))
+        expect(page.locator(".tile").first).to_be_focused()
+        stranger = watched.page(server.root, own=True)
+        expect(stranger.get_by_role("alert")).to_contain_text("for those who know its token")
+        watched.forget()
