@@ -247,15 +247,12 @@ def command(
     recipe = extraction_recipe(
         config,
         models=model,
-        weights=weights,
-        pooling=pooling,
-        crops=crops,
-        backend=backend,
         levels=level,
         sampling={"policy": policy, "interval": interval, "frames": frames, "skip-similar": skip_similar},
         compute_dtype=compute_dtype,
         store_dtype=store_dtype,
         raw_length=raw_length,
+        **{"weights": weights, "pooling": pooling, "crops": crops, "backend": backend},
     )
     runtime: dict[str, Any] = {"device": where.device, "devices": where.devices, "workers": where.workers}
     runtime |= {"cluster": where.cluster, "shard": None if shard is None else parse_shard(shard)}

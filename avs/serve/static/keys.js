@@ -1,0 +1,71 @@
+// All keys, and what they do: help shows this very object. None works in a field for text but Enter and Escape.
+
+import { state } from "./state.js";
+
+/** action -> [keys, words, heading] */
+export const KEYS = {
+  query: [["/"], "to the question", "Search"], search: [["Enter"], "search; on a tile: open its near duplicates", "Search"],
+  leave: [["Escape"], "leave, close, cancel", "Search"], take: [["g"], "take the new results", "Search"],
+  system: [["1", "2", "3", "4", "5", "6", "7", "8", "9"], "one system alone; again: all", "Search"],
+  topic: [["t"], "choose a topic", "Search"], before: [["["], "topic before", "Search"], next: [["]"], "next topic", "Search"],
+  like: [["m"], "more like this", "Search"], feedback: [["f"], "search again with my marks", "Search"],
+  revert: [["F"], "without my marks, as before", "Search"],
+  move: [["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "PageUp", "PageDown", "Home", "End"], "move", "Look"],
+  play: [[" "], "play or stop the shot", "Look"], player: [["Shift+Enter"], "large player", "Look"],
+  back: [[","], "a frame back, in the player", "Look"], on: [["."], "a frame on, in the player", "Look"],
+  video: [["v"], "the whole video", "Look"], why: [["w"], "why it is here", "Look"], yes: [["y"], "yes, and move on", "Judge"],
+  no: [["n"], "no, and move on", "Judge"], unsure: [["u"], "unsure, and move on", "Judge"],
+  range: [["Shift+ArrowLeft", "Shift+ArrowRight", "Shift+ArrowUp", "Shift+ArrowDown"], "range", "Judge"], undo: [["z"], "undo", "Judge"],
+  basket: [["x"], "into the basket, or out", "Judge"], videos: [["b"], "by video", "Show"],
+  duplicates: [["d"], "fold near duplicates", "Show"], hide: [["h"], "hide what I have judged", "Show"],
+  link: [["l"], "copy the link", "Show"], help: [["?"], "all keys", "Show"],
+};
+const SHOWN = { " ": "Space", Escape: "Esc", ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓",
+  PageUp: "PgUp", PageDown: "PgDn" };
+const TEXT = "input:not([type=checkbox]):not([type=file]), textarea, [contenteditable]";
+const PRESSED = new Set([" ", "Enter"]);
+
+/** The keys of an action, with those of the config. */
+export function keysOf(action) {
+  const own = state.status?.keys?.[action];
+  return own ? [own] : KEYS[action][0];
+}
+
+/** A key in words. */
+export function shown(key) { return key.split(/\+(?=.)/).map((one) => SHOWN[one] ?? one).join(" "); }
+
+/** Keys that mean two things, or nothing: a config can make such. */
+export function clashes() {
+  const found = [];
+  const taken = new Map();
+  for (const action of Object.keys(KEYS)) {
+    for (const key of keysOf(action)) {
+      if (taken.has(key)) found.push(`"${key}": ${taken.get(key)}, ${action}`);
+      taken.set(key, action);
+    }
+  }
+  for (const action of Object.keys(state.status?.keys ?? {})) if (!(action in KEYS)) found.push(`no action "${action}"`);
+  return found;
+}
+
+/** The action of a key that was pressed, or null. */
+export function actionOf(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return null;
+  const wide = event.key.length > 1 || event.key === " ";
+  const key = event.shiftKey && wide ? `Shift+${event.key}` : event.key;
+  const action = Object.keys(KEYS).find((one) => keysOf(one).includes(key)) ?? null;
+  const target = event.target.closest?.bind(event.target) ?? (() => null);
+  if (target(TEXT)) return action === "search" || action === "leave" ? action : null;
+  if (target("select")) return action === "leave" ? action : null;
+  if (target("button, a, summary, input") && PRESSED.has(event.key)) return null;
+  return action;
+}
+
+/** Let keys do what `actions` (action -> function of event and key) say; one that gives false leaves it to the browser. */
+export function listenToKeys(actions) {
+  document.addEventListener("keydown", (event) => {
+    const action = actionOf(event);
+    const run = action && actions()[action];
+    if (run && run(event, event.key) !== false) event.preventDefault();
+  });
+}

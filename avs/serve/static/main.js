@@ -1,0 +1,225 @@
+// The page: what the server has, one view for each address, and what every key does.
+
+import { Refused, exchangeToken, get, listen, send } from "./api.js";
+import { ComparePage } from "./compare.js";
+import { after, button, el, fill } from "./dom.js";
+import { helpDialog } from "./help.js";
+import { Panel, flush, loadMarks, mark, toggleBasket, undo, unsent } from "./judge.js";
+import { clashes, listenToKeys } from "./keys.js";
+import { List, failure, problem } from "./list.js";
+import { Large, play, playing, step, stop, toggle } from "./player.js";
+import { Bar, alone, change, chooseTopic, searchByPicture, stepTopic, toggleDuplicates, toggleHidden, toggleVideos } from "./search.js";
+import { addressOf, go, keepAt, leavePage, link, on, queryOf, state, tell, topicOf } from "./state.js";
+import { StudyPage } from "./study.js";
+import { BasketPage, exportDialog } from "./submit.js";
+import { Strip, VideoPage } from "./video.js";
+
+const STILL_MS = 120;
+const SAID_MS = 2500;
+const app = document.getElementById("app");
+const banner = el("div", { class: "banner", role: "alert", hidden: true });
+const said = el("div", { class: "toast", role: "status", "aria-live": "polite" });
+const nav = el("nav", { "aria-label": "Pages" });
+const view = el("main");
+const bar = new Bar();
+const panel = new Panel();
+const large = new Large();
+const list = new List(bar, { focus: focused, zoom: (item) => large.open(item), scrub: (way) => playing() && step(way) });
+const strip = new Strip({ focus: (shot) => list.focusOn(shot), play: (item) => large.open(item) });
+const search = el("div", { class: "search blank" }, bar.node, el("div", { class: "middle" }, list.node, panel.node), strip.node);
+const [videoPage, studyPage, comparePage, basketPage] = [new VideoPage(), new StudyPage(), new ComparePage(), new BasketPage()];
+let topic = null; // whose marks are held
+
+const quiet = after(SAID_MS, () => fill(said));
+on("say", (words) => {
+  said.textContent = words;
+  quiet();
+});
+on("problem", (error) => warn(problem(error), button("Close", () => (banner.hidden = true))));
+on("gone", () => warn(el("p", { text: "The server cannot be reached. Marks are kept and sent when it is back." })));
+on("back", () => start());
+on("topic", chooseTopic);
+on("address", show);
+on("whole", () => settle(list.grid.item));
+on("closed", () => list.grid.focus());
+on("marked", (shots) => {
+  list.grid.refresh(shots);
+  panel.showMarks();
+  menu();
+});
+on("answered", (answer) => {
+  search.classList.toggle("blank", !answer);
+  panel.showMeasures(answer);
+  if (!answer) strip.show(null, []);
+});
+addEventListener("popstate", () => tell("address"));
+
+function warn(...children) {
+  fill(banner, ...children);
+  banner.hidden = false;
+}
+
+const settle = after(STILL_MS, (item) => {
+  strip.show(item, list.grid.items);
+  if (location.pathname === "/") keepAt(item?.shot);
+});
+
+function focused(item) {
+  if (playing() && playing() !== item?.shot && !large.node.open) stop();
+  fill(panel.why);
+  settle(item);
+}
+
+/** Open a dialog, which is gone when it closes. */
+function open(node) {
+  app.append(node);
+  node.addEventListener("close", () => node.remove());
+  node.showModal();
+}
+
+function menu() {
+  const basket = addressOf(state.query, null, "/basket");
+  const sides = { a: state.last, b: state.answer?.list, topic: state.query.topic ?? "" };
+  const here = (address) => (address.split("?")[0] === location.pathname ? "page" : null);
+  const listed = view.firstChild === search;
+  const one = (words, address) => link(words, address, { "aria-current": here(address) });
+  fill(nav, one("Search", addressOf(state.query)), state.status.qrels ? one("Study", "/study") : null,
+    sides.a && sides.b ? one("Compare", `/compare?${new URLSearchParams(sides)}`) : null, one(`Basket ${state.basket.size || ""}`.trim(), basket),
+    listed && !state.status.read_only ? button("Export", () => open(exportDialog()), { class: "quiet" }) : null,
+    listed ? button("Panel", () => document.body.classList.toggle("no-panel"), { class: "quiet" }) : null,
+    button("?", () => open(helpDialog()), { class: "quiet", "aria-label": "Keys" }));
+}
+
+/** Show the view of the address. */
+function show() {
+  stop();
+  const [, page, id] = location.pathname.split("/");
+  const at = new URLSearchParams(location.search).get("at");
+  if (page !== "study" && page !== "compare") state.query = queryOf(location.search);
+  const views = { "": search, study: studyPage.node, compare: comparePage.node, video: videoPage.node, basket: basketPage.node };
+  const node = views[page] ?? el("section", { class: "page" }, el("h1", { text: "There is no such page yet" }), link("Search", "/"));
+  if (view.firstChild !== node) fill(view, node);
+  if (topic !== topicOf()) {
+    topic = topicOf();
+    [state.marks, state.basket] = [new Map(), new Set()];
+    loadMarks(topic).catch(() => null);
+  }
+  menu();
+  if (page === "study") studyPage.show();
+  else if (page === "compare") comparePage.show(location.search);
+  else if (page === "video") videoPage.show(decodeURIComponent(id), at);
+  else if (page === "basket") basketPage.show();
+  else if (node === search) {
+    bar.show();
+    panel.showTopic();
+    panel.showMarks();
+    list.ask({ at });
+  }
+}
+
+/** Ask what the server has, until it has everything. */
+async function start() {
+  try {
+    const before = state.status?.fingerprint;
+    state.status = await get("/status");
+    if (!state.status.ready) return loading(state.status.loading);
+    state.topics = (await get("/topics")).topics;
+    banner.hidden = true;
+    const whole = [el("header", { class: "top" }, link("avs", "/", { class: "brand" }), nav), banner, view, said, large.node];
+    if (before !== state.status.fingerprint || !app.contains(view)) fill(app, whole);
+    const wrong = clashes();
+    if (wrong.length) warn(problem({ what: "keys of the config clash", got: wrong.join("; "), next_step: "change them in --config" }));
+    show();
+    flush();
+  } catch (error) {
+    if (error instanceof Refused) fill(app, failure(error));
+    else if (!app.contains(view)) fill(app, failure({ what: "the server cannot be reached" }));
+  }
+}
+
+function loading({ what, done, of }) {
+  const words = `${what} ${Math.round((100 * done) / of)} %, search works when it is there`;
+  fill(app, el("div", { class: "message whole", role: "status" }, el("div", {}, el("h2", { text: "Opening the collection" }),
+    el("p", { text: words }), el("progress", { max: of, value: done, "aria-label": what }))));
+  setTimeout(start, 500);
+}
+
+function judge(value) {
+  const shots = list.grid.picked().map((item) => item.shot);
+  if (!shots.length) return;
+  mark(shots, value);
+  list.grid.focus(list.grid.range()[1] + 1);
+}
+
+function feedback() {
+  const made = send("/feedback", { topic: topicOf(), method: "rocchio" });
+  made.then(({ feedback: name }) => change({ feedback: name }), (error) => tell("problem", error));
+}
+
+function playTile() {
+  const tile = list.grid.tile();
+  if (large.node.open) return toggle();
+  if (playing() === list.grid.item?.shot) return stop();
+  return tile && play(list.grid.item.shot, tile.firstChild);
+}
+
+function leave(event) {
+  const dialog = document.querySelector("dialog[open]");
+  if (dialog) return dialog.close();
+  if (view.firstChild !== search) return leavePage();
+  if (playing()) return stop();
+  if (event.target === bar.words) return list.grid.items.length ? list.grid.focus() : bar.words.blur();
+  banner.hidden = true;
+  fill(panel.why);
+  if (!bar.busy.hidden) list.cancel();
+  return list.grid.focus();
+}
+
+function enter(event) {
+  if (event.target === bar.words) bar.ask();
+  else if (list.grid.node.contains(event.target)) list.open(list.grid.item, list.grid.place);
+  else return false;
+  return true;
+}
+
+/** A page of another machine over plain HTTP has no clipboard: the address is in its bar. */
+async function copyLink() {
+  await navigator.clipboard?.writeText(location.href);
+  tell("say", navigator.clipboard ? "link copied" : "the address of this page is the link");
+}
+
+const everywhere = { leave, help: () => open(helpDialog()), query: () => go(addressOf(state.query)) };
+const player = { play: toggle, back: () => step(-1), on: () => step(1), player: () => large.close(), leave };
+const focusedItem = (run) => () => list.grid.item && run(list.grid.item);
+const searching = {
+  ...everywhere, search: enter, query: () => bar.words.select(), take: () => list.take(), system: (_, key) => alone(Number(key) - 1),
+  topic: () => document.getElementById("topic")?.focus(), before: () => stepTopic(-1), next: () => stepTopic(1),
+  like: focusedItem((item) => change({ parts: [{ shot: item.shot }] })), feedback, revert: () => change({ feedback: null }),
+  move: (_, key) => list.grid.move(key), range: (_, key) => list.grid.move(key.replace("Shift+", ""), { range: true }),
+  play: playTile, player: focusedItem((item) => large.open(item)), back: () => step(-1), on: () => step(1),
+  video: focusedItem((item) => go(addressOf(state.query, item.shot, `/video/${encodeURIComponent(item.video)}`))),
+  why: focusedItem((item) => panel.explain(item.shot).catch((error) => tell("problem", error))),
+  yes: () => judge("yes"), no: () => judge("no"), unsure: () => judge("unsure"), undo,
+  basket: () => toggleBasket(list.grid.picked().map((item) => item.shot)), videos: toggleVideos, duplicates: toggleDuplicates,
+  hide: () => toggleHidden("judged"), link: copyLink,
+};
+const ofVideo = { ...everywhere, move: (_, key) => videoPage.grid.move(key), play: toggle, back: () => step(-1), on: () => step(1) };
+listenToKeys(() => {
+  if (document.querySelector("dialog[open]")) return large.node.open ? player : { leave };
+  if (view.firstChild === videoPage.node) return ofVideo;
+  return view.firstChild === search ? searching : everywhere;
+});
+
+addEventListener("dragover", (event) => event.preventDefault());
+addEventListener("drop", (event) => {
+  event.preventDefault();
+  if (event.dataTransfer.files[0]) searchByPicture(event.dataTransfer.files[0]);
+});
+addEventListener("paste", (event) => event.clipboardData.files[0] && searchByPicture(event.clipboardData.files[0]));
+addEventListener("beforeunload", (event) => unsent() && event.preventDefault());
+
+await exchangeToken().catch((error) => tell("problem", error));
+await start();
+listen(({ kind, topic: of }) => {
+  if (state.status?.ready && (kind === "seen" || of === topicOf()) && !unsent()) loadMarks().catch(() => null);
+});

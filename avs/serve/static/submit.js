@@ -1,0 +1,57 @@
+// The basket of a topic, and what leaves the page: lists as TREC or run files, marks as judgments of one's own.
+
+import { send } from "./api.js";
+import { button, el, fill, muted, select, some } from "./dom.js";
+import { loadMarks, toggleBasket } from "./judge.js";
+import { problem } from "./list.js";
+import { leavePage, state, topicOf } from "./state.js";
+import { small } from "./tile.js";
+
+const FORMATS = [["trec", "TREC list"], ["xml", "Run file (XML), checked"], ["qrels", "My marks as judgments"]];
+
+/** A dialog that writes the list on the page, or the marks, as a file. */
+export function exportDialog() {
+  const said = el("div", { class: "said", role: "status" });
+  const name = el("input", { type: "text", value: "served", "aria-label": "Name of the file", pattern: "[A-Za-z0-9][A-Za-z0-9_\\-]{0,63}" });
+  const format = select("Format", FORMATS, "trec", () => fill(said));
+  const attributes = el("input", { type: "text", "aria-label": "Attributes of the run", placeholder: "pid=TEAM priority=1 (run file only)" });
+  const run = async () => {
+    const pairs = attributes.value.trim().split(/\s+/).filter(Boolean).map((one) => one.split("="));
+    const asked = format.value === "qrels" ? { topics: [topicOf()] } : { lists: state.answer ? [state.answer.list] : [] };
+    const own = format.value === "xml" && pairs.length ? { attributes: Object.fromEntries(pairs) } : {};
+    try {
+      const made = await send("/export", { format: format.value, name: name.value, ...asked, ...own });
+      const type = made.class ? `, class ${made.class}` : "";
+      fill(said, `${made.file}: ${some(made.shots, "shot")}${type}`, made.warnings.map((text) => el("p", { class: "warning", text })));
+      keepFile(made);
+    } catch (error) {
+      fill(said, problem(error));
+    }
+  };
+  const node = el("dialog", { class: "export", "aria-labelledby": "export-title" }, el("header", {}, el("h2", { id: "export-title", text: "Export" }),
+    button("Close", () => node.close())), el("label", {}, "Format", format), el("label", {}, "Name", name), el("label", {}, "Attributes", attributes),
+    muted("A list that marks or re-typed words have helped is never exported as automatic."),
+    button("Write", run, { class: "primary" }), said);
+  return node;
+}
+
+function keepFile({ file, content }) {
+  const address = URL.createObjectURL(new Blob([content]));
+  el("a", { href: address, download: file }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 1000);
+}
+
+/** The page of the basket. */
+export class BasketPage {
+  constructor() { this.node = el("section", { class: "page", "aria-label": "Basket" }); }
+  async show() {
+    await loadMarks().catch(() => null);
+    const shots = [...state.basket];
+    const out = (shot) => toggleBasket([shot]).then(() => this.show());
+    const one = (shot) => small(shot, shot, button("Take out", () => out(shot), { "aria-label": `Take ${shot} out` }));
+    fill(this.node, el("header", {}, el("h1", { text: state.query.topic ? `Basket of topic ${state.query.topic}` : "Basket" }),
+      button("Back to the list", leavePage, { class: "quiet" })),
+      shots.length ? el("div", { class: "smalls" }, shots.map(one))
+        : muted("Nothing is in it. Press x on a shot."));
+  }
+}

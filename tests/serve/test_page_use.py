@@ -1,0 +1,213 @@
+"""Judging, measuring, grouping, comparing and exporting on the page give what the verbs give."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import numpy as np
+import pytest
+from live_server import SHOTS, TinyServed, running
+from pages import Watched, browser_of, expect, sent, shots_of
+from PIL import Image
+
+from avs.cli.main import main
+from avs.trecvid.trec import read_trec
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+CELLS = "rows => rows.map(row => [...row.children].map(one => one.textContent))"
+VIDEOS = "rows => rows.map(row => new Set([...row.children].map(tile => tile.dataset.shot.split('_')[0])).size)"
+
+
+@pytest.fixture(scope="module")
+def lists(tiny: TinyServed, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The lists of `avs search`."""
+    folder = tmp_path_factory.mktemp("ranked")
+    stores = [word for store in tiny.stores for word in ("--store", str(store))]
+    assert main(["search", "--topics", str(tiny.topics), *stores, "-o", f"{folder}/", "--quiet"]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def opened(tiny: TinyServed, lists: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    options = tiny.options(tmp_path_factory.mktemp("page"), lists=[lists])
+    with running(options) as server, browser_of(server.root) as browser:
+        yield browser
+
+
+@pytest.fixture
+def watched(opened: Watched) -> Iterator[Watched]:
+    yield opened
+    opened.end()
+
+
+def asked(watched: Watched, **query: object) -> Page:
+    question = {"parts": [{"text": "a red circle"}], "topic": "661", **query}
+    page = watched.page(f"{watched.root}?query={quote(json.dumps(question))}")
+    expect(page.locator(".tile").first).to_be_focused()
+    return page
+
+
+def marks_of(page: Page) -> dict[str, str]:
+    found = page.locator(".tally").last.locator("div").evaluate_all(CELLS)
+    return dict(found)
+
+
+def test_twenty_marks_by_keyboard_outlive_the_page(watched: Watched) -> None:
+    page = asked(watched, topic="663")
+    keys = "ynuyy" * 4
+    for key in keys:
+        page.keyboard.press(key)
+    wanted = {"yes": "12", "no": "4", "unsure": "4"}
+    assert marks_of(page) == wanted
+    expect(page.locator(".tile:focus")).to_have_attribute("data-place", "20")
+    sent(page)
+    page.reload()
+    expect(page.locator(".tile.yes").first).to_be_visible()
+    assert marks_of(page) == wanted
+    page.keyboard.press("z")  # of the page before: the server knows what was last
+    expect(page.locator(".tile.yes")).to_have_count(11)
+    other = asked(watched, topic="663")
+    expect(other.locator(".tile.yes")).to_have_count(11)
+    other.keyboard.press("n")
+    expect(page.locator(".tile.no")).to_have_count(5)  # another tab hears of it
+
+
+def test_measures_are_those_of_avs_eval(
+    watched: Watched, tiny: TinyServed, lists: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for place, name in enumerate(("one-shot", "two-shot"), start=1):
+        page = asked(watched)
+        page.keyboard.press(str(place))
+        expect(page.locator(".controls summary")).to_have_text(name)
+        expect(page.locator(".busy")).to_be_hidden()
+        shown = page.locator(".figures").first.locator("div").evaluate_all(CELLS)
+        capsys.readouterr()
+        assert main(["eval", str(lists / f"{name}.trec"), "--qrels", str(tiny.qrels), "--per-topic"]) == 0
+        told = capsys.readouterr().out
+        head, *rows = [line.split("\t") for line in told.splitlines()]
+        (row,) = [row for row in rows if row[1] == "661"]
+        assert dict(shown) == dict(zip(head[2:], row[2:], strict=True))
+    unjudged = page.locator(".nist-unjudged").first
+    border = unjudged.locator(".cap").evaluate("node => getComputedStyle(node).boxShadow")
+    assert border == "none"
+
+
+def test_a_filter_shows_measures_of_its_own(watched: Watched) -> None:
+    page = asked(watched, group="first-of-video")
+    expect(page.get_by_text("of what is shown")).to_be_visible()
+    figures = page.locator(".figures")
+    whole = asked(watched).locator(".figures").first.text_content()
+    assert figures.first.text_content() == whole
+    assert figures.last.text_content() != whole
+
+
+@pytest.mark.parametrize("query", [{"group": "first-of-video"}, {"duplicates": 0.5}])
+def test_what_is_folded_adds_up_to_the_list(watched: Watched, query: dict[str, object]) -> None:
+    page = asked(watched, **query)
+    shown = len(shots_of(page))
+    folded = page.locator(".more").evaluate_all("all => all.map(one => Number(one.textContent))")
+    assert shown + sum(folded) == SHOTS
+
+
+def test_by_video_shows_every_shot_with_its_video(watched: Watched) -> None:
+    page = asked(watched, group="video")
+    shots = shots_of(page)
+    assert sorted(shots) == sorted(shots_of(asked(watched)))
+    videos = [shot[4:].split("_")[0] for shot in shots]
+    assert len(list(dict.fromkeys(videos))) == sum(a != b for a, b in zip(["", *videos], videos, strict=False))
+    rows = page.locator(".row").evaluate_all(VIDEOS)
+    assert set(rows) == {1}
+
+
+def test_words_in_time_ask_two_parts(watched: Watched) -> None:
+    page = asked(watched)
+    page.get_by_label("Question").fill('a dog -"a red circle" < two people dance')
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Seconds between")).to_be_visible()
+    expect(page.locator(".tile.chain").first).to_be_visible()
+    assert page.locator(".tile.chain").first.locator("img, .none").count() == 2
+    query = page.evaluate("() => JSON.parse(new URLSearchParams(location.search).get('query'))")
+    assert query["parts"] == [
+        {"text": "a dog", "minus": [{"text": "a red circle"}]}, {"text": "two people dance"}
+    ]  # fmt: skip
+
+
+def test_a_picture_is_searched_and_other_files_are_refused(watched: Watched) -> None:
+    page = asked(watched)
+    picture = io.BytesIO()
+    Image.fromarray(np.full((40, 60, 3), 120, np.uint8)).save(picture, "png")
+    chooser = page.locator("input[type=file]")
+    chooser.set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": picture.getvalue()})
+    expect(page.get_by_label("Question")).to_have_value(re.compile("image:"))
+    expect(page.locator(".counts")).to_contain_text(f"{SHOTS} of {SHOTS}")
+    banner = page.get_by_role("alert")
+    for name, kind, content, words in (
+        ("a.jpg", "image/jpeg", b"words, not a picture", "not a picture"),
+        ("a.svg", "image/svg+xml", b"<svg xmlns='http://www.w3.org/2000/svg'/>", "type"),
+        ("b.png", "image/png", b"\0" * 11_000_000, "too large"),
+    ):
+        chooser.set_input_files({"name": name, "mimeType": kind, "buffer": content})
+        expect(banner).to_contain_text(words)
+        banner.get_by_role("button", name="Close").click()
+    assert len(watched.forget()) == 2  # what Chromium says of the two that the server refused
+
+
+def test_gained_and_lost_are_differences_of_sets(watched: Watched, tiny: TinyServed, lists: Path) -> None:
+    a, b = (read_trec(lists / f"{name}.trec").lists["661"].shots for name in ("one-shot", "two-shot"))
+    study = watched.page(f"{watched.root}study")
+    expect(study.locator("table").first).to_be_visible()
+    names = study.locator("table").first.locator("thead th").all_text_contents()[1:]
+    page = watched.page(f"{watched.root}compare?a={quote(names[0])}&b={quote(names[1])}&topic=661")
+    expect(page.locator(".side").first.locator("li")).to_have_count(min(50, len(a)))
+    assert page.locator(".side").first.locator(".video").all_text_contents() == list(a[:50])
+    assert page.locator(".side").last.locator(".video").all_text_contents() == list(b[:50])
+    expect(page.get_by_role("heading", name="Gained, relevant only in b")).to_contain_text(f": {len(set(b) - set(a))}")
+
+
+def test_the_study_shows_the_worst_topic_first_and_leads_to_it(watched: Watched) -> None:
+    page = watched.page(f"{watched.root}study")
+    rows = page.locator("table").first.locator("tbody tr")
+    expect(rows).to_have_count(3)
+    means = [np.mean([float(one) for one in row.locator("td").all_text_contents()]) for row in rows.all()[1:]]
+    assert means == sorted(means)
+    page.locator("thead button").last.click()
+    expect(page.locator("th[aria-sort=ascending]")).to_have_count(1)
+    rows.last.get_by_role("link").first.click()
+    expect(page.locator(".search .tile").first).to_be_focused()
+
+
+def test_a_list_is_exported_as_what_its_user_made_of_it(watched: Watched) -> None:
+    page = asked(watched)
+    page.get_by_role("button", name="Export").click()
+    dialog = page.get_by_role("dialog", name="Export")
+    with page.expect_download() as download:
+        dialog.get_by_role("button", name="Write").click()
+    expect(dialog.get_by_role("status")).to_contain_text(f"served.trec: {SHOTS} shots, class F")
+    lines = Path(download.value.path()).read_text(encoding="utf-8").splitlines()
+    assert [line.split()[2] for line in lines] == shots_of(page)
+    page.keyboard.press("Escape")
+    page.get_by_label("Question").fill("a circle, red")
+    page.keyboard.press("Enter")
+    expect(page.locator(".tile").first).to_be_focused()
+    page.get_by_role("button", name="Export").click()
+    with page.expect_download():
+        dialog.get_by_role("button", name="Write").click()
+    expect(dialog.get_by_role("status")).to_contain_text("class M")
+
+
+def test_the_basket_holds_what_was_put_in(watched: Watched) -> None:
+    page = asked(watched)
+    shot = page.locator(".tile:focus").get_attribute("data-shot") or ""
+    page.keyboard.press("x")
+    page.get_by_role("link", name="Basket 1").click()
+    expect(page.locator(".smalls .cap")).to_have_text([shot])
+    page.get_by_role("button", name=f"Take {shot} out").click()
+    expect(page.get_by_text("Nothing is in it.")).to_be_visible()
