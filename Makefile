@@ -8,7 +8,8 @@ BIN := $(VENV)/bin
 demo: $(VENV)/.installed
 	$(BIN)/avs demo
 
-# a process per core; with ARGS, which may ask for output as it comes (-s), one
+# a process of one thread per core; with ARGS, which may ask for output as it comes (-s), one process
+test: export OMP_NUM_THREADS ?= 1
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest $(or $(ARGS),-n logical --dist loadfile)
 
