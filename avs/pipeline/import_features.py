@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -122,13 +124,10 @@ def import_features(
     kind = format_of(sources.folder, sources.format)
     _require_apart(sources.folder, out)
     require_place(out, STORE_TYPE, sign=UNFINISHED)
-    table = read_shot_table(require_path(sources.shots, what="shot table"))
-    rows = _read(kind, sources, table)
-    numbers = _numbers(sources, rows)
-    placed = place_rows(rows, table, level=sources.level, numbers=numbers, allow_missing=allow_missing)
-    spec = _spec(sources, rows, _named(sources))
-    spec = _of_length(spec, rows, count_off_unit_length(rows), catalog=sources.model.catalog_name is not None)
-    manifest = _manifest(kind, sources, rows, spec, numbers, allow_missing)
+    found = _find(kind, sources, allow_missing)
+    table, rows, placed = found.table, found.rows, found.placed
+    spec = _of_length(found.spec, rows, found.off, catalog=sources.model.catalog_name is not None)
+    manifest = _manifest(kind, sources, found, spec, allow_missing)
     if is_up_to_date(out, manifest, force=force, reporter=reporter):
         return {"path": str(out), "up_to_date": True}
     with making(out), reporter.stage("import", len(table), "shots") as stage:
@@ -139,6 +138,45 @@ def import_features(
     _say(store, rows, placed, why_copied, reporter)
     seconds = round(perf_counter() - start, 3)
     return {"path": str(out), "seconds": seconds, "linked": not why_copied, **store.manifest["counts"]}
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What was read before anything is written.
+
+    Attributes:
+        table: the shots.
+        rows, placed: of the features, and where each belongs.
+        numbers: what the numbers of frames mean.
+        spec: of the rows, but for their length.
+        inputs: name -> fingerprint of every file of the features.
+        off: rows that have not length 1.
+    """
+
+    table: ShotTable
+    rows: BorrowedRows
+    placed: PlacedRows
+    numbers: FrameNumbers | None
+    spec: EmbedderSpec
+    inputs: Mapping[str, str]
+    off: int
+
+
+def _find(kind: str, sources: FeatureSources, allow_missing: bool) -> _Found:
+    """Read the ids and the shot table, and meanwhile the rows: hashing and checking them leave Python its lock."""
+    path = require_path(sources.shots, what="shot table")
+    shots = cache(lambda: read_shot_table(path))
+    rows = _read(kind, sources, shots)
+    numbers, spec = _numbers(sources, rows), _spec(sources, rows, _named(sources))
+    with ThreadPoolExecutor(1) as beside:
+        inputs = beside.submit(lambda: {name: fingerprint_content(file) for name, file in rows.files.items()})
+        off = beside.submit(count_off_unit_length, rows)
+        try:
+            placed = place_rows(rows, shots(), level=sources.level, numbers=numbers, allow_missing=allow_missing)
+        except BaseException:
+            beside.shutdown(cancel_futures=True)
+            raise
+        return _Found(shots(), rows, placed, numbers, spec, inputs.result(), off.result())
 
 
 def _require_apart(folder: Path, out: Path) -> None:
@@ -152,7 +190,7 @@ def _require_apart(folder: Path, out: Path) -> None:
         )
 
 
-def _read(kind: str, sources: FeatureSources, table: ShotTable) -> BorrowedRows:
+def _read(kind: str, sources: FeatureSources, shots: Callable[[], ShotTable]) -> BorrowedRows:
     used = {CLIP_RETRIEVAL: sources.id_column != ID_COLUMN, NPZ: sources.array is not None}
     options = {CLIP_RETRIEVAL: "--id-column", NPZ: "--array"}
     for other, is_used in used.items():
@@ -162,7 +200,7 @@ def _read(kind: str, sources: FeatureSources, table: ShotTable) -> BorrowedRows:
         return read_bigfile(sources.folder)
     if kind == CLIP_RETRIEVAL:
         return read_clip_retrieval(sources.folder, id_column=sources.id_column)
-    return read_npz_by_video(sources.folder, table, level=sources.level, array=sources.array)
+    return read_npz_by_video(sources.folder, shots(), level=sources.level, array=sources.array)
 
 
 def _numbers(sources: FeatureSources, rows: BorrowedRows) -> FrameNumbers | None:
@@ -240,18 +278,17 @@ def _of_length(spec: EmbedderSpec, rows: BorrowedRows, off: int, *, catalog: boo
 def _manifest(
     kind: str,
     sources: FeatureSources,
-    rows: BorrowedRows,
+    found: _Found,
     spec: EmbedderSpec,
-    numbers: FrameNumbers | None,
     allow_missing: bool,
 ) -> Manifest:
+    rows, numbers = found.rows, found.numbers
     config: dict[str, Any] = {"level": sources.level, "borrowed": kind, "store_dtype": rows.dtype.name}
     config |= {"allow_missing": True} if allow_missing else {}
     config |= {"frame_numbers": {"per_s": numbers.per_s, "begin": numbers.begin}} if numbers else {}
     config |= {"id_column": sources.id_column} if kind == CLIP_RETRIEVAL else {}
     config |= {"array": sources.array} if sources.array else {}
-    inputs = {name: fingerprint_content(path) for name, path in rows.files.items()}
-    paths = dict(rows.files)
+    inputs, paths = dict(found.inputs), dict(rows.files)
     if len(inputs) > TRACED_FILES:
         listing = json.dumps(inputs, sort_keys=True).encode()
         inputs, paths = {"features": f"sha256:{hashlib.sha256(listing).hexdigest()}"}, {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Callable
@@ -158,3 +159,13 @@ def test_what_is_written_is_not_read_again(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(contents, "hash_file", lambda path: hashed.append(path.name) or hash_file(path))
     make_store(tmp_path / "store", UNIT)
     assert hashed == []
+
+
+@pytest.mark.parametrize("size", [0, 1, 7, 8, 9, 24])
+def test_a_file_longer_than_one_reading_is_hashed_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr(contents, "READ_BYTES", 8)
+    data = np.random.default_rng(size).bytes(size)
+    (tmp_path / "file").write_bytes(data)
+    assert hash_file(tmp_path / "file") == f"sha256:{hashlib.sha256(data).hexdigest()}"
