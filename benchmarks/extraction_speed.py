@@ -44,6 +44,7 @@ from preview import collection
 from search_speed import machine
 
 from avs.core.artifacts import atomic_write
+from avs.core.device import let_threads_sleep
 from avs.core.progress import Reporter
 from avs.core.shots import ShotTable, read_shot_table, write_shot_table
 from avs.features import stores
@@ -515,6 +516,9 @@ def main() -> None:
     parser.add_argument("--short-shots", type=int, default=SHORT_SHOTS, help="of 3 s, of a short clip")
     parser.add_argument("-o", "--output", type=Path, default=RESULTS)
     options = parser.parse_args()
+    if "OMP_WAIT_POLICY" not in os.environ:  # as the command does; here torch is imported already
+        let_threads_sleep()
+        os.execv(sys.executable, [sys.executable, *sys.argv])
     unknown = sorted(set(options.measures) - set(MEASURES))
     if unknown:
         parser.error(f"no such measure: {', '.join(unknown)}; there are: {', '.join(MEASURES)}")

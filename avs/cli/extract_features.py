@@ -235,6 +235,9 @@ def command(
     force: Force = False,
     debug: Debug = False,
 ) -> None:
+    from avs.core.device import let_threads_sleep
+
+    let_threads_sleep()
     from avs.core.progress import Reporter
     from avs.features.claims import parse_shard
     from avs.features.extract import require_few_failures

@@ -1,4 +1,4 @@
-"""Names of devices, read in one place: cpu, cuda or cuda:N; and the number of cores."""
+"""Names of devices, read in one place: cpu, cuda or cuda:N; and cores, their number and how threads wait for them."""
 
 from __future__ import annotations
 
@@ -66,3 +66,12 @@ def require_devices(names: Sequence[str], *, cuda_devices: Callable[[], int]) ->
 def available_cores() -> int:
     """Number of cores that this process may use; on systems that cannot say, of all cores."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def let_threads_sleep() -> None:
+    """Let torch's threads sleep while they wait for each other; before torch is imported, since it reads this once.
+
+    Otherwise they spin, which takes the core from the decoder that they wait for. `OMP_WAIT_POLICY` that the user has
+    set stays as it is.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")

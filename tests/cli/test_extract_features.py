@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -352,3 +353,24 @@ def test_how_it_runs_is_checked_before_videos_are_hashed(
     err = capsys.readouterr().err
     assert said in err and "hash videos" not in err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("mine", "kept"), [(None, "passive"), ("active", "active")])
+def test_threads_of_torch_sleep_while_they_wait_unless_the_user_says_otherwise(mine: str | None, kept: str) -> None:
+    code = """
+import os, sys
+from pathlib import Path
+from avs.cli.extract_features import command
+
+class Torch:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch":
+            sys.exit(os.environ.get("OMP_WAIT_POLICY"))
+
+sys.meta_path.insert(0, Torch())
+command(Path("videos"), Path("shots.tsv"), Path("out"), model=["clip-vit-b32"])
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    environment |= {"OMP_WAIT_POLICY": mine} if mine else {}
+    ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert ended.stderr.strip() == kept
