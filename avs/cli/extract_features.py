@@ -36,6 +36,7 @@ from avs.cli.options import (
     Videos,
     Workers,
 )
+from avs.core.device import let_threads_sleep
 
 if TYPE_CHECKING:
     from avs.core.progress import Reporter
@@ -235,8 +236,6 @@ def command(
     force: Force = False,
     debug: Debug = False,
 ) -> None:
-    from avs.core.device import let_threads_sleep
-
     let_threads_sleep()
     from avs.core.progress import Reporter
     from avs.features.claims import parse_shard
