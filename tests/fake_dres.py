@@ -49,7 +49,7 @@ class FakeDres:
         tasks: evaluation -> its current task; None: there is none.
         shown: whether participants see the state of an evaluation.
         script: what becomes of the next submissions, one each: a status of HTTP; "hang" (it is taken, no answer comes),
-            "lost" (it is not taken, no answer comes).
+            "lost" (it is not taken, no answer comes), "broken" (it is taken, the answer is 500).
         verdict: of submissions that are taken; pending: whether it comes later, by `judge`.
         submitted: bodies in the order in which they came, also those that were refused; taken: what the server has.
     """
@@ -209,6 +209,8 @@ class FakeApi:
         if planned == "lost":
             return await self.silence(request)
         answer = self.taken(request.path_params["id"], body)
+        if planned == "broken":
+            return _error(500, "Internal server error: null")
         return await self.silence(request) if planned == "hang" else answer
 
     async def silence(self, request: Request) -> Response:

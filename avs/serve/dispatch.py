@@ -13,7 +13,7 @@ from typing import Any
 from avs.serve.dres import DresAnswer, DresClient, DresTrouble, LoggedOut
 from avs.serve.dres_watch import DresView
 from avs.serve.shapes import SubmissionState
-from avs.serve.submissions import QueueEntry, SubmissionQueue
+from avs.serve.submissions import QueueEntry, QueueState, SubmissionQueue
 
 TRIES, FIRST_WAIT_S, MOST_DOUBLINGS = 4, 0.5, 4
 VERDICTS: dict[str, SubmissionState] = {
@@ -97,7 +97,7 @@ class Dispatch:
             if state is not None and state != entry.state:
                 self.change(entry, state, f"the server has it: {str(verdict).lower()}")
 
-    def change(self, entry: QueueEntry, state: SubmissionState, message: str) -> QueueEntry:
+    def change(self, entry: QueueEntry, state: QueueState, message: str) -> QueueEntry:
         """Give a submission a new state, and tell of it.
 
         Raises:

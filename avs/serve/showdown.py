@@ -158,7 +158,7 @@ class Showdown:
                 if new:
                     self._note("submission", {**_journalled(entry), "list": found_in, "dry_run": not self.live})
                     self._tell(entry)
-                elif entry.state == "failed":
+                elif entry.state in ("failed", "forgotten"):
                     found.append(self._again(entry))
                     continue
                 else:
@@ -183,7 +183,7 @@ class Showdown:
         if entry.state not in AGAIN:
             raise Refusal(409, "it is not in doubt", where=entry.id, got=entry.state, wanted=", ".join(AGAIN))
         if not again:
-            return self._dispatch.change(entry, "failed", "forgotten by the user")
+            return self._dispatch.change(entry, "forgotten", "forgotten by the user")
         changed = self._again(entry)
         self._notify()
         return changed
@@ -337,10 +337,12 @@ class Showdown:
     def _is_here(self, entry: QueueEntry) -> bool:
         """Whether pages are shown it: what belongs to the evaluation; before that is known, all of the server."""
         evaluation = self.view.evaluation
-        return entry.server == self.server and (evaluation is None or entry.evaluation in (evaluation, DRY_RUN))
+        here = evaluation is None or entry.evaluation in (evaluation, DRY_RUN)
+        return here and entry.server == self.server and entry.state != "forgotten"
 
     def _tell(self, entry: QueueEntry) -> None:
-        data = {"id": entry.id, "state": entry.state, "message": entry.message, "shot": entry.shot, "task": entry.task}
+        told = entry.shape(dry_run=not self.live)
+        data = {"id": told.id, "state": told.state, "message": told.message, "shot": told.shot, "task": told.task}
         self.events.say(Event(kind="submission", topic=entry.topic, data=dict(data)))
         if entry.state != "in-flight":
             self._note("verdict", {"id": entry.id, "state": entry.state, "message": entry.message})

@@ -18,13 +18,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from avs.core.errors import ConfigError
 from avs.serve.shapes import SubmissionFacts, SubmissionState
 
-STATES: tuple[SubmissionState, ...] = get_args(SubmissionState)
-NOT_SENT = ("rejected", "failed")  # their shots are not sent ones
+QueueState = Literal[SubmissionState, "forgotten"]
+"""As the API has it; a user forgets one that is in doubt, and pages are not shown it any more."""
+STATES: tuple[QueueState, ...] = get_args(QueueState)
+NOT_SENT = ("rejected", "failed", "forgotten")  # their shots are not sent ones
 AGAIN = ("unknown", "failed", "rejected")  # a user may have these sent again
 DIGITS = 16  # of a checksum
 
@@ -56,7 +58,7 @@ class QueueEntry:
     id: str = field(default_factory=lambda: secrets.token_hex(8))
     at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
     sent_before: bool = False
-    state: SubmissionState = "queued"
+    state: QueueState = "queued"
     message: str = ""
 
     @property
@@ -75,7 +77,7 @@ class QueueEntry:
 
     def shape(self, *, dry_run: bool) -> SubmissionFacts:
         """As the API gives it."""
-        given = asdict(self)
+        given = asdict(self) | ({"state": "failed"} if self.state == "forgotten" else {})
         return SubmissionFacts(
             **{name: given[name] for name in SubmissionFacts.model_fields if name in given}, dry_run=dry_run
         )
@@ -153,7 +155,7 @@ class SubmissionQueue:
             self._entries.update({one.id: one for one in new})
             return found
 
-    def change(self, entry_id: str, state: SubmissionState, message: str = "") -> QueueEntry:
+    def change(self, entry_id: str, state: QueueState, message: str = "") -> QueueEntry:
         """Give a submission a new state.
 
         Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,8 @@ from avs.serve import dres, dres_watch, showdown
 from avs.serve.dres import DresClient, DresTrouble
 from avs.serve.dres_watch import DresView, DresWatch
 from avs.serve.events import Events
+from avs.serve.media import VideoClock
+from avs.serve.shapes import Event
 from avs.serve.showdown import Showdown
 from avs.serve.submissions import QueueEntry
 
@@ -223,7 +226,11 @@ def test_no_answer_is_unknown_until_the_server_shows_that_it_has_it(begin: Begin
     assert "no answer within 2 s" in doubt.message
     assert len(held.submitted) == 2, "nothing is sent twice unasked"
     show.ask(doubt.id, again=False)
-    assert state(show, doubt) == "failed"
+    assert [one.shot for one in show.submissions().entries] == ["shot00001_1"]
+    assert show.sent_shots("661") == ["shot00001_1"]
+    (again,), warnings = show.submit([entry(show, 2)])
+    until(lambda: state(show, again) == "rejected")
+    assert again.id == doubt.id and warnings == [] and len(held.taken) == 2, "a user may submit it anew"
 
 
 def test_a_submission_that_was_lost_is_sent_again_when_asked(begin: Begin, held: FakeDres) -> None:
@@ -232,6 +239,11 @@ def test_a_submission_that_was_lost_is_sent_again_when_asked(begin: Begin, held:
     doubt = send(show, expect="unknown")
     send(show, 2, expect="accepted")
     assert state(show, doubt) == "unknown" and [one[1] for one in held.keys()] == ["00002"]
+    held.taken.append({**stored(doubt), "memberName": "team8"})
+    looks = len(held.asked)
+    until(lambda: len(held.asked) > looks + 12)
+    assert state(show, doubt) == "unknown", "another team has it"
+    held.taken.pop()
     show.ask(doubt.id, again=True)
     until(lambda: state(show, doubt) == "accepted")
     assert [one[1] for one in held.keys()] == ["00002", "00001"]
@@ -239,6 +251,14 @@ def test_a_submission_that_was_lost_is_sent_again_when_asked(begin: Begin, held:
         show.ask(doubt.id, again=True)
     with pytest.raises(showdown.Refusal, match="no such submission"):
         show.ask("nothing", again=True)
+
+
+def test_an_error_after_it_was_taken_is_not_sent_again(begin: Begin, held: FakeDres) -> None:
+    show = begin()
+    held.script, held.duplicates = ["broken"], False
+    send(show, expect="accepted")
+    send(show, 2, expect="accepted")
+    assert len(held.submitted) == 2
 
 
 def test_504_may_have_arrived(begin: Begin, held: FakeDres) -> None:
@@ -253,6 +273,13 @@ def test_it_logs_in_again_once(begin: Begin, held: FakeDres) -> None:
     held.log_everybody_out()
     send(show, expect="accepted")
     assert held.logins == 2 and len(held.submitted) == 1
+
+
+def test_trouble_at_the_login_is_no_doubt_about_a_submission(held: FakeDres) -> None:
+    held.away = 502
+    with pytest.raises(DresTrouble) as trouble:
+        DresClient(held.root, USER, PASSWORD, timeout_s=2.0).submit("e1", {})
+    assert not trouble.value.may_have_arrived
 
 
 def test_a_wrong_password_is_told_and_not_hammered(
@@ -332,8 +359,12 @@ def test_a_server_that_shows_participants_nothing(begin: Begin, held: FakeDres) 
 def test_the_timer(begin: Begin, held: FakeDres) -> None:
     show = begin(timer_s=77)
     assert show.timer_of() == "task" and 190 < (show.left_s() or 0) <= 200
+    heard: list[Event] = []
+    show.events.say = heard.append  # type: ignore[method-assign]
     held.tasks["e1"].left_s = 500  # type: ignore[union-attr]
     until(lambda: (show.left_s() or 0) > 400)
+    until(lambda: [one.kind for one in heard] == ["timer"])
+    assert heard[0].data is not None and float(heard[0].data["left_s"] or 0) > 400
     held.tasks["e1"] = None
     until(lambda: show.view.state == "no-task")
     assert show.left_s() is None
@@ -415,7 +446,7 @@ def test_answers_that_are_no_answers(held: FakeDres) -> None:
         b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 500,
         b"HTTP/1.1 200 OK\r\nContent-Length: 9000000\r\n\r\n" + b"[" * 9_000_000,
         b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"[" * 100_000,
-        b'HTTP/1.1 200 OK\r\nContent-Length: 32\r\n\r\n{"sessionId": "a\\r\\nSet-Cookie: "}',
+        b'HTTP/1.1 200 OK\r\nContent-Length: 35\r\n\r\n{"sessionId": "a\\r\\nSet-Cookie: b"}',
         b"HTTP/1.1 302 Found\r\nLocation: //[bad\r\n\r\n", b"HTTP/1.1 307 Go\r\nLocation: /api/v2/login\r\n\r\n",
     ],
 )  # fmt: skip
@@ -441,6 +472,7 @@ def test_bytes_that_are_not_http(reply: bytes) -> None:
         client = DresClient(f"http://127.0.0.1:{listener.getsockname()[1]}", USER, PASSWORD, timeout_s=2.0)
         with pytest.raises(DresTrouble) as trouble:
             client.log_in()
+        assert ("longer than 8,388,608 bytes" in str(trouble.value)) == (len(reply) > 8_388_608)
         assert len(str(trouble.value)) < 600 and PASSWORD not in str(trouble.value)
 
 
@@ -495,6 +527,7 @@ def test_two_servers_do_not_share_a_queue(
     held: FakeDres, serve: Callable[..., httpx.Client], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     serve(dres=held.root, dres_user=USER)
+    assert "AVS_DRES_PASSWORD" not in os.environ, "programs that the server starts would have it"
     monkeypatch.setenv("AVS_DRES_PASSWORD", PASSWORD)
     with pytest.raises(ConfigError, match="another server submits from this queue"):
         serve(dres=held.root, dres_user=USER)
@@ -555,7 +588,9 @@ def test_from_the_page_to_the_verdict(held: FakeDres, serve: Callable[..., httpx
     assert kinds.count("submission") == 3 and "verdict" in kinds
 
 
-def test_times_of_shots_and_positions(held: FakeDres, serve: Callable[..., httpx.Client]) -> None:
+def test_times_of_shots_and_positions(
+    held: FakeDres, serve: Callable[..., httpx.Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
     client = serve(dres=held.root, dres_user=USER, live=True, rate=100)
     until(lambda: client.get("/api/v1/submit").json()["state"] == "running")
 
@@ -573,9 +608,12 @@ def test_times_of_shots_and_positions(held: FakeDres, serve: Callable[..., httpx
     assert (at["start_ms"], at["end_ms"]) == (555, 555)
     beyond = put(shot="shot00001_3", at_s=1000.0)
     assert beyond["start_ms"] == beyond["end_ms"] == int(facts["duration_s"] * 1000)
+    later = VideoClock(zero_s=0.2, fps=25.0, duration_s=6.0, codec="h264", size=0, time_ns=0)
+    monkeypatch.setattr(client.server.state.opened.media, "clock", lambda _: later)  # type: ignore[attr-defined]
+    assert put(shot="shot00001_3", at_s=0.7777)["start_ms"] == 577, "shots count from the first frame"
     text = put(text="  a red bus ")
     assert (text["text"], text["shot"], text["start_ms"]) == ("a red bus", None, None)
-    until(lambda: len(held.taken) == 5)
+    until(lambda: len(held.taken) == 6)
     for body, code in (
         ({"shots": ["shot9_1"]}, 404), ({"shots": []}, 422), ({"shot": "shot00001_1"}, 422), ({"at_s": 1.0}, 422),
         ({"shots": ["shot00001_1"], "text": "a"}, 422), ({"text": "   "}, 422), ({"text": "x" * 2001}, 422),
