@@ -93,7 +93,7 @@ class DresClient:
         self._token: str | None = None
 
     def evaluations(self) -> list[dict[str, Any]]:
-        """The evaluations of the user that are not over, as the server describes them.
+        """The interactive evaluations of the user that are not over, as the server describes them.
 
         Raises:
             DresTrouble, LoggedOut: there is no answer.
@@ -101,8 +101,8 @@ class DresClient:
         answer = self._asked("GET", "/client/evaluation/list")
         if answer.status != 200 or not isinstance(answer.body, list):
             raise self._odd(answer)
-        found = [one for one in answer.body if isinstance(one, dict) and isinstance(one.get("id"), str)]
-        return [one for one in found if one["id"] and one.get("status") != "TERMINATED"]
+        found = [one for one in answer.body if isinstance(one, dict) and _text(one.get("id"))]
+        return [one for one in found if one.get("status") != "TERMINATED" and one.get("type") != "NON_INTERACTIVE"]
 
     def state(self, evaluation: str) -> RunState | None:
         """The state of an evaluation; None: participants may not see it.

@@ -344,7 +344,7 @@ class Showdown:
         told = entry.shape(dry_run=not self.live)
         data = {"id": told.id, "state": told.state, "message": told.message, "shot": told.shot, "task": told.task}
         self.events.say(Event(kind="submission", topic=entry.topic, data=dict(data)))
-        if entry.state != "in-flight":
+        if entry.state not in ("queued", "in-flight"):
             self._note("verdict", {"id": entry.id, "state": entry.state, "message": entry.message})
 
     def _tell_timer(self) -> None:
