@@ -21,7 +21,7 @@ from avs.serve.shapes import Event, Submissions
 from avs.serve.submissions import AGAIN, NOT_SENT, QueueEntry, SubmissionQueue
 from avs.serve.timer import PageTimer
 
-POLL_S, FRESH_S, MOST_LOGS, JUMP_S = 2.0, 1.0, 200, 1.5
+POLL_S, FRESH_S, MOST_LOGS, JUMP_S = 2.0, 0.2, 200, 1.5
 LIVE_QUEUE, DRY_QUEUE, DRY_RUN = "submissions.queue", "dry-run.queue", "dry run"
 NEXT_STEPS = {
     "no-evaluation": "choose an evaluation, or wait until one is open",
