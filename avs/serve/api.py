@@ -88,6 +88,7 @@ CALLS = (
     Call("POST", "/basket", "Put shots into the basket, or take them out.", shapes.Basket, shapes.BasketRequest,
          writes=True),
     Call("POST", "/views", "Say which shots were on the screen.", shapes.Seen, shapes.ViewsRequest, writes=True),
+    Call("POST", "/fusers", "Keep weights by hand as a fuser.", shapes.FuserSaved, shapes.FuserRequest, writes=True),
     Call("POST", "/export", "Write lists or marks as a file.", shapes.Exported, shapes.ExportRequest, writes=True),
     Call("POST", "/token", "Exchange the token of the address for a cookie.", shapes.Done, shapes.TokenRequest),
     Call("GET", "/events", "Server-sent events; each has an Event as data.", shapes.Event),
