@@ -40,6 +40,13 @@ avs serve --store features/mini-clip/shot --host 0.0.0.0 --token --allow-host se
 """  # noqa: E501  # a command to copy is one line
 
 Config = Annotated[Path | None, typer.Option("--config", help="YAML with these options; options beside it come first.")]
+Embed = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--embed", help="Trained model that scores every shot: each is embedded once, into --cache; repeatable.",
+        rich_help_panel=MODEL,
+    ),
+]  # fmt: skip
 Fusers = Annotated[
     list[Path] | None,
     typer.Option("--fuser", help="Fuser that was fitted before; repeatable.", rich_help_panel=MODEL),
@@ -102,6 +109,7 @@ def command(
     config: Config = None,
     store: OptionalStores = None,
     checkpoint: Checkpoints = None,
+    embed: Embed = None,
     fuser: Fusers = None,
     lists: ServedLists = None,
     shots: OptionalShots = None,
@@ -133,9 +141,11 @@ def command(
     from avs.serve.server import serve
 
     given: dict[str, Any] = {
-        "stores": store, "checkpoints": checkpoint, "fusers": fuser, "lists": lists, "shots": shots, "videos": videos,
+        "stores": store, "checkpoints": checkpoint, "embed": embed, "fusers": fuser, "lists": lists,
+        "shots": shots, "videos": videos,
         "keyframes": keyframes, "topics": topics, "narratives": narratives, "qrels": qrels, "text_table": text_table,
-        "weights": weights, "word2vec": word2vec, "frame_score": frame_score, "rescore": rescore, "cache": cache, "sessions": sessions,
+        "weights": weights, "word2vec": word2vec,
+        "frame_score": frame_score, "rescore": rescore, "cache": cache, "sessions": sessions,
         "host": host, "port": port, "allow_hosts": allow_host, "token": token or None, "read_only": read_only or None,
         "video_ids": None if video_ids == "stem" else video_ids, "device": None if device == "cpu" else device,
     }  # fmt: skip

@@ -52,6 +52,7 @@ class ServeOptions(BaseModel):
 
     Attributes:
         stores, checkpoints, fusers, lists: what ranks; lists is a folder of ranked lists, or single files.
+        embed: checkpoints whose video side is embedded over the whole collection, once.
         weights, word2vec: as of `avs search`.
         shots: shot table; videos, video_ids, keyframes: what there is to see.
         topics, narratives, qrels: what is studied.
@@ -69,6 +70,7 @@ class ServeOptions(BaseModel):
     stores: list[Path] = []
     weights: list[str] = []
     checkpoints: list[Path] = []
+    embed: list[Path] = []
     word2vec: Path | None = None
     frame_score: Literal["max", "mean"] | None = None
     fusers: list[Path] = []
@@ -135,7 +137,8 @@ def _require_paths(options: ServeOptions) -> None:
         "text table": options.text_table,
     }  # fmt: skip
     several = {
-        "feature store": options.stores, "checkpoint": options.checkpoints, "fuser": options.fusers,
+        "feature store": options.stores, "checkpoint": options.checkpoints,
+        "checkpoint to embed": options.embed, "fuser": options.fusers,
         "list": options.lists, "topic file": options.topics,
     }  # fmt: skip
     named = [(what, path) for what, path in singles.items() if path is not None]

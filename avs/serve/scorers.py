@@ -21,6 +21,7 @@ from avs.ranking.cosine import CosineScorer
 from avs.ranking.score import Scorer
 from avs.reranking.vectors import shot_vectors
 from avs.serve.collection import Collection
+from avs.serve.embedded import EmbeddedScorer
 from avs.serve.refusal import Refusal
 from avs.serve.shapes import QueryPart
 from avs.serve.store_view import StoreView
@@ -194,7 +195,9 @@ def _model_scorer(collection: Collection, name: str, parts: Sequence[Sequence[Te
     topics = TopicSet(Topic(str(number), text) for number, text in enumerate(texts, start=1))
     unknown = searcher.model(checkpoint).unknown_words(texts, topics.ids, noun="part")
     warnings += [f"{name}: {line}" for line in unknown]
-    scorer = searcher.model_scorer(name, checkpoint, topics, texts, quiet=True)
+    scorer: Scorer = searcher.model_scorer(name, checkpoint, topics, texts, quiet=True)
+    if name in collection.embedded:
+        scorer = EmbeddedScorer(scorer, collection.embedded[name].feature)
     if all(len(terms) == 1 for terms in parts):
         return scorer
     weights = np.zeros((len(parts), len(texts)), dtype=np.float32)
@@ -217,6 +220,12 @@ class WeighedScorer:
     def __init__(self, inner: Scorer, weights: np.ndarray) -> None:
         self.inner, self.weights = inner, weights
         self.name, self.features = inner.name, inner.features
+
+    @property
+    def exact(self) -> Scorer:
+        """The same sums of the exact scores of an embedded model."""
+        assert isinstance(self.inner, EmbeddedScorer)
+        return WeighedScorer(self.inner.exact, self.weights)
 
     @property
     def fingerprint(self) -> str:

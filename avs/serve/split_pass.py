@@ -7,7 +7,7 @@ lists are the same: the k best of all shots are among the k best of each half.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TypeVar
@@ -17,14 +17,17 @@ import numpy as np
 from avs.core.device import available_cores
 from avs.core.errors import DataError
 from avs.core.ranking import RankedList
-from avs.ranking.blocks import BlockSource
+from avs.ranking.blocks import BlockSource, Rows
 from avs.ranking.score import Scorer, SearchCancelled, search
 from avs.serve.collection import Collection, rows_in_source
+from avs.serve.embedded import EmbeddedModel
 from avs.serve.scorers import AmongScorer, ChosenRows
+from avs.serve.store_view import StoreView
 
 T = TypeVar("T")
 Cancelled = Callable[[], bool]
 WORTH_SPLITTING = 50_000  # shots
+LONG_ROW, LONG_BLOCK, LEAST_ROWS = 1024, 2**20, 128  # numbers of a row, and of a block of longer rows
 MOST_THREADS = 8
 
 
@@ -133,10 +136,10 @@ class SplitPass:
         key = frozenset(names)
         if key not in self._parts:
             searcher, columns = self.collection.searcher, self.collection.columns
-            views = [self.collection.stores[name] for name in names if name in self.collection.stores]
-            alike = len(views) == len(names) and all(view.positions is None for view in views)
+            views = [self._kept(name) for name in names]
+            alike = all(view is not None and view.positions is None for view in views)
             if not alike or len(columns) < self.worth_splitting or searcher.device != "cpu":
-                source = searcher.source([searcher.systems[name] for name in names])
+                source = self._whole(names)
                 self._parts[key] = [SharePart(source, rows_in_source(columns, source.ids))]
             else:
                 cuts = [len(columns) * part // self.threads for part in range(self.threads + 1)]
@@ -145,19 +148,42 @@ class SplitPass:
                 ]
         return self._parts[key]
 
+    def _kept(self, name: str) -> StoreView | EmbeddedModel | None:
+        """The rows that a system multiplies its queries with; None: of a model that embeds the shots anew."""
+        return self.collection.stores.get(name) or self.collection.embedded.get(name)
+
+    def _whole(self, names: Sequence[str]) -> BlockSource:
+        """All shots."""
+        searcher, embedded = self.collection.searcher, self.collection.embedded
+        if embedded.keys().isdisjoint(names):
+            return searcher.source([searcher.systems[name] for name in names])
+        rows: dict[str, Rows] = {embedded[name].feature: embedded[name] for name in names if name in embedded}
+        for name in names:
+            rows |= {} if name in embedded else searcher.features_of(searcher.systems[name])
+        return self._source(rows)
+
+    def _source(self, rows: Mapping[str, Rows]) -> BlockSource:
+        """The blocks of rows, of fewer rows where they are long: what is read of them stays in the cache."""
+        searcher, widest = self.collection.searcher, max(one.vectors.shape[1] for one in rows.values())
+        fewer = max(LONG_BLOCK // widest, LEAST_ROWS) if widest > LONG_ROW and searcher.device == "cpu" else None
+        return BlockSource(rows, device=searcher.device, dtype=searcher.dtype, block_rows=fewer)
+
     def _share(self, names: Sequence[str], first: int, last: int) -> SharePart:
         """The shots from row `first` to `last`."""
         searcher, columns = self.collection.searcher, self.collection.columns
         ids, slices = columns.ids[first:last], {}
         for name in names:
-            (feature,) = searcher.features_of(searcher.systems[name])
-            view = self.collection.stores[name]
+            view = self._kept(name)
+            assert view is not None  # as _shares has looked
+            (feature,) = (
+                [view.feature] if isinstance(view, EmbeddedModel) else searcher.features_of(searcher.systems[name])
+            )
             if view.offsets is None:
                 slices[feature] = ChosenRows(ids, view.vectors[first:last], None)
             else:
                 offsets = view.offsets[first : last + 1]
                 slices[feature] = ChosenRows(ids, view.vectors[offsets[0] : offsets[-1]], offsets - offsets[0])
-        return SharePart(BlockSource(slices, device=searcher.device, dtype=searcher.dtype), np.arange(first, last))
+        return SharePart(self._source(slices), np.arange(first, last))
 
 
 def one_thread() -> None:
