@@ -6,6 +6,7 @@ import hashlib
 import json
 import warnings
 from collections.abc import Collection, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
@@ -144,6 +145,12 @@ class BlockSource:
         """The number of shots."""
         return len(self.ids)
 
+    def twin(self) -> BlockSource:
+        """The same blocks in buffers of its own, so that another thread can read at the same time."""
+        made = copy(self)
+        made._readers = {name: reader.twin() for name, reader in self._readers.items()}
+        return made
+
     def borders(self) -> list[int]:
         """The positions where blocks begin, in order, and the number of shots. Nothing is read.
 
@@ -189,6 +196,12 @@ class _Reader:
         self.block_rows = max(source.block_rows, longest)
         rows = -(-min(self.block_rows, len(self.vectors)) // TILE_ROWS) * TILE_ROWS
         self._make_buffers(rows, source.device, source.dtype)
+
+    def twin(self) -> _Reader:
+        """The same rows, with buffers of its own."""
+        made = copy(self)
+        made._make_buffers(len(self.buffers[0]), self.buffers[0].device, self.buffers[0].dtype)
+        return made
 
     @cached_property
     def fingerprint(self) -> str:

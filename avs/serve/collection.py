@@ -284,7 +284,8 @@ def _embedded(
         checkpoint = system.source
         if isinstance(checkpoint, Checkpoint) and checkpoint.folder.resolve() in wanted:
             found[name] = open_embedded(
-                name, searcher.packed(name, checkpoint), checkpoint, searcher.features_of(system), searcher.source([system]), columns,
+                name, searcher.packed(name, checkpoint), checkpoint, searcher.features_of(system),
+                searcher.source([system]), columns,
                 options.cache / f"embedded-{name}", report, searcher.reporter,
             )  # fmt: skip
     return found

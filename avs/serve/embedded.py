@@ -86,7 +86,12 @@ class EmbeddedScorer:
     Args:
         exact: the scorer that embeds the shots anew.
         feature: name of the embeddings in a block.
+
+    Attributes:
+        in_threads: several threads may ask it at once.
     """
+
+    in_threads = True
 
     def __init__(self, exact: ModelScorer, feature: str) -> None:
         self.exact, self.name, self.features = exact, exact.name, (feature,)

@@ -18,7 +18,7 @@ from avs.core.spec import EmbedderSpec
 from avs.core.topic import Topic, TopicSet
 from avs.ranking.blocks import Block, BlockSource
 from avs.ranking.cosine import CosineScorer
-from avs.ranking.score import Scorer
+from avs.ranking.score import Scorer, may_split
 from avs.reranking.vectors import shot_vectors
 from avs.serve.collection import Collection
 from avs.serve.embedded import EmbeddedScorer
@@ -222,6 +222,11 @@ class WeighedScorer:
         self.name, self.features = inner.name, inner.features
 
     @property
+    def in_threads(self) -> bool:
+        """As the inner scorer."""
+        return may_split(self.inner)
+
+    @property
     def exact(self) -> Scorer:
         """The same sums of the exact scores of an embedded model."""
         assert isinstance(self.inner, EmbeddedScorer)
@@ -250,6 +255,11 @@ class AmongScorer:
     def __init__(self, inner: Scorer, allowed: np.ndarray) -> None:
         self.inner, self.allowed = inner, allowed
         self.name, self.features = inner.name, inner.features
+
+    @property
+    def in_threads(self) -> bool:
+        """As the inner scorer."""
+        return may_split(self.inner)
 
     @property
     def fingerprint(self) -> str:

@@ -32,6 +32,12 @@ SHOTS = 3000  # more than a list and its margin
 TEXT = "a dog in the forest"
 
 
+@pytest.fixture(autouse=True)
+def by_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where there are many shots."""
+    monkeypatch.setattr("avs.ranking.split.WORTH_SPLITTING", 1)
+
+
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> TinyCollection:
     return tiny_collection(tmp_path_factory.mktemp("large"), seed=1, shots=SHOTS)
@@ -60,12 +66,9 @@ def opened(given: ServeOptions, report: Callable[[str, int, int], None] = lambda
 def answer(collection: Collection, **query: Any) -> ServedAnswer:
     book = MarkBook(None, 1)
     engine = Engine(collection, book, lambda name: np.empty(0))
-    engine.split = SplitPass(collection, worth_splitting=1)  # as where there are many shots
+    engine.split.threads = 3
     asked = Query(**{"parts": [QueryPart(text=TEXT)], "by": ["laff"], **query})
-    try:
-        return engine.first(plan_search(asked, collection, book), lambda: False)
-    finally:
-        engine.split.close()
+    return engine.first(plan_search(asked, collection, book), lambda: False)
 
 
 def search(large: TinyCollection, model: Path, work: Path) -> RankedList:
@@ -120,7 +123,7 @@ def test_several_parts_in_time_are_scored_by_the_embeddings(
     large: TinyCollection, models: Path, tmp_path: Path
 ) -> None:
     collection = opened(options(large, models / "laff", tmp_path))
-    split = SplitPass(collection, worth_splitting=1)
+    split = SplitPass(collection)
     from avs.serve.scorers import ask
 
     engine = Engine(collection, MarkBook(None, 1), lambda name: np.empty(0))
@@ -130,7 +133,6 @@ def test_several_parts_in_time_are_scored_by_the_embeddings(
     model, ids = ["laff"], collection.columns.ids
     wanted = [collection.searcher.scores(part.text or "", ids, systems=model)["laff"][0] for part in parts]
     np.testing.assert_allclose(table, wanted, atol=2**-11)
-    split.close()
 
 
 def test_a_killed_embedding_goes_on_where_it_was(
