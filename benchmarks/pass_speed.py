@@ -49,7 +49,7 @@ source = BlockSource({"x": store})
 def scorer(query):
     return CosineScorer("x", query, topics=["t"], store=store, feature="x", query_spec=store.spec)
 """
-OURS = {"search": SEARCH + "each(lambda query: search([scorer(query)], ['t'], source))\n"}
+OURS = {"search": SEARCH + "each(lambda query: search([scorer(query)], ['t'], source, threads=2))\n"}
 
 
 def pass_speed(folder: Path, repeats: int, faiss_python: Path | None) -> dict[str, Any]:

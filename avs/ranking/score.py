@@ -100,7 +100,7 @@ def search(
     with reporter.stage(f"search {what}", len(source), "shots") as stage:
         stage.advance(first)
         saved = time.monotonic()
-        for done in _covered(best, scorers, source, first, cancelled, threads):
+        for done in covered(best, scorers, source, first, threads=threads, cancelled=cancelled):
             stage.advance(done - first)
             first = done
             if kept is not None and time.monotonic() - saved >= save_every_s:
@@ -112,21 +112,37 @@ def search(
     return lists
 
 
-def _covered(
+def covered(
     best: Mapping[str, TopK],
     scorers: Sequence[Scorer],
     source: BlockSource,
-    first: int,
-    cancelled: Callable[[], bool],
-    threads: int | None,
+    first: int = 0,
+    stop: int | None = None,
+    *,
+    threads: int | None = None,
+    cancelled: Callable[[], bool] = lambda: False,
 ) -> Iterator[int]:
-    """Add the scores of the shots from `first` on to the collectors; gives the position up to which they have all."""
+    """Add scores to the collectors by name of a scorer, by several threads where `search` would.
+
+    Args:
+        first, stop: borders of blocks, as for BlockSource.blocks.
+        threads, cancelled: as of search.
+
+    Yields:
+        The position up to which the collectors have all shots.
+
+    Raises:
+        DataError: a score that is not finite.
+        SearchCancelled: `cancelled` said yes.
+    """
     import torch
 
     before = torch.get_num_threads()
     several = threads_for(source, threads or before) if all(map(may_split, scorers)) else 1
     if several == 1:
-        for block in collect(best, scorers, source, first):
+        for block, scores in _scored(scorers, source, first, stop):
+            for name, (columns, present) in scores.items():
+                best[name].add(columns.cpu().numpy(), first=block.first, present=present)
             require_wanted(cancelled)
             yield block.first + block.count
         return
@@ -140,7 +156,7 @@ def _covered(
         require_wanted(cancelled)
 
     try:
-        for done in split.rounds(work, first):
+        for done in split.rounds(work, first, stop):
             for number, collectors in enumerate(own):
                 for name, collector in collectors.items():
                     best[name].take(collector.state())
@@ -168,23 +184,6 @@ def require_wanted(cancelled: Callable[[], bool]) -> None:
     """
     if cancelled():
         raise SearchCancelled("the search was cancelled")
-
-
-def collect(
-    best: Mapping[str, TopK], scorers: Sequence[Scorer], source: BlockSource, first: int = 0, stop: int | None = None
-) -> Iterator[Block]:
-    """Add the scores of blocks to the collectors by name of a scorer; gives every block that has been added.
-
-    Args:
-        first, stop: borders of blocks, as for BlockSource.blocks.
-
-    Raises:
-        DataError: a score that is not finite.
-    """
-    for block, scores in _scored(scorers, source, first, stop):
-        for name, (columns, present) in scores.items():
-            best[name].add(columns.cpu().numpy(), first=block.first, present=present)
-        yield block
 
 
 def _scored(scorers: Sequence[Scorer], source: BlockSource, first: int, stop: int | None = None) -> Iterator[Scored]:

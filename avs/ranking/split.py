@@ -30,21 +30,23 @@ class SplitSource:
         self.source, self.threads = source, threads
         self._twins = [source, *(source.twin() for _ in range(threads - 1))]
 
-    def rounds(self, work: Callable[[int, Block], None], first: int = 0) -> Iterator[int]:
-        """Have the threads do `work` with every block from the shot at position `first` on, which begins a block.
+    def rounds(self, work: Callable[[int, Block], None], first: int = 0, stop: int | None = None) -> Iterator[int]:
+        """Have the threads do `work` with every block from the shot at position `first` on, to the one before `stop`.
 
         Args:
             work: gets the number of a thread, and a block that is valid until it returns.
+            first, stop: borders of blocks, as for BlockSource.blocks.
 
         Yields:
             The position after the last shot that was worked at: all shots before it were.
         """
-        borders = [border for border in self.source.borders() if border >= first]
         if self.threads == 1:
-            for block in self.source.blocks(first):
+            for block in self.source.blocks(first, stop):
                 work(0, block)
                 yield block.first + block.count
             return
+        last_border = len(self.source) if stop is None else stop
+        borders = [border for border in self.source.borders() if first <= border <= last_border]
         at, size = 0, 4
         with ThreadPoolExecutor(self.threads, thread_name_prefix="pass", initializer=one_thread) as pool:
             while at < len(borders) - 1:

@@ -94,7 +94,8 @@ class EmbeddedScorer:
     in_threads = True
 
     def __init__(self, exact: ModelScorer, feature: str) -> None:
-        self.exact, self.name, self.features = exact, exact.name, (feature,)
+        self.exact, self.name = exact, exact.name
+        self.features: tuple[str, ...] = (feature,)
 
     @property
     def fingerprint(self) -> str:

@@ -195,9 +195,9 @@ def _model_scorer(collection: Collection, name: str, parts: Sequence[Sequence[Te
     topics = TopicSet(Topic(str(number), text) for number, text in enumerate(texts, start=1))
     unknown = searcher.model(checkpoint).unknown_words(texts, topics.ids, noun="part")
     warnings += [f"{name}: {line}" for line in unknown]
-    scorer: Scorer = searcher.model_scorer(name, checkpoint, topics, texts, quiet=True)
-    if name in collection.embedded:
-        scorer = EmbeddedScorer(scorer, collection.embedded[name].feature)
+    exact = searcher.model_scorer(name, checkpoint, topics, texts, quiet=True)
+    kept = collection.embedded.get(name)
+    scorer: Scorer = exact if kept is None else EmbeddedScorer(exact, kept.feature)
     if all(len(terms) == 1 for terms in parts):
         return scorer
     weights = np.zeros((len(parts), len(texts)), dtype=np.float32)

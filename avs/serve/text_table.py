@@ -248,24 +248,29 @@ class _TextReader:
 
     def _text(self, number: int, line: bytes) -> str | None:
         """The text of a line; None: it has none, or is wrong."""
+        if number == 1 and line.rstrip(b"\r\n") == HEADER.encode():
+            return None
         try:
             fields = line.decode().rstrip("\r\n").split("\t")
+            wrong = self._what_is_wrong(fields)
         except UnicodeDecodeError as error:
-            return self._wrong(number, f"not UTF-8: byte 0x{line[error.start]:02x}")
-        if number == 1 and fields == HEADER.split("\t"):
+            wrong = f"not UTF-8: byte 0x{line[error.start]:02x}"
+        if wrong is not None:
+            self.problems.add(f"{self.table}:{number}", wrong)
             return None
-        if len(fields) != 3:
-            return self._wrong(number, f"{len(fields)} fields between tabs, wanted 3")
         shot, kind, text = fields
-        if shot not in self.columns:
-            return self._wrong(number, f"unknown shot {shot[:80]!r}")
-        if not text.strip() or not kind.strip():
-            return self._wrong(number, "the text is empty" if kind.strip() else "the kind is empty")
-        if kind not in self._kinds and len(self._kinds) == MOST_KINDS:
-            return self._wrong(number, f"kind {kind[:40]!r} is one more than {MOST_KINDS}")
         self._kind_of.append(self._kinds.setdefault(kind, len(self._kinds)))
         self._shots.append(self.columns.row(shot))
         return text
 
-    def _wrong(self, number: int, what: str) -> None:
-        self.problems.add(f"{self.table}:{number}", what)
+    def _what_is_wrong(self, fields: list[str]) -> str | None:
+        if len(fields) != 3:
+            return f"{len(fields)} fields between tabs, wanted 3"
+        shot, kind, text = fields
+        if shot not in self.columns:
+            return f"unknown shot {shot[:80]!r}"
+        if not text.strip() or not kind.strip():
+            return "the text is empty" if kind.strip() else "the kind is empty"
+        if kind not in self._kinds and len(self._kinds) == MOST_KINDS:
+            return f"kind {kind[:40]!r} is one more than {MOST_KINDS}"
+        return None
