@@ -19,7 +19,7 @@ from avs.core.errors import AvsError, ConfigError
 from avs.core.progress import Reporter
 from avs.core.ranking import MAX_RESULTS, RankedList
 from avs.ranking.blocks import Block, BlockSource
-from avs.ranking.split import SplitSource, threads_for
+from avs.ranking.split import split_of, threads_for
 from avs.ranking.state import SearchState
 from avs.ranking.topk import TopK
 
@@ -146,7 +146,7 @@ def covered(
             require_wanted(cancelled)
             yield block.first + block.count
         return
-    split = SplitSource(source, several)
+    split = split_of(source, several)
     own = [_collectors(best) for _ in range(several)]
 
     def work(number: int, block: Block) -> None:

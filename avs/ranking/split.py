@@ -16,11 +16,13 @@ from avs.ranking.blocks import Block, BlockSource
 
 WORTH_SPLITTING = 20_000  # shots
 ROUND_S = 0.5
-LONGEST_ROUND = 1024  # blocks of a thread
+FIRST_ROUND, LONGEST_ROUND = 32, 1024  # blocks of a thread
 
 
 class SplitSource:
     """A source whose blocks are read by threads at the same time. One pass at a time.
+
+    Its threads and their buffers are kept for the next pass. They end when nobody has it any more.
 
     Args:
         threads: how many there are; one reads the blocks in the thread of the caller.
@@ -28,7 +30,8 @@ class SplitSource:
 
     def __init__(self, source: BlockSource, threads: int) -> None:
         self.source, self.threads = source, threads
-        self._twins = [source, *(source.twin() for _ in range(threads - 1))]
+        self._twins = [source.twin() for _ in range(threads)] if threads > 1 else []
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="pass", initializer=one_thread)
 
     def rounds(self, work: Callable[[int, Block], None], first: int = 0, stop: int | None = None) -> Iterator[int]:
         """Have the threads do `work` with every block from the shot at position `first` on, to the one before `stop`.
@@ -47,18 +50,17 @@ class SplitSource:
             return
         last_border = len(self.source) if stop is None else stop
         borders = [border for border in self.source.borders() if first <= border <= last_border]
-        at, size = 0, 4
-        with ThreadPoolExecutor(self.threads, thread_name_prefix="pass", initializer=one_thread) as pool:
-            while at < len(borders) - 1:
-                begin = perf_counter()
-                last = min(at + size * self.threads, len(borders) - 1)
-                self._round(pool, borders[at : last + 1], work)
-                yield borders[last]
-                at = last
-                if perf_counter() - begin < ROUND_S / 2:
-                    size = min(2 * size, LONGEST_ROUND)
+        at, size = 0, FIRST_ROUND
+        while at < len(borders) - 1:
+            begin = perf_counter()
+            last = min(at + size * self.threads, len(borders) - 1)
+            self._round(borders[at : last + 1], work)
+            yield borders[last]
+            at = last
+            if perf_counter() - begin < ROUND_S / 2:
+                size = min(2 * size, LONGEST_ROUND)
 
-    def _round(self, pool: ThreadPoolExecutor, borders: list[int], work: Callable[[int, Block], None]) -> None:
+    def _round(self, borders: list[int], work: Callable[[int, Block], None]) -> None:
         """Have the threads work at the blocks between borders. All have ended when it returns, also by an error."""
         failed = threading.Event()
 
@@ -73,10 +75,19 @@ class SplitSource:
                 failed.set()
                 raise
 
-        futures = [pool.submit(share, number) for number in range(self.threads)]
+        futures = [self._pool.submit(share, number) for number in range(self.threads)]
         wait(futures)
         for future in futures:
             future.result()
+
+
+def split_of(source: BlockSource, threads: int) -> SplitSource:
+    """The source for so many threads; that of the pass before is kept with the source."""
+    kept = source.split
+    if not isinstance(kept, SplitSource) or kept.threads != threads:
+        kept = SplitSource(source, threads)
+        source.split = kept
+    return kept
 
 
 def threads_for(source: BlockSource, threads: int) -> int:

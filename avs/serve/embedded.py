@@ -278,7 +278,6 @@ class _GrowingRows:
             return  # nothing was counted
         self.count, self._dim = count, dim
         self._file = open(path, "rb+")
-        self._file.truncate(end)
         self._file.seek(end)
 
     def _begin(self, dim: int) -> None:

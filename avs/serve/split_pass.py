@@ -11,7 +11,7 @@ from avs.core.errors import DataError
 from avs.core.ranking import RankedList
 from avs.ranking.blocks import Block, BlockSource, Rows
 from avs.ranking.score import Scorer, may_split, require_wanted, search
-from avs.ranking.split import SplitSource, threads_for
+from avs.ranking.split import split_of, threads_for
 from avs.serve.collection import Collection, rows_in_source
 from avs.serve.scorers import AmongScorer
 
@@ -69,7 +69,7 @@ class SplitPass:
             require_wanted(cancelled)
 
         threads = threads_for(source, self.threads) if all(map(may_split, scorers)) else 1
-        for _ in SplitSource(source, threads).rounds(work):
+        for _ in split_of(source, threads).rounds(work):
             pass
         return tables
 

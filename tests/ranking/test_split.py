@@ -22,6 +22,7 @@ TOPICS = ["1", "2", "3"]
 @pytest.fixture(autouse=True)
 def worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("avs.ranking.split.WORTH_SPLITTING", 1)
+    monkeypatch.setattr("avs.ranking.split.FIRST_ROUND", 4)
 
 
 def opened(folder: Path, seed: int, *, ties: bool = False) -> tuple[list[CosineScorer], BlockSource]:

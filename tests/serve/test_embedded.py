@@ -168,6 +168,25 @@ def test_a_killed_embedding_goes_on_where_it_was(
     assert read_manifest(folder)["type"] == "shot-embeddings"
 
 
+def test_rows_of_another_model_are_not_gone_on_with(
+    large: TinyCollection, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("avs.ranking.blocks.CPU_BLOCK_ROWS", 256)
+
+    def stop(what: str, done: int, of: int) -> None:
+        if what.startswith("embeddings") and done >= 1024:
+            raise AvsError("stopped")
+
+    shutil.copytree(models / "laff", tmp_path / "laff")
+    given = options(large, tmp_path / "laff", tmp_path)
+    with pytest.raises(AvsError, match="stopped"):
+        opened(given, stop)
+    shutil.rmtree(tmp_path / "laff")
+    shutil.copytree(models / "other", tmp_path / "laff")
+    wanted = opened(options(large, models / "other", tmp_path / "whole")).embedded["other"].vectors
+    np.testing.assert_array_equal(opened(given).embedded["laff"].vectors, wanted)
+
+
 def test_they_are_made_once_and_anew_of_something_else(
     large: TinyCollection, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
