@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -96,15 +98,28 @@ def test_an_error_of_a_thread_ends_all_and_is_told(tmp_path: Path) -> None:
     with pytest.raises(DataError) as error:
         search([scorer], ["1"], BlockSource({"f": store}, block_rows=3), threads=3)
     assert store.ids[77] in str(error.value)
+
+
+def test_the_other_threads_end_after_their_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, source = opened(tmp_path, 5)
+    flags: list[threading.Event] = []
+
+    def flag() -> threading.Event:
+        flags.append(threading.Event())
+        return flags[-1]
+
+    monkeypatch.setattr("avs.ranking.split.threading", SimpleNamespace(Event=flag))
     worked: list[int] = []
 
     def work(number: int, block: Block) -> None:
+        if number == 0:
+            raise ValueError("stop")
         worked.append(block.first)
-        raise ValueError("stop")
+        assert flags[0].wait(60)
 
     with pytest.raises(ValueError, match="stop"):
-        list(SplitSource(BlockSource({"f": store}, block_rows=1), 2).rounds(work))
-    assert len(worked) <= 2
+        list(SplitSource(source, 2).rounds(work))
+    assert len(worked) <= 1
 
 
 def test_the_threads_of_torch_are_as_before(tmp_path: Path) -> None:
@@ -113,7 +128,11 @@ def test_the_threads_of_torch_are_as_before(tmp_path: Path) -> None:
     torch.set_num_threads(2)
     try:
         search(scorers, TOPICS, source)
-        assert torch.get_num_threads() == 2
+        found = [torch.get_num_threads()]
+        later = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
+        later.start()
+        later.join()
+        assert found == [2, 2]
     finally:
         torch.set_num_threads(before)
 

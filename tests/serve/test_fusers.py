@@ -94,6 +94,15 @@ def test_it_is_opened_again_with_the_same_lists(serve: Serve, tiny: TinyServed, 
             assert other.status_code == 409 and "name" in other.text
 
 
+def test_lists_of_two_fusers_of_one_name_have_two_ids(serve: Serve, tmp_path: Path) -> None:
+    found = []
+    for number, weights in enumerate((WEIGHTS, {**WEIGHTS, "one-shot": 9.0})):
+        client = serve(sessions=tmp_path / str(number))
+        saved(client, weights=weights)
+        found.append(ask(client, "two people dance", topic="662", fuse="mine")["list"])
+    assert found[0] != found[1]
+
+
 def test_the_same_again_is_the_same_and_another_is_refused(serve: Serve) -> None:
     client = serve()
     first = saved(client)
