@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json as json_
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -32,13 +32,22 @@ from avs.cli.options import (
     Word2Vec,
 )
 
+if TYPE_CHECKING:
+    from avs.pipeline.serve_options import ServeOptions
+
 EXAMPLES = """
 avs serve --store features/mini-clip/shot --shots shots.tsv --videos videos
 avs serve --store features/mini-clip/shot --store features/mini-blip/shot --checkpoint models/laff --shots shots.tsv --videos videos --keyframes keyframes --topics topics.txt --qrels avs.qrels.mini --lists lists/
+avs serve --store features/mini-clip/shot --store features/mini-blip/shot --embed models/laff --shots shots.tsv --text-table texts.tsv
 avs serve --config configs/serve/mini.yaml --read-only
 avs serve --store features/mini-clip/shot --host 0.0.0.0 --token --allow-host search.example.org
 """  # noqa: E501  # a command to copy is one line
 
+FIELDS = {"store": "stores", "checkpoint": "checkpoints", "fuser": "fusers", "allow_host": "allow_hosts"}
+"""Option -> its name in a config; others have one name."""
+DEFAULTS = {"video_ids": "stem", "device": "cpu"}
+"""Values that an option has when it was not typed; then a config may say otherwise."""
+NO_SETTINGS = {"config", "open_browser", "quiet", "json", "debug"}
 Config = Annotated[Path | None, typer.Option("--config", help="YAML with these options; options beside it come first.")]
 Embed = Annotated[
     list[Path] | None,
@@ -137,19 +146,29 @@ def command(
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    from avs.pipeline.serve_options import serve_options
-    from avs.serve.server import serve
+    _run(dict(locals()))
 
-    given: dict[str, Any] = {
-        "stores": store, "checkpoints": checkpoint, "embed": embed, "fusers": fuser, "lists": lists,
-        "shots": shots, "videos": videos,
-        "keyframes": keyframes, "topics": topics, "narratives": narratives, "qrels": qrels, "text_table": text_table,
-        "weights": weights, "word2vec": word2vec,
-        "frame_score": frame_score, "rescore": rescore, "cache": cache, "sessions": sessions,
-        "host": host, "port": port, "allow_hosts": allow_host, "token": token or None, "read_only": read_only or None,
-        "video_ids": None if video_ids == "stem" else video_ids, "device": None if device == "cpu" else device,
-    }  # fmt: skip
-    options = serve_options(config, {name: value for name, value in given.items() if value is not None})
+
+def _run(given: dict[str, Any]) -> None:
+    """Serve.
+
+    Args:
+        given: name of a parameter of `command` -> its value.
+    """
+    from avs.pipeline.serve_options import serve_options
+
+    typed = {
+        name: value
+        for name, value in given.items()
+        if value is not None and value is not False and value != DEFAULTS.get(name)
+    }
+    fields = {FIELDS.get(name, name): value for name, value in typed.items() if name not in NO_SETTINGS}
+    options = serve_options(given["config"], fields)
+    _serve(options, quiet=given["quiet"], json=given["json"], open_browser=given["open_browser"])
+
+
+def _serve(options: ServeOptions, *, quiet: bool, json: bool, open_browser: bool) -> None:
+    from avs.serve.server import serve
 
     def listening(address: str) -> None:
         if json:
