@@ -5,7 +5,11 @@ space, and a shot table. It starts the server twice, without and with the column
 new sentences, the same one again, pages of a list, two parts in time, a shot, feedback; and four clients, one question
 a second each. Bare: encoding and `search()` in a process of its own, each sentence once. Other load disturbs all of it.
 
-    python benchmarks/serve_speed.py --work /tmp/serve-speed --repeats 20
+With --page a person works at the page in Chromium (page_speed.py). With --faiss-python one query is asked of faiss too
+(pass_speed.py). With --laff a LAFF of random weights, 8 heads of 512, scores the first 1,000 shots and then, embedded,
+all of them: that takes 12 GB of disk and minutes.
+
+    python benchmarks/serve_speed.py --work /tmp/serve-speed --repeats 20 --page --faiss-python /tmp/faiss/bin/python
 """
 
 from __future__ import annotations
@@ -24,6 +28,8 @@ from typing import Any
 
 import httpx
 import numpy as np
+from page_speed import make_pictures, page_times
+from pass_speed import pass_speed
 from search_speed import SHOTS, machine, make_store
 
 RESULTS = Path(__file__).parent / "results" / "serve_speed.json"
@@ -121,14 +127,18 @@ def percentiles(seconds: list[float]) -> dict[str, Any]:
 
 
 class Started:
-    """A server in a process of its own, with what starting it took."""
+    """A server in a process of its own, with what starting it took.
 
-    def __init__(self, work: Path, stores: int) -> None:
+    Args:
+        more: further options.
+    """
+
+    def __init__(self, work: Path, stores: int, *more: str) -> None:
         named = [word for name in STORES[:stores] for word in ("--store", str(work / "features" / name / "shot"))]
         places = ["--cache", str(work / "cache"), "--sessions", str(work / "sessions"), "--port", "0"]
         start = time.perf_counter()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "avs", "serve", *named, "--shots", str(work / "shots.tsv"), *places],
+            [sys.executable, "-m", "avs", "serve", *named, "--shots", str(work / "shots.tsv"), *places, *more],
             stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         assert self.process.stdout is not None
@@ -203,6 +213,76 @@ def feedback(server: Started, repeats: int, texts: list[str]) -> dict[str, Any]:
     return percentiles(seconds)
 
 
+def page(work: Path, repeats: int) -> dict[str, Any]:
+    """What a person at the page waits for, with a picture of every shot of the list and judgments of its topic."""
+    (work / "keyframes").mkdir(exist_ok=True)
+    (work / "topics.txt").write_text("661  a red circle\n", encoding="utf-8")
+    query = {"parts": [{"text": "a red circle"}], "topic": "661", "by": ["one-shot"]}
+    judgments, topics = work / "qrels", ["--topics", str(work / "topics.txt")]
+    if not judgments.is_file():
+        server = Started(work, 1, *topics)
+        try:
+            _, answer = server.ask(query)
+            shots = server.client.get(f"/api/v1/lists/{answer['list']}/ids").json()["shots"]
+        finally:
+            server.end()
+        make_pictures(work / "keyframes", shots)
+        lines = [f"1661 0 {shot} {1 + at % 3} {(1, 0, -1)[at % 3]}\n" for at, shot in enumerate(shots)]
+        judgments.write_text("".join(lines), encoding="utf-8")
+    server = Started(work, 1, *topics, "--qrels", str(judgments), "--keyframes", str(work / "keyframes"))
+    try:
+        return page_times(str(server.client.base_url), query, repeats)
+    finally:
+        server.end()
+
+
+def make_laff(work: Path) -> Path:
+    """A LAFF of 8 heads of 512 for the first store, hardly trained."""
+    from avs.cli.main import main as avs
+    from avs.core.artifacts import Manifest
+    from avs.core.spec import EmbedderSpec
+    from avs.core.store import FeatureStore
+    from avs.core.store_writer import FeatureWriter, ShotFeatures
+
+    folder, few = work / "models" / "laff", work / "few"
+    if folder.is_dir():
+        return folder
+    spec: EmbedderSpec = FeatureStore(work / "features" / "one" / "shot").spec
+    rows = np.random.default_rng(0).standard_normal((64, spec.dim))
+    writer = FeatureWriter(few / "shot", Manifest("feature-store", {"level": "shot"}, {}, spec.to_json()))
+    for row, vector in enumerate(rows / np.linalg.norm(rows, axis=1, keepdims=True)):
+        writer.add(ShotFeatures(f"shot1_{row + 1}", vector[None], np.zeros(1)))
+    writer.commit([f"shot1_{row + 1}" for row in range(len(rows))])
+    words = [" ".join(WORDS)] * len(rows)
+    lines = [f"shot1_{row + 1}#0 {text}\n" for row, text in enumerate(words)]
+    (few / "few.caption.txt").write_text("".join(lines), encoding="utf-8")
+    given = ["--captions", str(few / "few.caption.txt"), "--store", str(few / "shot"), "--text", "bow"]
+    done = avs(
+        ["train-laff", *given, "--heads", "8", "--head-dim", "512", "--epochs", "1", "-o", str(folder), "--quiet"]
+    )
+    assert done == 0
+    return folder
+
+
+def laff(work: Path, repeats: int) -> dict[str, Any]:
+    """A trained model over the first 1,000 shots, and embedded over all."""
+    model, found = make_laff(work), {}
+    for what, option in (("over the first 1,000", "--checkpoint"), ("embedded", "--embed")):
+        start = time.perf_counter()
+        server = Started(work, 1, option, str(model))
+        try:
+            found[what] = {"ready_s": round(time.perf_counter() - start, 1)}
+            for name, by in (("alone", ["laff"]), ("beside one store", ["one-shot", "laff"])):
+                times = []
+                for text in sentences(repeats + 1, 20)[:]:
+                    times.append(server.ask({"parts": [{"text": f"{text} {name}"}], "by": by})[0])
+                found[what][name] = percentiles(times[1:])
+            found[what]["anonymous_mb"] = round(server.memory_mb(), 1)
+        finally:
+            server.end()
+    return found
+
+
 def four_clients(server: Started, seconds: int) -> dict[str, Any]:
     """Four clients, one question a second each."""
     before, times, lock = server.memory_mb(), list[float](), threading.Lock()
@@ -236,6 +316,9 @@ def main() -> None:
     parser.add_argument("--stores", type=int, default=1, choices=(1, 2, 3))
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--seconds", type=int, default=60, help="of four clients; 0: none")
+    parser.add_argument("--page", action="store_true", help="a person at the page, in Chromium")
+    parser.add_argument("--laff", action="store_true", help="a trained model: minutes, and 12 GB in --work")
+    parser.add_argument("--faiss-python", type=Path, help="a Python that has faiss-cpu")
     parser.add_argument("-o", "--output", type=Path, default=RESULTS)
     given = parser.parse_args()
     make_collection(given.work, given.shots, given.stores)
@@ -255,6 +338,13 @@ def main() -> None:
                 result["anonymous_mb at the end"] = round(server.memory_mb(), 1)
         finally:
             server.end()
+    result["one query, 2 threads"] = pass_speed(
+        given.work / "features" / "one" / "shot", given.repeats, given.faiss_python
+    )
+    if given.page:
+        result["page"] = page(given.work, given.repeats)
+    if given.laff:
+        result["laff"] = laff(given.work, given.repeats)
     result["ratio to bare"] = round(
         result["asked"]["first answer, one store"]["p50_ms"] / result["bare search and encode"]["p50_ms"], 2
     )

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 EXAMPLES = """
 avs serve --store features/mini-clip/shot --shots shots.tsv --videos videos
 avs serve --store features/mini-clip/shot --store features/mini-blip/shot --checkpoint models/laff --shots shots.tsv --videos videos --keyframes keyframes --topics topics.txt --qrels avs.qrels.mini --lists lists/
+avs serve --store features/mini-clip/shot --store features/mini-blip/shot --embed models/laff --shots shots.tsv --text-table texts.tsv
 avs serve --config configs/serve/mini.yaml --read-only
 avs serve --store features/mini-clip/shot --shots shots.tsv --videos videos --dres https://dres.example.org --dres-user team7
 avs serve --store features/mini-clip/shot --host 0.0.0.0 --token --allow-host search.example.org
@@ -51,6 +52,13 @@ DEFAULTS = {"video_ids": "stem", "device": "cpu"}
 """Values that an option has when it was not typed; then a config may say otherwise."""
 NO_SETTINGS = {"config", "open_browser", "quiet", "json", "debug"}
 Config = Annotated[Path | None, typer.Option("--config", help="YAML with these options; options beside it come first.")]
+Embed = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--embed", help="Trained model that scores every shot: each is embedded once, into --cache; repeatable.",
+        rich_help_panel=MODEL,
+    ),
+]  # fmt: skip
 Fusers = Annotated[
     list[Path] | None,
     typer.Option("--fuser", help="Fuser that was fitted before; repeatable.", rich_help_panel=MODEL),
@@ -68,6 +76,12 @@ Keyframes = Annotated[
 ]  # fmt: skip
 OptionalQrels = Annotated[
     Path | None, typer.Option("--qrels", help="Judgments: topic 0 shot stratum judgment.", rich_help_panel=INPUTS)
+]
+TextTable = Annotated[
+    Path | None,
+    typer.Option(
+        "--text-table", help="Texts of shots, of OCR or ASR: shot, kind and text between tabs.", rich_help_panel=INPUTS
+    ),
 ]
 Cache = Annotated[
     Path | None,
@@ -141,6 +155,7 @@ def command(
     config: Config = None,
     store: OptionalStores = None,
     checkpoint: Checkpoints = None,
+    embed: Embed = None,
     fuser: Fusers = None,
     lists: ServedLists = None,
     shots: OptionalShots = None,
@@ -150,6 +165,7 @@ def command(
     topics: OptionalTopics = None,
     narratives: Narratives = None,
     qrels: OptionalQrels = None,
+    text_table: TextTable = None,
     weights: Weights = None,
     word2vec: Word2Vec = None,
     frame_score: ServedFrameScore = None,

@@ -11,7 +11,7 @@ import numpy as np
 from avs.cluster.node_check import NodeCheck
 from avs.core.errors import AvsError
 from avs.ranking.blocks import BlockSource
-from avs.ranking.score import Scorer, collect, require_fitting
+from avs.ranking.score import Scorer, covered, require_fitting
 from avs.ranking.topk import TopK
 
 States = Mapping[str, Mapping[str, np.ndarray]]
@@ -62,7 +62,7 @@ class SearchActor:
 
     def _found(self, first: int, stop: int) -> States:
         best = {scorer.name: TopK(self._topics, self._source.ids, k=self._k) for scorer in self._scorers}
-        for _ in collect(best, self._scorers, self._source, first, stop):
+        for _ in covered(best, self._scorers, self._source, first, stop):
             pass
         return {name: collector.state() for name, collector in best.items()}
 

@@ -88,11 +88,31 @@ class PackedModel:
                 _add(digest, f"{number} {name}", values)
         return digest.hexdigest()
 
+    def batches(self, block: Shots) -> tuple[Iterator[Batch], np.ndarray | None]:
+        """Those shots of a block that have a feature, a chunk after another, and which those are; None: all."""
+        features = {name: block.features[name] for name in self.features}
+        masks = [feature.present for feature in features.values()]
+        scored = None if any(mask is None for mask in masks) else np.logical_or.reduce(masks)
+        shots = np.arange(block.count) if scored is None else np.flatnonzero(scored)
+        longest = _most_frames(features, block.count)[shots]
+        chunks = _chunks(longest, self.chunk_shots)
+        return (_batch(features, block.count, shots[first:last]) for first, last in chunks), scored
+
     @torch.inference_mode()
+    def embed(self, batch: Batch) -> Tensor:
+        """(B, E) float32 embeddings of a batch of shots."""
+        embedded: Tensor = self.model.embed_videos(batch)
+        return embedded.float()
+
+    @torch.inference_mode()
+    def score(self, queries: Tensor, embedded: Tensor) -> Tensor:
+        """(T, B) float32 similarities of (T, E) embedded queries and (B, E) embedded shots."""
+        scores: Tensor = self.model.score(queries, embedded)
+        return scores
+
     def similarities(self, queries: Tensor, batch: Batch) -> Tensor:
         """(T, B) float32 similarities of (T, E) embedded queries and a batch of shots."""
-        scores: Tensor = self.model.score(queries, self.model.embed_videos(batch).float())
-        return scores
+        return self.score(queries, self.embed(batch))
 
 
 class ModelScorer:
@@ -117,15 +137,8 @@ class ModelScorer:
 
     def score(self, block: Shots) -> tuple[Tensor, np.ndarray | None]:
         """(T, P) float32 similarities of the P shots with a feature, and which those are; None: all."""
-        features = {name: block.features[name] for name in self.features}
-        masks = [feature.present for feature in features.values()]
-        scored = None if any(mask is None for mask in masks) else np.logical_or.reduce(masks)
-        shots = np.arange(block.count) if scored is None else np.flatnonzero(scored)
-        longest = _most_frames(features, block.count)[shots]
-        parts = [
-            self.packed.similarities(self.queries, _batch(features, block.count, shots[first:last]))
-            for first, last in _chunks(longest, self.packed.chunk_shots)
-        ]
+        batches, scored = self.packed.batches(block)
+        parts = [self.packed.similarities(self.queries, batch) for batch in batches]
         return torch.cat(parts, dim=1) if parts else self.queries.new_empty(len(self.queries), 0), scored
 
 

@@ -53,9 +53,11 @@ class ServeOptions(BaseModel):
 
     Attributes:
         stores, checkpoints, fusers, lists: what ranks; lists is a folder of ranked lists, or single files.
+        embed: checkpoints whose video side is embedded over the whole collection, once.
         weights, word2vec: as of `avs search`.
         shots: shot table; videos, video_ids, keyframes: what there is to see.
         topics, narratives, qrels: what is studied.
+        text_table: texts of shots, whose words can be a filter.
         cache: folder of pictures that were made and of the columns of the shot table.
         sessions: folder of journals.
         host, port: where it listens; port 0 picks one. token: whether clients must know a token.
@@ -73,6 +75,7 @@ class ServeOptions(BaseModel):
     stores: list[Path] = []
     weights: list[str] = []
     checkpoints: list[Path] = []
+    embed: list[Path] = []
     word2vec: Path | None = None
     frame_score: Literal["max", "mean"] | None = None
     fusers: list[Path] = []
@@ -84,6 +87,7 @@ class ServeOptions(BaseModel):
     topics: list[Path] = []
     narratives: Path | None = None
     qrels: Path | None = None
+    text_table: Path | None = None
     cache: Path = Path(".avs-serve")
     sessions: Path = Path("sessions")
     host: str = "127.0.0.1"
@@ -184,9 +188,11 @@ def _require_paths(options: ServeOptions) -> None:
     singles = {
         "word vector file": options.word2vec, "shot table": options.shots, "video folder": options.videos,
         "folder of key frames": options.keyframes, "narratives file": options.narratives, "qrels file": options.qrels,
+        "text table": options.text_table,
     }  # fmt: skip
     several = {
-        "feature store": options.stores, "checkpoint": options.checkpoints, "fuser": options.fusers,
+        "feature store": options.stores, "checkpoint": options.checkpoints,
+        "checkpoint to embed": options.embed, "fuser": options.fusers,
         "list": options.lists, "topic file": options.topics,
     }  # fmt: skip
     named = [(what, path) for what, path in singles.items() if path is not None]

@@ -6,6 +6,7 @@ import hashlib
 import json
 import warnings
 from collections.abc import Collection, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
@@ -95,6 +96,7 @@ class BlockSource:
 
     Attributes:
         ids: ids of the shots that are in at least one store, and among `shots`.
+        split: what reads it by several threads (avs.ranking.split), kept for the next pass.
 
     Raises:
         ConfigError: unknown device or dtype; `block_rows` below 1.
@@ -127,6 +129,7 @@ class BlockSource:
             chosen = set(shots)
             self.ids = tuple(shot for shot in self.ids if shot in chosen)
         self._readers = {name: _Reader(name, store, self.ids, self) for name, store in stores.items()}
+        self.split: object = None
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -143,6 +146,13 @@ class BlockSource:
     def __len__(self) -> int:
         """The number of shots."""
         return len(self.ids)
+
+    def twin(self) -> BlockSource:
+        """The same blocks in buffers of its own, so that another thread can read at the same time."""
+        made = copy(self)
+        made.split = None
+        made._readers = {name: reader.twin() for name, reader in self._readers.items()}
+        return made
 
     def borders(self) -> list[int]:
         """The positions where blocks begin, in order, and the number of shots. Nothing is read.
@@ -184,11 +194,17 @@ class _Reader:
             raise StoreError("a shot has no row", where=name, got=store.ids[int(np.diff(self.offsets).argmin())])
         self.positions = None if store.ids == ids else _positions(store.ids, ids)  # (N,) in the store, -1 if absent
         self.ends = self._ends()
-        self.vectors = _as_tensor(store.vectors)
+        self.vectors, self.rows = _as_tensor(store.vectors), len(store.vectors)
         longest = 1 if self.offsets is None else int(np.diff(self.offsets).max())
         self.block_rows = max(source.block_rows, longest)
         rows = -(-min(self.block_rows, len(self.vectors)) // TILE_ROWS) * TILE_ROWS
         self._make_buffers(rows, source.device, source.dtype)
+
+    def twin(self) -> _Reader:
+        """The same rows, with buffers of its own."""
+        made = copy(self)
+        made._make_buffers(len(self.buffers[0]), self.buffers[0].device, self.buffers[0].dtype)
+        return made
 
     @cached_property
     def fingerprint(self) -> str:
@@ -224,7 +240,7 @@ class _Reader:
     def end_of_block(self, first: int) -> int:
         """The position after the last shot of the longest block that begins at `first`."""
         if self.ends is None:
-            return min(first + self.block_rows, len(self.vectors))
+            return min(first + self.block_rows, self.rows)
         return int(np.searchsorted(self.ends, self.ends[first] + self.block_rows, side="right")) - 1
 
     def read(self, first: int, last: int, turn: int) -> BlockFeature:

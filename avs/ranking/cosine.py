@@ -35,11 +35,16 @@ class CosineScorer:
         frame_score: a shot's score in a frame-level store, from the scores of its rows: "max" or "mean". For a BLIP-2
             store with pooling "queries", "max" is the ITC score.
 
+    Attributes:
+        in_threads: several threads may ask it at once.
+
     Raises:
         SpecMismatchError: another encoder made the store.
         DataError: queries of the wrong shape; one that is zero or not finite.
         ConfigError: unknown frame score.
     """
+
+    in_threads = True
 
     def __init__(
         self,

@@ -19,6 +19,7 @@ from avs.core.errors import AvsError, ConfigError
 from avs.core.progress import Reporter
 from avs.core.ranking import MAX_RESULTS, RankedList
 from avs.ranking.blocks import Block, BlockSource
+from avs.ranking.split import split_of, threads_for
 from avs.ranking.state import SearchState
 from avs.ranking.topk import TopK
 
@@ -68,6 +69,7 @@ def search(
     state: Path | None = None,
     save_every_s: float = SECONDS_BETWEEN_SAVES,
     cancelled: Callable[[], bool] = lambda: False,
+    threads: int | None = None,
 ) -> dict[str, list[RankedList]]:
     """The `k` best shots per scorer and topic, in one pass; ties by shot id, the larger string first.
 
@@ -79,6 +81,7 @@ def search(
             it covers, and ends with the same lists. The file is removed at the end.
         save_every_s: seconds of work between two writes of that file.
         cancelled: asked after every block; when it says yes, the search ends without lists.
+        threads: that read blocks of their own, where the scorers allow that (avs.ranking.split); None: as torch has.
 
     Returns:
         Name of a scorer -> its lists in the order of `topics`.
@@ -97,12 +100,11 @@ def search(
     with reporter.stage(f"search {what}", len(source), "shots") as stage:
         stage.advance(first)
         saved = time.monotonic()
-        for block in collect(best, scorers, source, first):
-            stage.advance(block.count)
-            if cancelled():
-                raise SearchCancelled("the search was cancelled")
+        for done in covered(best, scorers, source, first, threads=threads, cancelled=cancelled):
+            stage.advance(done - first)
+            first = done
             if kept is not None and time.monotonic() - saved >= save_every_s:
-                kept.save(block.first + block.count, best)
+                kept.save(done, best)
                 saved = time.monotonic()
     lists = {name: collector.lists() for name, collector in best.items()}
     if kept is not None:
@@ -110,21 +112,78 @@ def search(
     return lists
 
 
-def collect(
-    best: Mapping[str, TopK], scorers: Sequence[Scorer], source: BlockSource, first: int = 0, stop: int | None = None
-) -> Iterator[Block]:
-    """Add the scores of blocks to the collectors by name of a scorer; gives every block that has been added.
+def covered(
+    best: Mapping[str, TopK],
+    scorers: Sequence[Scorer],
+    source: BlockSource,
+    first: int = 0,
+    stop: int | None = None,
+    *,
+    threads: int | None = None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Iterator[int]:
+    """Add scores to the collectors by name of a scorer, by several threads where `search` would.
 
     Args:
         first, stop: borders of blocks, as for BlockSource.blocks.
+        threads, cancelled: as of search.
+
+    Yields:
+        The position up to which the collectors have all shots.
 
     Raises:
         DataError: a score that is not finite.
+        SearchCancelled: `cancelled` said yes.
     """
-    for block, scores in _scored(scorers, source, first, stop):
-        for name, (columns, present) in scores.items():
-            best[name].add(columns.cpu().numpy(), first=block.first, present=present)
-        yield block
+    import torch
+
+    before = torch.get_num_threads()
+    several = threads_for(source, threads or before) if all(map(may_split, scorers)) else 1
+    if several == 1:
+        for block, scores in _scored(scorers, source, first, stop):
+            for name, (columns, present) in scores.items():
+                best[name].add(columns.cpu().numpy(), first=block.first, present=present)
+            require_wanted(cancelled)
+            yield block.first + block.count
+        return
+    split = split_of(source, several)
+    own = [_collectors(best) for _ in range(several)]
+
+    def work(number: int, block: Block) -> None:
+        for scorer in scorers:
+            scores, present = scorer.score(block)
+            own[number][scorer.name].add(scores.cpu().numpy(), first=block.first, present=present)
+        require_wanted(cancelled)
+
+    try:
+        for done in split.rounds(work, first, stop):
+            for number, collectors in enumerate(own):
+                for name, collector in collectors.items():
+                    best[name].take(collector.state())
+                own[number] = _collectors(best)
+            yield done
+    finally:
+        torch.set_num_threads(before)  # the number of new threads is that of the thread that said it last
+
+
+def _collectors(best: Mapping[str, TopK]) -> dict[str, TopK]:
+    """Collectors for the same lists, which take only what may still enter them."""
+    return {name: collector.empty() for name, collector in best.items()}
+
+
+def may_split(scorer: Scorer) -> bool:
+    """Whether several threads may ask a scorer at once."""
+    return bool(getattr(scorer, "in_threads", False))
+
+
+def require_wanted(cancelled: Callable[[], bool]) -> None:
+    """Check that an answer is wanted.
+
+    Raises:
+        SearchCancelled: it is not, any more.
+    """
+    if cancelled():
+        raise SearchCancelled("the search was cancelled")
 
 
 def _scored(scorers: Sequence[Scorer], source: BlockSource, first: int, stop: int | None = None) -> Iterator[Scored]:

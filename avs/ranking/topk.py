@@ -77,6 +77,12 @@ class TopK:
         self._floor = state["floor"]
         self._shots, self._scores = np.split(state["shots"], cuts), np.split(state["scores"], cuts)
 
+    def empty(self) -> TopK:
+        """A collector of the same lists, without shots; it takes none that cannot enter this one any more."""
+        made = TopK(self.topics, self.ids, k=self.k)
+        made._floor = self._floor.copy()
+        return made
+
     def take(self, state: Mapping[str, np.ndarray]) -> None:
         """Add the `state` of a collector of the same topics and ids, which has seen other shots."""
         topic = np.repeat(np.arange(len(self.topics)), state["counts"])

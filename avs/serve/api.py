@@ -88,6 +88,7 @@ CALLS = (
     Call("POST", "/basket", "Put shots into the basket, or take them out.", shapes.Basket, shapes.BasketRequest,
          writes=True),
     Call("POST", "/views", "Say which shots were on the screen.", shapes.Seen, shapes.ViewsRequest, writes=True),
+    Call("POST", "/fusers", "Keep weights by hand as a fuser.", shapes.FuserSaved, shapes.FuserRequest, writes=True),
     Call("POST", "/export", "Write lists or marks as a file.", shapes.Exported, shapes.ExportRequest, writes=True),
     Call("GET", "/submit", "The evaluation server, its task, and what was submitted.", shapes.Submissions),
     Call("POST", "/submit", "Put shots, a position or a text into the queue for the evaluation server (202).",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -13,7 +14,7 @@ import numpy as np
 
 from avs.core.artifacts import fingerprint_content, fingerprint_input, read_manifest
 from avs.core.contents import content_fingerprint
-from avs.core.errors import AvsError, ConfigError, FormatError, did_you_mean
+from avs.core.errors import AvsError, ConfigError, DataError, FormatError, did_you_mean
 from avs.core.features import Features, open_features
 from avs.core.ids import some
 from avs.core.list_files import list_name
@@ -23,10 +24,12 @@ from avs.core.ranking import Run
 from avs.core.store import Problem
 from avs.core.topic import TopicSet
 from avs.pipeline.serve_options import ServeOptions
+from avs.serve.embedded import EmbeddedModel, open_embedded
 from avs.serve.refusal import Refusal
 from avs.serve.shapes import FoundInList, MediaFacts, StoreProblems, SystemFacts
 from avs.serve.shot_columns import ShotColumns, columns_of_ids, open_columns
 from avs.serve.store_view import StoreView
+from avs.serve.text_table import TextTable, open_texts
 
 if TYPE_CHECKING:
     from avs.fusion.fuser import Fuser
@@ -51,6 +54,7 @@ class ServedFuser:
     """
 
     name: str
+    folder: Path
     fuser: Fuser
     lists: tuple[str, ...]
     depth: int
@@ -89,6 +93,8 @@ class Collection:
     Attributes:
         stores: name of a system -> its store, in rows of the collection.
         models: names of the systems that are trained models.
+        embedded: name of a model -> the embeddings of all shots, of --embed.
+        texts: of shots, whose words can be a filter.
         spoiled: findings of list files that cannot be read.
         warnings: what the user should know of what was opened.
     """
@@ -104,6 +110,8 @@ class Collection:
     evaluator: Evaluator | None
     videos: Mapping[str, Path]
     options: ServeOptions
+    texts: TextTable | None = None
+    embedded: Mapping[str, EmbeddedModel] = field(default_factory=dict)
     spoiled: Sequence[FoundInList] = ()
     warnings: list[str] = field(default_factory=list)
     fingerprint: str = ""
@@ -124,9 +132,17 @@ class Collection:
                 near = did_you_mean(name, self.ranking_names) if len(name) <= 80 else ""
                 raise Refusal(404, f"no such system{near}", got=repr(name[:80]), wanted=some(self.ranking_names))
 
+    def open_fuser(self, folder: Path) -> ServedFuser:
+        """Open a fuser beside those that are opened; questions that are being answered keep what they have."""
+        opened = _open_fusers([folder])
+        self.fusers = {**self.fusers, **opened}
+        return next(iter(opened.values()))
+
     def whole(self, model: str) -> bool:
         """Whether a model scores the whole collection in a search."""
-        return model not in self.models or len(self.columns) <= self.options.rescore
+        return (
+            model not in self.models or model in self.embedded or len(self.columns) <= self.options.rescore
+        )  # fmt: skip
 
     def facts(self) -> list[SystemFacts]:
         """What can rank, in the order in which it was given."""
@@ -160,6 +176,7 @@ class Collection:
             "topics": "" if self.topics else "--topics",
             "judgments": "" if self.qrels else "--qrels",
             "lists": "" if self.lists else "--lists",
+            "texts": "" if self.texts else "--text-table",
         }
         return MediaFacts(
             keyframes=pictures, videos=bool(self.videos), times=not self.columns.without_times(),
@@ -193,7 +210,7 @@ def open_collection(options: ServeOptions, report: Report) -> Collection:
     columns = open_columns(options.shots, options.cache) if options.shots else columns_of_ids(_union_ids(stores))
     reporter = LoadReporter()
     views = _views(stores, columns, options)
-    models = _model_systems(options.checkpoints)
+    models = _model_systems(options)
     searcher = Searcher(
         [*(view.system for view in views.values()), *models],
         stores,
@@ -202,16 +219,22 @@ def open_collection(options: ServeOptions, report: Report) -> Collection:
         reporter=reporter,
     )
     _warm(searcher, views, report)
+    embedded = _embedded(searcher, options, columns, report)
     lists, spoiled = _open_lists(options.lists, report)
     fusers = _open_fusers(options.fusers)
     _require_different_names([*views, *(model.name for model in models)], fusers, lists)
     topics, qrels, evaluator = _study(options, report)
     collection = Collection(
         columns, searcher, views, [model.name for model in models], fusers, lists, topics, qrels, evaluator,
-        _videos(options, columns, reporter), options, spoiled, reporter.lines,
+        _videos(options, columns, reporter), options, _texts(options, columns, report), embedded, spoiled,
+        reporter.lines,
     )  # fmt: skip
     collection.fingerprint = _fingerprint(collection)
     return collection
+
+
+def _texts(options: ServeOptions, columns: ShotColumns, report: Report) -> TextTable | None:
+    return open_texts(options.text_table, columns, options.cache, report) if options.text_table else None
 
 
 def _union_ids(stores: Sequence[Features]) -> tuple[str, ...]:
@@ -240,11 +263,32 @@ def _views(stores: Sequence[Features], columns: ShotColumns, options: ServeOptio
     return views
 
 
-def _model_systems(folders: Sequence[Path]):  # type: ignore[no-untyped-def]  # importing System imports torch
+def _model_systems(options: ServeOptions):  # type: ignore[no-untyped-def]  # importing System imports torch
+    """The systems of checkpoints, each once: what is embedded may be named as a checkpoint too."""
     from avs.pipeline.search.system import model_system
     from avs.train.checkpoint import read_checkpoint
 
-    return [model_system(read_checkpoint(folder)) for folder in folders]
+    named = [read_checkpoint(folder) for folder in (*options.checkpoints, *options.embed)]
+    return [model_system(one) for one in {one.folder.resolve(): one for one in named}.values()]
+
+
+def _embedded(
+    searcher: Searcher, options: ServeOptions, columns: ShotColumns, report: Report
+) -> dict[str, EmbeddedModel]:
+    """Name of a model of --embed -> its embeddings of all shots."""
+    from avs.train.checkpoint import Checkpoint, read_checkpoint
+
+    wanted = [read_checkpoint(folder).folder.resolve() for folder in options.embed]
+    found = {}
+    for name, system in searcher.systems.items():
+        checkpoint = system.source
+        if isinstance(checkpoint, Checkpoint) and checkpoint.folder.resolve() in wanted:
+            found[name] = open_embedded(
+                name, searcher.packed(name, checkpoint), checkpoint, searcher.features_of(system),
+                searcher.source([system]), columns,
+                options.cache / f"embedded-{name}", report, searcher.reporter,
+            )  # fmt: skip
+    return found
 
 
 def _warm(searcher: Searcher, views: Mapping[str, StoreView], report: Report) -> None:
@@ -259,18 +303,14 @@ def _warm(searcher: Searcher, views: Mapping[str, StoreView], report: Report) ->
     for number, (name, system) in enumerate(searcher.systems.items()):
         report(f"encoder of {name}", number, len(searcher.systems))
         if isinstance(system.source, Checkpoint):
-            searcher.model_scorer(name, system.source, _warm_topics(), ["a"], quiet=True)
+            searcher.packed(name, system.source)
+            with suppress(DataError):  # it need not know this word
+                searcher.model(system.source).embed(["a"], ["warm"])
         elif views[name].texts:
             searcher.encode(system.source.spec, ["a"])
             views[name].images = views[name].images and hasattr(searcher.encoder(system.source.spec), "encode_images")
     for view in views.values():
         searcher.source([view.system])  # the blocks of its rows
-
-
-def _warm_topics() -> TopicSet:
-    from avs.core.topic import Topic
-
-    return TopicSet([Topic("warm", "a")])
 
 
 def _open_fusers(folders: Sequence[Path]) -> dict[str, ServedFuser]:
@@ -290,7 +330,7 @@ def _open_fusers(folders: Sequence[Path]) -> dict[str, ServedFuser]:
         if not lists:
             raise FormatError("the fuser does not say which lists it fuses", where=folder, next_step="fit it again")
         fusers[name] = ServedFuser(
-            name, fuser, lists, int(plan.get("depth") or DEFAULT_DEPTH), tuple(config.get("topics") or ()),
+            name, folder, fuser, lists, int(plan.get("depth") or DEFAULT_DEPTH), tuple(config.get("topics") or ()),
             str(plan.get("method", "fuser")), fingerprint_input(folder),
         )  # fmt: skip
     return fusers
@@ -379,6 +419,8 @@ def _fingerprint(collection: Collection) -> str:
         parts.append([name, content, system.frame_score])
     parts += [[name, fuser.fingerprint] for name, fuser in collection.fusers.items()]
     parts += [[name, served.fingerprint] for name, served in collection.lists.items()]
+    if collection.texts is not None:
+        parts.append(collection.texts.fingerprint)
     if collection.options.qrels is not None:
         parts.append(fingerprint_content(collection.options.qrels))
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

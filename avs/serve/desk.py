@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 
 from avs.core.errors import AvsError
 from avs.ranking.score import SearchCancelled
+from avs.ranking.split import one_thread
 from avs.serve.engine import Engine, ServedAnswer
 from avs.serve.plan import SearchPlan
 from avs.serve.refusal import Refusal
-from avs.serve.split_pass import one_thread
 
 MOST_SESSIONS = 1000
 
@@ -133,7 +133,6 @@ class Desk:
         """End what is being searched, and the thread."""
         self.drop_all()
         self._thread.shutdown(wait=True, cancel_futures=True)
-        self.engine.split.close()
 
 
 def _seen(future: asyncio.Future[ServedAnswer]) -> None:

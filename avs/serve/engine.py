@@ -18,18 +18,21 @@ from avs.core.ids import some
 from avs.core.ranking import RankedList, Run
 from avs.fusion.fuser import fuse
 from avs.fusion.pool import pool_runs
+from avs.ranking.blocks import BlockSource
 from avs.ranking.score import Scorer, SearchCancelled, search
 from avs.ranking.topk import TopK
 from avs.serve.collection import Collection
+from avs.serve.embedded import UNSURE, EmbeddedScorer, exact_list, margin
 from avs.serve.feedback import HEAD, MOST_SHOWN, bayes, linear, marked_vectors, other_rows, rocchio
 from avs.serve.grouping import ListLayout, duplicate_groups, layout
 from avs.serve.marks import MarkBook, MarkSet
 from avs.serve.plan import AVERAGE, WEIGHTED, SearchPlan, fuser_of
 from avs.serve.refusal import Refusal
-from avs.serve.scorers import MoveQuery, Picture, QueryVectors, ask, source_of
+from avs.serve.scorers import MoveQuery, Picture, QueryVectors, WeighedScorer, ask, source_of
 from avs.serve.split_pass import SplitPass
 from avs.serve.store_view import StoreView
 from avs.serve.temporal import Windows, chain, follow, mean_of_systems, standardised
+from avs.serve.text_table import phrases_of, words_left_out
 
 Cancelled = Callable[[], bool]
 ROWS_AT_ONCE = 65_536
@@ -157,7 +160,12 @@ class Engine:
 
     def _first(self, plan: SearchPlan, cancelled: Cancelled, *, final: bool) -> RankedBase:
         start = time.perf_counter()
-        lists, unknown = self._listed(plan)
+        allowed = self._allowed(plan)
+        lists, unknown = self._listed(plan, allowed)
+        unknown += [
+            f"{piece}: has no letter or digit, and is not looked for"
+            for piece in words_left_out(plan.query.filter.words)
+        ]
         if not plan.whole:
             return self._fused(plan, lists, {}, unknown, {}, final=final)
         asked = ask(
@@ -170,11 +178,9 @@ class Engine:
         scorers = list(asked.scorers.values())
         if plan.in_time:
             return self._in_time(plan, scorers, warnings, ms, cancelled, final=final)
-        allowed = self._allowed(plan)
         bayesian = plan.marks is not None and plan.marks.method == "bayes"
-        found = self.split.lists(
-            scorers, plan.topic, allowed, k=HEAD if bayesian else plan.depth, cancelled=cancelled
-        )  # fmt: skip
+        found, words = self._searched(plan, scorers, allowed, HEAD if bayesian else plan.depth, cancelled)
+        warnings += words
         scored = {name: self._scored_by(name, allowed) for name in found}
         lists |= found
         if bayesian:
@@ -186,7 +192,6 @@ class Engine:
     def _rescored(self, plan: SearchPlan, before: RankedBase, cancelled: Cancelled) -> RankedBase:
         """The list with the scores of models for the first shots of the list before."""
         start = time.perf_counter()
-        searcher = self.collection.searcher
         head = before.fused.shots[: self.collection.options.rescore]
         lists = {} if plan.only_candidates else dict(before.lists)
         scored = {} if plan.only_candidates else dict(before.scored)
@@ -198,14 +203,36 @@ class Engine:
             if plan.only_candidates:
                 raise
             return replace(before, final=True, warnings=[*before.warnings, f"{', '.join(plan.later)}: {error.what}"])
-        view_of = {id(view.store): view for view in self.collection.stores.values()}
         for name, scorer in asked.scorers.items():
-            features = searcher.features_of(searcher.systems[name])
-            source = source_of(self.collection, {key: view_of[id(one)] for key, one in features.items()}, head)
+            source = self._source_of(name, head)
             lists[name] = search([scorer], [plan.topic], source, k=len(head), cancelled=cancelled)[name][0]
             scored[name] = len(source)
         ms = {**before.ms, "rescore": _ms(start)}
         return self._fused(plan, lists, scored, [*before.warnings, *asked.warnings], ms, final=True)
+
+    def _source_of(self, model: str, shots: Sequence[str]) -> BlockSource:
+        """The features that a trained model reads of a few shots."""
+        searcher = self.collection.searcher
+        view_of = {id(view.store): view for view in self.collection.stores.values()}
+        features = searcher.features_of(searcher.systems[model])
+        return source_of(self.collection, {key: view_of[id(one)] for key, one in features.items()}, shots)
+
+    def _searched(
+        self, plan: SearchPlan, scorers: Sequence[Scorer], allowed: np.ndarray | None, k: int, cancelled: Cancelled
+    ) -> tuple[dict[str, RankedList], list[str]]:
+        """The k best of all shots by each scorer, those of embedded models by the models; and what is not sure."""
+        kept = self.collection.embedded
+        embedded = [one for one in scorers if isinstance(one, EmbeddedScorer | WeighedScorer) and one.name in kept]
+        asked, words = plan.depth + margin(plan.depth), []
+        most = max(k, asked) if embedded else k
+        found = self.split.lists(scorers, plan.topic, allowed, k=most, cancelled=cancelled)
+        lists = {name: _head(ranked, k) for name, ranked in found.items()}
+        for scorer in embedded:
+            candidates = _head(found[scorer.name], asked)
+            source = self._source_of(scorer.name, candidates.shots)
+            lists[scorer.name], sure = exact_list(scorer, candidates, source, k=plan.depth)
+            words += [] if sure else [f"{scorer.name}: {UNSURE}"]
+        return lists, words
 
     def _fused(
         self,
@@ -284,16 +311,17 @@ class Engine:
                 self._windows.popitem(last=False)
         return self._windows[within_s]
 
-    def _listed(self, plan: SearchPlan) -> tuple[dict[str, RankedList], list[str]]:
-        """The topic's lists in files, and what is odd about them."""
+    def _listed(self, plan: SearchPlan, allowed: np.ndarray | None) -> tuple[dict[str, RankedList], list[str]]:
+        """The topic's lists in files, of the shots that are allowed, and what is odd about them."""
         found, warnings = {}, []
         for name in plan.listed:
             ranked = self.collection.lists[name].run.lists.get(plan.topic)
             if ranked is None:
                 warnings.append(f"{name} left out: it has no shots for topic {plan.topic}")
                 continue
-            found[name] = ranked
-            unknown = [shot for shot in ranked.shots if shot not in self.collection.columns]
+            rows = self.collection.columns.known_rows(ranked.shots)
+            found[name] = ranked if allowed is None else _chosen(ranked, (rows >= 0) & allowed[rows])
+            unknown = [shot for shot, row in zip(ranked.shots, rows.tolist(), strict=True) if row < 0]
             if unknown:
                 warnings.append(f"{name}: {len(unknown)} shots are not in the collection: {some(unknown, shown=3)}")
         return found, warnings
@@ -303,8 +331,9 @@ class Engine:
         words += [f"{name} left out: it does not score the whole collection" for name in plan.left_out]
         if plan.only_candidates:
             words.append(f"candidates by {', '.join(plan.whole)}")
-        if plan.marks is not None and plan.later:
-            words.append(f"{', '.join(plan.later)}: not moved by the marks")
+        models = [name for name in (*plan.whole, *plan.later) if name in self.collection.models]
+        if plan.marks is not None and models:
+            words.append(f"{', '.join(models)}: not moved by the marks")
         return words
 
     def _moved(self, marks: MarkSet) -> MoveQuery | None:
@@ -346,16 +375,18 @@ class Engine:
         return found, [f"bayes: over the first {HEAD:,} shots of each store"]
 
     def _allowed(self, plan: SearchPlan) -> np.ndarray | None:
-        """(N,) bool, the shots of videos that the filter lets through; None: all."""
-        wanted, unwanted = plan.query.filter.videos, plan.query.filter.not_videos
-        if not wanted and not unwanted:
+        """(N,) bool, the shots of videos and with words that the filter lets through; None: all."""
+        chosen, columns, texts = plan.query.filter, self.collection.columns, self.collection.texts
+        wanted, unwanted = chosen.videos, chosen.not_videos
+        if not chosen.chooses:
             return None
-        columns = self.collection.columns
         allowed = np.full(len(columns), not wanted, dtype=bool)
         for videos, let in ((wanted, True), (unwanted, False)):
             for video in videos:
                 rows = columns.rows_of(video)
                 allowed[rows.start : rows.stop] = let
+        if texts is not None and (phrases_of(chosen.words) or chosen.kinds):
+            allowed &= texts.matching(chosen.words, chosen.kinds)
         return allowed
 
     def _scored_by(self, name: str, allowed: np.ndarray | None) -> int:
@@ -416,7 +447,17 @@ class Engine:
             taken["videos"] = len(columns) - inside
         if query.filter.not_videos:
             taken["not_videos"] = sum(len(columns.rows_of(video)) for video in set(query.filter.not_videos))
+        texts, chosen = self.collection.texts, query.filter
+        if texts is not None and (phrases_of(chosen.words) or chosen.kinds):
+            matching = texts.matching(chosen.words, chosen.kinds)
+            taken["words" if phrases_of(chosen.words) else "kinds"] = len(columns) - int(matching.sum())
         return taken
+
+
+def _chosen(ranked: RankedList, keep: np.ndarray) -> RankedList:
+    """The shots of a list where (L,) `keep` is true."""
+    places = np.flatnonzero(keep)
+    return RankedList(ranked.topic, tuple(ranked.shots[place] for place in places.tolist()), ranked.scores[places])
 
 
 def _head(ranked: RankedList, k: int) -> RankedList:

@@ -18,9 +18,10 @@ from avs.core.spec import EmbedderSpec
 from avs.core.topic import Topic, TopicSet
 from avs.ranking.blocks import Block, BlockSource
 from avs.ranking.cosine import CosineScorer
-from avs.ranking.score import Scorer
+from avs.ranking.score import Scorer, may_split
 from avs.reranking.vectors import shot_vectors
 from avs.serve.collection import Collection
+from avs.serve.embedded import EmbeddedScorer
 from avs.serve.refusal import Refusal
 from avs.serve.shapes import QueryPart
 from avs.serve.store_view import StoreView
@@ -194,7 +195,9 @@ def _model_scorer(collection: Collection, name: str, parts: Sequence[Sequence[Te
     topics = TopicSet(Topic(str(number), text) for number, text in enumerate(texts, start=1))
     unknown = searcher.model(checkpoint).unknown_words(texts, topics.ids, noun="part")
     warnings += [f"{name}: {line}" for line in unknown]
-    scorer = searcher.model_scorer(name, checkpoint, topics, texts, quiet=True)
+    exact = searcher.model_scorer(name, checkpoint, topics, texts, quiet=True)
+    kept = collection.embedded.get(name)
+    scorer: Scorer = exact if kept is None else EmbeddedScorer(exact, kept.feature)
     if all(len(terms) == 1 for terms in parts):
         return scorer
     weights = np.zeros((len(parts), len(texts)), dtype=np.float32)
@@ -219,6 +222,17 @@ class WeighedScorer:
         self.name, self.features = inner.name, inner.features
 
     @property
+    def in_threads(self) -> bool:
+        """As the inner scorer."""
+        return may_split(self.inner)
+
+    @property
+    def exact(self) -> Scorer:
+        """The same sums of the exact scores of an embedded model."""
+        assert isinstance(self.inner, EmbeddedScorer)
+        return WeighedScorer(self.inner.exact, self.weights)
+
+    @property
     def fingerprint(self) -> str:
         """That of the inner scorer with the weights."""
         return f"{self.inner.fingerprint} {self.weights.tolist()}"
@@ -241,6 +255,11 @@ class AmongScorer:
     def __init__(self, inner: Scorer, allowed: np.ndarray) -> None:
         self.inner, self.allowed = inner, allowed
         self.name, self.features = inner.name, inner.features
+
+    @property
+    def in_threads(self) -> bool:
+        """As the inner scorer."""
+        return may_split(self.inner)
 
     @property
     def fingerprint(self) -> str:

@@ -18,6 +18,8 @@ from avs.core.ids import natural_key, parse_shot_id
 from avs.core.shots import ids_fingerprint, read_shot_table
 
 IDS, VIDEOS, ARRAYS = "ids.txt", "videos.txt", ("first", "start_s", "end_s")
+PREFIX, LONGEST_NUMBER = "shot", 18  # of a shot id; digits of its number
+MANY = 50_000  # shots, for which a table of all ids is made
 
 
 class ShotColumns:
@@ -39,7 +41,6 @@ class ShotColumns:
     ) -> None:
         self.ids, self.videos, self.first = tuple(ids), tuple(videos), np.asarray(first, dtype=np.int64)
         self.start_s, self.end_s = start_s, end_s
-        self._row = {shot: row for row, shot in enumerate(self.ids)}
         self._video = {video: place for place, video in enumerate(self.videos)}
         self.fingerprint = ids_fingerprint(self.ids)
 
@@ -47,7 +48,26 @@ class ShotColumns:
         return len(self.ids)
 
     def __contains__(self, shot: object) -> bool:
-        return shot in self._row
+        return isinstance(shot, str) and self._place(shot) >= 0
+
+    def _place(self, shot: str) -> int:
+        """The row of a shot, -1: there is none. A table of a million ids would take half a second to make.
+
+        The shots of a video mostly are numbered from 1 without gaps; otherwise they are looked through.
+        """
+        video, _, number = shot[len(PREFIX) :].rpartition("_")
+        place = self._video.get(video)
+        if place is None:
+            return -1
+        first, stop = int(self.first[place]), int(self.first[place + 1])
+        if number.isdecimal() and len(number) <= LONGEST_NUMBER:
+            row = first + int(number) - 1
+            if first <= row < stop and self.ids[row] == shot:
+                return row
+        try:
+            return self.ids.index(shot, first, stop)
+        except ValueError:
+            return -1
 
     def has_video(self, video: str) -> bool:
         """Whether the collection has a shot of this video."""
@@ -59,9 +79,10 @@ class ShotColumns:
         Raises:
             UnknownIdError: there is no such shot.
         """
-        if shot not in self._row:
+        row = self._place(shot)
+        if row < 0:
             raise UnknownIdError("no such shot", got=repr(shot[:80]), wanted=f"{self.ids[0]} .. {self.ids[-1]}")
-        return self._row[shot]
+        return row
 
     def rows(self, shots: Sequence[str]) -> np.ndarray:
         """(len(shots),) int64 rows.
@@ -73,7 +94,10 @@ class ShotColumns:
 
     def known_rows(self, shots: Sequence[str]) -> np.ndarray:
         """(len(shots),) int64 rows; -1 of shots that the collection does not have."""
-        return np.fromiter((self._row.get(shot, -1) for shot in shots), dtype=np.int64, count=len(shots))
+        if len(shots) < MANY:
+            return np.fromiter(map(self._place, shots), dtype=np.int64, count=len(shots))
+        row = {shot: row for row, shot in enumerate(self.ids)}
+        return np.fromiter((row.get(shot, -1) for shot in shots), dtype=np.int64, count=len(shots))
 
     def rows_of(self, video: str) -> range:
         """The rows of a video.

@@ -85,7 +85,7 @@ def test_without_videos_there_are_no_pictures(serve: Serve) -> None:
     assert status["media"] == {
         "keyframes": False, "videos": False, "times": False,
         "missing": {"key frames": "--keyframes, or --videos with --shots", "videos": "--videos", "times": "--shots",
-                    "lists": "--lists"},
+                    "lists": "--lists", "texts": "--text-table"},
     }  # fmt: skip
     for path in ("/media/keyframe/shot00001_1.jpg", "/media/sprite/shot00001_1.jpg", "/media/video/00001"):
         answer = client.get(path)

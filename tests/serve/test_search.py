@@ -259,7 +259,7 @@ def test_too_many_searches_are_refused_and_a_long_one_ends(serve: Serve) -> None
 def test_a_score_that_is_not_finite_names_the_shot(tiny: TinyServed, serve: Serve) -> None:
     client = serve()
     view = client.server.state.opened.collection.stores["one-shot"]
-    client.server.state.opened.engine.split._parts.clear()
+    client.server.state.opened.engine.split._sources.clear()
     source = client.server.state.opened.collection.searcher.source([view.system])
     reader = next(iter(source._readers.values()))
     reader.vectors = reader.vectors.clone()

@@ -298,7 +298,7 @@ class Searcher:
         for system, queries in self._asked(systems, topics, query_mode).values():
             if isinstance(queries, Tensor):
                 assert isinstance(system.source, Checkpoint)
-                scorers.append(ModelScorer(system.name, self._pack(system.name, system.source), queries))
+                scorers.append(ModelScorer(system.name, self.packed(system.name, system.source), queries))
                 continue
             store = system.source
             assert not isinstance(store, Checkpoint)
@@ -328,7 +328,7 @@ class Searcher:
             DataError: of some texts it knows no word.
         """
         embedded = self._embedded(name, checkpoint, topics, queries, quiet=quiet)
-        return ModelScorer(name, self._pack(name, checkpoint), embedded)
+        return ModelScorer(name, self.packed(name, checkpoint), embedded)
 
     def _embedded(
         self, name: str, checkpoint: Checkpoint, topics: TopicSet, queries: Sequence[str], *, quiet: bool = False
@@ -341,8 +341,14 @@ class Searcher:
             self.reporter.say(f"{name}: {line}")
         return trained.embed(queries, topics.ids)
 
-    def _pack(self, name: str, checkpoint: Checkpoint) -> PackedModel:
-        """The trained model, prepared for searching."""
+    def packed(self, name: str, checkpoint: Checkpoint) -> PackedModel:
+        """The trained model, prepared for searching.
+
+        Raises:
+            ConfigError: the model reads every text together with every video.
+        """
+        if self.model(checkpoint).model.pairwise:
+            self._refuse_pairs(checkpoint)
         if name not in self._packed:
             model = self.model(checkpoint).model
             self._packed[name] = PackedModel(model, device=self.device, dtype=getattr(torch, self.dtype))
