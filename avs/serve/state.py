@@ -17,6 +17,7 @@ from avs.serve.events import Events
 from avs.serve.marks import MarkBook
 from avs.serve.media import Media, media_cache
 from avs.serve.refusal import Refusal
+from avs.serve.sessions import SessionFolder
 from avs.serve.shapes import Event, Loading, MediaFacts, Status
 from avs.serve.study import Studies
 from avs.serve.uploads import Uploads
@@ -44,6 +45,7 @@ class OpenedServer:
         self.desk = Desk(self.engine, waiting=limits.waiting, search_s=limits.search_s)
         self.answers = Answers(collection, book, self.media.known_zero_s)
         self.studies = Studies(collection, book)
+        self.sessions = SessionFolder(None if options.read_only else options.sessions, book.journal.path)
 
 
 class ServerState:
