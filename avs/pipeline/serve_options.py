@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from avs.core.artifacts import require_path
 from avs.core.config import load_config, validate_config
@@ -90,14 +90,6 @@ class ServeOptions(BaseModel):
     device: str = "cpu"
     keys: dict[str, str] = {}
     limits: ServeLimits = ServeLimits()
-
-    @model_validator(mode="after")
-    def _keys_differ(self) -> ServeOptions:
-        shared = [key for key in self.keys.values() if [*self.keys.values()].count(key) > 1]
-        if shared:
-            actions = ", ".join(action for action, key in self.keys.items() if key == shared[0])
-            raise ValueError(f'keys: "{shared[0]}" is the key of {actions}; give each its own')
-        return self
 
 
 def serve_options(config: Path | None, given: dict[str, Any]) -> ServeOptions:
