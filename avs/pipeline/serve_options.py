@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from avs.core.artifacts import require_path
 from avs.core.config import load_config, validate_config
@@ -90,6 +90,13 @@ class ServeOptions(BaseModel):
     device: str = "cpu"
     keys: dict[str, str] = {}
     limits: ServeLimits = ServeLimits()
+
+    @field_validator("keys", mode="before")
+    @classmethod
+    def _actions_are_texts(cls, keys: object) -> object:
+        if isinstance(keys, dict) and any(isinstance(action, bool) for action in keys):
+            raise ValueError('write "yes", "no" and "on" in quotes: YAML takes them for true and false')
+        return keys
 
 
 def serve_options(config: Path | None, given: dict[str, Any]) -> ServeOptions:

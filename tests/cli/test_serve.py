@@ -24,7 +24,7 @@ def test_it_prints_its_address_and_ends_in_order(tiny: TinyServed, tmp_path: Pat
     config = tmp_path / "serve.yaml"
     config.write_text(
         f"stores: [{tiny.stores[0]}]\nport: 0\ncache: {tmp_path / 'cache'}\nsessions: {tmp_path / 'sessions'}\n"
-        "keys: {yes: j}\n",
+        'keys: {"yes": j}\n',
         encoding="utf-8",
     )
     with started(["-m", "avs", "serve", "--config", config, "--shots", tiny.shots]) as process:
@@ -62,10 +62,12 @@ def test_what_cannot_be_served(tiny: TinyServed, tmp_path: Path, capsys: pytest.
     assert "rescore" in refused(capsys, *store, "--rescore", 0)
     config = tmp_path / "serve.yaml"
     config.write_text(
-        f"stores: [{tiny.stores[0]}]\nkeys: {{yes: j, no: j}}\nnothing: 1\n", encoding="utf-8"
+        f"stores: [{tiny.stores[0]}]\nkeys: {{yes: j}}\nnothing: 1\n", encoding="utf-8"
     )
-    assert "unknown key" in refused(capsys, "--config", config)
-    config.write_text(f"stores: [{tiny.stores[0]}]\nkeys: {{yes: j, no: j, basket: v, judge: q}}\n", encoding="utf-8")
+    err = refused(capsys, "--config", config)
+    assert "unknown key" in err and 'write "yes", "no" and "on" in quotes' in err
+    keys = '{"yes": j, "no": j, basket: v, judge: q}'
+    config.write_text(f"stores: [{tiny.stores[0]}]\nkeys: {keys}\n", encoding="utf-8")
     err = refused(capsys, "--config", config)
     assert 'no: its key "j" is that of yes' in err and 'basket: its key "v" is that of video' in err
     assert "judge: there is no such action" in err and "3 problems" in err
