@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json as json_
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -32,13 +32,27 @@ from avs.cli.options import (
     Word2Vec,
 )
 
+if TYPE_CHECKING:
+    from avs.core.progress import Reporter
+    from avs.pipeline.serve_options import ServeOptions
+
 EXAMPLES = """
 avs serve --store features/mini-clip/shot --shots shots.tsv --videos videos
 avs serve --store features/mini-clip/shot --store features/mini-blip/shot --checkpoint models/laff --shots shots.tsv --videos videos --keyframes keyframes --topics topics.txt --qrels avs.qrels.mini --lists lists/
 avs serve --config configs/serve/mini.yaml --read-only
 avs serve --store features/mini-clip/shot --host 0.0.0.0 --token --allow-host search.example.org
+avs serve --config configs/serve/mini.yaml --export-page circle.html --text "a red circle" --top 50
+avs serve --config configs/serve/mini.yaml --replay sessions/20261122T084500Z-1a2b3c4d.jsonl
 """  # noqa: E501  # a command to copy is one line
 
+INSTEAD = "Instead of serving"
+FIELDS = {"store": "stores", "checkpoint": "checkpoints", "fuser": "fusers", "allow_host": "allow_hosts"}
+"""Option -> its name in a config; others have one name."""
+DEFAULTS = {"video_ids": "stem", "device": "cpu"}
+"""Values that an option has when it was not typed; then a config may say otherwise."""
+PAGE = {"text": "texts", "topic": "topic", "by": "by", "fuse": "fuse", "top": "top"}
+"""Option of a page -> field of PageQuestion."""
+NO_SETTINGS = {"config", "open_browser", "quiet", "json", "debug", "replay", "export_page", *PAGE}
 Config = Annotated[Path | None, typer.Option("--config", help="YAML with these options; options beside it come first.")]
 Fusers = Annotated[
     list[Path] | None,
@@ -89,6 +103,46 @@ ServedFrameScore = Annotated[
     Literal["max", "mean"] | None,
     typer.Option("--frame-score", help="Score of a shot in a frame-level store.", rich_help_panel=MODEL),
 ]
+ReplayOf = Annotated[
+    Path | None,
+    typer.Option(
+        "--replay", help="Journal: ask its questions again, say which lists differ, and serve nothing.",
+        rich_help_panel=INSTEAD,
+    ),
+]  # fmt: skip
+ExportPage = Annotated[
+    Path | None,
+    typer.Option(
+        "--export-page", help="Write a list with its pictures as one HTML file, and serve nothing.",
+        rich_help_panel=INSTEAD,
+    ),
+]  # fmt: skip
+PageText = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--text", help="Of the page: a sentence; two to four follow each other in time.", rich_help_panel=INSTEAD
+    ),
+]
+PageTopic = Annotated[
+    str | None,
+    typer.Option(
+        "--topic", help="Of the page: whose sentence, judgments and ranked lists are used.", rich_help_panel=INSTEAD
+    ),
+]
+PageSystems = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--by", help="Of the page: system, or list of --lists; repeatable; default: all stores.",
+        rich_help_panel=INSTEAD,
+    ),
+]  # fmt: skip
+PageFuser = Annotated[
+    str | None,
+    typer.Option("--fuse", help="Of the page: average (default), rrf, or a fuser.", rich_help_panel=INSTEAD),
+]
+PageShots = Annotated[
+    int | None, typer.Option("--top", help="Of the page: number of shots; default: 100.", rich_help_panel=INSTEAD)
+]
 OpenBrowser = Annotated[bool, typer.Option("--open", help="Open the page in a browser.", rich_help_panel=RUNTIME)]
 
 
@@ -118,21 +172,44 @@ def command(
     read_only: ReadOnly = False,
     device: Device = "cpu",
     open_browser: OpenBrowser = False,
+    replay: ReplayOf = None,
+    export_page: ExportPage = None,
+    text: PageText = None,
+    topic: PageTopic = None,
+    by: PageSystems = None,
+    fuse: PageFuser = None,
+    top: PageShots = None,
     quiet: Quiet = False,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    from avs.pipeline.serve_options import serve_options
-    from avs.serve.server import serve
+    _run(dict(locals()))
 
-    given: dict[str, Any] = {
-        "stores": store, "checkpoints": checkpoint, "fusers": fuser, "lists": lists, "shots": shots, "videos": videos,
-        "keyframes": keyframes, "topics": topics, "narratives": narratives, "qrels": qrels, "weights": weights,
-        "word2vec": word2vec, "frame_score": frame_score, "rescore": rescore, "cache": cache, "sessions": sessions,
-        "host": host, "port": port, "allow_hosts": allow_host, "token": token or None, "read_only": read_only or None,
-        "video_ids": None if video_ids == "stem" else video_ids, "device": None if device == "cpu" else device,
-    }  # fmt: skip
-    options = serve_options(config, {name: value for name, value in given.items() if value is not None})
+
+def _run(given: dict[str, Any]) -> None:
+    """Serve, or do what is asked for instead.
+
+    Args:
+        given: name of a parameter of `command` -> its value.
+    """
+    from avs.pipeline.serve_options import serve_options
+
+    typed = {
+        name: value
+        for name, value in given.items()
+        if value is not None and value is not False and value != DEFAULTS.get(name)
+    }
+    fields = {FIELDS.get(name, name): value for name, value in typed.items() if name not in NO_SETTINGS}
+    options = serve_options(given["config"], fields)
+    asked = {PAGE[name]: value for name, value in typed.items() if name in PAGE}
+    if not _instead_of_serving(
+        options, given["replay"], given["export_page"], asked, quiet=given["quiet"], json=given["json"]
+    ):
+        _serve(options, quiet=given["quiet"], json=given["json"], open_browser=given["open_browser"])
+
+
+def _serve(options: ServeOptions, *, quiet: bool, json: bool, open_browser: bool) -> None:
+    from avs.serve.server import serve
 
     def listening(address: str) -> None:
         if json:
@@ -145,3 +222,49 @@ def command(
             webbrowser.open(address)
 
     serve(options, listening=listening)
+
+
+def _instead_of_serving(
+    options: ServeOptions, replay: Path | None, page: Path | None, asked: dict[str, Any], *, quiet: bool, json: bool
+) -> bool:
+    """Do what --replay or --export-page says; False: neither was given.
+
+    Args:
+        asked: what the page should show, as fields of PageQuestion.
+    """
+    from avs.core.errors import ConfigError
+    from avs.core.progress import Reporter
+
+    if replay is not None and page is not None:
+        raise ConfigError("one thing at a time", got="--replay and --export-page", next_step="leave one of them out")
+    if asked and page is None:
+        named = ", ".join(f"--{option}" for option, name in PAGE.items() if name in asked)
+        raise ConfigError("these options are of a page", got=named, next_step="name its file: --export-page FILE")
+    reporter = Reporter(quiet=quiet or json)
+    if replay is not None:
+        _replay(options, replay, reporter, quiet=quiet, json=json)
+    elif page is not None:
+        _export_page(options, page, asked, reporter, json=json)
+    return replay is not None or page is not None
+
+
+def _replay(options: ServeOptions, journal: Path, reporter: Reporter, *, quiet: bool, json: bool) -> None:
+    from avs.serve.replay import replay
+    from avs.serve.replay_table import replay_lines
+
+    found = replay(options, journal, reporter)
+    if json:
+        print(json_.dumps(found.to_json()))
+    elif not quiet:
+        print(*replay_lines(found), sep="\n")
+    if any(question.differs for question in found.questions):
+        raise typer.Exit(1)
+
+
+def _export_page(options: ServeOptions, path: Path, asked: dict[str, Any], reporter: Reporter, *, json: bool) -> None:
+    from avs.serve.export_page import PageQuestion, export_page
+
+    made = export_page(options, PageQuestion(**asked), path, reporter)
+    if json:
+        print(json_.dumps(made.to_json()))
+    reporter.say(f"{made.file}: {made.shots:,} of {made.total:,} shots, {made.bytes / 1e6:.1f} MB")

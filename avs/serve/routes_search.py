@@ -109,7 +109,9 @@ async def list_page(request: Request) -> Response:
     count = whole_number(request, "count", PAGE, least=1, most=LONGEST_PAGE)
     group, fold = (whole_number(request, name, -1, least=0, most=MOST_RESULTS) for name in ("group", "fold"))
     if min(group, fold) >= 0:
-        raise Refusal(422, "a list is opened by group or by fold", where="group, fold", next_step="leave one of them out")
+        raise Refusal(
+            422, "a list is opened by group or by fold", where="group, fold", next_step="leave one of them out"
+        )
     answers, layout = opened(request).answers, answer.layout
     places = layout.rows
     if group >= 0:

@@ -52,9 +52,7 @@ class SessionFolder:
         if path is None:
             raise Refusal(404, "no such session", got=repr(session[:80]), next_step="GET /sessions lists them")
         journal = self._journal(path)
-        asked = [
-            _asked(number, question, fingerprint) for number, question in journal.questions(start, start + count)
-        ]
+        asked = [_asked(number, question, fingerprint) for number, question in journal.questions(start, start + count)]
         return SessionLog(session=self._facts(journal), start=start, queries=asked)
 
     def _paths(self) -> dict[str, Path]:
@@ -76,7 +74,8 @@ class SessionFolder:
             id=journal.path.stem.encode("utf-8", "replace").decode(),
             started_ms=_started_ms(journal.path.stem), ended_ms=journal.ended_ms,
             queries=len(journal.offsets), marks=journal.counts["marks"], submissions=journal.counts["submission"],
-            damaged=journal.damaged + (journal.torn and not now), bytes=journal.path.stat().st_size, now=now,
+            damaged=len(journal.damaged) + (0 if now else len(journal.torn)), bytes=journal.path.stat().st_size,
+            now=now,
         )  # fmt: skip
 
 
@@ -86,33 +85,36 @@ class CountedJournal:
     Attributes:
         offsets: where in the file each question begins.
         counts: kind of event -> number of events.
-        damaged: lines that cannot be read; torn: whether its last line has no end.
+        damaged: numbers, from 1, of lines that cannot be read; torn: that of its last line if it has no end.
         ended_ms: the latest time of an event.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.read_bytes, self.damaged, self.torn = 0, 0, False
+        self.read_bytes = self.read_lines = 0
+        self.damaged: list[int] = []
+        self.torn: list[int] = []
         self.offsets: list[int] = []
         self.counts = Counter[str]()
         self.ended_ms: int | None = None
 
     def read_on(self) -> None:
         """Read what was written since."""
-        self.torn = False
+        self.torn = []
         with open(self.path, "rb") as file:
             file.seek(self.read_bytes)
             for line in file:
                 if not line.endswith(b"\n"):
-                    self.torn = True
+                    self.torn = [self.read_lines + 1]
                     break
+                self.read_lines += 1
                 self._count(line)
                 self.read_bytes += len(line)
 
     def _count(self, line: bytes) -> None:
         event = parse_line(line)
         if event is None or (event["kind"] == "query" and read_question(event) is None):
-            self.damaged += 1
+            self.damaged.append(self.read_lines)
             return
         self.counts[event["kind"]] += 1
         if event["kind"] == "query":

@@ -61,9 +61,7 @@ def test_what_cannot_be_served(tiny: TinyServed, tmp_path: Path, capsys: pytest.
     assert "2 problems" in both and "no such shot table" in both and "no such qrels file" in both
     assert "rescore" in refused(capsys, *store, "--rescore", 0)
     config = tmp_path / "serve.yaml"
-    config.write_text(
-        f"stores: [{tiny.stores[0]}]\nkeys: {{yes: j}}\nnothing: 1\n", encoding="utf-8"
-    )
+    config.write_text(f"stores: [{tiny.stores[0]}]\nkeys: {{yes: j}}\nnothing: 1\n", encoding="utf-8")
     err = refused(capsys, "--config", config)
     assert "unknown key" in err and 'write "yes", "no" and "on" in quotes' in err
     keys = '{"yes": j, "no": j, basket: v, judge: q}'
