@@ -36,7 +36,7 @@ LAFF = "laff"
 # So few training shots and epochs that the demo takes two minutes; the small encoders have 96 or 128 dimensions.
 TRAINING_SHOTS = 2  # per shot of the collection
 TRAINING_FRAMES = 4  # per training shot
-SHOWN_SHOTS = 8  # per topic and system, on the page of results
+SHOWN_SHOTS, SHOWN_SIDE = 8, 160  # per topic and system, on the page of results; pixels of their pictures
 LAFF_OPTIONS = ("--head-dim", 128, "--epochs", 10, "--batch-size", 256, "--learning-rate", 0.0004)
 TOLERANT = ("--max-failed", 0.5)  # a few broken files among your videos do not stop the demo
 ONLY_MINI = (
@@ -344,7 +344,7 @@ class Demo:
 
 
 def _picture(path: Path) -> bytes | None:
-    return reduced_picture(path.read_bytes()) if path.is_file() else None
+    return reduced_picture(path.read_bytes(), SHOWN_SIDE) if path.is_file() else None
 
 
 def _bare_sentences(path: Path) -> list[str]:

@@ -19,7 +19,7 @@ from avs.core.ranking import RankedList
 from avs.core.topic import Topic
 
 STYLE = Path(__file__).with_name("static_page.css")
-LONGEST_SIDE, QUALITY = 320, 80  # of pictures, in pixels
+QUALITY = 80
 RELEVANT, NOT_RELEVANT, NOT_JUDGED = "relevant", "judged not relevant", "not judged"
 MARKS = {  # a shape of its own for each, so that no one needs to tell colours apart
     RELEVANT: '<circle cx="8" cy="8" r="7"/><path d="M4.5 8.3l2.4 2.4 4.6-5"/>',
@@ -184,8 +184,8 @@ class StaticPage:
         }
 
 
-def reduced_picture(coded: bytes) -> bytes:
-    """A picture as the page shows it: JPEG, its longer side at most LONGEST_SIDE.
+def reduced_picture(coded: bytes, longest_side: int) -> bytes:
+    """A picture as the page shows it: JPEG, its longer side at most `longest_side` pixels.
 
     Raises:
         OSError: it cannot be decoded.
@@ -194,7 +194,7 @@ def reduced_picture(coded: bytes) -> bytes:
 
     with Image.open(io.BytesIO(coded)) as image:
         small = image.convert("RGB")
-    small.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+    small.thumbnail((longest_side, longest_side))
     kept = io.BytesIO()
     small.save(kept, "jpeg", quality=QUALITY, optimize=True)
     return kept.getvalue()

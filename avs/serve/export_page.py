@@ -30,6 +30,8 @@ from avs.serve.shapes import MOST_PARTS, MOST_RESULTS, MOST_SYSTEMS, TEXT_CHARAC
 SUFFIXES = (".html", ".htm")
 MEASURED_SHOTS = 1000  # a list is measured this long, as its run would be, also where the page shows fewer
 MOST_THREADS = 4
+LONGEST_SIDE = 320  # of pictures, in pixels
+SHOWN_MEASURES = {"infAP": "xinfAP", "iP@10": "P@10", "infNDCG": "infNDCG"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +174,7 @@ def _pictures(
 
     def work(shot: str) -> bytes | str:
         try:
-            return reduced_picture(media.keyframe(shot, WIDTHS[-1]))
+            return reduced_picture(media.keyframe(shot, WIDTHS[-1]), LONGEST_SIDE)
         except AvsError as error:
             return error.what
         except OSError as error:
@@ -196,7 +198,8 @@ def _page(collection: Collection, answer: ServedAnswer, asked: PageQuestion, pic
     words = words_of(plan.query) or named
     measures = measures_of(collection, plan.topic, answer.ranked, None)
     judged = collection.qrels.topics if collection.qrels is not None else {}
-    scores = {measure: {plan.topic: one.text} for measure, one in measures.all.items()} if measures else {}
+    figures = measures.all if measures is not None else {}
+    scores = {shown: {plan.topic: figures[name].text} for name, shown in SHOWN_MEASURES.items() if name in figures}
     shots = answer.shown.shots[: asked.top]
 
     def times_s(shot: str) -> tuple[float, float] | None:

@@ -198,7 +198,7 @@ class MarkBook:
         """Change the state as an event says. Events of a journal that was written by hand may lack anything."""
         try:
             self._changes[event["kind"]](self, event)
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             return
 
     def _take_marks(self, event: dict[str, Any]) -> None:

@@ -18,7 +18,6 @@ from avs.core.qrels import TopicQrels
 from avs.core.ranking import RankedList
 from avs.core.topic import Topic
 from avs.pipeline.static_page import (
-    LONGEST_SIDE,
     MARKS,
     NOT_JUDGED,
     NOT_RELEVANT,
@@ -171,10 +170,10 @@ def test_a_warning_is_on_the_page(tmp_path: Path) -> None:
 def test_pictures_are_made_small() -> None:
     coded = io.BytesIO()
     Image.new("RGBA", (1000, 500), "red").save(coded, "png")
-    small = Image.open(io.BytesIO(reduced_picture(coded.getvalue())))
-    assert small.format == "JPEG" and small.size == (LONGEST_SIDE, LONGEST_SIDE // 2)
+    small = Image.open(io.BytesIO(reduced_picture(coded.getvalue(), 200)))
+    assert small.format == "JPEG" and small.size == (200, 100)
     with pytest.raises(OSError):
-        reduced_picture(b"no picture")
+        reduced_picture(b"no picture", 200)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
