@@ -387,7 +387,7 @@ def _artefacts(collection: Collection) -> dict[str, str]:
             found[f"store {name}"] = content_fingerprint(source.manifest)
             found[f"frame score of {name}"] = system.frame_score
     found |= {f"fuser {name}": fuser.fingerprint for name, fuser in collection.fusers.items()}
-    found |= {f"list {name}": served.fingerprint for name, served in collection.lists.items()}
+    found |= {f"list {served.file.name}": served.fingerprint for served in collection.lists.values()}
     if options.qrels is not None:
         found["judgments"] = fingerprint_content(options.qrels)
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 from avs.serve.replay import Replay, ReplayedQuestion
 
@@ -13,24 +13,22 @@ def replay_lines(replay: Replay) -> Iterator[str]:
     """A line per question, then what was opened that is another, then the counts."""
     rows = [(str(one.number), _text(one), str(one.then), _plain(_told(one))) for one in replay.questions]
     if rows:
-        yield from _columns([("", "question", "shots", ""), *rows])
+        yield from _columns([("", "question", "shots", ""), *rows], right=(0, 2))
         yield ""
-    changed = replay.changed
+    changed = [(_plain(name), _start(then), _start(now)) for name, (then, now) in replay.changed.items()]
     if changed:
-        yield from _columns(
-            [
-                ("", "changed", "then", "now"),
-                *(("", _plain(name), _start(then), _start(now)) for name, (then, now) in changed.items()),
-            ]
-        )
+        yield from _columns([("changed", "then", "now"), *changed])
         yield ""
     yield _counts(replay)
 
 
-def _columns(rows: list[tuple[str, str, str, str]]) -> Iterator[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    for number, text, then, last in rows:
-        yield f"{number:>{widths[0]}}  {text:<{widths[1]}}  {then:>{widths[2]}}  {last}".strip()
+def _columns(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> Iterator[str]:
+    """Rows of texts in columns, those of `right` with their ends below each other."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [text.rjust(width) if at in right else text.ljust(width)
+                 for at, (text, width) in enumerate(zip(row, widths, strict=True))]  # fmt: skip
+        yield "  ".join(cells).rstrip()
 
 
 def _counts(replay: Replay) -> str:

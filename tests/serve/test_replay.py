@@ -74,7 +74,9 @@ def test_a_store_of_other_weights_is_named(
     assert found["lists"][3]["first_rank"] is not None and found["lists"][3]["now"] == SHOTS - len(MARKED)
     assert main(["serve", *options, "--replay", str(journal)]) == 1
     table = capsys.readouterr().out
-    print(table)
+    lines = table.splitlines()
+    assert lines[0].split() == ["question", "shots"] and lines[1].startswith("1  a red circle")
+    assert lines[0].index("shots") + len("shots") == lines[1].index(" 60  ") + 3
     assert "5 of 6 lists differ" in table and "differs from rank" in table and "store two-shot" in table
 
 
