@@ -165,7 +165,7 @@ class StaticPage:
         if coded is None:
             return '<span class="none">no picture</span>'
         data = base64.b64encode(coded).decode()
-        return f'<img decoding="async" loading="lazy" src="data:image/jpeg;base64,{data}" alt="{escape(shot)}">'
+        return f'<img decoding="async" src="data:image/jpeg;base64,{data}" alt="{escape(shot)}">'
 
     def _clip(self, shot: str, folder: Path) -> str:
         """The relative address of the shot in its video; `quote` leaves nothing that HTML could misread."""

@@ -144,7 +144,7 @@ def test_what_others_wrote_stays_text(where: str, tmp_path: Path) -> None:
     reader.feed(page(tmp_path, **{where: EVIL}))
     attributes = {name for _, found in reader.found for name, _ in found}
     assert attributes <= {
-        "lang", "charset", "name", "content", "class", "id", "href", "title", "src", "alt", "loading", "decoding",
+        "lang", "charset", "name", "content", "class", "id", "href", "title", "src", "alt", "decoding",
         "role", "aria-label", "width", "height", "viewbox", "cx", "cy", "r", "d", "x", "y", "rx", "stroke-dasharray",
         "http-equiv",
     }  # fmt: skip
