@@ -27,5 +27,5 @@ def session(client: httpx.Client) -> Path:
     server = client.server  # type: ignore[attr-defined]
     journal: Path = server.state.opened.book.journal.path
     server.end()
-    server.state.workers.shutdown(wait=True)  # the last question is journalled after its answer
+    server.state.asked.shutdown(wait=True)  # the last question is journalled after its answer
     return journal

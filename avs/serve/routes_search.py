@@ -79,7 +79,7 @@ async def _answers(
         return
     finally:
         turn.dropped.set()
-    state_of(request).workers.submit(_journal, server, last)
+    state_of(request).asked.submit(_journal, server, last)
 
 
 async def _told(request: Request, answers: Answers, answer: ServedAnswer, seq: int) -> bytes:

@@ -54,6 +54,7 @@ class ServerState:
     Attributes:
         error: why it cannot be opened; the server ends then.
         workers: threads for everything but searches; pictures: threads for pictures.
+        asked: one thread, in which questions reach the journal in the order of their answers.
     """
 
     def __init__(self, options: ServeOptions) -> None:
@@ -61,6 +62,7 @@ class ServerState:
         self.events = Events(options.limits.clients)
         self.workers = ThreadPoolExecutor(4, thread_name_prefix="work")
         self.pictures = ThreadPoolExecutor(8, thread_name_prefix="picture")
+        self.asked = ThreadPoolExecutor(1, thread_name_prefix="asked")
         self.error: BaseException | None = None
         self._opened: OpenedServer | None = None
         self._loading = Loading(what="starting", done=0, of=1)
@@ -122,6 +124,7 @@ class ServerState:
         self.end_what_is_under_way()
         if self._opened is not None:
             self._opened.desk.close()
+        self.asked.shutdown(wait=True)
         self.workers.shutdown(wait=True, cancel_futures=True)
         self.pictures.shutdown(wait=True, cancel_futures=True)
 

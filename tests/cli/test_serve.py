@@ -24,7 +24,7 @@ def test_it_prints_its_address_and_ends_in_order(tiny: TinyServed, tmp_path: Pat
     config = tmp_path / "serve.yaml"
     config.write_text(
         f"stores: [{tiny.stores[0]}]\nport: 0\ncache: {tmp_path / 'cache'}\nsessions: {tmp_path / 'sessions'}\n"
-        'keys: {"yes": j}\n',
+        'keys: {"yes": j}\nread_only: true\nvideo_ids: name\n',
         encoding="utf-8",
     )
     with started(["-m", "avs", "serve", "--config", config, "--shots", tiny.shots]) as process:
@@ -37,7 +37,7 @@ def test_it_prints_its_address_and_ends_in_order(tiny: TinyServed, tmp_path: Pat
                 status = httpx.get(f"{root}api/v1/status").json()
             except httpx.TransportError:
                 return False
-            assert status["keys"] == {"yes": "j"}
+            assert status["keys"] == {"yes": "j"} and status["read_only"]  # a flag that was not typed changes nothing
             return bool(status["ready"]) and status["media"]["times"]
 
         wait_until(ready, process)

@@ -80,6 +80,17 @@ def test_a_store_of_other_weights_is_named(
     assert "5 of 6 lists differ" in table and "differs from rank" in table and "store two-shot" in table
 
 
+def test_other_times_of_the_same_shots_are_named(
+    journal: Path, tiny: TinyServed, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [line.split("\t") for line in tiny.shots.read_text().splitlines()]
+    later = [[*ids, f"{float(start) * 400:.6f}", f"{float(start) * 400 + 90:.6f}"] for *ids, start, _ in lines[1:]]
+    (tmp_path / "later.tsv").write_text("\n".join("\t".join(line) for line in [lines[0], *later]) + "\n")
+    found = replayed(capsys, words(tiny, tmp_path, shots=[tmp_path / "later.tsv"]), journal, 1)
+    assert [one["state"] == "equal" for one in found["lists"]] == [True] * 4 + [False, True]
+    assert set(found["changed"]) == {"shots"}
+
+
 def test_what_cannot_be_asked_now_is_told(
     journal: Path, tiny: TinyServed, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
