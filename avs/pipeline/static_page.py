@@ -24,7 +24,7 @@ RELEVANT, NOT_RELEVANT, NOT_JUDGED = "relevant", "judged not relevant", "not jud
 MARKS = {  # a shape of its own for each, so that no one needs to tell colours apart
     RELEVANT: '<circle cx="8" cy="8" r="7"/><path d="M4.5 8.3l2.4 2.4 4.6-5"/>',
     NOT_RELEVANT: '<rect x="1.5" y="1.5" width="13" height="13" rx="2"/><path d="M5 5l6 6m0-6l-6 6"/>',
-    NOT_JUDGED: '<circle cx="8" cy="8" r="6" stroke-dasharray="2.6 2.1"/>',
+    NOT_JUDGED: '<circle cx="8" cy="8" r="7.5"/><circle cx="8" cy="8" r="5" stroke-dasharray="2.2 1.72"/>',
 }
 
 

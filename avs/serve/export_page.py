@@ -214,7 +214,9 @@ def _page(collection: Collection, answer: ServedAnswer, asked: PageQuestion, pic
         parts={shot: answer.chains[at] for at, shot in enumerate(shots)} if answer.chains else {},
     )
     topic = "" if plan.query.topic is None else f"Topic {plan.query.topic}{f': {named}' if named != words else ''} · "
-    counted = f"first {len(shots):,} of {len(answer.shown):,} shots · {len(columns):,} in the collection"
+    counted = f"{len(shots):,} shots" if len(shots) == len(answer.shown) else (
+        f"first {len(shots):,} of {len(answer.shown):,} shots"
+    )  # fmt: skip
     return StaticPage(
         words or plan.topic,
         [Topic(plan.topic, words or plan.topic)],
@@ -222,7 +224,10 @@ def _page(collection: Collection, answer: ServedAnswer, asked: PageQuestion, pic
         asked.top,
         picture=pictures.get,
         times_s=times_s,
-        facts=[f"{topic}{counted} · {stamp_of(plan, collection)}", *answer.warnings],
+        facts=[
+            f"{topic}{counted} · {len(columns):,} in the collection · {stamp_of(plan, collection)}",
+            *answer.warnings,
+        ],
         judged={plan.topic: judged[plan.topic]} if plan.topic in judged else {},
         made=f"Made by avs serve --export-page. List {answer.id}, of artefacts {collection.fingerprint[:16]}.",
     )

@@ -66,6 +66,7 @@ def test_the_list_is_that_of_the_server(listed: list[str], shared_client: httpx.
     assert marks == [words[one["judgment"]] for one in answer["results"][:12]]
     assert f"first 12 of {SHOTS} shots" in html and "automatic" in html and "class=alone" in html
     assert not (Path(listed[-1])).exists()  # nothing is journalled
+    assert str(Path(listed[1]).parents[2]) not in html  # no path of this machine
 
 
 def test_its_pictures_are_those_of_the_server(listed: list[str], shared_client: httpx.Client, tmp_path: Path) -> None:
