@@ -33,6 +33,7 @@ from avs.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from avs.core.progress import Reporter
     from avs.pipeline.serve_options import ServeOptions
 
 EXAMPLES = """
@@ -42,15 +43,20 @@ avs serve --store features/mini-clip/shot --store features/mini-blip/shot --embe
 avs serve --config configs/serve/mini.yaml --read-only
 avs serve --store features/mini-clip/shot --shots shots.tsv --videos videos --dres https://dres.example.org --dres-user team7
 avs serve --store features/mini-clip/shot --host 0.0.0.0 --token --allow-host search.example.org
+avs serve --config configs/serve/mini.yaml --export-page circle.html --text "a red circle" --top 50
+avs serve --config configs/serve/mini.yaml --replay sessions/20261122T084500Z-1a2b3c4d.jsonl
 """  # noqa: E501  # a command to copy is one line
 
+INSTEAD = "Instead of serving"
 FIELDS = {
     "store": "stores", "checkpoint": "checkpoints", "fuser": "fusers", "allow_host": "allow_hosts", "timer": "timer_s",
 }  # fmt: skip
 """Option -> its name in a config; others have one name."""
 DEFAULTS = {"video_ids": "stem", "device": "cpu"}
 """Values that an option has when it was not typed; then a config may say otherwise."""
-NO_SETTINGS = {"config", "open_browser", "quiet", "json", "debug"}
+PAGE = {"text": "texts", "topic": "topic", "by": "by", "fuse": "fuse", "top": "top"}
+"""Option of a page -> field of PageQuestion."""
+NO_SETTINGS = {"config", "open_browser", "quiet", "json", "debug", "replay", "export_page", *PAGE}
 Config = Annotated[Path | None, typer.Option("--config", help="YAML with these options; options beside it come first.")]
 Embed = Annotated[
     list[Path] | None,
@@ -148,6 +154,46 @@ Timer = Annotated[
         "--timer", help="Seconds of a task that the server does not time; default: 300.", rich_help_panel=DRES
     ),
 ]
+ReplayOf = Annotated[
+    Path | None,
+    typer.Option(
+        "--replay", help="Journal: ask its questions again, say which lists differ, and serve nothing.",
+        rich_help_panel=INSTEAD,
+    ),
+]  # fmt: skip
+ExportPage = Annotated[
+    Path | None,
+    typer.Option(
+        "--export-page", help="Write a list with its pictures as one HTML file, and serve nothing.",
+        rich_help_panel=INSTEAD,
+    ),
+]  # fmt: skip
+PageText = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--text", help="Of the page: a sentence; two to four follow each other in time.", rich_help_panel=INSTEAD
+    ),
+]
+PageTopic = Annotated[
+    str | None,
+    typer.Option(
+        "--topic", help="Of the page: whose sentence, judgments and ranked lists are used.", rich_help_panel=INSTEAD
+    ),
+]
+PageSystems = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--by", help="Of the page: system, or list of --lists; repeatable; default: all stores.",
+        rich_help_panel=INSTEAD,
+    ),
+]  # fmt: skip
+PageFuser = Annotated[
+    str | None,
+    typer.Option("--fuse", help="Of the page: average (default), rrf, or a fuser.", rich_help_panel=INSTEAD),
+]
+PageShots = Annotated[
+    int | None, typer.Option("--top", help="Of the page: number of shots; default: 100.", rich_help_panel=INSTEAD)
+]
 OpenBrowser = Annotated[bool, typer.Option("--open", help="Open the page in a browser.", rich_help_panel=RUNTIME)]
 
 
@@ -188,6 +234,13 @@ def command(
     timer: Timer = None,
     device: Device = "cpu",
     open_browser: OpenBrowser = False,
+    replay: ReplayOf = None,
+    export_page: ExportPage = None,
+    text: PageText = None,
+    topic: PageTopic = None,
+    by: PageSystems = None,
+    fuse: PageFuser = None,
+    top: PageShots = None,
     quiet: Quiet = False,
     json: Json = False,
     debug: Debug = False,
@@ -196,7 +249,7 @@ def command(
 
 
 def _run(given: dict[str, Any]) -> None:
-    """Serve.
+    """Serve, or do what is asked for instead.
 
     Args:
         given: name of a parameter of `command` -> its value.
@@ -210,7 +263,11 @@ def _run(given: dict[str, Any]) -> None:
     }
     fields = {FIELDS.get(name, name): value for name, value in typed.items() if name not in NO_SETTINGS}
     options = serve_options(given["config"], fields)
-    _serve(options, quiet=given["quiet"], json=given["json"], open_browser=given["open_browser"])
+    asked = {PAGE[name]: value for name, value in typed.items() if name in PAGE}
+    if not _instead_of_serving(
+        options, given["replay"], given["export_page"], asked, quiet=given["quiet"], json=given["json"]
+    ):
+        _serve(options, quiet=given["quiet"], json=given["json"], open_browser=given["open_browser"])
 
 
 def _serve(options: ServeOptions, *, quiet: bool, json: bool, open_browser: bool) -> None:
@@ -227,3 +284,49 @@ def _serve(options: ServeOptions, *, quiet: bool, json: bool, open_browser: bool
             webbrowser.open(address)
 
     serve(options, listening=listening)
+
+
+def _instead_of_serving(
+    options: ServeOptions, replay: Path | None, page: Path | None, asked: dict[str, Any], *, quiet: bool, json: bool
+) -> bool:
+    """Do what --replay or --export-page says; False: neither was given.
+
+    Args:
+        asked: what the page should show, as fields of PageQuestion.
+    """
+    from avs.core.errors import ConfigError
+    from avs.core.progress import Reporter
+
+    if replay is not None and page is not None:
+        raise ConfigError("one thing at a time", got="--replay and --export-page", next_step="leave one of them out")
+    if asked and page is None:
+        named = ", ".join(f"--{option}" for option, name in PAGE.items() if name in asked)
+        raise ConfigError("these options are of a page", got=named, next_step="name its file: --export-page FILE")
+    reporter = Reporter(quiet=quiet or json)
+    if replay is not None:
+        _replay(options, replay, reporter, quiet=quiet, json=json)
+    elif page is not None:
+        _export_page(options, page, asked, reporter, json=json)
+    return replay is not None or page is not None
+
+
+def _replay(options: ServeOptions, journal: Path, reporter: Reporter, *, quiet: bool, json: bool) -> None:
+    from avs.serve.replay import replay
+    from avs.serve.replay_table import replay_lines
+
+    found = replay(options, journal, reporter)
+    if json:
+        print(json_.dumps(found.to_json()))
+    elif not quiet:
+        print(*replay_lines(found), sep="\n")
+    if any(question.differs for question in found.questions):
+        raise typer.Exit(1)
+
+
+def _export_page(options: ServeOptions, path: Path, asked: dict[str, Any], reporter: Reporter, *, json: bool) -> None:
+    from avs.serve.export_page import PageQuestion, export_page
+
+    made = export_page(options, PageQuestion(**asked), path, reporter)
+    if json:
+        print(json_.dumps(made.to_json()))
+    reporter.say(f"{made.file}: {made.shots:,} of {made.total:,} shots, {made.bytes / 1e6:.1f} MB")

@@ -21,10 +21,10 @@ from avs.core.ranking import RankedList, Run
 from avs.core.shots import read_shot_table
 from avs.core.topic import Topic
 from avs.demo.collection import CollectionPaths, Split, generate_collection
-from avs.demo.gallery import Gallery, ShownSystem
 from avs.metrics.measures import parse_measures
 from avs.pipeline.commands import Commands, RunVerb, repeated
 from avs.pipeline.evaluation import evaluate_runs
+from avs.pipeline.static_page import ShownSystem, StaticPage, reduced_picture
 from avs.trecvid.qrels import read_qrels
 from avs.trecvid.secure_xml import looks_like_xml
 from avs.trecvid.topics import ID, read_topics, write_topics
@@ -36,6 +36,7 @@ LAFF = "laff"
 # So few training shots and epochs that the demo takes two minutes; the small encoders have 96 or 128 dimensions.
 TRAINING_SHOTS = 2  # per shot of the collection
 TRAINING_FRAMES = 4  # per training shot
+SHOWN_SHOTS, SHOWN_SIDE = 8, 160  # per topic and system, on the page of results; pixels of their pictures
 LAFF_OPTIONS = ("--head-dim", 128, "--epochs", 10, "--batch-size", 256, "--learning-rate", 0.0004)
 TOLERANT = ("--max-failed", 0.5)  # a few broken files among your videos do not stop the demo
 ONLY_MINI = (
@@ -279,8 +280,14 @@ class Demo:
             ShownSystem(
                 name,
                 run.lists,
-                {m: dict(zip(of[i].topics, of[i].values[:, 0].tolist(), strict=True)) for m, of in scores.items()},
-                {measure: float(of[i].overall()[0]) for measure, of in scores.items()},
+                {
+                    measure: {
+                        topic: f"{value:.3f}"
+                        for topic, value in zip(of[i].topics, of[i].values[:, 0].tolist(), strict=True)
+                    }
+                    for measure, of in scores.items()
+                },
+                {measure: f"{of[i].overall()[0]:.4f}" for measure, of in scores.items()},
             )
             for i, (name, run) in enumerate(runs.items())
         ]
@@ -302,23 +309,25 @@ class Demo:
         from avs.video.sampling import Sampling
 
         shots, pictures, files = read_shot_table(table), self.folder / "keyframes", find_videos(videos, ids=ids)
-        gallery = Gallery(
+        asked = [*read_topics(topics)]
+        page = StaticPage(
             "avs demo: the mini collection" if qrels else f"avs demo: {videos}",
-            [*read_topics(topics)],
+            asked,
             systems,
-            shots,
-            picture=lambda shot: keyframe_path(pictures, shot),
+            SHOWN_SHOTS,
+            picture=lambda shot: _picture(keyframe_path(pictures, shot)),
+            times_s=lambda shot: (shots.get(shot).start_s, shots.get(shot).end_s),
             clip=lambda video: files[video],
+            facts=[f"{len(asked)} topics, {len(shots)} shots; the first {SHOWN_SHOTS} shots of every system"],
             judged=read_qrels(qrels).topics if qrels else {},
             warning="" if qrels else self._warning,
         )
-        missing = {shot for shot in gallery.shown if not keyframe_path(pictures, shot).exists()}
+        missing = {shot for shot in page.shown if not keyframe_path(pictures, shot).exists()}
         source = VideoFolder(files, Sampling("middle"))
         for video in shots.video_ids:
             write_keyframes(source.read(video, [s for s in shots.of_video(video) if s.id in missing]), pictures)
-        page = self.folder / "results.html"
-        gallery.write(page)
-        return page
+        page.write(self.folder / "results.html")
+        return self.folder / "results.html"
 
     def _own_topics(self, paths: Sequence[Path]) -> Sequence[Path]:
         """Files that read_topics can read: those given, bare sentences with numbers, or the topics of the demo."""
@@ -332,6 +341,10 @@ class Demo:
         write_topics(topics, path)
         read_topics([path])
         return [path]
+
+
+def _picture(path: Path) -> bytes | None:
+    return reduced_picture(path.read_bytes(), SHOWN_SIDE) if path.is_file() else None
 
 
 def _bare_sentences(path: Path) -> list[str]:

@@ -53,9 +53,8 @@ class Answers:
             results=self.results(answer, answer.layout.rows[:PAGE]),
         )
 
-    def page(self, answer: ServedAnswer, start: int, count: int, group: int | None) -> ListPage:
-        """Results `start` to `start + count`, of the list as shown or of one of its groups."""
-        places = answer.layout.rows if group is None else answer.layout.members(group)
+    def page(self, answer: ServedAnswer, start: int, count: int, places: np.ndarray) -> ListPage:
+        """Results `start` to `start + count` of some places of a list, in their order."""
         return ListPage(
             list=answer.id, total=len(answer.shown), rows=len(places), start=start,
             results=self.results(answer, places[start : start + count]), measures=self.measures(answer),
@@ -87,7 +86,8 @@ class Answers:
                 Result(
                     shot=shot, video=video, rank=place + 1, score=float(answer.shown.scores[place]),
                     parts=list(answer.chains[place]) if answer.chains else [shot],
-                    group=int(answer.layout.group[place]), folded=int(answer.layout.folded[place]),
+                    group=int(answer.layout.group[place]), fold=int(answer.layout.fold[place]),
+                    folded=int(answer.layout.folded[place]),
                     start_s=start_s, end_s=end_s,
                     start_in_file_s=None if start_s is None or zero_s is None else start_s + zero_s,
                     judgment=grade.get(shot), mine=marks.get(shot), sent=shot in sent, basket=shot in basket,

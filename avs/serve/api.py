@@ -66,6 +66,7 @@ CALLS = (
         parameters={
             "from": "first result, from 0", "count": f"at most {shapes.LONGEST_PAGE}",
             "group": "number of a group: its shots, instead of the list's rows",
+            "fold": "number of a fold: its shots, instead of the list's rows",
         },
     ),
     Call("GET", "/lists/{list}/ids", "All shots of a list, as ranked.", shapes.ListIds),
@@ -98,6 +99,10 @@ CALLS = (
     Call("POST", "/submit/ask", "Say what becomes of a submission that is in doubt.", shapes.SubmissionFacts,
          shapes.AskRequest, writes=True),
     Call("POST", "/timer", "Start or stop the page's own timer.", shapes.Submissions, shapes.TimerRequest, writes=True),
+    Call("GET", "/sessions", "The sessions whose journals are in this folder.", shapes.Sessions),
+    Call("GET", "/sessions/{session}", "The questions of a session, in order.", shapes.SessionLog,
+         parameters={"from": "first question, from 0", "count": f"at most {shapes.LONGEST_PAGE}"}),
+    Call("GET", "/document", "This document: every call and every shape.", "application/json"),
     Call("POST", "/token", "Exchange the token of the address for a cookie.", shapes.Done, shapes.TokenRequest),
     Call("GET", "/events", "Server-sent events; each has an Event as data.", shapes.Event),
     Call("GET", "/media/keyframe/{shot}.jpg", "A picture of a shot.", "image/jpeg",

@@ -21,6 +21,7 @@ from avs.serve.routes_marks import MARK_ROUTES
 from avs.serve.routes_media import MEDIA_ROUTES
 from avs.serve.routes_page import PAGE_ROUTES
 from avs.serve.routes_search import SEARCH_ROUTES
+from avs.serve.routes_sessions import SESSION_ROUTES
 from avs.serve.routes_study import STUDY_ROUTES
 from avs.serve.routes_submit import SUBMIT_ROUTES
 from avs.serve.state import ServerState
@@ -37,7 +38,10 @@ def make_app(state: ServerState, *, hosts: Collection[str], token: Token | None)
         hosts: names by which it may be addressed.
         token: that clients must know.
     """
-    handlers = {**SEARCH_ROUTES, **MARK_ROUTES, **STUDY_ROUTES, **MEDIA_ROUTES, **FUSER_ROUTES, **SUBMIT_ROUTES}
+    handlers = {
+        **SEARCH_ROUTES, **MARK_ROUTES, **STUDY_ROUTES, **SESSION_ROUTES, **MEDIA_ROUTES, **FUSER_ROUTES,
+        **SUBMIT_ROUTES,
+    }  # fmt: skip
     routes = [
         Route(address(call), _written(handlers[call.method, call.path], call, state), methods=[call.method])
         for call in CALLS

@@ -97,6 +97,8 @@ class Collection:
         texts: of shots, whose words can be a filter.
         spoiled: findings of list files that cannot be read.
         warnings: what the user should know of what was opened.
+        artefacts: what decides lists -> its fingerprint, or the setting itself.
+        fingerprint: of all of them.
     """
 
     columns: ShotColumns
@@ -114,6 +116,7 @@ class Collection:
     embedded: Mapping[str, EmbeddedModel] = field(default_factory=dict)
     spoiled: Sequence[FoundInList] = ()
     warnings: list[str] = field(default_factory=list)
+    artefacts: dict[str, str] = field(default_factory=dict)
     fingerprint: str = ""
 
     @property
@@ -229,7 +232,8 @@ def open_collection(options: ServeOptions, report: Report) -> Collection:
         _videos(options, columns, reporter), options, _texts(options, columns, report), embedded, spoiled,
         reporter.lines,
     )  # fmt: skip
-    collection.fingerprint = _fingerprint(collection)
+    collection.artefacts = _artefacts(collection)
+    collection.fingerprint = hashlib.sha256(json.dumps(list(collection.artefacts.items())).encode()).hexdigest()
     return collection
 
 
@@ -408,22 +412,28 @@ def _videos(options: ServeOptions, columns: ShotColumns, reporter: Reporter) -> 
     return served
 
 
-def _fingerprint(collection: Collection) -> str:
-    """sha256 of what decides lists."""
+def _artefacts(collection: Collection) -> dict[str, str]:
+    """What decides lists -> its fingerprint, or the setting itself."""
     from avs.train.checkpoint import Checkpoint
 
-    parts: list[object] = [collection.columns.fingerprint, collection.options.rescore, collection.options.device]
+    options = collection.options  # the times of a table decide lists too, and its ids do not tell them
+    found = {"shots": collection.columns.fingerprint if options.shots is None else fingerprint_content(options.shots)}
+    found |= {"--rescore": str(options.rescore), "--device": options.device}
     for name, system in collection.searcher.systems.items():
         source = system.source
-        content = source.fingerprint if isinstance(source, Checkpoint) else content_fingerprint(source.manifest)
-        parts.append([name, content, system.frame_score])
-    parts += [[name, fuser.fingerprint] for name, fuser in collection.fusers.items()]
-    parts += [[name, served.fingerprint] for name, served in collection.lists.items()]
+        if isinstance(source, Checkpoint):
+            found[f"model {name}"] = source.fingerprint
+        else:
+            found[f"store {name}"] = content_fingerprint(source.manifest)
+            found[f"frame score of {name}"] = system.frame_score
+    found |= {f"--embed {name}": "whole collection" for name in collection.embedded}
+    found |= {f"fuser {name}": fuser.fingerprint for name, fuser in collection.fusers.items()}
+    found |= {f"list {served.file.name}": served.fingerprint for served in collection.lists.values()}
     if collection.texts is not None:
-        parts.append(collection.texts.fingerprint)
-    if collection.options.qrels is not None:
-        parts.append(fingerprint_content(collection.options.qrels))
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+        found["texts"] = collection.texts.fingerprint
+    if options.qrels is not None:
+        found["judgments"] = fingerprint_content(options.qrels)
+    return found
 
 
 def rows_in_source(columns: ShotColumns, ids: Sequence[str]) -> np.ndarray | None:

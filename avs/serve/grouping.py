@@ -19,17 +19,23 @@ class ListLayout:
 
     Attributes:
         rows: (R,) int64 positions in the list of the shots that are shown, in the order of the page.
-        group: (L,) int64 number of the group of every shot of the list.
+        group: (L,) int64 number of the group of every shot of the list; by video: of its video.
+        fold: (L,) int64 number of the shots of which one is shown, for every shot of the list.
         folded: (L,) int64 number of shots that are behind a shown one; 0 for others.
     """
 
     rows: np.ndarray
     group: np.ndarray
+    fold: np.ndarray
     folded: np.ndarray
 
     def members(self, group: int) -> np.ndarray:
         """(M,) positions of the shots of a group, best first."""
         return np.flatnonzero(self.group == group)
+
+    def behind(self, fold: int) -> np.ndarray:
+        """(M,) positions of the shots of a fold, best first: the shown one, and those behind it."""
+        return np.flatnonzero(self.fold == fold)
 
 
 def layout(videos: Sequence[str], way: str, duplicates: np.ndarray | None) -> ListLayout:
@@ -47,15 +53,15 @@ def layout(videos: Sequence[str], way: str, duplicates: np.ndarray | None) -> Li
     of_video = _numbered(np.unique(np.asarray(videos, dtype=object).astype(str), return_inverse=True)[1])
     if way == "shot":
         shown = _firsts(alike)
-        return ListLayout(shown, alike, _behind(alike, shown))
+        return ListLayout(shown, alike, alike, _behind(alike, shown))
     if way == "video":
         shown = _firsts(alike) if duplicates is not None else places
         in_order = shown[np.lexsort((shown, of_video[shown]))]
-        return ListLayout(in_order, of_video, _behind(alike, shown))
+        return ListLayout(in_order, of_video, alike, _behind(alike, shown))
     joined = alike[_firsts(of_video)][of_video]  # the video's best shot decides which group the video is in
     joined = _numbered(joined)
     shown = _firsts(joined)
-    return ListLayout(shown, joined, _behind(joined, shown))
+    return ListLayout(shown, joined, joined, _behind(joined, shown))
 
 
 def duplicate_groups(view: StoreView, shots: Sequence[str], threshold: float) -> np.ndarray:

@@ -7,10 +7,10 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from avs.core.qrels import TopicQrels
 from avs.serve.refusal import Refusal
@@ -46,6 +46,25 @@ class MarkSet:
     yes: tuple[str, ...]
     no: tuple[str, ...]
     simulated: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """The set as the journal keeps it."""
+        return {
+            "id": self.id, "topic": self.topic, "method": self.method, "yes": list(self.yes), "no": list(self.no),
+            "simulated": self.simulated,
+        }  # fmt: skip
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> MarkSet:
+        """The set that was kept.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is none.
+        """
+        if kept["method"] not in get_args(Method):
+            raise ValueError(kept["method"])
+        yes, no = (tuple(str(shot) for shot in kept[kind]) for kind in ("yes", "no"))
+        return cls(str(kept["id"]), str(kept["topic"]), kept["method"], yes, no, bool(kept["simulated"]))
 
 
 class MarkBook:
@@ -150,10 +169,8 @@ class MarkBook:
         name = f"{method}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
         with self._lock:
             if name not in self.sets:
-                self._record(
-                    "feedback", id=name, topic=topic, method=method, yes=sorted(yes), no=sorted(no),
-                    simulated=simulated,
-                )  # fmt: skip
+                made = MarkSet(name, topic, method, tuple(sorted(yes)), tuple(sorted(no)), simulated)
+                self._record("feedback", **made.to_json())
             return self.sets[name]
 
     def shots(self, kind: str, topic: str) -> list[str]:
@@ -185,7 +202,7 @@ class MarkBook:
         """Change the state as an event says. Events of a journal that was written by hand may lack anything."""
         try:
             self._changes[event["kind"]](self, event)
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             return
 
     def _take_marks(self, event: dict[str, Any]) -> None:
@@ -202,10 +219,7 @@ class MarkBook:
         self._state.pop(self._topic_of.get(event["id"], ""), None)
 
     def _take_set(self, event: dict[str, Any]) -> None:
-        made = MarkSet(
-            event["id"], event["topic"], event["method"], tuple(event["yes"]), tuple(event["no"]),
-            bool(event["simulated"]),
-        )  # fmt: skip
+        made = MarkSet.from_json(event)
         self.sets[made.id] = made
 
     def _take_shots(self, event: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 
 from starlette.requests import Request
@@ -17,7 +18,8 @@ from avs.serve.engine import ServedAnswer
 from avs.serve.explain import explain
 from avs.serve.limits import read_body, require_type, whole_number
 from avs.serve.plan import SearchPlan, plan_search
-from avs.serve.refusal import error_shape
+from avs.serve.recorded import event_of
+from avs.serve.refusal import Refusal, error_shape
 from avs.serve.shapes import (
     LONGEST_PAGE,
     MOST_RESULTS,
@@ -79,33 +81,25 @@ async def _answers(
         return
     finally:
         turn.dropped.set()
-    state_of(request).workers.submit(_keep, state_of(request), server, plan, last)
+    state_of(request).asked.submit(_keep, state_of(request), server, last)
 
 
 async def _told(request: Request, answers: Answers, answer: ServedAnswer, seq: int) -> bytes:
     return await in_thread(request, lambda: _line(answers.line(answer, seq)))
 
 
-def _keep(state: ServerState, server: OpenedServer, plan: SearchPlan, answer: ServedAnswer) -> None:
+def _keep(state: ServerState, server: OpenedServer, answer: ServedAnswer) -> None:
     """Keep a question and its list in the journal, and in the log of the evaluation server while a task runs."""
-    _journal(server, plan, answer)
+    _journal(server, answer)
     if state.showdown.wants_logs():
         name = state.options.dres_name
         state.showdown.log("result", result_log(answer, server.collection.columns, name, now_ms()))
 
 
-def _journal(server: OpenedServer, plan: SearchPlan, answer: ServedAnswer) -> None:
+def _journal(server: OpenedServer, answer: ServedAnswer) -> None:
     """Keep the question and its list. That the disk is full is told where something would be lost: at marks."""
-    event = {
-        "query": plan.query.model_dump(mode="json"),
-        "list": answer.id,
-        "fingerprint": server.collection.fingerprint,
-        "shots": list(answer.shown.shots),
-        "scores": answer.shown.scores.tolist(),
-        "ms": answer.ms,
-    }
     try:
-        server.book.journal.append("query", event)
+        server.book.journal.append("query", event_of(server.collection, answer, time.time_ns() // 1_000_000))
     except (AvsError, OSError):
         return
 
@@ -123,10 +117,18 @@ async def list_page(request: Request) -> Response:
     answer = list_of(request, request.path_params["list"])
     start = whole_number(request, "from", 0, least=0, most=MOST_RESULTS)
     count = whole_number(request, "count", PAGE, least=1, most=LONGEST_PAGE)
-    group = whole_number(request, "group", -1, least=0, most=MOST_RESULTS)
-    answers = opened(request).answers
-    wanted = None if group < 0 else group
-    return given(await in_thread(request, lambda: answers.page(answer, start, count, wanted)))
+    group, fold = (whole_number(request, name, -1, least=0, most=MOST_RESULTS) for name in ("group", "fold"))
+    if min(group, fold) >= 0:
+        raise Refusal(
+            422, "a list is opened by group or by fold", where="group, fold", next_step="leave one of them out"
+        )
+    answers, layout = opened(request).answers, answer.layout
+    places = layout.rows
+    if group >= 0:
+        places = layout.members(group)
+    elif fold >= 0:
+        places = layout.behind(fold)
+    return given(await in_thread(request, lambda: answers.page(answer, start, count, places)))
 
 
 async def list_ids(request: Request) -> Response:

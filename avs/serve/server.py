@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from avs.core.errors import ConfigError, MissingDependencyError
 from avs.pipeline.serve_options import LOOPBACK, ServeOptions
+from avs.serve.page_keys import require_clear_keys
 from avs.serve.password import dres_password
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class PageServer:
 
     def __init__(self, options: ServeOptions) -> None:
         require_web_packages()
+        require_clear_keys(options.keys)
         self._password = dres_password(options)
         self.listener = _listen(options)
         port = self.listener.getsockname()[1]

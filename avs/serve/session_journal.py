@@ -93,10 +93,22 @@ class JournalReader:
                     if not line.endswith(b"\n"):
                         self._damaged(path)
                     elif line.startswith(self._begins):
-                        try:
-                            yield json.loads(line)
-                        except (ValueError, RecursionError):
+                        event = parse_line(line)
+                        if event is None:
                             self._damaged(path)
+                        else:
+                            yield event
 
     def _damaged(self, path: Path) -> None:
         self.damaged[path] = self.damaged.get(path, 0) + 1
+
+
+def parse_line(line: bytes) -> dict[str, Any] | None:
+    """The event of a line, whose kind is a text; None: the line cannot be read."""
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return event if isinstance(event, dict) and isinstance(event.get("kind"), str) else None

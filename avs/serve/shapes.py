@@ -219,8 +219,9 @@ class Result(Given):
     rank: int = Field(description="from 1, in the list as it was ranked, before it was grouped")
     score: float
     parts: Many[str] = Field(description="the shot of each part of a question in time; the first is `shot`")
-    group: int = Field(description="number of its group in the list, from 0")
-    folded: int = Field(description="how many more shots of its group are behind this one")
+    group: int = Field(description="number of its group in the list, from 0; by video: of its video")
+    fold: int = Field(description="number of the shots that are folded behind one, for GET /lists/<id>?fold=")
+    folded: int = Field(description="how many more shots of its fold are behind this one")
     start_s: float | None = None
     end_s: float | None = None
     start_in_file_s: float | None = Field(default=None, description="on the clock of the file; null: not known yet")
@@ -275,7 +276,7 @@ class Answer(Given):
 
 
 class ListPage(Given):
-    """GET /lists/<id>?from=&count=&group=: results of a list, counted as they are shown."""
+    """GET /lists/<id>?from=&count=&group=&fold=: results of a list, counted as they are shown."""
 
     list: str
     total: int
@@ -722,6 +723,53 @@ class TimerRequest(Sent):
 
     do: Literal["start", "stop"]
     seconds: float | None = Field(default=None, gt=0.0, le=86_400.0, description="null: those of --timer")
+
+
+class SessionFacts(Given):
+    """A session of this folder: the journal of a start of the server."""
+
+    id: str
+    started_ms: int | None = Field(description="by the name of its file; null: it says nothing")
+    ended_ms: int | None = Field(description="when its last event was; null: no event tells")
+    queries: int
+    marks: int = Field(description="events of marks, undone ones too")
+    submissions: int
+    damaged: int = Field(description="lines that cannot be read")
+    bytes: int
+    now: bool = Field(description="this server writes it")
+
+
+class Sessions(Given):
+    """GET /sessions: the newest first."""
+
+    kept: bool = Field(description="false: a read-only server keeps no sessions and shows none")
+    sessions: Many[SessionFacts]
+
+
+class AskedQuery(Given):
+    """A question of a session, with what came of it."""
+
+    number: int = Field(description="from 1, in the order in which they were answered")
+    at_ms: int = Field(description="when it was answered")
+    text: str = Field(description="its parts in words, as they are typed; empty: of ranked lists alone")
+    query: Query = Field(description="as it was asked: the address of the page with it asks it again")
+    topic: str | None
+    systems: Many[str]
+    fused: str = Field(description="how the systems were fused; empty: there was one")
+    stamp: Stamp
+    ms: float = Field(description="that the server took for the list")
+    total: int = Field(description="shots in the list")
+    first: Many[str] = Field(description="its first shots, at most 8")
+    list: str = Field(description="id that the list had")
+    same: bool = Field(description="it was asked of the very artefacts that are opened now")
+
+
+class SessionLog(Given):
+    """GET /sessions/<id>?from=&count=: questions of a session, the first asked first."""
+
+    session: SessionFacts
+    start: int
+    queries: Many[AskedQuery]
 
 
 class TokenRequest(Sent):

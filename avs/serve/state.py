@@ -17,6 +17,7 @@ from avs.serve.events import Events
 from avs.serve.marks import MarkBook
 from avs.serve.media import Media, media_cache
 from avs.serve.refusal import Refusal
+from avs.serve.sessions import SessionFolder
 from avs.serve.shapes import Event, Loading, MediaFacts, Status
 from avs.serve.showdown import Showdown
 from avs.serve.study import Studies
@@ -45,6 +46,7 @@ class OpenedServer:
         self.desk = Desk(self.engine, waiting=limits.waiting, search_s=limits.search_s)
         self.answers = Answers(collection, book, self.media.known_zero_s)
         self.studies = Studies(collection, book)
+        self.sessions = SessionFolder(None if options.read_only else options.sessions, book.journal.path)
 
 
 class ServerState:
@@ -56,6 +58,7 @@ class ServerState:
     Attributes:
         error: why it cannot be opened; the server ends then.
         workers: threads for everything but searches; pictures: threads for pictures.
+        asked: one thread, in which questions reach the journal in the order of their answers.
     """
 
     def __init__(self, options: ServeOptions, dres_password: str | None = None) -> None:
@@ -64,6 +67,7 @@ class ServerState:
         self.showdown = Showdown(options, dres_password, self.events)
         self.workers = ThreadPoolExecutor(4, thread_name_prefix="work")
         self.pictures = ThreadPoolExecutor(8, thread_name_prefix="picture")
+        self.asked = ThreadPoolExecutor(1, thread_name_prefix="asked")
         self.error: BaseException | None = None
         self._opened: OpenedServer | None = None
         self._loading = Loading(what="starting", done=0, of=1)
@@ -129,6 +133,7 @@ class ServerState:
         if self._opened is not None:
             self._opened.desk.close()
         self.showdown.close()
+        self.asked.shutdown(wait=True)
         self.workers.shutdown(wait=True, cancel_futures=True)
         self.pictures.shutdown(wait=True, cancel_futures=True)
 

@@ -138,6 +138,24 @@ def test_lists_by_video(shared_client: httpx.Client, group: str) -> None:
         assert [one["video"] for one in answer["results"]] == videos
 
 
+@pytest.mark.parametrize("group", ["shot", "video", "first-of-video"])
+def test_what_is_folded_opens_alone(shared_client: httpx.Client, group: str) -> None:
+    """Also by video, where a group is a video, and near duplicates may be of several."""
+    answer = ask(shared_client, "a red circle", by=["one-shot"], duplicates=0.5, group=group)
+    listed = f"/api/v1/lists/{answer['list']}"
+    others = []
+    for one in answer["results"]:
+        opened = shared_client.get(f"{listed}?fold={one['fold']}").json()
+        assert opened["results"][0]["shot"] == one["shot"] and opened["rows"] == 1 + one["folded"]
+        others += [row["shot"] for row in opened["results"]]
+    assert sorted(others) == sorted(shared_client.get(f"{listed}/ids").json()["shots"])
+    if group == "video":
+        first = answer["results"][0]
+        rows = shared_client.get(f"{listed}?group={first['group']}").json()["results"]
+        assert {row["video"] for row in rows} == {first["video"]} and len(rows) != 1 + first["folded"]
+    assert shared_client.get(f"{listed}?fold=0&group=0").status_code == 422
+
+
 def test_a_filter_by_video_is_exact_and_told(shared_client: httpx.Client) -> None:
     plain = ask(shared_client, "a dog", by=["one-shot"], topic="661")
     some = ask(shared_client, "a dog", by=["one-shot"], topic="661", filter={"videos": ["00003"]})
