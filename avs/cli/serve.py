@@ -58,6 +58,12 @@ Keyframes = Annotated[
 OptionalQrels = Annotated[
     Path | None, typer.Option("--qrels", help="Judgments: topic 0 shot stratum judgment.", rich_help_panel=INPUTS)
 ]
+TextTable = Annotated[
+    Path | None,
+    typer.Option(
+        "--text-table", help="Texts of shots, of OCR or ASR: shot, kind and text between tabs.", rich_help_panel=INPUTS
+    ),
+]
 Cache = Annotated[
     Path | None,
     typer.Option(
@@ -105,6 +111,7 @@ def command(
     topics: OptionalTopics = None,
     narratives: Narratives = None,
     qrels: OptionalQrels = None,
+    text_table: TextTable = None,
     weights: Weights = None,
     word2vec: Word2Vec = None,
     frame_score: ServedFrameScore = None,
@@ -127,8 +134,8 @@ def command(
 
     given: dict[str, Any] = {
         "stores": store, "checkpoints": checkpoint, "fusers": fuser, "lists": lists, "shots": shots, "videos": videos,
-        "keyframes": keyframes, "topics": topics, "narratives": narratives, "qrels": qrels, "weights": weights,
-        "word2vec": word2vec, "frame_score": frame_score, "rescore": rescore, "cache": cache, "sessions": sessions,
+        "keyframes": keyframes, "topics": topics, "narratives": narratives, "qrels": qrels, "text_table": text_table,
+        "weights": weights, "word2vec": word2vec, "frame_score": frame_score, "rescore": rescore, "cache": cache, "sessions": sessions,
         "host": host, "port": port, "allow_hosts": allow_host, "token": token or None, "read_only": read_only or None,
         "video_ids": None if video_ids == "stem" else video_ids, "device": None if device == "cpu" else device,
     }  # fmt: skip

@@ -55,6 +55,7 @@ class ServeOptions(BaseModel):
         weights, word2vec: as of `avs search`.
         shots: shot table; videos, video_ids, keyframes: what there is to see.
         topics, narratives, qrels: what is studied.
+        text_table: texts of shots, whose words can be a filter.
         cache: folder of pictures that were made and of the columns of the shot table.
         sessions: folder of journals.
         host, port: where it listens; port 0 picks one. token: whether clients must know a token.
@@ -79,6 +80,7 @@ class ServeOptions(BaseModel):
     topics: list[Path] = []
     narratives: Path | None = None
     qrels: Path | None = None
+    text_table: Path | None = None
     cache: Path = Path(".avs-serve")
     sessions: Path = Path("sessions")
     host: str = "127.0.0.1"
@@ -130,6 +132,7 @@ def _require_paths(options: ServeOptions) -> None:
     singles = {
         "word vector file": options.word2vec, "shot table": options.shots, "video folder": options.videos,
         "folder of key frames": options.keyframes, "narratives file": options.narratives, "qrels file": options.qrels,
+        "text table": options.text_table,
     }  # fmt: skip
     several = {
         "feature store": options.stores, "checkpoint": options.checkpoints, "fuser": options.fusers,

@@ -111,7 +111,10 @@ def stamp_of(plan: SearchPlan, collection: Collection) -> Stamp:
     if plan.marks is not None:
         return "automatic-invalid" if plan.marks.simulated else "feedback"
     query = plan.query
-    if plan.fused == WEIGHTED or plan.hidden or query.filter.videos or query.filter.not_videos:
+    served = collection.fusers.get(plan.fused)
+    if served is not None and plan.topic in served.learned_from:
+        return "automatic-invalid"
+    if plan.fused == WEIGHTED or plan.hidden or query.filter.chooses:
         return "manual"
     topic = collection.topics.get(plan.topic) if collection.topics and plan.topic in collection.topics.ids else None
     parts = query.parts

@@ -89,6 +89,7 @@ CALLS = (
     Call("POST", "/basket", "Put shots into the basket, or take them out.", shapes.Basket, shapes.BasketRequest,
          writes=True),
     Call("POST", "/views", "Say which shots were on the screen.", shapes.Seen, shapes.ViewsRequest, writes=True),
+    Call("POST", "/fusers", "Keep weights by hand as a fuser.", shapes.FuserSaved, shapes.FuserRequest, writes=True),
     Call("POST", "/export", "Write lists or marks as a file.", shapes.Exported, shapes.ExportRequest, writes=True),
     Call("GET", "/sessions", "The sessions whose journals are in this folder.", shapes.Sessions),
     Call("GET", "/sessions/{session}", "The questions of a session, in order.", shapes.SessionLog,

@@ -16,6 +16,7 @@ from avs.core.errors import AvsError
 from avs.serve.api import BASE, CALLS, Call, address
 from avs.serve.guard import Guard, Token, refused
 from avs.serve.refusal import Refusal
+from avs.serve.routes_fusers import FUSER_ROUTES
 from avs.serve.routes_marks import MARK_ROUTES
 from avs.serve.routes_media import MEDIA_ROUTES
 from avs.serve.routes_page import PAGE_ROUTES
@@ -36,7 +37,9 @@ def make_app(state: ServerState, *, hosts: Collection[str], token: Token | None)
         hosts: names by which it may be addressed.
         token: that clients must know.
     """
-    handlers = {**SEARCH_ROUTES, **MARK_ROUTES, **STUDY_ROUTES, **SESSION_ROUTES, **MEDIA_ROUTES}
+    handlers = {
+        **SEARCH_ROUTES, **MARK_ROUTES, **STUDY_ROUTES, **SESSION_ROUTES, **MEDIA_ROUTES, **FUSER_ROUTES,
+    }  # fmt: skip
     routes = [
         Route(address(call), _written(handlers[call.method, call.path], call, state), methods=[call.method])
         for call in CALLS

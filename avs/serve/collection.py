@@ -27,6 +27,7 @@ from avs.serve.refusal import Refusal
 from avs.serve.shapes import FoundInList, MediaFacts, StoreProblems, SystemFacts
 from avs.serve.shot_columns import ShotColumns, columns_of_ids, open_columns
 from avs.serve.store_view import StoreView
+from avs.serve.text_table import TextTable, open_texts
 
 if TYPE_CHECKING:
     from avs.fusion.fuser import Fuser
@@ -51,6 +52,7 @@ class ServedFuser:
     """
 
     name: str
+    folder: Path
     fuser: Fuser
     lists: tuple[str, ...]
     depth: int
@@ -89,6 +91,7 @@ class Collection:
     Attributes:
         stores: name of a system -> its store, in rows of the collection.
         models: names of the systems that are trained models.
+        texts: of shots, whose words can be a filter.
         spoiled: findings of list files that cannot be read.
         warnings: what the user should know of what was opened.
         artefacts: what decides lists -> its fingerprint, or the setting itself.
@@ -106,6 +109,7 @@ class Collection:
     evaluator: Evaluator | None
     videos: Mapping[str, Path]
     options: ServeOptions
+    texts: TextTable | None = None
     spoiled: Sequence[FoundInList] = ()
     warnings: list[str] = field(default_factory=list)
     artefacts: dict[str, str] = field(default_factory=dict)
@@ -126,6 +130,12 @@ class Collection:
             if name not in self.ranking_names:
                 near = did_you_mean(name, self.ranking_names) if len(name) <= 80 else ""
                 raise Refusal(404, f"no such system{near}", got=repr(name[:80]), wanted=some(self.ranking_names))
+
+    def open_fuser(self, folder: Path) -> ServedFuser:
+        """Open a fuser beside those that are opened; questions that are being answered keep what they have."""
+        opened = _open_fusers([folder])
+        self.fusers = {**self.fusers, **opened}
+        return next(iter(opened.values()))
 
     def whole(self, model: str) -> bool:
         """Whether a model scores the whole collection in a search."""
@@ -163,6 +173,7 @@ class Collection:
             "topics": "" if self.topics else "--topics",
             "judgments": "" if self.qrels else "--qrels",
             "lists": "" if self.lists else "--lists",
+            "texts": "" if self.texts else "--text-table",
         }
         return MediaFacts(
             keyframes=pictures, videos=bool(self.videos), times=not self.columns.without_times(),
@@ -211,11 +222,15 @@ def open_collection(options: ServeOptions, report: Report) -> Collection:
     topics, qrels, evaluator = _study(options, report)
     collection = Collection(
         columns, searcher, views, [model.name for model in models], fusers, lists, topics, qrels, evaluator,
-        _videos(options, columns, reporter), options, spoiled, reporter.lines,
+        _videos(options, columns, reporter), options, _texts(options, columns, report), spoiled, reporter.lines,
     )  # fmt: skip
     collection.artefacts = _artefacts(collection)
     collection.fingerprint = hashlib.sha256(json.dumps(list(collection.artefacts.items())).encode()).hexdigest()
     return collection
+
+
+def _texts(options: ServeOptions, columns: ShotColumns, report: Report) -> TextTable | None:
+    return open_texts(options.text_table, columns, options.cache, report) if options.text_table else None
 
 
 def _union_ids(stores: Sequence[Features]) -> tuple[str, ...]:
@@ -294,7 +309,7 @@ def _open_fusers(folders: Sequence[Path]) -> dict[str, ServedFuser]:
         if not lists:
             raise FormatError("the fuser does not say which lists it fuses", where=folder, next_step="fit it again")
         fusers[name] = ServedFuser(
-            name, fuser, lists, int(plan.get("depth") or DEFAULT_DEPTH), tuple(config.get("topics") or ()),
+            name, folder, fuser, lists, int(plan.get("depth") or DEFAULT_DEPTH), tuple(config.get("topics") or ()),
             str(plan.get("method", "fuser")), fingerprint_input(folder),
         )  # fmt: skip
     return fusers
@@ -388,6 +403,8 @@ def _artefacts(collection: Collection) -> dict[str, str]:
             found[f"frame score of {name}"] = system.frame_score
     found |= {f"fuser {name}": fuser.fingerprint for name, fuser in collection.fusers.items()}
     found |= {f"list {name}": served.fingerprint for name, served in collection.lists.items()}
+    if collection.texts is not None:
+        found["text table"] = collection.texts.fingerprint
     if options.qrels is not None:
         found["judgments"] = fingerprint_content(options.qrels)
     return found

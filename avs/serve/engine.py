@@ -29,6 +29,7 @@ from avs.serve.refusal import Refusal
 from avs.serve.scorers import MoveQuery, Picture, QueryVectors, ask, source_of
 from avs.serve.split_pass import SplitPass
 from avs.serve.store_view import StoreView
+from avs.serve.text_table import phrases_of, words_left_out
 from avs.serve.temporal import Windows, chain, follow, mean_of_systems, standardised
 
 Cancelled = Callable[[], bool]
@@ -157,7 +158,9 @@ class Engine:
 
     def _first(self, plan: SearchPlan, cancelled: Cancelled, *, final: bool) -> RankedBase:
         start = time.perf_counter()
-        lists, unknown = self._listed(plan)
+        allowed = self._allowed(plan)
+        lists, unknown = self._listed(plan, allowed)
+        unknown += [f"{piece}: has no letter or digit, and is not looked for" for piece in words_left_out(plan.query.filter.words)]
         if not plan.whole:
             return self._fused(plan, lists, {}, unknown, {}, final=final)
         asked = ask(
@@ -170,7 +173,6 @@ class Engine:
         scorers = list(asked.scorers.values())
         if plan.in_time:
             return self._in_time(plan, scorers, warnings, ms, cancelled, final=final)
-        allowed = self._allowed(plan)
         bayesian = plan.marks is not None and plan.marks.method == "bayes"
         found = self.split.lists(
             scorers, plan.topic, allowed, k=HEAD if bayesian else plan.depth, cancelled=cancelled
@@ -284,16 +286,17 @@ class Engine:
                 self._windows.popitem(last=False)
         return self._windows[within_s]
 
-    def _listed(self, plan: SearchPlan) -> tuple[dict[str, RankedList], list[str]]:
-        """The topic's lists in files, and what is odd about them."""
+    def _listed(self, plan: SearchPlan, allowed: np.ndarray | None) -> tuple[dict[str, RankedList], list[str]]:
+        """The topic's lists in files, of the shots that are allowed, and what is odd about them."""
         found, warnings = {}, []
         for name in plan.listed:
             ranked = self.collection.lists[name].run.lists.get(plan.topic)
             if ranked is None:
                 warnings.append(f"{name} left out: it has no shots for topic {plan.topic}")
                 continue
-            found[name] = ranked
-            unknown = [shot for shot in ranked.shots if shot not in self.collection.columns]
+            rows = self.collection.columns.known_rows(ranked.shots)
+            found[name] = ranked if allowed is None else _chosen(ranked, (rows >= 0) & allowed[rows])
+            unknown = [shot for shot, row in zip(ranked.shots, rows.tolist(), strict=True) if row < 0]
             if unknown:
                 warnings.append(f"{name}: {len(unknown)} shots are not in the collection: {some(unknown, shown=3)}")
         return found, warnings
@@ -346,16 +349,18 @@ class Engine:
         return found, [f"bayes: over the first {HEAD:,} shots of each store"]
 
     def _allowed(self, plan: SearchPlan) -> np.ndarray | None:
-        """(N,) bool, the shots of videos that the filter lets through; None: all."""
-        wanted, unwanted = plan.query.filter.videos, plan.query.filter.not_videos
-        if not wanted and not unwanted:
+        """(N,) bool, the shots of videos and with words that the filter lets through; None: all."""
+        chosen, columns, texts = plan.query.filter, self.collection.columns, self.collection.texts
+        wanted, unwanted = chosen.videos, chosen.not_videos
+        if not chosen.chooses:
             return None
-        columns = self.collection.columns
         allowed = np.full(len(columns), not wanted, dtype=bool)
         for videos, let in ((wanted, True), (unwanted, False)):
             for video in videos:
                 rows = columns.rows_of(video)
                 allowed[rows.start : rows.stop] = let
+        if texts is not None and (phrases_of(chosen.words) or chosen.kinds):
+            allowed &= texts.matching(chosen.words, chosen.kinds)
         return allowed
 
     def _scored_by(self, name: str, allowed: np.ndarray | None) -> int:
@@ -416,7 +421,17 @@ class Engine:
             taken["videos"] = len(columns) - inside
         if query.filter.not_videos:
             taken["not_videos"] = sum(len(columns.rows_of(video)) for video in set(query.filter.not_videos))
+        texts, chosen = self.collection.texts, query.filter
+        if texts is not None and (phrases_of(chosen.words) or chosen.kinds):
+            matching = texts.matching(chosen.words, chosen.kinds)
+            taken["words" if phrases_of(chosen.words) else "kinds"] = len(columns) - int(matching.sum())
         return taken
+
+
+def _chosen(ranked: RankedList, keep: np.ndarray) -> RankedList:
+    """The shots of a list where (L,) `keep` is true."""
+    places = np.flatnonzero(keep)
+    return RankedList(ranked.topic, tuple(ranked.shots[place] for place in places.tolist()), ranked.scores[places])
 
 
 def _head(ranked: RankedList, k: int) -> RankedList:

@@ -68,8 +68,8 @@ def class_of(collection: Collection, book: MarkBook, answers: Sequence[ServedAns
         stamp = stamp_of(answer.plan, collection)
         if stamp == "automatic-invalid":
             raise Refusal(
-                422, "the list is of a simulated user who knows the judgments: it is no run", got=answer.id,
-                next_step="ask without the feedback, or with marks of your own",
+                422, "the list knows the judgments of its topic: it is no run", got=answer.id,
+                next_step="ask without the simulated user, and without a fuser that has learned from this topic",
             )  # fmt: skip
         classes.append(CLASS_OF[stamp])
     return max(classes, key=HELP.index)

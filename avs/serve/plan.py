@@ -103,6 +103,8 @@ def plan_search(query: Query, collection: Collection, book: MarkBook) -> SearchP
         collection.fingerprint,
         [part.model_dump() for part in query.parts], query.topic, by, fused, query.weights, query.within_s, depth,
         sorted(query.filter.videos), sorted(query.filter.not_videos), query.feedback,
+        query.filter.words, sorted(query.filter.kinds),
+        collection.fusers[fused].fingerprint if fused in collection.fusers else None,  # it may have come later
     )  # fmt: skip
     shown = {kind: sorted(shots) for kind, shots in hidden.items()}
     list_key = _digest(key, query.k, query.group, query.duplicates, shown)
@@ -113,11 +115,10 @@ def plan_search(query: Query, collection: Collection, book: MarkBook) -> SearchP
 
 
 def _everywhere(query: Query, collection: Collection, book: MarkBook) -> SearchPlan | None:
-    """The plan without a filter of videos, if there is one and the topic is judged: measures are of the whole list."""
-    videos = query.filter.videos or query.filter.not_videos
-    if not videos or collection.evaluator is None or query.topic not in collection.evaluator.topics:
+    """The plan of all shots, if the filter chooses some and the topic is judged: measures are of the whole list."""
+    if not query.filter.chooses or collection.evaluator is None or query.topic not in collection.evaluator.topics:
         return None
-    wider = query.filter.model_copy(update={"videos": [], "not_videos": []})
+    wider = query.filter.model_copy(update={"videos": [], "not_videos": [], "words": "", "kinds": []})
     return plan_search(query.model_copy(update={"filter": wider}), collection, book)
 
 
@@ -190,6 +191,7 @@ def _check(query: Query, collection: Collection, by: list[str]) -> None:
         raise Refusal(422, "a ranked list is of topics", where=files[0], next_step="give the topic")
     for video in (*query.filter.videos, *query.filter.not_videos):
         collection.columns.rows_of(video)
+    _check_texts(query, collection)
     if len(query.parts) > 1:
         wrong = {
             "times": collection.columns.without_times() and "give the shot table: --shots",
@@ -200,6 +202,19 @@ def _check(query: Query, collection: Collection, by: list[str]) -> None:
         for what, next_step in wrong.items():
             if next_step:
                 raise Refusal(422, f"a question of several parts in time does not go: {what}", next_step=next_step)
+
+
+def _check_texts(query: Query, collection: Collection) -> None:
+    """Refuse words where there are no texts, and kinds that no text has."""
+    if not query.filter.words and not query.filter.kinds:
+        return
+    if collection.texts is None:
+        raise Refusal(
+            409, "there are no texts to look for words in", where="filter", next_step="give them: --text-table FILE"
+        )
+    for kind in query.filter.kinds:
+        if kind not in collection.texts.kinds:
+            raise Refusal(404, "no text is of this kind", got=repr(kind[:80]), wanted=some([*collection.texts.kinds]))
 
 
 def _mark_set(query: Query, book: MarkBook) -> MarkSet | None:

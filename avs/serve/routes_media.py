@@ -85,6 +85,7 @@ def _shot_facts(collection: Collection, media: Media, shot: str) -> ShotFacts:
             ProblemOfShot(store=name, status="failed" if one.status == "failed" else "partial", reason=one.reason)
             for name, one in collection.problems_of(shot)
         ],
+        texts=collection.texts.of(row) if collection.texts else [],
     )
 
 

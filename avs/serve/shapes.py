@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 MOST_PARTS, MOST_MINUS, MOST_SYSTEMS, MOST_VIDEOS, MOST_SHOTS = 4, 4, 64, 1000, 10_000
+WORDS_CHARACTERS, MOST_KINDS = 500, 64
 TEXT_CHARACTERS, MOST_RESULTS, PAGE, LONGEST_PAGE = 2000, 10_000, 100, 500
 
 Many = list  # shapes have a field called "list"
@@ -73,6 +74,20 @@ class Filter(Sent):
     videos: Many[Name] = Field(default=[], max_length=MOST_VIDEOS, description="only these; empty: all")
     not_videos: Many[Name] = Field(default=[], max_length=MOST_VIDEOS)
     hide: Many[Hidden] = Field(default=[], max_length=3, description="of this topic")
+    words: Annotated[str, Field(max_length=WORDS_CHARACTERS)] = Field(
+        default="",
+        description='words and "quoted phrases", each in some text of the shot (--text-table); empty: not asked',
+    )
+    kinds: Many[Name] = Field(
+        default=[],
+        max_length=MOST_KINDS,
+        description="kinds of texts that words are looked for in; without words: shots that have one; empty: all kinds",
+    )
+
+    @property
+    def chooses(self) -> bool:
+        """Whether only some shots of the collection can be in the list."""
+        return bool(self.videos or self.not_videos or self.words or self.kinds)
 
 
 class Query(Sent):
@@ -168,6 +183,7 @@ class Status(Given):
     media: MediaFacts
     topics: int
     qrels: bool
+    texts: dict[str, int] = Field(default={}, description="of --text-table: kind -> number of texts")
     read_only: bool
     dres: str | None = Field(default=None, description="host of the evaluation server; null: none")
     keys: dict[str, str] = Field(description="action -> key, of those that the config rebinds")
@@ -388,6 +404,13 @@ class SideBySide(Given):
     moves: Many[ShotInBoth] = Field(description="of the first 100 of each")
 
 
+class ShotText(Given):
+    """A text of a shot: what was read in its pictures, or heard."""
+
+    kind: str
+    text: str
+
+
 class ShotFacts(Given):
     """GET /shots/<id>"""
 
@@ -404,6 +427,7 @@ class ShotFacts(Given):
     before: Many[str]
     after: Many[str]
     problems: Many[ProblemOfShot]
+    texts: Many[ShotText] = Field(default=[], description="of --text-table, in its order")
 
 
 class VideoShot(Given):
@@ -538,6 +562,28 @@ class Seen(Given):
 
     topic: str
     seen: int
+
+
+class FuserRequest(Sent):
+    """POST /fusers: keep the weights of `fuse: weighted` as a fuser, as `avs fuse` keeps one that it fitted."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+    topic: TopicName = Field(description="that was looked at: `avs fuse` refuses to fuse it with this fuser")
+    systems: Many[Name] = Field(min_length=1, max_length=MOST_SYSTEMS, description="that it fuses, each once")
+    weights: dict[Name, Annotated[float, Field(ge=0.0, le=1000.0)]] = Field(
+        max_length=MOST_SYSTEMS, description="system -> weight, of every system; one is above 0"
+    )
+
+
+class FuserSaved(Given):
+    """A fuser that was written, and can be asked for by its name from now on."""
+
+    name: str
+    folder: str
+    systems: Many[str]
+    fitted_on: Many[str] = Field(description="topics that it has learned from: their lists become automatic-invalid")
+    fingerprint: str = Field(description="of its manifest")
+    next_step: str = Field(description="what opens it again, and what fuses lists in files with it")
 
 
 class ExportRequest(Sent):

@@ -143,7 +143,7 @@ class ServerState:
             ready=True, shots=len(collection.columns), videos=len(collection.columns.videos),
             systems=collection.facts(), media=collection.media_facts(),
             topics=len(collection.topics) if collection.topics else 0, qrels=collection.qrels is not None,
-            fingerprint=collection.fingerprint, **common,
+            texts=dict(collection.texts.kinds) if collection.texts else {}, fingerprint=collection.fingerprint, **common,
         )  # fmt: skip
 
 

@@ -10,8 +10,10 @@ from typing import Any
 
 from avs.core.artifacts import (
     Manifest,
+    complete_folder,
     fingerprint_input,
     is_up_to_date,
+    manifest_path,
     read_manifest,
     require_path,
     write_artefact,
@@ -20,8 +22,8 @@ from avs.core.errors import ConfigError, FormatError, typed
 from avs.core.list_files import fused_before, seconds_of_search
 from avs.core.progress import Reporter
 from avs.core.ranking import Run
-from avs.fusion.artefact import read_fuser
-from avs.fusion.fuser import fuse
+from avs.fusion.artefact import read_fuser, write_fuser
+from avs.fusion.fuser import Fuser, fuse
 from avs.fusion.pool import require_lists
 from avs.pipeline.fuse.options import RECOMPUTED, FusionOptions, name_lists
 from avs.pipeline.fuse.pools import pools_of, read_pools, submitted_topics
@@ -109,6 +111,13 @@ def read_fitted(options: FusionOptions, fuser: Path) -> Mapping[str, Any]:
             next_step="leave it out, or fit another fuser: --qrels",
         )
     return fitted
+
+
+def write_fitted(fuser: Fuser, folder: Path, manifest: Manifest) -> None:
+    """Write a fuser into a folder, and its manifest last: a folder without a manifest is not complete."""
+    manifest_path(folder).unlink(missing_ok=True)
+    write_fuser(fuser, folder)
+    complete_folder(folder, manifest)
 
 
 def list_manifest(options: FusionOptions, fusion: Mapping[str, Any], inputs: Mapping[str, Path]) -> Manifest:

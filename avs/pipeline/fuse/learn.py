@@ -14,10 +14,8 @@ import numpy as np
 from avs.core.artifacts import (
     Manifest,
     atomic_write,
-    complete_folder,
     fingerprint_input,
     is_up_to_date,
-    manifest_path,
     require_place,
     write_artefact,
 )
@@ -27,7 +25,7 @@ from avs.core.list_files import fused_before
 from avs.core.progress import Reporter
 from avs.core.qrels import Qrels
 from avs.core.ranking import Run
-from avs.fusion.artefact import FILE, read_fuser, write_fuser
+from avs.fusion.artefact import FILE, read_fuser
 from avs.fusion.cross_validation import out_of_fold, value, values
 from avs.fusion.folds import Fold, leave_one_out, topic_folds
 from avs.fusion.fuser import Fuser, Learner, Pools, fuse
@@ -37,7 +35,7 @@ from avs.fusion.plan import FusionPlan
 from avs.metrics.report import aligned
 from avs.metrics.significance import randomization_test
 from avs.metrics.xinfap_objective import xinfap_objective
-from avs.pipeline.fuse.apply import FUSER_TYPE, list_manifest, write_fused
+from avs.pipeline.fuse.apply import FUSER_TYPE, list_manifest, write_fitted, write_fused
 from avs.pipeline.fuse.options import RECOMPUTED, FusionOptions, name_lists
 from avs.pipeline.fuse.pools import pools_of, read_pools, submitted_topics
 from avs.pipeline.fuse.study import FusionStudy, study_fusion, with_curve
@@ -246,9 +244,7 @@ def _fit(task: FusionTask, reporter: Reporter) -> Fuser:
         fuser = task.learner(task.judged)
         stage.advance()
     if folder:
-        manifest_path(folder).unlink(missing_ok=True)  # a folder without a manifest is not complete
-        write_fuser(fuser, folder)
-        complete_folder(folder, task.outputs[folder])
+        write_fitted(fuser, folder, task.outputs[folder])
         reporter.say(f"wrote {folder}: {task.plan.name} fitted on {len(task.judged)} topics")
     return fuser
 
