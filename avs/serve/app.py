@@ -23,6 +23,7 @@ from avs.serve.routes_page import PAGE_ROUTES
 from avs.serve.routes_search import SEARCH_ROUTES
 from avs.serve.routes_sessions import SESSION_ROUTES
 from avs.serve.routes_study import STUDY_ROUTES
+from avs.serve.routes_submit import SUBMIT_ROUTES
 from avs.serve.state import ServerState
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -39,6 +40,7 @@ def make_app(state: ServerState, *, hosts: Collection[str], token: Token | None)
     """
     handlers = {
         **SEARCH_ROUTES, **MARK_ROUTES, **STUDY_ROUTES, **SESSION_ROUTES, **MEDIA_ROUTES, **FUSER_ROUTES,
+        **SUBMIT_ROUTES,
     }  # fmt: skip
     routes = [
         Route(address(call), _written(handlers[call.method, call.path], call, state), methods=[call.method])

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 MOST_PARTS, MOST_MINUS, MOST_SYSTEMS, MOST_VIDEOS, MOST_SHOTS = 4, 4, 64, 1000, 10_000
 WORDS_CHARACTERS, MOST_KINDS = 500, 64
+MOST_SUBMITTED = 1000
 TEXT_CHARACTERS, MOST_RESULTS, PAGE, LONGEST_PAGE = 2000, 10_000, 100, 500
 
 Many = list  # shapes have a field called "list"
@@ -23,6 +24,10 @@ Mark = Literal["yes", "no", "unsure"]
 Method = Literal["rocchio", "linear", "bayes"]
 Hidden = Literal["sent", "judged", "seen"]
 Stamp = Literal["automatic", "manual", "feedback", "automatic-invalid"]
+DresState = Literal["off", "down", "logged-out", "no-evaluation", "no-task", "running", "ended"]
+SubmissionState = Literal[
+    "queued", "in-flight", "sent", "accepted", "wrong", "undecided", "rejected", "unknown", "failed"
+]  # fmt: skip
 
 
 class Sent(BaseModel):
@@ -663,6 +668,110 @@ class SessionLog(Given):
     queries: Many[AskedQuery]
 
 
+class DresTask(Given):
+    """The task that the evaluation server runs."""
+
+    id: str | None = Field(description="its taskId; null: the server gives none, and knows the task by itself")
+    name: str
+    kind: str = Field(description="such as Ad-hoc Video Search; the server's word")
+    left_s: float | None = Field(description="as the server said last; null: it does not count down")
+
+
+class DresEvaluation(Given):
+    """An evaluation of the evaluation server."""
+
+    id: str
+    name: str
+
+
+class Submission(Given):
+    """An answer to a task, from the queue to the verdict.
+
+    queued: not sent yet; in-flight: being sent; sent: the server has it, and has not judged it; accepted, wrong, undecided:
+    its verdict; rejected: the server does not take it (400, 404, 412), it is never sent again; unknown: it may have
+    arrived or not, POST /submit/ask decides; failed: it did not arrive, and is not tried any more.
+    """
+
+    id: str
+    topic: str | None = Field(description="that the page had open")
+    task: str = Field(description="id of the task, or its name where the server gives no id")
+    shot: str | None = Field(description="null: a text")
+    video: str | None
+    item: str | None = Field(description="name of the video in the evaluation server")
+    start_ms: int | None = Field(description="from the first frame of the video")
+    end_ms: int | None
+    text: str | None = Field(default=None, description="of a textual answer")
+    state: SubmissionState
+    message: str = Field(default="", description="what the server said, or why it failed")
+    sent_before: bool = Field(description="another shot of this video was submitted to this task before")
+    dry_run: bool = Field(description="nothing of it leaves this machine")
+    at: str = Field(description="when it was submitted, UTC, ISO 8601")
+
+
+class Submissions(Given):
+    """GET /submit: the evaluation server as it was last seen, and what was submitted."""
+
+    live: bool = Field(description="false: a dry run, nothing is sent")
+    server: str | None = Field(description="its host; null: none")
+    evaluation: str | None = Field(description="id of the evaluation that is used")
+    state: DresState = Field(description="off: without --dres; ended: the task is over")
+    message: str = Field(default="", description="what is wrong, and what to do")
+    task: DresTask | None
+    timer_left_s: float | None = Field(description="of the task, otherwise of --timer; null: no timer runs")
+    timer_of: Literal["task", "page"] | None = Field(description="whose timer it is")
+    evaluations: Many[DresEvaluation]
+    entries: Many[Submission] = Field(description="the oldest first")
+
+
+class SubmitRequest(Sent):
+    """POST /submit: shots; or one position in the video of a shot; or a text."""
+
+    topic: TopicName | None = None
+    shots: Many[ShotName] = Field(default=[], max_length=MOST_SUBMITTED)
+    shot: ShotName | None = Field(default=None, description="whose video `at_s` is in")
+    at_s: float | None = Field(default=None, ge=0.0, le=1e6, description="position of the player, on the file's clock")
+    text: Text | None = None
+    list: Name | None = Field(default=None, description="that the shots were found in, for the journal")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> SubmitRequest:
+        if [bool(self.shots), self.shot is not None, self.text is not None].count(True) != 1:
+            raise ValueError("give one of shots, shot with at_s, text")
+        if (self.shot is None) != (self.at_s is None):
+            raise ValueError("shot and at_s come together")
+        if self.text is not None and not self.text.strip():
+            raise ValueError("the text is empty")
+        return self
+
+
+class Submitted(Given):
+    """What was put into the queue. What was there before is given as it is, with a warning."""
+
+    live: bool
+    entries: Many[Submission]
+    warnings: Many[str]
+
+
+class EvaluationRequest(Sent):
+    """POST /submit/evaluation"""
+
+    id: Name
+
+
+class AskRequest(Sent):
+    """POST /submit/ask: what becomes of a submission that is unknown or has failed."""
+
+    id: Name
+    do: Literal["send again", "forget"]
+
+
+class TimerRequest(Sent):
+    """POST /timer: the page's own timer, for tasks that the evaluation server does not time."""
+
+    do: Literal["start", "stop"]
+    seconds: float | None = Field(default=None, gt=0.0, le=86_400.0, description="null: those of --timer")
+
+
 class TokenRequest(Sent):
     """POST /token: the token of the address becomes a cookie, so that it stays out of logs."""
 
@@ -678,7 +787,7 @@ class Done(Given):
 class Event(Given):
     """An event of GET /events, whose data is this."""
 
-    kind: Literal["loading", "ready", "marks", "basket", "verdict", "task", "timer", "dres"]
+    kind: Literal["loading", "ready", "marks", "basket", "submission", "task", "timer"]
     loading: Loading | None = None
     topic: str | None = None
     event: str | None = None
