@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from avs.core.artifacts import require_path
 from avs.core.config import load_config, validate_config
@@ -93,13 +93,12 @@ class ServeOptions(BaseModel):
     keys: dict[str, str] = {}
     limits: ServeLimits = ServeLimits()
 
-    @model_validator(mode="after")
-    def _keys_differ(self) -> ServeOptions:
-        shared = [key for key in self.keys.values() if [*self.keys.values()].count(key) > 1]
-        if shared:
-            actions = ", ".join(action for action, key in self.keys.items() if key == shared[0])
-            raise ValueError(f'keys: "{shared[0]}" is the key of {actions}; give each its own')
-        return self
+    @field_validator("keys", mode="before")
+    @classmethod
+    def _actions_are_texts(cls, keys: object) -> object:
+        if isinstance(keys, dict) and any(isinstance(action, bool) for action in keys):
+            raise ValueError('write "yes", "no" and "on" in quotes: YAML takes them for true and false')
+        return keys
 
 
 def serve_options(config: Path | None, given: dict[str, Any]) -> ServeOptions:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from avs.core.errors import ConfigError, MissingDependencyError
 from avs.pipeline.serve_options import LOOPBACK, ServeOptions
+from avs.serve.page_keys import require_clear_keys
 
 if TYPE_CHECKING:
     from avs.serve.state import ServerState
@@ -33,6 +34,7 @@ class PageServer:
 
     def __init__(self, options: ServeOptions) -> None:
         require_web_packages()
+        require_clear_keys(options.keys)
         self.listener = _listen(options)
         port = self.listener.getsockname()[1]
         named = own_names(options.host)[0]

@@ -1,25 +1,9 @@
-// All keys, and what they do: help shows this very object. None works in a field for text but Enter and Escape.
+// What keys do: keys.json has all of them, for help and for the server too. None works in a field for text but Enter and Escape.
 
+import KEYS from "./keys.json" with { type: "json" }; // action -> [keys, words, heading]
 import { state } from "./state.js";
 
-/** action -> [keys, words, heading] */
-export const KEYS = {
-  query: [["/"], "to the question", "Search"], search: [["Enter"], "search; on a tile: open its near duplicates", "Search"],
-  leave: [["Escape"], "leave, close, cancel", "Search"], take: [["g"], "take the new results", "Search"],
-  system: [["1", "2", "3", "4", "5", "6", "7", "8", "9"], "one system alone; again: all", "Search"],
-  topic: [["t"], "choose a topic", "Search"], before: [["["], "topic before", "Search"], next: [["]"], "next topic", "Search"],
-  like: [["m"], "more like this", "Search"], feedback: [["f"], "search again with my marks", "Search"],
-  revert: [["F"], "without my marks, as before", "Search"],
-  move: [["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "PageUp", "PageDown", "Home", "End"], "move", "Look"],
-  play: [[" "], "play or stop the shot", "Look"], player: [["Shift+Enter"], "large player", "Look"],
-  back: [[","], "a frame back, in the player", "Look"], on: [["."], "a frame on, in the player", "Look"],
-  video: [["v"], "the whole video", "Look"], why: [["w"], "why it is here", "Look"], yes: [["y"], "yes, and move on", "Judge"],
-  no: [["n"], "no, and move on", "Judge"], unsure: [["u"], "unsure, and move on", "Judge"],
-  range: [["Shift+ArrowLeft", "Shift+ArrowRight", "Shift+ArrowUp", "Shift+ArrowDown"], "range", "Judge"], undo: [["z"], "undo", "Judge"],
-  basket: [["x"], "into the basket, or out", "Judge"], videos: [["b"], "by video", "Show"],
-  duplicates: [["d"], "fold near duplicates", "Show"], hide: [["h"], "hide what I have judged", "Show"],
-  link: [["l"], "copy the link", "Show"], help: [["?"], "all keys", "Show"],
-};
+export { KEYS };
 const SHOWN = { " ": "Space", Escape: "Esc", ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓",
   PageUp: "PgUp", PageDown: "PgDn" };
 const TEXT = "input:not([type=checkbox]):not([type=file]), textarea, [contenteditable]";
