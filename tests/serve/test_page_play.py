@@ -15,10 +15,10 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 from live_server import SECONDS, TinyServed, running
-from pages import Watched, browser_of, expect
+from pages import Watched, expect
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 RATE, FRAMES = 25, 150  # six seconds: 25 shots of six frames, each in a red of its own
 STARTS_S = {"00001": 1, "00002": 1, "00003": 0}
@@ -53,15 +53,15 @@ def red_of(number: int) -> int:
 
 
 @pytest.fixture(scope="module")
-def opened(tiny: TinyServed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+def opened(browser: Browser, tiny: TinyServed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     folder = tmp_path_factory.mktemp("played")
     (folder / "videos").mkdir()
     write(folder / "videos" / "00001.mp4", "libx264", 1, {})
     write(folder / "videos" / "00002.webm", "libvpx", 1, {"deadline": "realtime", "cpu-used": "8"})
     write(folder / "videos" / "00003.mp4", "mpeg4", 0, {})
     options = tiny.options(folder, videos=folder / "videos")
-    with running(options) as server, browser_of(server.root) as browser:
-        yield browser
+    with running(options) as server:
+        yield Watched(browser, server.root)
 
 
 @pytest.fixture

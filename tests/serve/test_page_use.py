@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import io
-import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import numpy as np
 import pytest
-from live_server import SHOTS, TinyServed, running
-from pages import Watched, browser_of, expect, sent, shots_of
+from live_server import SHOTS, TinyServed
+from pages import Watched, expect, sent, shots_of
+from pages import asked as asked_of
 from PIL import Image
 
 from avs.cli.main import main
@@ -26,33 +25,8 @@ CELLS = "rows => rows.map(row => [...row.children].map(one => one.textContent))"
 VIDEOS = "rows => rows.map(row => new Set([...row.children].map(tile => tile.dataset.shot.split('_')[0])).size)"
 
 
-@pytest.fixture(scope="module")
-def lists(tiny: TinyServed, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The lists of `avs search`."""
-    folder = tmp_path_factory.mktemp("ranked")
-    stores = [word for store in tiny.stores for word in ("--store", str(store))]
-    assert main(["search", "--topics", str(tiny.topics), *stores, "-o", f"{folder}/", "--quiet"]) == 0
-    return folder
-
-
-@pytest.fixture(scope="module")
-def opened(tiny: TinyServed, lists: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    options = tiny.options(tmp_path_factory.mktemp("page"), lists=[lists])
-    with running(options) as server, browser_of(server.root) as browser:
-        yield browser
-
-
-@pytest.fixture
-def watched(opened: Watched) -> Iterator[Watched]:
-    yield opened
-    opened.end()
-
-
 def asked(watched: Watched, **query: object) -> Page:
-    question = {"parts": [{"text": "a red circle"}], "topic": "661", **query}
-    page = watched.page(f"{watched.root}?query={quote(json.dumps(question))}")
-    expect(page.locator(".tile").first).to_be_focused()
-    return page
+    return asked_of(watched, **{"topic": "661", **query})
 
 
 def marks_of(page: Page) -> dict[str, str]:
@@ -148,16 +122,19 @@ def test_a_picture_is_searched_and_other_files_are_refused(watched: Watched) -> 
     chooser.set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": picture.getvalue()})
     expect(page.get_by_label("Question")).to_have_value(re.compile("image:"))
     expect(page.locator(".counts")).to_contain_text(f"{SHOTS} of {SHOTS}")
+    bomb = io.BytesIO()
+    Image.new("1", (10_000, 10_000)).save(bomb, "png")  # a few kilobytes
     banner = page.get_by_role("alert")
     for name, kind, content, words in (
         ("a.jpg", "image/jpeg", b"words, not a picture", "not a picture"),
         ("a.svg", "image/svg+xml", b"<svg xmlns='http://www.w3.org/2000/svg'/>", "type"),
         ("b.png", "image/png", b"\0" * 11_000_000, "too large"),
+        ("c.png", "image/png", bomb.getvalue(), "pixel"),
     ):
         chooser.set_input_files({"name": name, "mimeType": kind, "buffer": content})
         expect(banner).to_contain_text(words)
         banner.get_by_role("button", name="Close").click()
-    assert len(watched.forget()) == 2  # what Chromium says of the two that the server refused
+    assert len(watched.forget()) == 3  # what Chromium says of those that the server refused
 
 
 def test_gained_and_lost_are_differences_of_sets(watched: Watched, tiny: TinyServed, lists: Path) -> None:

@@ -159,7 +159,7 @@ export class List {
     while (items[end]?.member) end++;
     const others = [];
     for (let from = 0, rows = 1; end === place + 1 && from < rows; from += PAGE) {
-      const page = await get(`/lists/${state.answer.list}?from=${from}&count=${PAGE}&group=${item.group}`);
+      const page = await get(`/lists/${state.answer.list}?from=${from}&count=${PAGE}&fold=${item.fold}`);
       rows = page.rows;
       others.push(...page.results.filter((one) => one.shot !== item.shot).map((one) => ({ ...one, folded: 0, member: true })));
     }

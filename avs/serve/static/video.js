@@ -4,6 +4,7 @@ import { facts } from "./api.js";
 import { button, clock, el, fill, some, svg } from "./dom.js";
 import { Grid } from "./grid.js";
 import { play, stop } from "./player.js";
+import { filterBy } from "./search.js";
 import { addressOf, leavePage, link, state } from "./state.js";
 import { picture } from "./tile.js";
 
@@ -35,7 +36,15 @@ export class Strip {
     const hits = new Map(items.filter((one) => one?.video === item.video).map((one) => [one.shot, one.rank]));
     fill(this.shots, video.shots.slice(first, first + 2 * AROUND + 1).map((one) => this.one(one, item, hits)));
     fill(this.line, link(`${video.video} · ${some(video.shots.length, "shot")}`, videoAddress(video.video, item.shot)),
-      this.times(video, item, hits), el("span", { class: "muted", text: `${some(hits.size, "hit")}` }));
+      this.times(video, item, hits), el("span", { class: "muted", text: some(hits.size, "hit") }), this.filters(video.video));
+  }
+
+  /** Ways to search this video alone, or all but it. */
+  filters(video) {
+    const { videos, not_videos: not } = state.query.filter;
+    const others = (list) => list.filter((one) => one !== video);
+    return [button("Only this video", () => filterBy({ videos: [video], not_videos: others(not) }), { class: "quiet" }),
+      button("Not this video", () => filterBy({ videos: others(videos), not_videos: [...others(not), video] }), { class: "quiet" })];
   }
   one(one, item, hits) {
     const run = () => (hits.has(one.shot) ? this.hooks.focus(one.shot) : this.hooks.play({ ...one, video: item.video }));
