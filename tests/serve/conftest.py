@@ -1,4 +1,4 @@
-"""One small collection, one server and one browser for the tests that leave them as they were; fresh ones for the others."""
+"""One small collection, one server and one browser for the tests that leave them as they were; others get their own."""
 
 from __future__ import annotations
 

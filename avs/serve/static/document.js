@@ -30,12 +30,11 @@ function named(name, found) {
 
 function shape(name, { description, properties = {}, required = [] }, found) {
   const rows = Object.entries(properties).map(([key, one]) => [el("th", { scope: "row" }, el("code", { text: key })),
-    el("td", {}, type(one, found)), el("td", { text: standard(key, one, required) }), el("td", { text: one.description ?? "" })]);
+    el("td", {}, type(one, found)), el("td", { text: "default" in one ? JSON.stringify(one.default) : required.includes(key) ? "needed" : "" }),
+    one.description ?? ""]);
   return el("section", { id: `shape-${name}` }, el("h3", { text: name }), description ? muted(description) : null,
     rows.length ? el("div", { class: "wide" }, table(["field", "type", "default", "what it is"], rows, { class: "fields" })) : null);
 }
-
-function standard(key, one, required) { return "default" in one ? JSON.stringify(one.default) : (required.includes(key) && "needed") || ""; }
 
 /** A type of JSON schema in words, with the names of shapes. */
 function type(one, found) {

@@ -23,15 +23,12 @@ export class List {
     this.moved = 0;
     this.seen = new Set();
     const rested = after(REST_MS, () => this.take());
-    this.grid.node.addEventListener("pointermove", () => this.touch(rested));
-    this.grid.node.addEventListener("keydown", () => this.touch(rested));
-    this.grid.node.addEventListener("scroll", () => this.touch(rested), { passive: true });
-    const report = after(SEEN_MS, (items) => this.report(items));
-    this.grid.seen = report;
-  }
-  touch(rested) {
-    this.moved = performance.now();
-    if (this.waiting) rested();
+    const touched = () => {
+      this.moved = performance.now();
+      if (this.waiting) rested();
+    };
+    for (const kind of ["pointermove", "keydown", "scroll"]) this.grid.node.addEventListener(kind, touched, { passive: true });
+    this.grid.seen = after(SEEN_MS, (items) => this.report(items));
   }
 
   /** Ask the question of the page, unless it is the one that is shown. */

@@ -46,8 +46,7 @@ on("say", (words) => {
 });
 on("problem", (error) => warn(problem(error), button("Close", () => (banner.hidden = true))));
 on("gone", () => warn(el("p", { text: "The server cannot be reached. Marks are kept and sent when it is back." })));
-on("back", () => start());
-on("changed", () => start());
+for (const name of ["back", "changed"]) on(name, () => start());
 on("topic", chooseTopic);
 on("feedback", feedback);
 on("address", show);
@@ -195,10 +194,8 @@ function leave(event) {
 }
 
 function enter(event) {
-  if (event.target === bar.words) bar.ask();
-  else if (list.grid.node.contains(event.target)) list.open(list.grid.item, list.grid.place);
-  else return false;
-  return true;
+  if (event.target === bar.words) return bar.ask();
+  return list.grid.node.contains(event.target) && list.open(list.grid.item, list.grid.place);
 }
 
 /** A page of another machine over plain HTTP has no clipboard: the address is in its bar. */
@@ -236,8 +233,7 @@ listenToKeys(() => {
   return view.firstChild === search ? searching : everywhere;
 });
 
-addEventListener("dragover", (event) => event.preventDefault());
-addEventListener("drop", (event) => {
+for (const kind of ["dragover", "drop"]) addEventListener(kind, (event) => {
   event.preventDefault();
   if (event.dataTransfer.files[0]) searchByPicture(event.dataTransfer.files[0]);
 });

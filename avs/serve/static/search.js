@@ -87,9 +87,10 @@ export class Bar {
       return el("label", {}, box, el("span", { text: system.name }),
         query.fuse === WEIGHTED && box.checked ? weigh(system.name) : el("small", { text: note }), place < 9 ? el("kbd", { text: place + 1 }) : null);
     });
+    const judged = state.topics.find((one) => one.id === query.topic)?.judged;
     const menu = el("details", { class: "menu" },
       el("summary", { text: asked.length === 1 ? asked[0] : some(asked.length, "system") }), el("div", {}, rows,
-      query.fuse === WEIGHTED && state.topics.find((one) => one.id === query.topic)?.judged ? el("p", { class: "warning", text: "tuned on this topic" }) : null,
+      query.fuse === WEIGHTED && judged ? el("p", { class: "warning", text: "tuned on this topic" }) : null,
       query.fuse === WEIGHTED && query.topic && !state.status.read_only ? this.keeping(query, asked) : null));
     menu.open = this.controls.querySelector("details.menu")?.open ?? false;
     return menu;
@@ -137,7 +138,7 @@ export class Bar {
     if (!kinds.length) return null;
     const asked = filter.kinds.join(", "); // an address may name several
     const options = [["", "all texts"], ...[...new Set([...kinds, asked])].filter(Boolean).map((kind) => [kind, kind])];
-    const props = { value: filter.words, maxlength: 500, placeholder: 'words or "a phrase" in texts' };
+    const props = { value: filter.words, maxlength: 500, placeholder: "words in texts" };
     return el("div", { class: "texts" }, field("search", "Words in texts", props, (node) => filterBy({ words: node.value.trim() })),
       kinds.length > 1 ? select("Kind of text", options, asked, (kind) => filterBy({ kinds: kind ? [kind] : [] })) : null);
   }
@@ -161,14 +162,11 @@ export class Bar {
     const ms = Object.values(answer.ms).reduce((sum, one) => sum + one, 0);
     const words = [`${number(answer.total)} of ${number(answer.of)}${answer.exact ? " exact" : ", not exact"}${folded}`,
       ...first.map((one) => `${one.name}: first ${number(one.scored)} only`),
-      ...answer.taken.filter((one) => one.shots).map((one) => `${one.filter}: ${number(one.shots)}`)];
-    fill(this.counts, answer.warnings.length ? this.warnings(answer.warnings) : null,
+      ...answer.taken.filter((one) => one.shots).map((one) => `${one.filter.replace("_", " ")}: ${number(one.shots)}`)];
+    fill(this.counts, answer.warnings.length ? el("details", { class: "menu warnings" },
+      el("summary", { text: some(answer.warnings.length, "warning") }), el("div", {}, answer.warnings.map((one) => el("p", { text: one })))) : null,
       answer.stamp === "automatic-invalid" ? el("strong", { class: "stamp", text: "automatic-invalid: judgments helped" }) : null,
       el("span", { text: words.join(" · ") }), el("span", { class: "ms", text: `${Math.round(ms)} ms` }));
-  }
-  warnings(all) {
-    return el("details", { class: "menu warnings" }, el("summary", { text: some(all.length, "warning") }),
-      el("div", {}, all.map((one) => el("p", { text: one }))));
   }
 }
 
@@ -204,8 +202,7 @@ export function stepTopic(step) {
 export function alone(place) {
   const system = rankers()[place];
   if (!system) return;
-  const is = state.query.by.length === 1 && state.query.by[0] === system.name;
-  change({ by: is ? [] : [system.name], fuse: "average", weights: {} });
+  change({ by: String(state.query.by) === system.name ? [] : [system.name], fuse: "average", weights: {} });
 }
 
 export function toggleDuplicates() { change({ duplicates: state.query.duplicates === null ? DUPLICATES : null }); }

@@ -6,8 +6,7 @@ import { addressOf, fresh, link } from "./state.js";
 import { picture } from "./tile.js";
 
 const PAGE = 100;
-const dates = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
-const date = (ms) => (ms === null ? "–" : dates.format(ms));
+const date = (ms) => (ms === null ? "–" : new Date(ms).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "medium" }));
 
 /** The page of all sessions, or of the one in its address. */
 export async function sessionsPage(given, head) {
@@ -21,7 +20,7 @@ function all({ kept, sessions }) {
     el("span", { text: one.now ? "this one" : one.id })), ...[one.queries, one.marks, one.submissions].map(number),
   one.damaged ? el("td", { class: "warning", text: number(one.damaged) }) : "0", `${number(Math.ceil(one.bytes / 1000))} KB`, date(one.ended_ms)];
   return el("div", { class: "wide" }, table(["Started", "Questions", "Marks", "Submissions", "Damaged lines", "Size", "Last event"],
-    sessions.map(row), { class: "study" }));
+    sessions.map(row), { class: "study sessions" }));
 }
 
 async function questions(id, head) {

@@ -13,7 +13,8 @@ export async function studyPage(given, head) {
   const found = await get(`/study?${new URLSearchParams({ measure })}`);
   const values = el("div");
   draw(values, found, null);
-  return [values, shared(found), el("h2", { text: "Check" }), checked(found.findings)];
+  const checked = found.findings.map((one) => el("li", { text: `${one.list}, line ${one.line}: ${one.what}` }));
+  return [values, shared(found), el("h2", { text: "Check" }), checked.length ? el("ul", {}, checked) : muted("The checker found nothing.")];
 }
 
 /** All values; by the list at the place `by` where that is not null. */
@@ -43,9 +44,4 @@ function shared({ lists, unique, overlap, topics }) {
     ...overlap[at].map((share, other) => (at === other ? null : compared(name, lists[other], share)))]);
   return [el("h2", { text: "What the lists share" }),
     el("div", { class: "wide" }, table(["List", "relevant shots that it has alone", ...lists], rows, { class: "study" }))];
-}
-
-function checked(findings) {
-  if (!findings.length) return muted("The checker found nothing.");
-  return el("ul", {}, findings.map((one) => el("li", { text: `${one.list}, line ${one.line}: ${one.what}` })));
 }

@@ -7,7 +7,6 @@ import { SENT } from "./tile.js";
 
 const SERVER = { down: "cannot be reached", "logged-out": "logged out", "no-evaluation": "no evaluation", "no-task": "no task",
   running: "task runs", ended: "task has ended" };
-const VERDICTS = ["accepted", "wrong", "undecided", "rejected", "failed", "unknown"];
 const SOON_MS = 60;
 const TICK_MS = 250;
 const SHORT_S = 30;
@@ -34,7 +33,7 @@ function take(found) {
   const entries = entriesOfTask();
   state.sent = new Map(entries.filter((one) => one.shot).map((one) => [one.shot, shown(one)]));
   state.sentVideos = new Set(entries.map((one) => one.video).filter(Boolean));
-  const fresh = found.entries.filter((one) => before.has(one.id) && before.get(one.id) !== one.state && VERDICTS.includes(one.state));
+  const fresh = found.entries.filter((one) => before.has(one.id) && before.get(one.id) !== one.state && shown(one) !== "queued");
   if (fresh.length) tell("say", fresh.map((one) => [nameOf(one), SENT[one.state][2], one.message].filter(Boolean).join(", ")).join(" · "));
   tell("sent");
 }
@@ -105,9 +104,10 @@ export class Showdown {
       evaluation ?? "", (id) => id && call("/submit/evaluation", { id })) : el("span", { text: evaluations[0]?.name ?? "" });
     fill(this.line, el("strong", { text: live ? "Live: submissions count" : "Dry run" }),
       el("span", { class: `dot ${known.state}`, "aria-hidden": true }), el("span", { text: `${server} ${SERVER[known.state]}` }), choice,
-      task ? el("b", { text: `${task.name} · ${task.kind}` }) : null, known.message ? el("small", { text: known.message }) : null,
-      button(this.counted(), () => this.open(), { class: "toggle end" }), this.timer, of === "task" ? null
-        : button(of ? "Stop" : "Start the timer", () => call("/timer", { do: of ? "stop" : "start" }), { class: "toggle" }));
+      task ? el("b", { text: [task.name, task.kind].filter(Boolean).join(" · ") }) : null,
+      known.message ? el("small", { text: known.message }) : null,
+      button(this.counted(), () => this.open(), { class: "toggle end" }), this.timer,
+      of === "task" ? null : button(of ? "Stop" : "Start the timer", () => call("/timer", { do: of ? "stop" : "start" })));
     fill(this.asks, known.entries.filter((one) => one.state === "unknown" || one.state === "failed").map((one) => this.ask(one)));
   }
 
@@ -119,10 +119,9 @@ export class Showdown {
     return el("p", {}, words, button("Send again", act("send again")), button("Forget it", act("forget")));
   }
   counted() {
-    const counts = {};
-    for (const one of entriesOfTask()) counts[one.state] = (counts[one.state] ?? 0) + 1;
-    const words = Object.entries(counts).map(([name, count]) => `${count} ${name}`);
-    return words.length ? words.join(", ") : "nothing submitted";
+    const states = entriesOfTask().map((one) => one.state);
+    const words = [...new Set(states)].map((name) => `${states.filter((one) => one === name).length} ${name}`);
+    return words.join(", ") || "nothing submitted";
   }
   open() {
     this.entries = el("div", { class: "wide" });
