@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json as json_
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -32,13 +32,24 @@ from avs.cli.options import (
     Word2Vec,
 )
 
+if TYPE_CHECKING:
+    from avs.pipeline.serve_options import ServeOptions
+
 EXAMPLES = """
 avs serve --store features/mini-clip/shot --shots shots.tsv --videos videos
 avs serve --store features/mini-clip/shot --store features/mini-blip/shot --checkpoint models/laff --shots shots.tsv --videos videos --keyframes keyframes --topics topics.txt --qrels avs.qrels.mini --lists lists/
 avs serve --config configs/serve/mini.yaml --read-only
+avs serve --store features/mini-clip/shot --shots shots.tsv --videos videos --dres https://dres.example.org --dres-user team7
 avs serve --store features/mini-clip/shot --host 0.0.0.0 --token --allow-host search.example.org
 """  # noqa: E501  # a command to copy is one line
 
+FIELDS = {
+    "store": "stores", "checkpoint": "checkpoints", "fuser": "fusers", "allow_host": "allow_hosts", "timer": "timer_s",
+}  # fmt: skip
+"""Option -> its name in a config; others have one name."""
+DEFAULTS = {"video_ids": "stem", "device": "cpu"}
+"""Values that an option has when it was not typed; then a config may say otherwise."""
+NO_SETTINGS = {"config", "open_browser", "quiet", "json", "debug"}
 Config = Annotated[Path | None, typer.Option("--config", help="YAML with these options; options beside it come first.")]
 Fusers = Annotated[
     list[Path] | None,
@@ -95,6 +106,40 @@ ServedFrameScore = Annotated[
     Literal["max", "mean"] | None,
     typer.Option("--frame-score", help="Score of a shot in a frame-level store.", rich_help_panel=MODEL),
 ]
+DRES = "Evaluation server"
+Dres = Annotated[
+    str | None, typer.Option("--dres", help="Address of a DRES server to submit to: a dry run.", rich_help_panel=DRES)
+]
+DresUser = Annotated[
+    str | None,
+    typer.Option(
+        "--dres-user", help="User there; the password is asked for, or AVS_DRES_PASSWORD.", rich_help_panel=DRES
+    ),
+]
+DresName = Annotated[
+    str | None, typer.Option("--dres-name", help="Name of a video there; default: {video}.", rich_help_panel=DRES)
+]
+DresCollection = Annotated[
+    str | None, typer.Option("--dres-collection", help="Name of the collection there.", rich_help_panel=DRES)
+]
+DresEvaluation = Annotated[
+    str | None, typer.Option("--dres-evaluation", help="Id or name; default: the only one.", rich_help_panel=DRES)
+]
+DresInsecure = Annotated[
+    bool, typer.Option("--dres-insecure", help="Allow http to another machine.", rich_help_panel=DRES)
+]
+Live = Annotated[
+    bool, typer.Option("--live", help="Send submissions; without it nothing leaves.", rich_help_panel=DRES)
+]
+Rate = Annotated[
+    float | None, typer.Option("--rate", help="Submissions a second, at most; default: 2.", rich_help_panel=DRES)
+]
+Timer = Annotated[
+    float | None,
+    typer.Option(
+        "--timer", help="Seconds of a task that the server does not time; default: 300.", rich_help_panel=DRES
+    ),
+]
 OpenBrowser = Annotated[bool, typer.Option("--open", help="Open the page in a browser.", rich_help_panel=RUNTIME)]
 
 
@@ -123,23 +168,44 @@ def command(
     token: UseToken = False,
     allow_host: AllowHost = None,
     read_only: ReadOnly = False,
+    dres: Dres = None,
+    dres_user: DresUser = None,
+    dres_name: DresName = None,
+    dres_collection: DresCollection = None,
+    dres_evaluation: DresEvaluation = None,
+    dres_insecure: DresInsecure = False,
+    live: Live = False,
+    rate: Rate = None,
+    timer: Timer = None,
     device: Device = "cpu",
     open_browser: OpenBrowser = False,
     quiet: Quiet = False,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    from avs.pipeline.serve_options import serve_options
-    from avs.serve.server import serve
+    _run(dict(locals()))
 
-    given: dict[str, Any] = {
-        "stores": store, "checkpoints": checkpoint, "fusers": fuser, "lists": lists, "shots": shots, "videos": videos,
-        "keyframes": keyframes, "topics": topics, "narratives": narratives, "qrels": qrels, "text_table": text_table,
-        "weights": weights, "word2vec": word2vec, "frame_score": frame_score, "rescore": rescore, "cache": cache, "sessions": sessions,
-        "host": host, "port": port, "allow_hosts": allow_host, "token": token or None, "read_only": read_only or None,
-        "video_ids": None if video_ids == "stem" else video_ids, "device": None if device == "cpu" else device,
-    }  # fmt: skip
-    options = serve_options(config, {name: value for name, value in given.items() if value is not None})
+
+def _run(given: dict[str, Any]) -> None:
+    """Serve.
+
+    Args:
+        given: name of a parameter of `command` -> its value.
+    """
+    from avs.pipeline.serve_options import serve_options
+
+    typed = {
+        name: value
+        for name, value in given.items()
+        if value is not None and value is not False and value != DEFAULTS.get(name)
+    }
+    fields = {FIELDS.get(name, name): value for name, value in typed.items() if name not in NO_SETTINGS}
+    options = serve_options(given["config"], fields)
+    _serve(options, quiet=given["quiet"], json=given["json"], open_browser=given["open_browser"])
+
+
+def _serve(options: ServeOptions, *, quiet: bool, json: bool, open_browser: bool) -> None:
+    from avs.serve.server import serve
 
     def listening(address: str) -> None:
         if json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -60,6 +61,10 @@ class ServeOptions(BaseModel):
         sessions: folder of journals.
         host, port: where it listens; port 0 picks one. token: whether clients must know a token.
         allow_hosts: more names by which the server may be addressed.
+        dres, dres_user: address of the evaluation server, and who submits; the password is no setting.
+        dres_name: what the server calls a video; dres_collection: and its collection; dres_evaluation: id or name.
+        dres_insecure: it may be another machine without TLS. live: submissions are sent; otherwise it is a dry run.
+        rate: submissions a second, at most. timer_s: where the page's own timer begins.
         rescore: of how many shots a model that is not searched whole scores anew.
         keys: action -> key, of those that the page should not have by default.
     """
@@ -88,6 +93,15 @@ class ServeOptions(BaseModel):
     token: bool = False
     allow_hosts: list[str] = []
     read_only: bool = False
+    dres: str | None = None
+    dres_user: str | None = None
+    dres_name: str = "{video}"
+    dres_collection: str | None = None
+    dres_evaluation: str | None = None
+    dres_insecure: bool = False
+    live: bool = False
+    rate: float = Field(default=2.0, gt=0, le=100)
+    timer_s: float = Field(default=300.0, gt=0, le=86_400)
     rescore: Annotated[int, Field(ge=1, le=100_000)] = 1000
     device: str = "cpu"
     keys: dict[str, str] = {}
@@ -123,8 +137,48 @@ def serve_options(config: Path | None, given: dict[str, Any]) -> ServeOptions:
             got=f"--host {options.host}",
             next_step="add --token; the address that is printed then holds the token",
         )
+    _require_dres(options)
     _require_paths(options)
     return options
+
+
+def _require_dres(options: ServeOptions) -> None:
+    """Check the settings of the evaluation server.
+
+    Raises:
+        ConfigError: they cannot be used; all that is wrong at once.
+    """
+    problems = Problems("the evaluation server")
+    if options.dres is None:
+        if options.live:
+            problems.add("--live", "there is no server to submit to; name one: --dres URL")
+    else:
+        _check_address(options.dres, options.dres_insecure, problems)
+        if not options.dres_user:
+            problems.add("--dres-user", "whose submissions are they? Name the user: --dres-user NAME")
+        if options.read_only:
+            problems.add("--read-only", "such a server submits nothing; leave out --dres or --read-only")
+    if "{video}" not in options.dres_name:
+        problems.add(
+            "--dres-name", f"{options.dres_name!r} names every video the same; write {{video}} where its id is"
+        )
+    problems.raise_if_any(ConfigError)
+
+
+def _check_address(address: str, insecure: bool, problems: Problems) -> None:
+    """Check where the password and the submissions would go."""
+    try:
+        place = urlsplit(address)
+        host, _ = place.hostname, place.port
+    except ValueError:
+        place, host = urlsplit(""), None
+    if place.scheme not in ("http", "https") or not host:
+        problems.add("--dres", f"{address[:200]!r} is no address; write it as https://dres.example.org")
+        return
+    if place.username is not None or place.query or place.fragment:
+        problems.add("--dres", "the address holds more than host, port and path; the user is --dres-user")
+    if place.scheme == "http" and host not in LOOPBACK and not insecure:
+        problems.add("--dres", f"the password would go to {host} unencrypted; use https, or allow it: --dres-insecure")
 
 
 def _require_paths(options: ServeOptions) -> None:

@@ -100,7 +100,7 @@ CALLS = (
          shapes.Submitted, shapes.SubmitRequest, writes=True),
     Call("POST", "/submit/evaluation", "Choose the evaluation that is submitted to.", shapes.Submissions,
          shapes.EvaluationRequest, writes=True),
-    Call("POST", "/submit/ask", "Say what becomes of a submission that is unknown or has failed.", shapes.Submission,
+    Call("POST", "/submit/ask", "Say what becomes of a submission that is in doubt.", shapes.SubmissionFacts,
          shapes.AskRequest, writes=True),
     Call("POST", "/timer", "Start or stop the page's own timer.", shapes.Submissions, shapes.TimerRequest, writes=True),
     Call("POST", "/token", "Exchange the token of the address for a cookie.", shapes.Done, shapes.TokenRequest),

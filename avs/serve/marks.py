@@ -7,7 +7,7 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -18,7 +18,7 @@ from avs.serve.session_journal import JournalReader, SessionJournal
 from avs.serve.shapes import Agreement, Mark, Method
 
 MARKS: tuple[Mark, ...] = ("yes", "no", "unsure")
-KEPT = ("marks", "undo", "feedback", "basket", "seen", "sent")
+KEPT = ("marks", "undo", "feedback", "basket", "seen")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +78,18 @@ class MarkBook:
 
     Attributes:
         damaged: journal -> lines of it that could not be read.
+        sent: topic -> the shots that were submitted; the queue of submissions knows.
     """
 
     def __init__(self, folder: Path | None, most_bytes: int) -> None:
         self.journal = SessionJournal(folder, most_bytes)
         self.sets: dict[str, MarkSet] = {}
+        self.sent: Callable[[str], Sequence[str]] = lambda _: ()
         self._events: dict[str, dict[str, MarkEvent]] = {}  # topic -> id -> event, in the order of arrival
         self._topic_of: dict[str, str] = {}
         self._undone: set[str] = set()
         self._state: dict[str, dict[str, Mark]] = {}
-        self._shots: dict[tuple[str, str], dict[str, None]] = {}  # (basket, seen or sent; topic) -> shots
+        self._shots: dict[tuple[str, str], dict[str, None]] = {}  # (basket or seen; topic) -> shots
         self._lock = threading.RLock()
         reader = JournalReader(folder, KEPT) if folder is not None else ()
         for event in reader:
@@ -173,6 +175,8 @@ class MarkBook:
 
     def shots(self, kind: str, topic: str) -> list[str]:
         """The shots in the basket of a topic ("basket"), or that were on the screen ("seen") or submitted ("sent")."""
+        if kind == "sent":
+            return list(self.sent(topic))
         with self._lock:
             return list(self._shots.get((kind, topic), {}))
 
@@ -226,7 +230,7 @@ class MarkBook:
 
     _changes = {
         "marks": _take_marks, "undo": _take_undo, "feedback": _take_set,
-        "basket": _take_shots, "seen": _take_shots, "sent": _take_shots,
+        "basket": _take_shots, "seen": _take_shots,
     }  # fmt: skip
 
     def _current(self, topic: str) -> dict[str, Mark]:

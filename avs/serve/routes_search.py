@@ -13,6 +13,7 @@ from avs.ranking.score import SearchCancelled
 from avs.serve.answers import Answers
 from avs.serve.asking import body_of, given, in_thread, list_of, opened, session_of, state_of
 from avs.serve.desk import Turn
+from avs.serve.dres_log import now_ms, query_log, result_log
 from avs.serve.engine import ServedAnswer
 from avs.serve.explain import explain
 from avs.serve.limits import read_body, require_type, whole_number
@@ -29,7 +30,7 @@ from avs.serve.shapes import (
     Query,
     Upload,
 )
-from avs.serve.state import OpenedServer
+from avs.serve.state import OpenedServer, ServerState
 
 PICTURES = ("application/octet-stream", "image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp")
 
@@ -44,6 +45,7 @@ async def search(request: Request) -> Response:
     server, session = opened(request), session_of(request)
     query = await body_of(request, Query)
     plan = await in_thread(request, lambda: plan_search(query, server.collection, server.book))
+    state_of(request).showdown.log("query", query_log(query, now_ms()))
     turn = server.desk.turn(session)
     found = server.desk.answers(plan, turn)
     try:
@@ -79,11 +81,19 @@ async def _answers(
         return
     finally:
         turn.dropped.set()
-    state_of(request).workers.submit(_journal, server, last)
+    state_of(request).workers.submit(_keep, state_of(request), server, last)
 
 
 async def _told(request: Request, answers: Answers, answer: ServedAnswer, seq: int) -> bytes:
     return await in_thread(request, lambda: _line(answers.line(answer, seq)))
+
+
+def _keep(state: ServerState, server: OpenedServer, answer: ServedAnswer) -> None:
+    """Keep a question and its list in the journal, and in the log of the evaluation server while a task runs."""
+    _journal(server, answer)
+    if state.showdown.wants_logs():
+        name = state.options.dres_name
+        state.showdown.log("result", result_log(answer, server.collection.columns, name, now_ms()))
 
 
 def _journal(server: OpenedServer, answer: ServedAnswer) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from avs.core.errors import ConfigError, MissingDependencyError
 from avs.pipeline.serve_options import LOOPBACK, ServeOptions
 from avs.serve.page_keys import require_clear_keys
+from avs.serve.password import dres_password
 
 if TYPE_CHECKING:
     from avs.serve.state import ServerState
@@ -28,13 +29,14 @@ class PageServer:
         state: what it serves.
 
     Raises:
-        ConfigError: the address cannot be used.
+        ConfigError: the address cannot be used; no password for --dres; another server submits from the same queue.
         MissingDependencyError: the web packages are not installed.
     """
 
     def __init__(self, options: ServeOptions) -> None:
         require_web_packages()
         require_clear_keys(options.keys)
+        self._password = dres_password(options)
         self.listener = _listen(options)
         port = self.listener.getsockname()[1]
         named = own_names(options.host)[0]
@@ -43,7 +45,11 @@ class PageServer:
         self.failed = threading.Event()
         self.state: ServerState
         self.server: WebServer
-        self._make()
+        try:
+            self._make()
+        except BaseException:
+            self.listener.close()
+            raise
 
     def _make(self) -> None:
         """The application; importing what it needs takes longer than listening."""
@@ -55,7 +61,7 @@ class PageServer:
         options = self.options
         token = Token(options.cache / "token") if options.token else None
         self.address = self.root + (f"#t={token.value}" if token else "")
-        self.state = ServerState(options)
+        self.state = ServerState(options, self._password)
         app = make_app(self.state, hosts=[*LOOPBACK, *own_names(options.host), *options.allow_hosts], token=token)
         limits = options.limits
         self.server = WebServer(

@@ -684,12 +684,12 @@ class DresEvaluation(Given):
     name: str
 
 
-class Submission(Given):
+class SubmissionFacts(Given):
     """An answer to a task, from the queue to the verdict.
 
-    queued: not sent yet; in-flight: being sent; sent: the server has it, and has not judged it; accepted, wrong, undecided:
-    its verdict; rejected: the server does not take it (400, 404, 412), it is never sent again; unknown: it may have
-    arrived or not, POST /submit/ask decides; failed: it did not arrive, and is not tried any more.
+    queued: not sent yet; in-flight: being sent; sent: the server has it, and has not judged it; accepted, wrong,
+    undecided: its verdict; rejected: the server does not take it (400, 404, 412), it is never sent again; unknown: it
+    may have arrived or not, POST /submit/ask decides; failed: it did not arrive, and is not tried any more.
     """
 
     id: str
@@ -720,7 +720,7 @@ class Submissions(Given):
     timer_left_s: float | None = Field(description="of the task, otherwise of --timer; null: no timer runs")
     timer_of: Literal["task", "page"] | None = Field(description="whose timer it is")
     evaluations: Many[DresEvaluation]
-    entries: Many[Submission] = Field(description="the oldest first")
+    entries: Many[SubmissionFacts] = Field(description="the oldest first")
 
 
 class SubmitRequest(Sent):
@@ -748,7 +748,7 @@ class Submitted(Given):
     """What was put into the queue. What was there before is given as it is, with a warning."""
 
     live: bool
-    entries: Many[Submission]
+    entries: Many[SubmissionFacts]
     warnings: Many[str]
 
 
@@ -759,7 +759,7 @@ class EvaluationRequest(Sent):
 
 
 class AskRequest(Sent):
-    """POST /submit/ask: what becomes of a submission that is unknown or has failed."""
+    """POST /submit/ask: what becomes of a submission that is unknown, failed or rejected."""
 
     id: Name
     do: Literal["send again", "forget"]

@@ -19,6 +19,7 @@ from avs.serve.media import Media, media_cache
 from avs.serve.refusal import Refusal
 from avs.serve.sessions import SessionFolder
 from avs.serve.shapes import Event, Loading, MediaFacts, Status
+from avs.serve.showdown import Showdown
 from avs.serve.study import Studies
 from avs.serve.uploads import Uploads
 
@@ -51,14 +52,18 @@ class OpenedServer:
 class ServerState:
     """What routes ask.
 
+    Args:
+        dres_password: of --dres-user; None: there is no evaluation server.
+
     Attributes:
         error: why it cannot be opened; the server ends then.
         workers: threads for everything but searches; pictures: threads for pictures.
     """
 
-    def __init__(self, options: ServeOptions) -> None:
+    def __init__(self, options: ServeOptions, dres_password: str | None = None) -> None:
         self.options = options
         self.events = Events(options.limits.clients)
+        self.showdown = Showdown(options, dres_password, self.events)
         self.workers = ThreadPoolExecutor(4, thread_name_prefix="work")
         self.pictures = ThreadPoolExecutor(8, thread_name_prefix="picture")
         self.error: BaseException | None = None
@@ -93,6 +98,8 @@ class ServerState:
                 collection.warnings += [
                     f"{path}: {count} damaged lines were passed over" for path, count in book.damaged.items()
                 ]
+                book.sent = self.showdown.sent_shots
+                self.showdown.attach(book.journal.append)
                 uploads = Uploads(self.options.limits.uploads, self.options.limits.upload_pixels)
                 self._opened = OpenedServer(collection, book, uploads)
                 self.events.say(Event(kind="ready"))
@@ -101,6 +108,7 @@ class ServerState:
                 self.error = error
                 failed.set()
 
+        self.showdown.start()
         self._thread = threading.Thread(target=work, name="open", daemon=True)
         self._thread.start()
 
@@ -122,6 +130,7 @@ class ServerState:
         self.end_what_is_under_way()
         if self._opened is not None:
             self._opened.desk.close()
+        self.showdown.close()
         self.workers.shutdown(wait=True, cancel_futures=True)
         self.pictures.shutdown(wait=True, cancel_futures=True)
 
@@ -131,6 +140,7 @@ class ServerState:
         limits = {name: float(value) for name, value in options.limits.model_dump().items()}
         common: dict[str, Any] = {
             "version": _version(), "read_only": options.read_only, "keys": dict(options.keys), "limits": limits,
+            "dres": self.showdown.server,
         }  # fmt: skip
         if opened is None:
             nothing = MediaFacts(keyframes=False, videos=False, times=False, missing={})
