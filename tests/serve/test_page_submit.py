@@ -14,7 +14,7 @@ import pytest
 from pages import Watched, address, altered, expect
 from PIL import Image
 
-from avs.serve.shapes import Event, Submission, Submissions, Submitted
+from avs.serve.shapes import Event, SubmissionFacts, Submissions, Submitted
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page, Route
@@ -50,7 +50,7 @@ class Told:
             "start_ms": 0 if shot else None, "end_ms": 240 if shot else None, "state": state, "sent_before": False,
             "dry_run": not self.facts["live"], "at": "2026-11-22T10:00:00Z", **more,
         }  # fmt: skip
-        self.facts["entries"].append(Submission.model_validate(made).model_dump())
+        self.facts["entries"].append(SubmissionFacts.model_validate(made).model_dump())
         return self.facts["entries"][-1]
 
     def change(self, **facts: Any) -> None:
