@@ -10,7 +10,7 @@ export const THEIRS = { 1: ["●", "nist-relevant", "judged relevant"], 0: ["○
   "-1": ["◌", "nist-unjudged", "pooled, not judged"] };
 export const SENT = {
   queued: ["…", "is-queued", "waits to be sent"], sent: ["↑", "is-sent", "sent"], accepted: ["✓", "is-accepted", "accepted"],
-  wrong: ["✕", "is-wrong", "wrong"], undecided: ["~", "is-undecided", "no verdict yet"], rejected: ["!", "is-rejected", "refused"],
+  wrong: ["✕", "is-wrong", "wrong"], undecided: ["~", "is-undecided", "undecided"], rejected: ["!", "is-rejected", "refused"],
   failed: ["!!", "is-rejected", "could not be sent"], unknown: ["??", "is-unknown", "not known whether it arrived"],
   video: ["(↑)", "is-near", "another shot of its video was sent"],
 };
