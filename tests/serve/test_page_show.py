@@ -12,7 +12,7 @@ from pages import Watched, address, asked, expect, shots_of
 from avs.serve.api import CALLS
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
 
 def settled(page: Page) -> None:
@@ -147,6 +147,21 @@ def test_a_question_of_a_session_opens_again(watched: Watched) -> None:
     expect(page.locator(".questions li").first).to_be_visible()
 
 
+def test_a_long_session_is_read_page_by_page(watched: Watched) -> None:
+    page = watched.page(f"{watched.root}sessions")
+
+    def long(route: Route) -> None:
+        found = route.fetch()
+        held = found.json()
+        held["session"]["queries"] = held["start"] + 130
+        route.fulfill(response=found, json=held)
+
+    page.route("**/api/v1/sessions/*", long)
+    page.get_by_role("row").filter(has_text="this one").get_by_role("link").click()
+    with page.expect_request(lambda request: "from=100" in request.url):
+        page.get_by_role("button", name="30 more").click()
+
+
 def test_the_document_of_the_api_can_be_read(watched: Watched) -> None:
     page = watched.page(f"{watched.root}api")
     expect(page.locator(".call")).to_have_count(len(CALLS))
@@ -159,6 +174,8 @@ def test_the_document_of_the_api_can_be_read(watched: Watched) -> None:
     search = page.locator(".call").filter(has_text="/api/v1/search")
     search.get_by_role("button", name="Query", exact=True).click()
     expect(page.locator("#shape-Query")).to_be_in_viewport()
+    page.locator("#shape-Answer").get_by_role("button", name="Scored").click()
+    expect(page.locator("#shape-Scored")).to_be_in_viewport()
     assert page.url.endswith("/api")
 
 

@@ -59,6 +59,10 @@ def test_contrast(scheme: str) -> None:
         ("soft", "wash"),
         ("on-accent", "accent"),
         ("ground", "ink"),
+        ("raised", "ink"),
+        ("raised", "good"),
+        ("raised", "bad"),
+        ("on-live", "live"),
     ]
     for ink, ground in texts:
         low, high = sorted(map(luminance, (found[ink], found[ground])))

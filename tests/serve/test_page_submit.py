@@ -236,8 +236,13 @@ def test_one_of_several_evaluations_is_chosen(watched: Watched, told: Told) -> N
     several = [{"id": "e1", "name": "Rehearsal"}, {"id": "e2", "name": "The evaluation"}]
     told.change(evaluations=several, evaluation=None, state="no-evaluation", task=None)
     page = told.open(watched)
-    page.get_by_label("Evaluation", exact=True).select_option("The evaluation")
-    expect(page.get_by_label("Evaluation", exact=True)).to_be_visible()
+    choice = page.get_by_label("Evaluation", exact=True)
+    choice.evaluate("node => { node.kept = true }")
+    told.change(timer_left_s=20.0)
+    expect(page.get_by_role("timer", name="Time left")).to_have_class(re.compile("short"))
+    assert choice.evaluate("node => node.kept")  # an open list does not close whenever something is told
+    choice.select_option("The evaluation")
+    expect(choice).to_be_visible()
     assert told.asked == [("submit/evaluation", {"id": "e2"})]
 
 
@@ -252,6 +257,15 @@ def test_what_was_sent_is_hidden_by_its_key(watched: Watched, told: Told) -> Non
     expect(plain.get_by_role("button", name="sent", exact=True)).to_have_count(0)
     plain.keyboard.press("s")
     expect(plain.locator(".toast")).to_contain_text("--dres")
+
+
+def greys(page: Page) -> dict[str, np.ndarray]:
+    """State -> (H, W) its picture in grey."""
+    found = {}
+    for tile in page.locator("#sheet .tile").all():
+        picture = Image.open(io.BytesIO(tile.locator(".pic").screenshot())).convert("L")
+        found[(tile.get_attribute("data-shot") or "").removeprefix("shot-")] = np.asarray(picture, dtype=float)
+    return found
 
 
 def test_signs_differ_at_fifty_pixels_and_in_grey(watched: Watched, told: Told, tmp_path: Path) -> None:
@@ -277,12 +291,12 @@ def test_signs_differ_at_fifty_pixels_and_in_grey(watched: Watched, told: Told, 
       document.body.append(sheet);
     }"""
     )
-    pictures = {}
-    for tile in page.locator("#sheet .tile").all():
-        name = (tile.get_attribute("data-shot") or "").removeprefix("shot-")
-        shot = Image.open(io.BytesIO(tile.locator(".pic").screenshot())).convert("L")
-        pictures[name] = np.asarray(shot, dtype=float)
     page.locator("#sheet").screenshot(path=folder / "signs-50px.png")
+    pictures = greys(page)
+    page.locator("#sheet").evaluate("sheet => sheet.querySelectorAll('.mark, .out').forEach(one => one.remove())")
+    borders = greys(page)
+    for name in borders.keys() - {"none"}:
+        assert (np.abs(borders[name] - borders["none"]) > 48).mean() > 0.02, f"{name} has no border"
     for (one, a), (other, b) in itertools.combinations(pictures.items(), 2):
         assert a.shape == b.shape and a.shape[1] == 50
         different = (np.abs(a - b) > 48).mean()

@@ -19,7 +19,7 @@ from avs.cli.main import main
 from avs.trecvid.trec import read_trec
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
 CELLS = "rows => rows.map(row => [...row.children].map(one => one.textContent))"
 VIDEOS = "rows => rows.map(row => new Set([...row.children].map(tile => tile.dataset.shot.split('_')[0])).size)"
@@ -183,8 +183,13 @@ def test_a_list_is_exported_as_what_its_user_made_of_it(watched: Watched) -> Non
 def test_the_basket_holds_what_was_put_in(watched: Watched) -> None:
     page = asked(watched)
     shot = page.locator(".tile:focus").get_attribute("data-shot") or ""
+    held: list[Route] = []
+    page.route("**/api/v1/basket", lambda route: held.append(route))
     page.keyboard.press("x")
     page.get_by_role("link", name="Basket 1").click()
+    expect(page.get_by_role("heading", name="Basket")).to_be_visible()
+    held[0].continue_()  # the page waits for it
+    page.unroute("**/api/v1/basket")
     expect(page.locator(".smalls .cap")).to_have_text([shot])
     page.get_by_role("button", name=f"Take {shot} out").click()
     expect(page.get_by_text("Nothing is in it.")).to_be_visible()

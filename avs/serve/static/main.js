@@ -58,7 +58,7 @@ on("marked", (shots) => {
   menu();
 });
 on("sent", () => {
-  list.grid.refresh();
+  for (const { grid } of [list, videoPage]) grid.refresh();
   showdown.show();
 });
 on("answered", (answer) => {
@@ -139,6 +139,7 @@ async function start() {
     if (!state.status.ready) return loading(state.status.loading);
     state.topics = (await get("/topics")).topics;
     banner.hidden = true;
+    showdown.node.hidden = !state.status.dres || state.status.read_only;
     const whole = [showdown.node, el("header", { class: "top" }, link("avs", "/", { class: "brand" }), nav), banner, view, said, large.node];
     if (before !== state.status.fingerprint || !app.contains(view)) fill(app, whole);
     show();

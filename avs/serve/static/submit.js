@@ -91,7 +91,6 @@ export class Showdown {
     setInterval(() => this.tick(), TICK_MS);
   }
   show() {
-    this.node.hidden = !known;
     if (!known) return;
     const { live, server, evaluations, evaluation, task, timer_of: of } = known;
     this.node.classList.toggle("live", live);

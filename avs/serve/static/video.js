@@ -6,6 +6,7 @@ import { Grid } from "./grid.js";
 import { play, stop } from "./player.js";
 import { filterBy } from "./search.js";
 import { addressOf, leavePage, link, state } from "./state.js";
+import { submit } from "./submit.js";
 import { picture } from "./tile.js";
 
 const AROUND = 5;
@@ -69,7 +70,8 @@ export class VideoPage {
     this.stage = el("div", { class: "stage" });
     this.title = el("h1");
     this.note = el("p", { class: "muted" });
-    this.grid = new Grid("Shots of the video", { focus: (item) => this.load(item), zoom: (item) => this.load(item) });
+    this.grid = new Grid("Shots of the video", { focus: (item) => this.load(item), zoom: (item) => this.load(item),
+      submit: (item) => submit({ shots: [item.shot] }) });
     this.node = el("section", { class: "video-page" }, el("div", { class: "beside" }, this.stage, this.title, this.note,
       button("Back to the list", leavePage, { class: "quiet" })), this.grid.node);
   }
