@@ -185,10 +185,13 @@ def test_the_basket_holds_what_was_put_in(watched: Watched) -> None:
     shot = page.locator(".tile:focus").get_attribute("data-shot") or ""
     held: list[Route] = []
     page.route("**/api/v1/basket", lambda route: held.append(route))
+    asked_for: list[str] = []
+    page.on("request", lambda request: asked_for.append(request.url))
     page.keyboard.press("x")
     page.get_by_role("link", name="Basket 1").click()
     expect(page.get_by_role("heading", name="Basket")).to_be_visible()
-    held[0].continue_()  # the page waits for it
+    assert not [one for one in asked_for if "/basket?topic" in one]  # it waits until the server has the shot
+    held[0].continue_()
     page.unroute("**/api/v1/basket")
     expect(page.locator(".smalls .cap")).to_have_text([shot])
     page.get_by_role("button", name=f"Take {shot} out").click()
