@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
 
@@ -17,7 +18,7 @@ except ImportError:
     expect = sync_playwright = None
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Page
+    from playwright.sync_api import Browser, BrowserContext, Page, Route
 
 ASK = "apt-get install chromium; pip install playwright"
 PATIENCE_MS = 20_000  # a busy machine is slow, not wrong
@@ -63,7 +64,8 @@ class Watched:
 
     def end(self) -> None:
         """Close all pages; none must have complained."""
-        assert self.forget() == []
+        faults = self.forget()
+        assert not faults, faults
 
     def _heard(self, kind: str, text: str) -> None:
         if kind in ("error", "warning"):
@@ -76,8 +78,8 @@ class Watched:
 
 
 @contextmanager
-def browser_of(root: str) -> Iterator[Watched]:
-    """Chromium for the pages of a server. Skips where there is none, unless AVS_NEED_CHROMIUM is 1."""
+def chromium() -> Iterator[Browser]:
+    """A browser. Skips where there is none, unless AVS_NEED_CHROMIUM is 1."""
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if path is None or sync_playwright is None:
         if os.environ.get("AVS_NEED_CHROMIUM") == "1":
@@ -86,9 +88,8 @@ def browser_of(root: str) -> Iterator[Watched]:
     expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as tools:
         browser = tools.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"])
-        watched = Watched(browser, root)
         try:
-            yield watched
+            yield browser
         finally:
             browser.close()
 
@@ -114,3 +115,25 @@ def sent(page: Page) -> None:
     """Return when the server has every mark of the page."""
     while page.evaluate("() => Object.keys(localStorage).some(key => key.startsWith('avs-marks:'))"):
         page.evaluate("() => new Promise(requestAnimationFrame)")
+
+
+def address(root: str, **query: object) -> str:
+    """The address of a question, which is about a red circle unless it says otherwise."""
+    return f"{root}?query={quote(json.dumps({'parts': [{'text': 'a red circle'}], **query}))}"
+
+
+def asked(watched: Watched, **query: object) -> Page:
+    """A page that shows the list of a question; its first tile has the focus."""
+    page = watched.page(address(watched.root, **query))
+    expect(page.locator(".tile").first).to_be_focused()
+    return page
+
+
+def altered(page: Page, path: str, **changed: Any) -> None:
+    """Let the server's answer to a path differ."""
+
+    def answer(route: Route) -> None:
+        found = route.fetch()
+        route.fulfill(response=found, json={**found.json(), **changed})
+
+    page.route(path, answer)

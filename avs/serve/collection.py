@@ -430,7 +430,7 @@ def _artefacts(collection: Collection) -> dict[str, str]:
     found |= {f"fuser {name}": fuser.fingerprint for name, fuser in collection.fusers.items()}
     found |= {f"list {served.file.name}": served.fingerprint for served in collection.lists.values()}
     if collection.texts is not None:
-        found["texts"] = collection.texts.fingerprint
+        found["text table"] = collection.texts.fingerprint
     if options.qrels is not None:
         found["judgments"] = fingerprint_content(options.qrels)
     return found

@@ -10,17 +10,21 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 import numpy as np
 import pytest
 from live_server import SHOTS, TinyServed, ask
-from pages import Watched, browser_of
+from pages import Watched
 from PIL import Image
 
 from avs.cli.main import main
 from avs.core.ranking import RankedList, Run
 from avs.trecvid.trec import write_trec
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 Serve = Callable[..., httpx.Client]
 EVIL = "<img src=x onerror=alert(1)>"
@@ -153,11 +157,12 @@ def test_a_page_never_replaces_a_file_of_another_kind(
     assert "--text, --top" in capsys.readouterr().err
 
 
-@pytest.fixture(scope="module")
-def watched() -> Iterator[Watched]:
-    with browser_of("file:///") as found:
-        yield found
-        found.end()
+@pytest.fixture
+def watched(browser: Browser) -> Iterator[Watched]:
+    """Pages of files, which ask nobody."""
+    found = Watched(browser, "file:///")
+    yield found
+    found.end()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote
 
 import pytest
-from live_server import SHOTS, TinyServed, running
-from pages import Watched, browser_of, expect, shots_of
+from live_server import SHOTS
+from pages import Watched, address, expect, shots_of
 
 from avs.cli.main import main
 from avs.trecvid.trec import read_trec
@@ -19,30 +16,12 @@ SENTENCE = "a red circle"
 
 
 @pytest.fixture(scope="module")
-def opened(tiny: TinyServed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    with running(tiny.options(tmp_path_factory.mktemp("page"))) as server, browser_of(server.root) as browser:
-        yield browser
-
-
-@pytest.fixture
-def watched(opened: Watched) -> Iterator[Watched]:
-    yield opened
-    opened.end()
-
-
-@pytest.fixture(scope="module")
-def fused(tiny: TinyServed, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
-    """The shots of `avs search` and `avs fuse` for the first topic."""
-    folder = tmp_path_factory.mktemp("lists")
-    stores = [word for store in tiny.stores for word in ("--store", str(store))]
-    assert main(["search", "--topics", str(tiny.topics), *stores, "-o", f"{folder}/", "--quiet"]) == 0
-    both = [str(folder / "one-shot.trec"), str(folder / "two-shot.trec")]
+def fused(lists: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """The shots of `avs fuse` for the first topic."""
+    folder = tmp_path_factory.mktemp("fused")
+    both = [str(lists / "one-shot.trec"), str(lists / "two-shot.trec")]
     assert main(["fuse", *both, "--method", "average", "-o", str(folder / "fused.trec"), "--quiet"]) == 0
     return read_trec(Path(folder / "fused.trec")).lists["661"].shots
-
-
-def address(root: str, **query: object) -> str:
-    return f"{root}?query={quote(json.dumps(query))}"
 
 
 def test_what_is_typed_is_searched_and_shown_in_the_order_of_the_verbs(

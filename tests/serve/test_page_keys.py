@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
-import pytest
-from live_server import TinyServed, running
-from pages import Watched, browser_of, expect, shots_of
+from pages import Watched, expect, shots_of
+from pages import asked as asked_of
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -25,25 +22,8 @@ PRESS = """([key, changed, held]) => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def opened(tiny: TinyServed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    options = tiny.options(tmp_path_factory.mktemp("page"), keys={"basket": "k"})
-    with running(options) as server, browser_of(server.root) as browser:
-        yield browser
-
-
-@pytest.fixture
-def watched(opened: Watched) -> Iterator[Watched]:
-    yield opened
-    opened.end()
-
-
 def asked(watched: Watched, **query: object) -> Page:
-    """A page that shows the list of a question; its first tile has the focus."""
-    question = {"parts": [{"text": "a red circle"}], "topic": "661", **query}
-    page = watched.page(f"{watched.root}?query={quote(json.dumps(question))}")
-    expect(page.locator(".tile").first).to_be_focused()
-    return page
+    return asked_of(watched, **{"topic": "661", **query})
 
 
 def press(page: Page, *keys: str) -> None:
@@ -136,7 +116,7 @@ def test_keys_that_judge(watched: Watched) -> None:
     press(page, "Shift+ArrowRight", "y")
     for place in (3, 4):
         expect(tile.nth(place)).to_have_class(re.compile("yes"))
-    press(page, "k")
+    press(page, "x")
     expect(tile.nth(5)).to_have_class(re.compile("held"))
     expect(page.get_by_role("link", name="Basket 1")).to_be_visible()
     before = shots_of(page)
@@ -161,7 +141,7 @@ def test_keys_that_show(watched: Watched) -> None:
     press(page, "b", "d")
     expect(page.get_by_role("button", name="Fold duplicates 0.95")).to_have_attribute("aria-pressed", "true")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    press(page, "l")
+    press(page, "k")
     expect(page.locator(".toast")).to_have_text("link copied")
     assert page.evaluate("() => navigator.clipboard.readText()") == page.url
     press(page, "?")
@@ -169,7 +149,7 @@ def test_keys_that_show(watched: Watched) -> None:
     expect(help_).to_be_visible()
     shown = help_.locator("[data-action]").evaluate_all("rows => rows.map(row => row.dataset.action)")
     assert sorted(shown) == sorted(page.evaluate(KEYS))
-    expect(help_.locator('[data-action="basket"] kbd')).to_have_text("k")
+    expect(help_.locator('[data-action="link"] kbd')).to_have_text("k")
     press(page, "Escape")
     expect(help_).to_have_count(0)
 

@@ -6,6 +6,7 @@ What Chromium cannot play is shown as frames.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -14,11 +15,14 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
+from fake_dres import PASSWORD, USER, fake_dres
 from live_server import SECONDS, TinyServed, running
-from pages import Watched, browser_of, expect
+from pages import Watched, expect
+
+from avs.serve import showdown
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 RATE, FRAMES = 25, 150  # six seconds: 25 shots of six frames, each in a red of its own
 STARTS_S = {"00001": 1, "00002": 1, "00003": 0}
@@ -53,15 +57,20 @@ def red_of(number: int) -> int:
 
 
 @pytest.fixture(scope="module")
-def opened(tiny: TinyServed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+def opened(browser: Browser, tiny: TinyServed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     folder = tmp_path_factory.mktemp("played")
     (folder / "videos").mkdir()
     write(folder / "videos" / "00001.mp4", "libx264", 1, {})
     write(folder / "videos" / "00002.webm", "libvpx", 1, {"deadline": "realtime", "cpu-used": "8"})
     write(folder / "videos" / "00003.mp4", "mpeg4", 0, {})
-    options = tiny.options(folder, videos=folder / "videos")
-    with running(options) as server, browser_of(server.root) as browser:
-        yield browser
+    with pytest.MonkeyPatch.context() as patch, fake_dres() as held:
+        patch.setattr(showdown, "POLL_S", 0.05)
+        patch.setenv("AVS_DRES_PASSWORD", PASSWORD)
+        evaluation = {"dres": held.root, "dres_user": USER, "live": True, "rate": 100}
+        with running(tiny.options(folder, videos=folder / "videos", **evaluation)) as server:
+            watched = Watched(browser, server.root)
+            watched.held = held  # type: ignore[attr-defined]
+            yield watched
 
 
 @pytest.fixture
@@ -151,3 +160,36 @@ def test_frames_under_the_pointer(watched: Watched) -> None:
     calm.locator(".tile:focus .pic").hover()
     calm.wait_for_timeout(400)
     expect(calm.locator(".strip")).to_have_count(0)
+
+
+def test_the_player_submits_the_moment_that_it_shows(watched: Watched) -> None:
+    held = watched.held  # type: ignore[attr-defined]
+    page = on_shot(watched, "shot00001_3")
+    page.keyboard.press("Shift+Enter")
+    video = page.locator("dialog.large video")
+    expect(video).to_have_js_property("readyState", 4)
+    page.keyboard.press(".")  # stops it
+    expect(video).to_have_js_property("seeking", False)
+    at_s = video.evaluate("video => video.currentTime")
+    page.keyboard.press("s")
+    expect(page.get_by_role("button", name="1 accepted")).to_be_attached()
+    ((_, item, start_ms, end_ms, _),) = held.keys()
+    assert (item, start_ms) == ("00001", end_ms)
+    assert start_ms == int((at_s - STARTS_S["00001"]) * 1000)
+
+
+def test_a_verdict_that_comes_later_reaches_the_tile(watched: Watched) -> None:
+    held = watched.held  # type: ignore[attr-defined]
+    held.verdict = "INDETERMINATE"
+    page = on_shot(watched, "shot00002_4")
+    bar = page.get_by_role("region", name="Showdown")
+    expect(bar).to_contain_text("Live: submissions count")
+    expect(bar).to_contain_text("avs-01 · Ad-hoc Video Search")
+    expect(page.get_by_role("timer", name="Time left")).to_have_text(re.compile(r"\d:\d\d"))
+    page.keyboard.press("s")
+    sign = page.locator('.tile[data-shot="shot00002_4"] .out')
+    expect(sign).to_have_text(re.compile("[~↑]"))
+    held.judge("WRONG")
+    expect(sign).to_have_text("✕")
+    start_ms, end_ms = held.keys()[-1][2:4]
+    assert (start_ms, end_ms) == (720, 960)

@@ -10,7 +10,7 @@ from files import files
 
 from avs.serve.routes_page import STATIC
 
-LINES, LINES_TOGETHER, WIDTH = 300, 2000, 150
+LINES, LINES_TOGETHER, WIDTH = 300, 2300, 150
 FORBIDDEN = (
     r"innerHTML", r"outerHTML", r"insertAdjacentHTML", r"\beval\b", r"new Function", r"style=", r"document\.write",
     r"\son[a-z]+=[\"']", r"setAttribute\(\s*[\"']on", r"javascript:", r"https?://(?!www\.w3\.org/2000/svg)",
@@ -59,6 +59,10 @@ def test_contrast(scheme: str) -> None:
         ("soft", "wash"),
         ("on-accent", "accent"),
         ("ground", "ink"),
+        ("raised", "ink"),
+        ("raised", "good"),
+        ("raised", "bad"),
+        ("on-live", "live"),
     ]
     for ink, ground in texts:
         low, high = sorted(map(luminance, (found[ink], found[ground])))

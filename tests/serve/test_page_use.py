@@ -3,56 +3,30 @@
 from __future__ import annotations
 
 import io
-import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import numpy as np
 import pytest
-from live_server import SHOTS, TinyServed, running
-from pages import Watched, browser_of, expect, sent, shots_of
+from live_server import SHOTS, TinyServed
+from pages import Watched, expect, sent, shots_of
+from pages import asked as asked_of
 from PIL import Image
 
 from avs.cli.main import main
 from avs.trecvid.trec import read_trec
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
 CELLS = "rows => rows.map(row => [...row.children].map(one => one.textContent))"
 VIDEOS = "rows => rows.map(row => new Set([...row.children].map(tile => tile.dataset.shot.split('_')[0])).size)"
 
 
-@pytest.fixture(scope="module")
-def lists(tiny: TinyServed, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The lists of `avs search`."""
-    folder = tmp_path_factory.mktemp("ranked")
-    stores = [word for store in tiny.stores for word in ("--store", str(store))]
-    assert main(["search", "--topics", str(tiny.topics), *stores, "-o", f"{folder}/", "--quiet"]) == 0
-    return folder
-
-
-@pytest.fixture(scope="module")
-def opened(tiny: TinyServed, lists: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    options = tiny.options(tmp_path_factory.mktemp("page"), lists=[lists])
-    with running(options) as server, browser_of(server.root) as browser:
-        yield browser
-
-
-@pytest.fixture
-def watched(opened: Watched) -> Iterator[Watched]:
-    yield opened
-    opened.end()
-
-
 def asked(watched: Watched, **query: object) -> Page:
-    question = {"parts": [{"text": "a red circle"}], "topic": "661", **query}
-    page = watched.page(f"{watched.root}?query={quote(json.dumps(question))}")
-    expect(page.locator(".tile").first).to_be_focused()
-    return page
+    return asked_of(watched, **{"topic": "661", **query})
 
 
 def marks_of(page: Page) -> dict[str, str]:
@@ -148,16 +122,19 @@ def test_a_picture_is_searched_and_other_files_are_refused(watched: Watched) -> 
     chooser.set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": picture.getvalue()})
     expect(page.get_by_label("Question")).to_have_value(re.compile("image:"))
     expect(page.locator(".counts")).to_contain_text(f"{SHOTS} of {SHOTS}")
+    bomb = io.BytesIO()
+    Image.new("1", (10_000, 10_000)).save(bomb, "png")  # a few kilobytes
     banner = page.get_by_role("alert")
     for name, kind, content, words in (
         ("a.jpg", "image/jpeg", b"words, not a picture", "not a picture"),
         ("a.svg", "image/svg+xml", b"<svg xmlns='http://www.w3.org/2000/svg'/>", "type"),
         ("b.png", "image/png", b"\0" * 11_000_000, "too large"),
+        ("c.png", "image/png", bomb.getvalue(), "pixel"),
     ):
         chooser.set_input_files({"name": name, "mimeType": kind, "buffer": content})
         expect(banner).to_contain_text(words)
         banner.get_by_role("button", name="Close").click()
-    assert len(watched.forget()) == 2  # what Chromium says of the two that the server refused
+    assert len(watched.forget()) == 3  # what Chromium says of those that the server refused
 
 
 def test_gained_and_lost_are_differences_of_sets(watched: Watched, tiny: TinyServed, lists: Path) -> None:
@@ -206,8 +183,16 @@ def test_a_list_is_exported_as_what_its_user_made_of_it(watched: Watched) -> Non
 def test_the_basket_holds_what_was_put_in(watched: Watched) -> None:
     page = asked(watched)
     shot = page.locator(".tile:focus").get_attribute("data-shot") or ""
+    held: list[Route] = []
+    page.route("**/api/v1/basket", lambda route: held.append(route))
+    asked_for: list[str] = []
+    page.on("request", lambda request: asked_for.append(request.url))
     page.keyboard.press("x")
     page.get_by_role("link", name="Basket 1").click()
+    expect(page.get_by_role("heading", name="Basket")).to_be_visible()
+    assert not [one for one in asked_for if "/basket?topic" in one]  # it waits until the server has the shot
+    held[0].continue_()
+    page.unroute("**/api/v1/basket")
     expect(page.locator(".smalls .cap")).to_have_text([shot])
     page.get_by_role("button", name=f"Take {shot} out").click()
     expect(page.get_by_text("Nothing is in it.")).to_be_visible()

@@ -4,6 +4,7 @@ import { tell } from "./state.js";
 
 const BASE = "/api/v1";
 const RETRY_MS = 1000;
+const KINDS = ["loading", "ready", "marks", "basket", "submission", "task", "timer"];
 
 /** What the server refused. `error` is {what, where, got, wanted, next_step}. */
 export class Refused extends Error {
@@ -14,7 +15,8 @@ export class Refused extends Error {
   }
 }
 
-const session = Math.random().toString(36).slice(2); // a page has one question at a time
+// a page has one question at a time
+const HEADERS = { "Content-Type": "application/json", "Avs-Session": Math.random().toString(36).slice(2) };
 
 async function ask(path, options = {}) {
   let response;
@@ -35,8 +37,7 @@ export async function get(path) { return (await ask(path)).json(); }
 
 /** POST or DELETE with JSON, as JSON. */
 export async function send(path, body, method = "POST") {
-  const headers = { "Content-Type": "application/json", "Avs-Session": session };
-  return (await ask(path, { method, headers, body: JSON.stringify(body) })).json();
+  return (await ask(path, { method, headers: HEADERS, body: JSON.stringify(body) })).json();
 }
 
 /** Give a picture to search with. */
@@ -51,8 +52,7 @@ export async function search(query, take) {
   running?.abort();
   const mine = new AbortController();
   running = mine;
-  const headers = { "Content-Type": "application/json", "Avs-Session": session };
-  const response = await ask("/search", { method: "POST", headers, body: JSON.stringify(query), signal: mine.signal });
+  const response = await ask("/search", { method: "POST", headers: HEADERS, body: JSON.stringify(query), signal: mine.signal });
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (;;) {
@@ -106,7 +106,7 @@ export function listen(take) {
     source = null;
     if (document.hidden) return;
     source = new EventSource(`${BASE}/events`);
-    for (const kind of ["loading", "ready", "marks", "basket"]) { source.addEventListener(kind, (event) => take(JSON.parse(event.data))); }
+    for (const kind of KINDS) source.addEventListener(kind, (event) => take(JSON.parse(event.data)));
     source.addEventListener("error", () => (source?.readyState === EventSource.CLOSED ? setTimeout(open, RETRY_MS) : lost()));
   };
   document.addEventListener("visibilitychange", () => {

@@ -37,11 +37,43 @@ export function button(text, run, props = {}, ...children) {
   return el("button", { type: "button", text, on: { click: run }, ...props }, children);
 }
 
+/** A button that is pressed or not. */
+export function pressed(text, is, run, props = {}) { return button(text, run, { class: "toggle", "aria-pressed": String(is), ...props }); }
+
 /** A list to choose from. `options` are [value, words]. */
-export function select(label, options, value, run) {
+export function select(label, options, value, run = () => null) {
   const node = el("select", { "aria-label": label, on: { change: () => run(node.value) } });
   fill(node, options.map(([key, words]) => el("option", { value: key, text: words })));
   node.value = value;
+  return node;
+}
+
+/** A field of an <input>; `run` gets it when it has changed to something valid. */
+export function field(type, label, props = {}, run = () => null) {
+  const node = el("input", { type, "aria-label": label, ...props });
+  node.addEventListener("change", () => node.checkValidity() && run(node));
+  return node;
+}
+
+/** A table. A row is its heading and its cells; any of them is a text, a node, or a cell of its own. */
+export function table(heads, rows, props = {}) {
+  const plain = (one) => (one instanceof Node ? one : String(one ?? "–"));
+  const cell = (tag, scope) => (one) => (one instanceof HTMLTableCellElement ? one : el(tag, { scope }, plain(one)));
+  const line = ([head, ...cells]) => el("tr", {}, cell("th", "row")(head), cells.map(cell("td")));
+  return el("table", props, el("thead", {}, el("tr", {}, heads.map(cell("th", "col")))), el("tbody", {}, rows.map(line)));
+}
+
+/** Names with values. */
+export function pairs(rows, props = {}) {
+  return el("dl", props, rows.map(([name, value, kind]) => el("div", { class: kind }, el("dt", { text: name }), el("dd", { text: value }))));
+}
+
+/** Open a dialog with a heading; it is gone when it is closed. */
+export function openDialog(title, kind, ...children) {
+  const node = el("dialog", { class: kind, "aria-label": title, on: { close: () => node.remove() } },
+    el("header", {}, el("h2", { text: title }), button("Close", () => node.close())), children);
+  document.body.append(node);
+  node.showModal();
   return node;
 }
 

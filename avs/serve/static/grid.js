@@ -10,7 +10,7 @@ const CAPTION = 22;
 const RATIO = 9 / 16;
 const NEAR = 2; // rows beyond the view that are kept
 
-/** A grid. `hooks`: focus(item, place), open(item, place), zoom(item), scrub(step). */
+/** A grid. `hooks`: focus(item, place), open(item, place), zoom(item), scrub(step), submit(item). */
 export class Grid {
   constructor(label, hooks = {}) {
     this.hooks = hooks;
@@ -195,7 +195,8 @@ export class Grid {
     if (!tile) return;
     const place = Number(tile.dataset.place);
     this.focus(place);
-    if (event.target.closest(".more")) this.hooks.open?.(this.items[place], place);
+    if (event.altKey) this.hooks.submit?.(this.items[place]);
+    else if (event.target.closest(".more")) this.hooks.open?.(this.items[place], place);
     else if (event.shiftKey) this.hooks.zoom?.(this.items[place]);
   }
   wheel(event) {

@@ -1,17 +1,16 @@
-// Marks of shots: shown at once, kept until the server has them, undone in the order they were made; and what they say.
+// Marks of shots: shown at once, kept until the server has them, undone in the order they were made.
 
 import { Refused, get, send } from "./api.js";
-import { el, fill, muted, number, svg } from "./dom.js";
 import { state, tell, topicOf } from "./state.js";
 
 const KEPT = "avs-marks:"; // with a name of each page: what the server does not have yet
 const OWN = "avs-own-marks:"; // marks of a visitor of a read-only server
 const AGAIN_MS = 2000;
-const HEADLINE = ["infAP", "iP@10", "infNDCG", "inum_rel"];
 
 const mine = KEPT + Math.random().toString(36).slice(2);
 const queue = Object.keys(localStorage).filter((key) => key.startsWith(KEPT)).flatMap(takeOver);
 let sending = false;
+let putting = Promise.resolve(); // the basket on its way to the server
 const done = []; // {event, topic, before} of this page, for undo
 
 /** What another page has kept: an event that two pages send counts once. */
@@ -32,6 +31,7 @@ export async function loadMarks(topic = topicOf()) {
     state.marks = new Map(JSON.parse(localStorage.getItem(OWN + topic) ?? "[]"));
     state.basket = new Set();
   } else {
+    await putting.catch(() => null);
     const [marks, basket] = await Promise.all([get(`/marks?topic=${topic}`), get(`/basket?topic=${topic}`)]);
     if (topic !== topicOf()) return;
     state.marks = new Map(Object.entries(marks.marks));
@@ -119,92 +119,11 @@ export async function toggleBasket(shots) {
   tell("marked", new Set(shots));
   if (state.status.read_only) return;
   try {
-    const held = await send("/basket", { topic: topicOf(), [out ? "remove" : "add"]: shots });
+    putting = send("/basket", { topic: topicOf(), [out ? "remove" : "add"]: shots });
+    const held = await putting;
     if (held.topic === topicOf()) state.basket = new Set(held.shots);
   } catch (error) {
     tell("problem", error);
   }
   tell("marked", new Set(shots));
-}
-
-/** The panel of measures, judgments and marks. */
-export class Panel {
-  constructor() {
-    this.topic = el("section", { class: "about" });
-    this.measures = el("section", { "aria-label": "Measures", "aria-live": "polite" });
-    this.marks = el("section", { "aria-label": "Marks", "aria-live": "polite" });
-    this.why = el("section", { "aria-label": "Why", "aria-live": "polite" });
-    this.node = el("aside", { class: "panel", "aria-label": "Topic, measures and marks" }, this.why, this.measures, this.marks, this.topic);
-  }
-  showTopic() {
-    const topic = state.topics.find((one) => one.id === state.query.topic);
-    fill(this.topic, topic ? [el("h2", { text: `Topic ${topic.id}` }), el("p", { text: topic.text }),
-      topic.narrative ? muted(topic.narrative) : null,
-      topic.judged ? muted(`${number(topic.relevant)} relevant of ${number(topic.pooled)} in the pool`)
-        : muted(state.status.qrels ? "This topic is not in the judgments." : "No judgments: --qrels")] : null);
-  }
-  showMeasures(answer) {
-    const found = answer?.measures;
-    fill(this.measures, found ? [el("h2", { text: "Measures" }), figures(found.all, "figures"),
-      found.shown ? [el("h3", { text: "of what is shown" }), figures(found.shown, "figures shown")] : null,
-      curve(found), judged(found.judged), strata(found.strata)] : null);
-  }
-  showMarks() {
-    const counts = { yes: 0, no: 0, unsure: 0 };
-    for (const value of state.marks.values()) counts[value]++;
-    const held = Object.entries(counts);
-    const agreed = state.agreement?.both ? `${state.agreement.agree} of ${state.agreement.both} as judged`
-      + (state.agreement.kappa === null ? "" : `, κ ${state.agreement.kappa.toFixed(2)}`) : null;
-    fill(this.marks, el("h2", { text: "Marks" }),
-      el("dl", { class: "tally" }, held.map(([name, count]) => el("div", { class: name }, el("dt", { text: name }), el("dd", { text: count })))),
-      agreed ? muted(agreed) : null,
-      state.status.read_only ? muted("kept in this browser alone") : null);
-  }
-
-  /** Why a shot is in its place. */
-  async explain(shot) {
-    if (!state.answer) return;
-    const found = await send("/explain", { list: state.answer.list, shot });
-    const share = (one) => (one.share === null ? "" : `${Math.round(one.share * 100)} %`);
-    fill(this.why, el("h2", { text: `Why ${shot}` }),
-      el("table", {}, el("thead", {}, el("tr", {}, ["system", "rank", "score", "share"].map((text) => el("th", { scope: "col", text })))),
-        el("tbody", {}, found.systems.map((one) => el("tr", {}, el("th", { scope: "row", text: one.name }), el("td", { text: one.rank ?? "–" }),
-          el("td", { text: one.score === null ? "–" : one.score.toFixed(4) }), el("td", { text: share(one) }))))),
-      found.neighbours.length ? [el("h3", { text: "near it in the list" }), el("ul", { class: "plain" }, found.neighbours.map((one) =>
-        el("li", { text: `${one.rank}  ${one.shot}  ${one.cosine.toFixed(3)}` })))] : null,
-      found.problems.map((one) => el("p", { class: "warning", text: `${one.store}: ${one.status}: ${one.reason}` })));
-  }
-}
-
-function figures(all, kind) {
-  const names = Object.keys(all);
-  const first = HEADLINE.filter((name) => name in all);
-  const shown = [...first, ...names.filter((name) => !first.includes(name))];
-  return el("dl", { class: kind }, shown.map((name) => el("div", {}, el("dt", { text: name }), el("dd", { text: all[name].text }))));
-}
-
-/** Estimated relevant shots among the first ones, by rank (logarithmic). */
-function curve({ curve: found, curve_ranks: ranks }) {
-  if (found.length < 2) return null;
-  const [wide, high] = [240, 56];
-  const most = Math.max(...found, 1);
-  const x = (rank) => (Math.log(rank) / Math.log(ranks.at(-1))) * wide;
-  const points = found.map((value, at) => `${x(ranks[at]).toFixed(1)},${(high - (value / most) * (high - 4)).toFixed(1)}`);
-  const words = `about ${found.at(-1).toFixed(1)} relevant in the first ${number(ranks.at(-1))}`;
-  return el("figure", {}, svg("svg", { viewBox: `0 0 ${wide} ${high}`, class: "curve", role: "img", "aria-label": words },
-    svg("polyline", { points: points.join(" ") })), el("figcaption", { class: "muted", text: words }));
-}
-
-const JUDGED = [["relevant", "●"], ["not", "○"], ["unjudged", "◌"], ["outside", " "]];
-
-function judged(counts) {
-  return el("dl", { class: "tally" }, JUDGED.map(([name, glyph]) => el("div", { class: `nist-${name}` },
-    el("dt", { text: `${glyph} ${name === "outside" ? "outside the pool" : name}`.trim() }), el("dd", { text: number(counts[name]) }))));
-}
-
-function strata(all) {
-  if (!all.length) return null;
-  const columns = ["stratum", "pooled", "judged", "relevant"];
-  return el("table", {}, el("thead", {}, el("tr", {}, columns.map((text) => el("th", { scope: "col", text })))),
-    el("tbody", {}, all.map((row) => el("tr", {}, columns.map((name) => el("td", { text: number(row[name]) }))))));
 }

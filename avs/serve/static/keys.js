@@ -18,20 +18,6 @@ export function keysOf(action) {
 /** A key in words. */
 export function shown(key) { return key.split(/\+(?=.)/).map((one) => SHOWN[one] ?? one).join(" "); }
 
-/** Keys that mean two things, or nothing: a config can make such. */
-export function clashes() {
-  const found = [];
-  const taken = new Map();
-  for (const action of Object.keys(KEYS)) {
-    for (const key of keysOf(action)) {
-      if (taken.has(key)) found.push(`"${key}": ${taken.get(key)}, ${action}`);
-      taken.set(key, action);
-    }
-  }
-  for (const action of Object.keys(state.status?.keys ?? {})) if (!(action in KEYS)) found.push(`no action "${action}"`);
-  return found;
-}
-
 /** The action of a key that was pressed, or null. */
 export function actionOf(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return null;

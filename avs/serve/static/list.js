@@ -23,15 +23,12 @@ export class List {
     this.moved = 0;
     this.seen = new Set();
     const rested = after(REST_MS, () => this.take());
-    this.grid.node.addEventListener("pointermove", () => this.touch(rested));
-    this.grid.node.addEventListener("keydown", () => this.touch(rested));
-    this.grid.node.addEventListener("scroll", () => this.touch(rested), { passive: true });
-    const report = after(SEEN_MS, (items) => this.report(items));
-    this.grid.seen = report;
-  }
-  touch(rested) {
-    this.moved = performance.now();
-    if (this.waiting) rested();
+    const touched = () => {
+      this.moved = performance.now();
+      if (this.waiting) rested();
+    };
+    for (const kind of ["pointermove", "keydown", "scroll"]) this.grid.node.addEventListener(kind, touched, { passive: true });
+    this.grid.seen = after(SEEN_MS, (items) => this.report(items));
   }
 
   /** Ask the question of the page, unless it is the one that is shown. */
@@ -159,7 +156,7 @@ export class List {
     while (items[end]?.member) end++;
     const others = [];
     for (let from = 0, rows = 1; end === place + 1 && from < rows; from += PAGE) {
-      const page = await get(`/lists/${state.answer.list}?from=${from}&count=${PAGE}&group=${item.group}`);
+      const page = await get(`/lists/${state.answer.list}?from=${from}&count=${PAGE}&fold=${item.fold}`);
       rows = page.rows;
       others.push(...page.results.filter((one) => one.shot !== item.shot).map((one) => ({ ...one, folded: 0, member: true })));
     }

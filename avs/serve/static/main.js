@@ -1,21 +1,25 @@
 // The page: what the server has, one view for each address, and what every key does.
 
 import { Refused, exchangeToken, get, listen, send } from "./api.js";
-import { ComparePage } from "./compare.js";
+import { basketPage, showExport } from "./basket.js";
+import { comparePage } from "./compare.js";
+import { apiPage } from "./document.js";
 import { after, button, el, fill } from "./dom.js";
-import { helpDialog } from "./help.js";
-import { Panel, flush, loadMarks, mark, toggleBasket, undo, unsent } from "./judge.js";
-import { clashes, listenToKeys } from "./keys.js";
+import { showHelp } from "./help.js";
+import { flush, loadMarks, mark, toggleBasket, undo, unsent } from "./judge.js";
+import { listenToKeys } from "./keys.js";
 import { List, failure, problem } from "./list.js";
-import { Large, play, playing, step, stop, toggle } from "./player.js";
+import { Panel } from "./panel.js";
+import { Large, play, playing, position, step, stop, toggle } from "./player.js";
 import { Bar, alone, change, chooseTopic, searchByPicture, stepTopic, toggleDuplicates, toggleHidden, toggleVideos } from "./search.js";
+import { sessionsPage } from "./sessions.js";
 import { addressOf, go, keepAt, leavePage, link, on, queryOf, state, tell, topicOf } from "./state.js";
-import { StudyPage } from "./study.js";
-import { BasketPage, exportDialog } from "./submit.js";
+import { studyPage } from "./study.js";
+import { Showdown, loadSubmissions, submissionsSoon, submit, submitBasket } from "./submit.js";
 import { Strip, VideoPage } from "./video.js";
 
 const STILL_MS = 120;
-const SAID_MS = 2500;
+const SAID_MS = 4000;
 const app = document.getElementById("app");
 const banner = el("div", { class: "banner", role: "alert", hidden: true });
 const said = el("div", { class: "toast", role: "status", "aria-live": "polite" });
@@ -24,10 +28,15 @@ const view = el("main");
 const bar = new Bar();
 const panel = new Panel();
 const large = new Large();
-const list = new List(bar, { focus: focused, zoom: (item) => large.open(item), scrub: (way) => playing() && step(way) });
+const showdown = new Showdown();
+const list = new List(bar, { focus: focused, zoom: (item) => large.open(item), scrub: (way) => playing() && step(way),
+  submit: (item) => submit({ shots: [item.shot] }) });
 const strip = new Strip({ focus: (shot) => list.focusOn(shot), play: (item) => large.open(item) });
 const search = el("div", { class: "search blank" }, bar.node, el("div", { class: "middle" }, list.node, panel.node), strip.node);
-const [videoPage, studyPage, comparePage, basketPage] = [new VideoPage(), new StudyPage(), new ComparePage(), new BasketPage()];
+const videoPage = new VideoPage();
+// address -> name and content; the other views, search and video, are made once
+const pages = { study: ["Study", studyPage], compare: ["Compare", comparePage], basket: ["Basket", basketPage],
+  sessions: ["Sessions", sessionsPage], api: ["API", apiPage] };
 let topic = null; // whose marks are held
 
 const quiet = after(SAID_MS, () => fill(said));
@@ -37,8 +46,9 @@ on("say", (words) => {
 });
 on("problem", (error) => warn(problem(error), button("Close", () => (banner.hidden = true))));
 on("gone", () => warn(el("p", { text: "The server cannot be reached. Marks are kept and sent when it is back." })));
-on("back", () => start());
+for (const name of ["back", "changed"]) on(name, () => start());
 on("topic", chooseTopic);
+on("feedback", feedback);
 on("address", show);
 on("whole", () => settle(list.grid.item));
 on("closed", () => list.grid.focus());
@@ -46,6 +56,10 @@ on("marked", (shots) => {
   list.grid.refresh(shots);
   panel.showMarks();
   menu();
+});
+on("sent", () => {
+  for (const { grid } of [list, videoPage]) grid.refresh();
+  showdown.show();
 });
 on("answered", (answer) => {
   search.classList.toggle("blank", !answer);
@@ -70,51 +84,51 @@ function focused(item) {
   settle(item);
 }
 
-/** Open a dialog, which is gone when it closes. */
-function open(node) {
-  app.append(node);
-  node.addEventListener("close", () => node.remove());
-  node.showModal();
-}
-
 function menu() {
   const basket = addressOf(state.query, null, "/basket");
   const sides = { a: state.last, b: state.answer?.list, topic: state.query.topic ?? "" };
   const here = (address) => (address.split("?")[0] === location.pathname ? "page" : null);
   const listed = view.firstChild === search;
   const one = (words, address) => link(words, address, { "aria-current": here(address) });
+  const own = !state.status.read_only;
   fill(nav, one("Search", addressOf(state.query)), state.status.qrels ? one("Study", "/study") : null,
     sides.a && sides.b ? one("Compare", `/compare?${new URLSearchParams(sides)}`) : null, one(`Basket ${state.basket.size || ""}`.trim(), basket),
-    listed && !state.status.read_only ? button("Export", () => open(exportDialog()), { class: "quiet" }) : null,
+    own ? one("Sessions", "/sessions") : null, one("API", "/api"), listed && own ? button("Export", showExport, { class: "quiet" }) : null,
     listed ? button("Panel", () => document.body.classList.toggle("no-panel"), { class: "quiet" }) : null,
-    button("?", () => open(helpDialog()), { class: "quiet", "aria-label": "Keys" }));
+    button("?", showHelp, { class: "quiet", "aria-label": "Keys" }));
 }
 
 /** Show the view of the address. */
 function show() {
   stop();
-  const [, page, id] = location.pathname.split("/");
-  const at = new URLSearchParams(location.search).get("at");
-  if (page !== "study" && page !== "compare") state.query = queryOf(location.search);
-  const views = { "": search, study: studyPage.node, compare: comparePage.node, video: videoPage.node, basket: basketPage.node };
-  const node = views[page] ?? el("section", { class: "page" }, el("h1", { text: "There is no such page yet" }), link("Search", "/"));
-  if (view.firstChild !== node) fill(view, node);
+  const [, name, id] = location.pathname.split("/");
+  const given = new URLSearchParams(location.search);
+  if (!(name in pages) || name === "basket") state.query = queryOf(location.search);
+  const made = { "": search, video: videoPage.node }[name];
+  if (made && view.firstChild !== made) fill(view, made);
   if (topic !== topicOf()) {
     topic = topicOf();
     [state.marks, state.basket] = [new Map(), new Set()];
     loadMarks(topic).catch(() => null);
   }
+  if (name in pages) showPage(pages[name], given);
+  else if (!made) fill(view, el("section", { class: "page" }, el("h1", { text: "There is no such page" }), link("Search", "/")));
   menu();
-  if (page === "study") studyPage.show();
-  else if (page === "compare") comparePage.show(location.search);
-  else if (page === "video") videoPage.show(decodeURIComponent(id), at);
-  else if (page === "basket") basketPage.show();
-  else if (node === search) {
+  if (made === search) {
     bar.show();
     panel.showTopic();
+    panel.showFeedback();
     panel.showMarks();
-    list.ask({ at });
-  }
+    list.ask({ at: given.get("at") });
+  } else if (made) videoPage.show(decodeURIComponent(id), given.get("at"));
+}
+
+/** Show a page that is made anew; one that is late is not shown over another. */
+async function showPage([name, make], given) {
+  const head = el("header", {}, el("h1", { text: name }));
+  const body = el("div", {});
+  fill(view, el("section", { class: "page", "aria-label": name }, head, body));
+  fill(body, await make(given, head).catch(failure));
 }
 
 /** Ask what the server has, until it has everything. */
@@ -125,12 +139,12 @@ async function start() {
     if (!state.status.ready) return loading(state.status.loading);
     state.topics = (await get("/topics")).topics;
     banner.hidden = true;
-    const whole = [el("header", { class: "top" }, link("avs", "/", { class: "brand" }), nav), banner, view, said, large.node];
+    showdown.node.hidden = !state.status.dres || state.status.read_only;
+    const whole = [showdown.node, el("header", { class: "top" }, link("avs", "/", { class: "brand" }), nav), banner, view, said, large.node];
     if (before !== state.status.fingerprint || !app.contains(view)) fill(app, whole);
-    const wrong = clashes();
-    if (wrong.length) warn(problem({ what: "keys of the config clash", got: wrong.join("; "), next_step: "change them in --config" }));
     show();
     flush();
+    loadSubmissions();
   } catch (error) {
     if (error instanceof Refused) fill(app, failure(error));
     else if (!app.contains(view)) fill(app, failure({ what: "the server cannot be reached" }));
@@ -151,9 +165,14 @@ function judge(value) {
   list.grid.focus(list.grid.range()[1] + 1);
 }
 
-function feedback() {
-  const made = send("/feedback", { topic: topicOf(), method: "rocchio" });
-  made.then(({ feedback: name }) => change({ feedback: name }), (error) => tell("problem", error));
+async function feedback() {
+  const { method, simulate } = state.feedback;
+  try {
+    const made = await send("/feedback", { topic: topicOf(), method, ...(simulate ? { simulate, list: state.answer?.list ?? null } : {}) });
+    change({ feedback: made.feedback });
+  } catch (error) {
+    tell("problem", error);
+  }
 }
 
 function playTile() {
@@ -164,7 +183,7 @@ function playTile() {
 }
 
 function leave(event) {
-  const dialog = document.querySelector("dialog[open]");
+  const dialog = [...document.querySelectorAll("dialog[open]")].at(-1);
   if (dialog) return dialog.close();
   if (view.firstChild !== search) return leavePage();
   if (playing()) return stop();
@@ -176,10 +195,8 @@ function leave(event) {
 }
 
 function enter(event) {
-  if (event.target === bar.words) bar.ask();
-  else if (list.grid.node.contains(event.target)) list.open(list.grid.item, list.grid.place);
-  else return false;
-  return true;
+  if (event.target === bar.words) return bar.ask();
+  return list.grid.node.contains(event.target) && list.open(list.grid.item, list.grid.place);
 }
 
 /** A page of another machine over plain HTTP has no clipboard: the address is in its bar. */
@@ -188,8 +205,15 @@ async function copyLink() {
   tell("say", navigator.clipboard ? "link copied" : "the address of this page is the link");
 }
 
-const everywhere = { leave, help: () => open(helpDialog()), query: () => go(addressOf(state.query)) };
-const player = { play: toggle, back: () => step(-1), on: () => step(1), player: () => large.close(), leave };
+/** Submit the moment that is played; of what is shown as frames, the shot. */
+function submitMoment() {
+  const [shot, at] = [playing(), position()];
+  if (shot) submit(at === null ? { shots: [shot] } : { shot, at_s: at });
+}
+
+const everywhere = { leave, help: showHelp, query: () => go(addressOf(state.query)), submitBasket };
+const inVideo = { play: toggle, back: () => step(-1), on: () => step(1), submit: submitMoment };
+const player = { ...inVideo, player: () => large.close(), leave };
 const focusedItem = (run) => () => list.grid.item && run(list.grid.item);
 const searching = {
   ...everywhere, search: enter, query: () => bar.words.select(), take: () => list.take(), system: (_, key) => alone(Number(key) - 1),
@@ -200,18 +224,17 @@ const searching = {
   video: focusedItem((item) => go(addressOf(state.query, item.shot, `/video/${encodeURIComponent(item.video)}`))),
   why: focusedItem((item) => panel.explain(item.shot).catch((error) => tell("problem", error))),
   yes: () => judge("yes"), no: () => judge("no"), unsure: () => judge("unsure"), undo,
-  basket: () => toggleBasket(list.grid.picked().map((item) => item.shot)), videos: toggleVideos, duplicates: toggleDuplicates,
-  hide: () => toggleHidden("judged"), link: copyLink,
+  basket: () => toggleBasket(list.grid.picked().map((item) => item.shot)), submit: focusedItem((item) => submit({ shots: [item.shot] })),
+  videos: toggleVideos, duplicates: toggleDuplicates, hide: () => toggleHidden(state.status.dres ? "sent" : "judged"), link: copyLink,
 };
-const ofVideo = { ...everywhere, move: (_, key) => videoPage.grid.move(key), play: toggle, back: () => step(-1), on: () => step(1) };
+const ofVideo = { ...everywhere, ...inVideo, move: (_, key) => videoPage.grid.move(key) };
 listenToKeys(() => {
   if (document.querySelector("dialog[open]")) return large.node.open ? player : { leave };
   if (view.firstChild === videoPage.node) return ofVideo;
   return view.firstChild === search ? searching : everywhere;
 });
 
-addEventListener("dragover", (event) => event.preventDefault());
-addEventListener("drop", (event) => {
+for (const kind of ["dragover", "drop"]) addEventListener(kind, (event) => {
   event.preventDefault();
   if (event.dataTransfer.files[0]) searchByPicture(event.dataTransfer.files[0]);
 });
@@ -221,5 +244,7 @@ addEventListener("beforeunload", (event) => unsent() && event.preventDefault());
 await exchangeToken().catch((error) => tell("problem", error));
 await start();
 listen(({ kind, topic: of }) => {
-  if (state.status?.ready && (kind === "seen" || of === topicOf()) && !unsent()) loadMarks().catch(() => null);
+  if (!state.status?.ready) return;
+  if ((kind === "seen" || of === topicOf()) && !unsent()) loadMarks().catch(() => null);
+  if (["seen", "submission", "task", "timer"].includes(kind)) submissionsSoon();
 });

@@ -19,6 +19,9 @@ const calm = matchMedia("(prefers-reduced-motion: reduce)");
 /** The shot that is shown, or null. */
 export function playing() { return state.shot; }
 
+/** Where the player is, in seconds of the file; null where there are only frames. */
+export function position() { return video.isConnected && video.readyState >= 1 ? video.currentTime : null; }
+
 /** Play a shot in an element, in a loop. */
 export async function play(shot, host) {
   stop();

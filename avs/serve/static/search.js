@@ -1,13 +1,14 @@
 // The bar of a question: topic, words, systems, and how the list is shown. Every change is a new address.
 
-import { upload } from "./api.js";
-import { button, el, fill, number, select, some } from "./dom.js";
+import { send, upload } from "./api.js";
+import { button, el, field, fill, number, pressed, select, some } from "./dom.js";
 import { addressOf, fresh, go, partsOf, state, tell, wordsOf } from "./state.js";
 
 const GROUPS = [["shot", "Shots"], ["video", "Videos"], ["first-of-video", "First of video"]];
-const HIDDEN = [["judged", "judged"], ["seen", "seen"]];
+const HIDDEN = ["sent", "judged", "seen"];
 const DUPLICATES = 0.95;
 const WEIGHTED = "weighted";
+const MOST_CHIPS = 4;
 
 /** Ask a question that differs in some ways. Feedback is of one question alone. */
 export function change(differences) {
@@ -16,13 +17,14 @@ export function change(differences) {
   go(addressOf(query));
 }
 
+/** Ask with another filter. */
+export function filterBy(differences) { change({ filter: { ...state.query.filter, ...differences } }); }
+
 /** The bar. */
 export class Bar {
   constructor() {
-    this.words = el("input", {
-      type: "text", class: "words", "aria-label": "Question", autocomplete: "off", spellcheck: "false", maxlength: 2000,
-      placeholder: "What do you look for?  a < b: first a, then b",
-    });
+    this.words = field("text", "Question", { class: "words", autocomplete: "off", spellcheck: "false", maxlength: 2000,
+      placeholder: "What do you look for?  a < b: first a, then b" });
     this.form = el("form", { class: "ask", role: "search", on: { submit: (event) => event.preventDefault() } }, this.words, this.picker());
     this.controls = el("div", { class: "controls" });
     this.shownAs = el("div", { class: "shown-as" });
@@ -36,8 +38,8 @@ export class Bar {
     });
   }
   picker() {
-    const file = el("input", { type: "file", accept: "image/*", hidden: true, "aria-label": "Picture" });
-    file.addEventListener("change", () => file.files[0] && searchByPicture(file.files[0]).then(() => (file.value = "")));
+    const file = field("file", "Picture", { accept: "image/*", hidden: true },
+      () => file.files[0] && searchByPicture(file.files[0]).then(() => (file.value = "")));
     const open = button("Picture", () => file.click(), { class: "quiet", title: "search with a picture: choose, drop or paste one" });
     this.picture = el("span", { class: "picture", hidden: true }, open, file);
     return this.picture;
@@ -55,11 +57,11 @@ export class Bar {
   show() {
     const { query, status } = state;
     if (document.activeElement !== this.words || !this.words.value) this.words.value = wordsOf(query);
-    const sees = status.systems.some((system) => system.images);
-    this.picture.hidden = !sees || status.read_only;
+    this.picture.hidden = !status.systems.some((system) => system.images) || status.read_only;
     fill(this.topic, state.topics.length ? this.topics(query) : null);
     fill(this.controls, this.systems(query), this.fuse(query), query.parts.length > 1 ? this.within(query) : null);
-    fill(this.shownAs, this.groups(query), this.folding(query), this.hiding(query), this.filtered(query));
+    fill(this.shownAs, this.groups(query), pressed(`Fold duplicates ${query.duplicates ?? ""}`.trim(), query.duplicates !== null, toggleDuplicates),
+      this.hiding(query), this.texts(query), this.filtered(query));
   }
   topics(query) {
     const options = state.topics.map((topic) => [topic.id, `${topic.id}  ${topic.text}`]);
@@ -68,19 +70,15 @@ export class Bar {
     return node;
   }
   systems(query) {
-    const named = state.status.systems.filter((system) => system.kind !== "fuser");
     const asked = query.by.length ? query.by : stores();
     const choose = () => {
       const by = [...menu.querySelectorAll("input:checked")].map((box) => box.value);
       if (by.length) change({ by, weights: weighted(query.fuse, by) });
       else tell("say", "one system at least");
     };
-    const weigh = (name) => {
-      const node = el("input", { type: "range", min: 0, max: 1, step: 0.05, "aria-label": `Weight of ${name}`, value: query.weights[name] ?? 1 });
-      node.addEventListener("change", () => change({ weights: { ...query.weights, [name]: Number(node.value) } }));
-      return node;
-    };
-    const rows = named.map((system, place) => {
+    const weigh = (name) => field("range", `Weight of ${name}`, { min: 0, max: 1, step: 0.05, value: query.weights[name] ?? 1 },
+      (node) => change({ weights: { ...query.weights, [name]: Number(node.value) } }));
+    const rows = rankers().map((system, place) => {
       const box = el("input", { type: "checkbox", value: system.name, on: { change: choose } });
       box.checked = asked.includes(system.name);
       const { partial, failed } = system.problems;
@@ -89,48 +87,72 @@ export class Bar {
       return el("label", {}, box, el("span", { text: system.name }),
         query.fuse === WEIGHTED && box.checked ? weigh(system.name) : el("small", { text: note }), place < 9 ? el("kbd", { text: place + 1 }) : null);
     });
+    const judged = state.topics.find((one) => one.id === query.topic)?.judged;
     const menu = el("details", { class: "menu" },
       el("summary", { text: asked.length === 1 ? asked[0] : some(asked.length, "system") }), el("div", {}, rows,
-      query.fuse === WEIGHTED && state.answer?.measures ? el("p", { class: "warning", text: "tuned on this topic" }) : null));
+      query.fuse === WEIGHTED && judged ? el("p", { class: "warning", text: "tuned on this topic" }) : null,
+      query.fuse === WEIGHTED && query.topic && !state.status.read_only ? this.keeping(query, asked) : null));
     menu.open = this.controls.querySelector("details.menu")?.open ?? false;
     return menu;
   }
+
+  /** Keep the weights as a fuser, which knows the topic that they were tuned on. */
+  keeping(query, systems) {
+    const name = field("text", "Name of the fuser", { placeholder: "name", pattern: "[A-Za-z0-9][A-Za-z0-9_\\-]{0,63}", required: true });
+    const keep = async (event) => {
+      event.preventDefault();
+      try {
+        const made = await send("/fusers", { name: name.value, topic: query.topic, systems, weights: weighted(WEIGHTED, systems) });
+        tell("say", `${made.folder}: learned from ${made.fitted_on.join(", ")}, and says so`);
+        tell("changed");
+      } catch (error) {
+        tell("problem", error);
+      }
+    };
+    return el("form", { class: "keep", on: { submit: keep } }, name, el("button", { text: "Keep as a fuser" }));
+  }
   fuse(query) {
-    const fusers = state.status.systems.filter((system) => system.kind === "fuser");
-    const ways = [["average", "average"], ["rrf", "rrf"], [WEIGHTED, WEIGHTED], ...fusers.map((one) => [one.name, one.name])];
+    const fusers = state.status.systems.filter((system) => system.kind === "fuser").map((one) => one.name);
     const asked = query.by.length ? query.by : stores();
     if (asked.length < 2 && !fusers.length) return null;
-    return select("Fuse by", ways, query.fuse, (fuse) => change({ fuse, by: fusers.some((one) => one.name === fuse) ? [] : query.by,
-      weights: weighted(fuse, asked) }));
+    return select("Fuse by", ["average", "rrf", WEIGHTED, ...fusers].map((one) => [one, one]), query.fuse,
+      (fuse) => change({ fuse, by: fusers.includes(fuse) ? [] : query.by, weights: weighted(fuse, asked) }));
   }
   within(query) {
-    const node = el("input", { type: "number", min: 0, max: 86400, step: 1, value: query.within_s, "aria-label": "Seconds between" });
-    node.addEventListener("change", () => node.checkValidity() && change({ within_s: Number(node.value) }));
-    return el("label", { class: "within" }, "within ", node, " s");
+    return el("label", { class: "within" }, "within ", field("number", "Seconds between", { min: 0, max: 86400, step: 1, value: query.within_s },
+      (node) => change({ within_s: Number(node.value) })), " s");
   }
   groups(query) {
     return el("div", { class: "segments", role: "group", "aria-label": "Show" }, GROUPS.map(([group, words]) =>
-      button(words, () => change({ group }), { "aria-pressed": String(query.group === group) })));
-  }
-  folding(query) {
-    const words = `Fold duplicates${query.duplicates ? ` ${query.duplicates}` : ""}`;
-    return button(words, toggleDuplicates, { class: "toggle", "aria-pressed": String(query.duplicates !== null) });
+      pressed(words, query.group === group, () => change({ group }))));
   }
   hiding(query) {
+    const kinds = HIDDEN.filter((kind) => kind !== "sent" || state.status.dres);
     return el("div", { class: "hide", role: "group", "aria-label": "Hide" }, el("span", { class: "label", text: "Hide" }),
-      HIDDEN.map(([kind, words]) => button(words, () => toggleHidden(kind),
-        { class: "toggle", "aria-pressed": String(query.filter.hide.includes(kind)) })));
+      kinds.map((kind) => pressed(kind, query.filter.hide.includes(kind), () => toggleHidden(kind))));
+  }
+
+  /** Words that must be in the texts of a shot, of all kinds or of one. */
+  texts({ filter }) {
+    const kinds = Object.keys(state.status.texts);
+    if (!kinds.length) return null;
+    const asked = filter.kinds.join(", "); // an address may name several
+    const options = [["", "all texts"], ...[...new Set([...kinds, asked])].filter(Boolean).map((kind) => [kind, kind])];
+    const props = { value: filter.words, maxlength: 500, placeholder: "words in texts" };
+    return el("div", { class: "texts" }, field("search", "Words in texts", props, (node) => filterBy({ words: node.value.trim() })),
+      kinds.length > 1 ? select("Kind of text", options, asked, (kind) => filterBy({ kinds: kind ? [kind] : [] })) : null);
   }
 
   /** What else bends the list, each with a way out. */
-  filtered(query) {
-    const chip = (words, differences) => el("span", { class: "chip" }, words,
-      button("×", () => change(differences), { "aria-label": `without ${words}` }));
-    const { videos, not_videos } = query.filter;
-    const only = (name) => ({ filter: { ...query.filter, [name]: [] } });
-    return [query.feedback ? chip("with my marks", { feedback: null }) : null,
-      videos.length ? chip(`only ${videos.join(", ")}`, only("videos")) : null,
-      not_videos.length ? chip(`not ${not_videos.join(", ")}`, only("not_videos")) : null];
+  filtered({ feedback, filter }) {
+    const chip = (words, run) => el("span", { class: "chip" }, words, button("×", run, { "aria-label": `without ${words}` }));
+    const videos = (name, words) => {
+      const all = filter[name];
+      const rest = all.length - MOST_CHIPS;
+      return [...all.slice(0, MOST_CHIPS).map((video) => chip(`${words} ${video}`, () => filterBy({ [name]: all.filter((one) => one !== video) }))),
+        rest > 0 ? chip(`${words} ${rest} more`, () => filterBy({ [name]: all.slice(0, MOST_CHIPS) })) : null];
+    };
+    return [feedback ? chip("with my marks", () => change({ feedback: null })) : null, videos("videos", "only"), videos("not_videos", "not")];
   }
 
   /** Say what was found; `answer` is a line of the search. */
@@ -140,16 +162,16 @@ export class Bar {
     const ms = Object.values(answer.ms).reduce((sum, one) => sum + one, 0);
     const words = [`${number(answer.total)} of ${number(answer.of)}${answer.exact ? " exact" : ", not exact"}${folded}`,
       ...first.map((one) => `${one.name}: first ${number(one.scored)} only`),
-      ...answer.taken.filter((one) => one.shots).map((one) => `${one.filter}: ${number(one.shots)}`),
-      answer.stamp === "automatic-invalid" ? "simulated user: no valid run" : null];
-    fill(this.counts, answer.warnings.length ? this.warnings(answer.warnings) : null,
-      el("span", { text: words.filter(Boolean).join(" · ") }), el("span", { class: "ms", text: `${Math.round(ms)} ms` }));
-  }
-  warnings(all) {
-    return el("details", { class: "menu warnings" }, el("summary", { text: some(all.length, "warning") }),
-      el("div", {}, all.map((one) => el("p", { text: one }))));
+      ...answer.taken.filter((one) => one.shots).map((one) => `${one.filter.replace("_", " ")}: ${number(one.shots)}`)];
+    fill(this.counts, answer.warnings.length ? el("details", { class: "menu warnings" },
+      el("summary", { text: some(answer.warnings.length, "warning") }), el("div", {}, answer.warnings.map((one) => el("p", { text: one })))) : null,
+      answer.stamp === "automatic-invalid" ? el("strong", { class: "stamp", text: "automatic-invalid: judgments helped" }) : null,
+      el("span", { text: words.join(" · ") }), el("span", { class: "ms", text: `${Math.round(ms)} ms` }));
   }
 }
+
+/** The systems that are chosen by name. */
+function rankers() { return state.status.systems.filter((one) => one.kind !== "fuser"); }
 
 /** The systems that are asked where none is named. */
 function stores() { return state.status.systems.filter((one) => one.kind === "store" && one.texts).map((one) => one.name); }
@@ -178,18 +200,16 @@ export function stepTopic(step) {
 
 /** One system alone, and all again. */
 export function alone(place) {
-  const system = state.status.systems.filter((one) => one.kind !== "fuser")[place];
+  const system = rankers()[place];
   if (!system) return;
-  const is = state.query.by.length === 1 && state.query.by[0] === system.name;
-  change({ by: is ? [] : [system.name], fuse: "average", weights: {} });
+  change({ by: String(state.query.by) === system.name ? [] : [system.name], fuse: "average", weights: {} });
 }
 
 export function toggleDuplicates() { change({ duplicates: state.query.duplicates === null ? DUPLICATES : null }); }
 
 export function toggleHidden(kind) {
-  const hide = state.query.filter.hide.includes(kind)
-    ? state.query.filter.hide.filter((one) => one !== kind) : [...state.query.filter.hide, kind];
-  change({ filter: { ...state.query.filter, hide } });
+  const { hide } = state.query.filter;
+  filterBy({ hide: hide.includes(kind) ? hide.filter((one) => one !== kind) : [...hide, kind] });
 }
 
 /** By video, or as ranked again. */

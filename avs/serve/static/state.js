@@ -5,7 +5,7 @@ import { el } from "./dom.js";
 export const FREE = "query"; // the topic of marks where a question belongs to none
 
 const DEFAULTS = {
-  parts: [], topic: null, by: [], fuse: "average", weights: {}, within_s: 30, filter: { videos: [], not_videos: [], hide: [] },
+  parts: [], topic: null, by: [], fuse: "average", weights: {}, within_s: 30, filter: { videos: [], not_videos: [], hide: [], words: "", kinds: [] },
   group: "shot", duplicates: null, feedback: null, k: 1000,
 };
 
@@ -15,6 +15,9 @@ export const state = {
   query: fresh(), answer: null, // the last line of the search, without its results
   marks: new Map(), // shot -> mark, of the topic
   basket: new Set(), // shots, of the topic
+  sent: new Map(), // shot -> state of what was submitted, of the task of the evaluation
+  sentVideos: new Set(), // videos of which a shot was submitted
+  feedback: { method: "rocchio", simulate: false }, // how marks change a question
   last: null, // id of the list before this one
 };
 

@@ -4,9 +4,16 @@ import { keyframe, sprite } from "./api.js";
 import { el, some } from "./dom.js";
 import { state } from "./state.js";
 
-const MINE = { yes: ["✓", "yes"], no: ["✕", "no"], unsure: ["?", "unsure"] };
-const THEIRS = { 1: ["●", "relevant", "judged relevant"], 0: ["○", "not", "judged not relevant"],
-  "-1": ["◌", "unjudged", "pooled, not judged"] };
+// what is known -> [glyph, class, words]; no two glyphs in one corner are the same
+export const MINE = { yes: ["✓", "yes", "marked yes"], no: ["✕", "no", "marked no"], unsure: ["?", "unsure", "marked unsure"] };
+export const THEIRS = { 1: ["●", "nist-relevant", "judged relevant"], 0: ["○", "nist-not", "judged not relevant"],
+  "-1": ["◌", "nist-unjudged", "pooled, not judged"] };
+export const SENT = {
+  queued: ["…", "is-queued", "waits to be sent"], sent: ["↑", "is-sent", "sent"], accepted: ["✓", "is-accepted", "accepted"],
+  wrong: ["✕", "is-wrong", "wrong"], undecided: ["~", "is-undecided", "undecided"], rejected: ["!", "is-rejected", "refused"],
+  failed: ["!!", "is-rejected", "could not be sent"], unknown: ["??", "is-unknown", "not known whether it arrived"],
+  video: ["(↑)", "is-near", "another shot of its video was sent"],
+};
 const REST_MS = 150;
 const FRAMES = 8;
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
@@ -14,16 +21,14 @@ const calm = matchMedia("(prefers-reduced-motion: reduce)");
 /** The tile of a shot; `item` is a Result of the API, `place` its place in the grid. */
 export function makeTile(item, place) {
   const pictures = (item.parts?.length ? item.parts : [item.shot]).map(picture);
+  const sign = (kind) => el("span", { class: kind, "aria-hidden": true });
   const tile = el("div", { class: "tile", role: "gridcell", tabindex: "-1", "data-place": place, "data-shot": item.shot },
-    el("div", { class: "pic" }, pictures,
-      el("span", { class: "mark", "aria-hidden": true }), el("span", { class: "bag", "aria-hidden": true })),
-    el("div", { class: "cap" },
-      el("span", { class: "rank", text: item.rank ?? "" }), el("span", { class: "video", text: item.label ?? item.video }),
-      el("span", { class: "theirs", "aria-hidden": true })));
+    el("div", { class: "pic" }, pictures, sign("mark"), sign("bag"), sign("out")),
+    el("div", { class: "cap" }, el("span", { class: "rank", text: item.rank ?? "" }),
+      el("span", { class: "video", text: item.label ?? item.video }), sign("theirs")));
   if (item.folded) {
-    const many = el("button", { type: "button", class: "more", tabindex: "-1", text: `+${item.folded}` });
-    many.setAttribute("aria-label", `${some(item.folded, "more shot")} of this group`);
-    tile.firstChild.append(many);
+    const label = `${some(item.folded, "more shot")} of this group`;
+    tile.firstChild.append(el("button", { type: "button", class: "more", tabindex: "-1", text: `+${item.folded}`, "aria-label": label }));
   }
   showState(tile, item);
   return tile;
@@ -31,17 +36,16 @@ export function makeTile(item, place) {
 
 /** Show what is known of the shot of a tile. */
 export function showState(tile, item) {
-  const mine = state.marks.get(item.shot);
   const held = state.basket.has(item.shot);
-  const theirs = THEIRS[item.judgment];
+  const out = SENT[state.sent.get(item.shot) ?? (state.sentVideos.has(item.video) ? "video" : "")];
+  const signs = { mark: MINE[state.marks.get(item.shot)], theirs: THEIRS[item.judgment], out, bag: held && ["+", "held", "in basket"] };
   const kept = ["picked", "lost"].filter((kind) => tile.classList.contains(kind));
-  tile.className = ["tile", mine, theirs && `nist-${theirs[1]}`, held && "held", item.sent && "sent", item.member && "member",
-    item.parts?.length > 1 && "chain", ...kept].filter(Boolean).join(" ");
-  tile.querySelector(".mark").textContent = mine ? MINE[mine][0] : "";
-  tile.querySelector(".bag").textContent = held ? "+" : "";
-  tile.querySelector(".theirs").textContent = theirs ? theirs[0] : "";
-  const words = [item.rank && `rank ${item.rank}`, item.shot, mine && `marked ${MINE[mine][1]}`, theirs?.[2],
-    held && "in basket", item.sent && "sent", item.folded && `${some(item.folded, "more shot")} of its group`];
+  const known = Object.values(signs).filter(Boolean);
+  tile.className = ["tile", ...known.map(([, kind]) => kind), item.member && "member", item.parts?.length > 1 && "chain", ...kept]
+    .filter(Boolean).join(" ");
+  for (const [name, sign] of Object.entries(signs)) tile.querySelector(`.${name}`).textContent = sign ? sign[0] : "";
+  const words = [item.rank && `rank ${item.rank}`, item.shot, ...known.map(([, , one]) => one),
+    item.folded && `${some(item.folded, "more shot")} of its group`];
   tile.setAttribute("aria-label", words.filter(Boolean).join(", "));
 }
 

@@ -4,7 +4,9 @@ import { facts } from "./api.js";
 import { button, clock, el, fill, some, svg } from "./dom.js";
 import { Grid } from "./grid.js";
 import { play, stop } from "./player.js";
+import { filterBy } from "./search.js";
 import { addressOf, leavePage, link, state } from "./state.js";
+import { submit } from "./submit.js";
 import { picture } from "./tile.js";
 
 const AROUND = 5;
@@ -35,7 +37,15 @@ export class Strip {
     const hits = new Map(items.filter((one) => one?.video === item.video).map((one) => [one.shot, one.rank]));
     fill(this.shots, video.shots.slice(first, first + 2 * AROUND + 1).map((one) => this.one(one, item, hits)));
     fill(this.line, link(`${video.video} · ${some(video.shots.length, "shot")}`, videoAddress(video.video, item.shot)),
-      this.times(video, item, hits), el("span", { class: "muted", text: `${some(hits.size, "hit")}` }));
+      this.times(video, item, hits), el("span", { class: "muted", text: some(hits.size, "hit") }), this.filters(video.video));
+  }
+
+  /** Ways to search this video alone, or all but it. */
+  filters(video) {
+    const { videos, not_videos: not } = state.query.filter;
+    const others = (list) => list.filter((one) => one !== video);
+    return [button("Only this video", () => filterBy({ videos: [video], not_videos: others(not) }), { class: "quiet" }),
+      button("Not this video", () => filterBy({ videos: others(videos), not_videos: [...others(not), video] }), { class: "quiet" })];
   }
   one(one, item, hits) {
     const run = () => (hits.has(one.shot) ? this.hooks.focus(one.shot) : this.hooks.play({ ...one, video: item.video }));
@@ -60,7 +70,8 @@ export class VideoPage {
     this.stage = el("div", { class: "stage" });
     this.title = el("h1");
     this.note = el("p", { class: "muted" });
-    this.grid = new Grid("Shots of the video", { focus: (item) => this.load(item), zoom: (item) => this.load(item) });
+    this.grid = new Grid("Shots of the video", { focus: (item) => this.load(item), zoom: (item) => this.load(item),
+      submit: (item) => submit({ shots: [item.shot] }) });
     this.node = el("section", { class: "video-page" }, el("div", { class: "beside" }, this.stage, this.title, this.note,
       button("Back to the list", leavePage, { class: "quiet" })), this.grid.node);
   }
