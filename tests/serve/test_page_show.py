@@ -158,7 +158,7 @@ def test_a_long_session_is_read_page_by_page(watched: Watched) -> None:
 
     page.route("**/api/v1/sessions/*", long)
     page.get_by_role("row").filter(has_text="this one").get_by_role("link").click()
-    with page.expect_request(lambda request: "from=100" in request.url):
+    with page.expect_response(lambda answer: "from=100" in answer.url):
         page.get_by_role("button", name="30 more").click()
 
 
