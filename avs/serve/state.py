@@ -152,7 +152,7 @@ class ServerState:
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """What is made in here is looked through for garbage later: of torch and a million shots that takes half a second."""
+    """What is made in here is looked through for garbage later: of torch and a million shots that takes a while."""
     before = gc.isenabled()
     gc.disable()
     try:
