@@ -73,7 +73,7 @@ def tiny_served(root: Path) -> TinyServed:
 
 
 def served(*words: object) -> int:
-    """The exit code of `avs serve` that ends by itself. Its loop needs a thread: Playwright's holds the one of tests."""
+    """The exit code of `avs serve` that ends by itself. Its loop needs a thread; Playwright holds that of the tests."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(main, ["serve", *map(str, words)]).result()
 

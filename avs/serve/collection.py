@@ -202,6 +202,28 @@ def open_collection(options: ServeOptions, report: Report) -> Collection:
     Raises:
         AvsError: something cannot be opened, or does not fit the rest.
     """
+    reporter = LoadReporter()
+    columns, views, searcher = _searched(options, report, reporter)
+    embedded = _embedded(searcher, options, columns, report)
+    lists, spoiled = _open_lists(options.lists, report)
+    fusers = _open_fusers(options.fusers)
+    models = [name for name in searcher.systems if name not in views]
+    _require_different_names([*views, *models], fusers, lists)
+    topics, qrels, evaluator = _study(options, report)
+    collection = Collection(
+        columns, searcher, views, models, fusers, lists, topics, qrels, evaluator,
+        _videos(options, columns, reporter), options, _texts(options, columns, report), embedded, spoiled,
+        reporter.lines,
+    )  # fmt: skip
+    collection.artefacts = _artefacts(collection)
+    collection.fingerprint = hashlib.sha256(json.dumps(list(collection.artefacts.items())).encode()).hexdigest()
+    return collection
+
+
+def _searched(
+    options: ServeOptions, report: Report, reporter: Reporter
+) -> tuple[ShotColumns, dict[str, StoreView], Searcher]:
+    """The shots, the stores by name, and what searches them, with its encoders and models loaded."""
     from avs.pipeline.search.searcher import Searcher
     from avs.pipeline.search.system import locations_of
 
@@ -211,30 +233,16 @@ def open_collection(options: ServeOptions, report: Report) -> Collection:
         stores.append(open_features(folder))
     report("shot table", 0, 1)
     columns = open_columns(options.shots, options.cache) if options.shots else columns_of_ids(_union_ids(stores))
-    reporter = LoadReporter()
     views = _views(stores, columns, options)
-    models = _model_systems(options)
     searcher = Searcher(
-        [*(view.system for view in views.values()), *models],
+        [*(view.system for view in views.values()), *_model_systems(options)],
         stores,
         locations=locations_of(stores, options.weights, options.word2vec),
         device=options.device,
         reporter=reporter,
     )
     _warm(searcher, views, report)
-    embedded = _embedded(searcher, options, columns, report)
-    lists, spoiled = _open_lists(options.lists, report)
-    fusers = _open_fusers(options.fusers)
-    _require_different_names([*views, *(model.name for model in models)], fusers, lists)
-    topics, qrels, evaluator = _study(options, report)
-    collection = Collection(
-        columns, searcher, views, [model.name for model in models], fusers, lists, topics, qrels, evaluator,
-        _videos(options, columns, reporter), options, _texts(options, columns, report), embedded, spoiled,
-        reporter.lines,
-    )  # fmt: skip
-    collection.artefacts = _artefacts(collection)
-    collection.fingerprint = hashlib.sha256(json.dumps(list(collection.artefacts.items())).encode()).hexdigest()
-    return collection
+    return columns, views, searcher
 
 
 def _texts(options: ServeOptions, columns: ShotColumns, report: Report) -> TextTable | None:

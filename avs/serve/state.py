@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -94,7 +97,8 @@ class ServerState:
 
         def work() -> None:
             try:
-                collection = open_collection(self.options, self._report)
+                with _uncollected():
+                    collection = open_collection(self.options, self._report)
                 folder = None if self.options.read_only else self.options.sessions
                 book = MarkBook(folder, self.options.limits.journal_bytes)
                 collection.warnings += [
@@ -159,6 +163,18 @@ class ServerState:
             texts=dict(collection.texts.kinds) if collection.texts else {},
             fingerprint=collection.fingerprint, **common,
         )  # fmt: skip
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """What is made in here is looked through for garbage later: of torch and a million shots that takes a while."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
 
 
 def _version() -> str:
