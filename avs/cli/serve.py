@@ -311,8 +311,8 @@ def _instead_of_serving(
 
 
 def _replay(options: ServeOptions, journal: Path, reporter: Reporter, *, quiet: bool, json: bool) -> None:
-    from avs.serve.replay import replay
-    from avs.serve.replay_table import replay_lines
+    from avs.serve.journal.replay import replay
+    from avs.serve.journal.replay_table import replay_lines
 
     found = replay(options, journal, reporter)
     if json:

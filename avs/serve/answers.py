@@ -9,11 +9,11 @@ import numpy as np
 from avs.core.ids import parse_shot_id
 from avs.core.ranking import RankedList
 from avs.core.topic import Topic
-from avs.serve.collection import Collection
-from avs.serve.engine import ServedAnswer
-from avs.serve.marks import MarkBook
+from avs.serve.journal.marks import MarkBook
 from avs.serve.measured import measures_of
-from avs.serve.plan import WEIGHTED, SearchPlan
+from avs.serve.opened.collection import Collection
+from avs.serve.search.engine import ServedAnswer
+from avs.serve.search.plan import WEIGHTED, SearchPlan
 from avs.serve.shapes import PAGE, Answer, ListPage, Measures, Result, Scored, Stamp, Taken
 
 FileClock = Callable[[str], float | None]

@@ -16,14 +16,14 @@ from avs.core.errors import AvsError
 from avs.serve.api import BASE, CALLS, Call, address
 from avs.serve.guard import Guard, Token, refused
 from avs.serve.refusal import Refusal
-from avs.serve.routes_fusers import FUSER_ROUTES
-from avs.serve.routes_marks import MARK_ROUTES
-from avs.serve.routes_media import MEDIA_ROUTES
-from avs.serve.routes_page import PAGE_ROUTES
-from avs.serve.routes_search import SEARCH_ROUTES
-from avs.serve.routes_sessions import SESSION_ROUTES
-from avs.serve.routes_study import STUDY_ROUTES
-from avs.serve.routes_submit import SUBMIT_ROUTES
+from avs.serve.routes.fusers import FUSER_ROUTES
+from avs.serve.routes.marks import MARK_ROUTES
+from avs.serve.routes.media import MEDIA_ROUTES
+from avs.serve.routes.page import PAGE_ROUTES
+from avs.serve.routes.search import SEARCH_ROUTES
+from avs.serve.routes.sessions import SESSION_ROUTES
+from avs.serve.routes.study import STUDY_ROUTES
+from avs.serve.routes.submit import SUBMIT_ROUTES
 from avs.serve.state import ServerState
 
 Handler = Callable[[Request], Awaitable[Response]]

@@ -13,10 +13,10 @@ from avs.fusion.methods.rrf import ReciprocalRank
 from avs.fusion.methods.weighted import Linear
 from avs.fusion.pool import pool_runs
 from avs.reranking.vectors import shot_vectors
-from avs.serve.collection import Collection
-from avs.serve.engine import ServedAnswer
-from avs.serve.plan import fuser_of
+from avs.serve.opened.collection import Collection
 from avs.serve.refusal import Refusal
+from avs.serve.search.engine import ServedAnswer
+from avs.serve.search.plan import fuser_of
 from avs.serve.shapes import Neighbour, ProblemOfShot, Reasons, Share
 
 NEIGHBOURS, AMONG = 8, 1000

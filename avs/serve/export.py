@@ -16,10 +16,10 @@ from avs.core.progress import Reporter
 from avs.core.ranking import Run
 from avs.core.topic import Topic
 from avs.serve.answers import stamp_of
-from avs.serve.collection import Collection
-from avs.serve.engine import ServedAnswer
-from avs.serve.marks import MarkBook
+from avs.serve.journal.marks import MarkBook
+from avs.serve.opened.collection import Collection
 from avs.serve.refusal import Refusal
+from avs.serve.search.engine import ServedAnswer
 from avs.serve.shapes import Exported, ExportRequest
 from avs.serve.study import edition_of
 from avs.trecvid.trec import trec_lines

@@ -18,13 +18,13 @@ from avs.core.topic import Topic
 from avs.pipeline.serve_options import ServeOptions
 from avs.pipeline.static_page import ShownSystem, StaticPage, reduced_picture
 from avs.serve.answers import stamp_of
-from avs.serve.collection import Collection
-from avs.serve.engine import ServedAnswer
-from avs.serve.marks import MarkBook
+from avs.serve.journal.marks import MarkBook
+from avs.serve.journal.recorded import words_of
 from avs.serve.measured import measures_of
 from avs.serve.media import WIDTHS, Media, media_cache
+from avs.serve.opened.collection import Collection
 from avs.serve.questions import Questions
-from avs.serve.recorded import words_of
+from avs.serve.search.engine import ServedAnswer
 from avs.serve.shapes import MOST_PARTS, MOST_RESULTS, MOST_SYSTEMS, TEXT_CHARACTERS, Query
 
 SUFFIXES = (".html", ".htm")

@@ -9,7 +9,7 @@ import numpy as np
 from avs.core.ranking import RankedList
 from avs.metrics.evaluation import Evaluator
 from avs.metrics.report import printed
-from avs.serve.collection import Collection
+from avs.serve.opened.collection import Collection
 from avs.serve.shapes import Measured, Measures
 
 CURVE_RANKS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)

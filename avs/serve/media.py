@@ -24,8 +24,8 @@ from avs.core.artifacts import atomic_write
 from avs.core.errors import AvsError, VideoError
 from avs.core.ids import parse_shot_id
 from avs.core.shots import Shot
+from avs.serve.opened.shot_columns import ShotColumns
 from avs.serve.refusal import Refusal
-from avs.serve.shot_columns import ShotColumns
 
 if TYPE_CHECKING:
     from PIL.Image import Image

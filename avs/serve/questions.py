@@ -8,10 +8,10 @@ from types import TracebackType
 from avs.core.progress import Reporter
 from avs.pipeline.serve_options import ServeOptions
 from avs.ranking.split import one_thread
-from avs.serve.collection import open_collection
-from avs.serve.engine import Engine, ServedAnswer
-from avs.serve.marks import MarkBook
-from avs.serve.plan import plan_search
+from avs.serve.journal.marks import MarkBook
+from avs.serve.opened.collection import open_collection
+from avs.serve.search.engine import Engine, ServedAnswer
+from avs.serve.search.plan import plan_search
 from avs.serve.shapes import Query
 from avs.serve.uploads import Uploads
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from avs.core.errors import ConfigError, MissingDependencyError
 from avs.pipeline.serve_options import LOOPBACK, ServeOptions
+from avs.serve.dres.password import dres_password
 from avs.serve.page_keys import require_clear_keys
-from avs.serve.password import dres_password
 
 if TYPE_CHECKING:
     from avs.serve.state import ServerState

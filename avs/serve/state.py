@@ -13,16 +13,16 @@ from typing import Any
 from avs.core.errors import AvsError
 from avs.pipeline.serve_options import ServeOptions
 from avs.serve.answers import Answers
-from avs.serve.collection import Collection, open_collection
-from avs.serve.desk import Desk
-from avs.serve.engine import Engine
+from avs.serve.dres.showdown import Showdown
 from avs.serve.events import Events
-from avs.serve.marks import MarkBook
+from avs.serve.journal.marks import MarkBook
+from avs.serve.journal.sessions import SessionFolder
 from avs.serve.media import Media, media_cache
+from avs.serve.opened.collection import Collection, open_collection
 from avs.serve.refusal import Refusal
-from avs.serve.sessions import SessionFolder
+from avs.serve.search.desk import Desk
+from avs.serve.search.engine import Engine
 from avs.serve.shapes import Event, Loading, MediaFacts, Status
-from avs.serve.showdown import Showdown
 from avs.serve.study import Studies
 from avs.serve.uploads import Uploads
 

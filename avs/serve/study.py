@@ -13,11 +13,11 @@ from avs.core.ranking import RankedList
 from avs.metrics.evaluation import Evaluator, Scores
 from avs.metrics.measures import Measure, parse_measures
 from avs.metrics.report import printed
-from avs.serve.collection import Collection
-from avs.serve.engine import ServedAnswer
-from avs.serve.marks import MarkBook
+from avs.serve.journal.marks import MarkBook
 from avs.serve.measured import measures_of
+from avs.serve.opened.collection import Collection
 from avs.serve.refusal import Refusal
+from avs.serve.search.engine import ServedAnswer
 from avs.serve.shapes import FoundInList, Measured, ShotInBoth, SideBySide, Study, StudyRow, TopicFacts
 
 MOVES = 100

@@ -19,7 +19,7 @@ from fake_dres import PASSWORD, USER, fake_dres
 from live_server import SECONDS, TinyServed, running
 from pages import Watched, expect
 
-from avs.serve import showdown
+from avs.serve.dres import showdown
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from files import files
 
-from avs.serve.routes_page import STATIC
+from avs.serve.routes.page import STATIC
 
 LINES, LINES_TOGETHER, WIDTH = 300, 2300, 150
 FORBIDDEN = (

@@ -1,0 +1,1 @@
+"""What users did, as files: marks, questions, sessions, and asking them again."""

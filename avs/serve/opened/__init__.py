@@ -1,0 +1,1 @@
+"""What is opened: shots, stores, embeddings, texts."""
