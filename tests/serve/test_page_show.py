@@ -158,8 +158,9 @@ def test_a_long_session_is_read_page_by_page(watched: Watched) -> None:
 
     page.route("**/api/v1/sessions/*", long)
     page.get_by_role("row").filter(has_text="this one").get_by_role("link").click()
-    with page.expect_response(lambda answer: "from=100" in answer.url):
+    with page.expect_response(lambda response: "from=100" in response.url) as second:
         page.get_by_role("button", name="30 more").click()
+    assert second.value.json()["start"] == 100
 
 
 def test_the_document_of_the_api_can_be_read(watched: Watched) -> None:

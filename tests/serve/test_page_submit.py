@@ -261,11 +261,15 @@ def test_what_was_sent_is_hidden_by_its_key(watched: Watched, told: Told) -> Non
 
 def greys(page: Page) -> dict[str, np.ndarray]:
     """State -> (H, W) its picture in grey."""
-    found = {}
-    for tile in page.locator("#sheet .tile").all():
-        picture = Image.open(io.BytesIO(tile.locator(".pic").screenshot())).convert("L")
-        found[(tile.get_attribute("data-shot") or "").removeprefix("shot-")] = np.asarray(picture, dtype=float)
-    return found
+    boxes = page.locator("#sheet .pic").evaluate_all(
+        """all => all.map(one => [one.parentNode.dataset.shot, one.getBoundingClientRect()])
+          .map(([shot, { x, y, width, height }]) => [shot, x, y, x + width, y + height])"""
+    )
+    sheet = Image.open(io.BytesIO(page.screenshot())).convert("L")
+    return {
+        shot.removeprefix("shot-"): np.asarray(sheet.crop([round(one) for one in box]), dtype=float)
+        for shot, *box in boxes
+    }
 
 
 def test_signs_differ_at_fifty_pixels_and_in_grey(watched: Watched, told: Told, tmp_path: Path) -> None:
