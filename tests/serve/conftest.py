@@ -63,14 +63,14 @@ def lists(tiny: TinyServed, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium. Not for the whole session: what comes after may want an event loop of its own."""
+    """Chromium. It has an event loop in this thread, which tests of other files may need for a server."""
     with chromium() as started:
         yield started
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def page_server(tiny: TinyServed, lists: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageServer]:
     """The server of most pages, with all that a page can show."""
     work = tmp_path_factory.mktemp("page")

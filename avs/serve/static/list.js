@@ -87,12 +87,12 @@ export class List {
   put(answer, asked, at, second) {
     const { results, ...rest } = answer;
     if (state.answer?.list !== rest.list && !second) state.last = state.answer?.list ?? null;
-    state.answer = rest;
-    this.shown = asked;
+    [state.answer, this.shown] = [rest, asked];
     this.bar.count(rest);
     this.message.hidden = answer.total > 0;
     if (!answer.total) this.empty(answer);
-    const typing = document.activeElement === this.bar.words && this.bar.words.value.trim() !== wordsOf(state.query);
+    const typing = this.bar.node.contains(document.activeElement)
+      && (document.activeElement !== this.bar.words || this.bar.words.value.trim() !== wordsOf(state.query));
     this.grid.show(results, { keep: second, byGroup: state.query.group === "video" });
     if (!second && !this.focusOn(at) && !typing && results.length) this.grid.focus(0);
     tell("answered", rest);
