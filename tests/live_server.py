@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,6 @@ from tiny_checkpoints import make_clip
 from tiny_stores import make_store, shot_ids
 from tiny_videos import write_film
 
-from avs.cli.main import main
 from avs.features.embedder import read_spec
 from avs.pipeline.serve_options import ServeOptions
 from avs.serve.server import PageServer
@@ -70,12 +68,6 @@ def tiny_served(root: Path) -> TinyServed:
               for at, shot in enumerate(ids[:45])]  # fmt: skip
     (root / "qrels").write_text("".join(judged), encoding="utf-8")
     return TinyServed(root, stores, root / "shots.tsv", root / "videos", root / "topics.txt", root / "qrels")
-
-
-def served(*words: object) -> int:
-    """The exit code of `avs serve` that ends by itself. Its loop needs a thread; Playwright holds that of the tests."""
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(main, ["serve", *map(str, words)]).result()
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from live_server import TinyServed, ask, served
+from live_server import TinyServed, ask
 from tiny_stores import shot_ids
 
 from avs.cli.main import main
@@ -208,7 +208,7 @@ def test_lists_in_files_are_filtered_too(serve: Serve, tiny: TinyServed, tmp_pat
 
 def test_a_table_that_is_wrong_ends_avs_serve(tiny: TinyServed, tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
     path = written(tmp_path, [("shot00009_1", "ocr", "x"), ("shot00001_1", "ocr", "")])
-    command = ["--store", tiny.stores[0], "--port", 0, "--text-table", path]
-    assert served(*command, "--cache", tmp_path / "cache", "--sessions", tmp_path / "s") == 2
+    command = ["serve", "--store", str(tiny.stores[0]), "--port", "0", "--text-table", str(path)]
+    assert main([*command, "--cache", str(tmp_path / "cache"), "--sessions", str(tmp_path / "s")]) == 2
     said = capfd.readouterr().err
     assert "2 problems" in said and "unknown shot" in said and "the text is empty" in said
