@@ -305,6 +305,7 @@ def fake_dres(**more: Any) -> Iterator[FakeDres]:
         server.should_exit = server.force_exit = True
         thread.join(60)
         socket.close()
+    assert not thread.is_alive()
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -21,7 +22,7 @@ from avs.pipeline.serve_options import ServeOptions
 from avs.serve.server import PageServer
 
 SHOTS, PER_VIDEO, SECONDS = 60, 25, 0.24  # a film of six seconds has 25 shots
-PATIENCE_S = 300
+ENDING_S = 120
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,10 @@ def running(options: ServeOptions, *, ready: bool = True) -> Iterator[PageServer
         yield server
     finally:
         server.end()
-        thread.join(PATIENCE_S)
+        thread.join(ENDING_S)
+        if thread.is_alive():
+            faulthandler.dump_traceback()
+            raise AssertionError("the server does not end")
         server.state.close()
     assert not errors, errors
 

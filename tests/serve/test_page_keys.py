@@ -140,6 +140,7 @@ def test_keys_that_show(watched: Watched) -> None:
     expect(page.locator(".row.first")).not_to_have_count(0)
     press(page, "b", "d")
     expect(page.get_by_role("button", name="Fold duplicates 0.95")).to_have_attribute("aria-pressed", "true")
+    expect(page).to_have_url(re.compile("&at="))  # the list is there, and the address says what has the focus
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     press(page, "k")
     expect(page.locator(".toast")).to_have_text("link copied")

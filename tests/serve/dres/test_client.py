@@ -576,6 +576,7 @@ def test_from_the_page_to_the_verdict(held: FakeDres, serve: Callable[..., httpx
     until(lambda: len(held.taken) == 3)
     held.judge("WRONG")
     thread.join(PATIENCE_S)
+    assert not thread.is_alive(), heard
     states = [one["data"]["state"] for one in heard if one["kind"] == "submission" and one["data"]["shot"] == shots[0]]
     assert states[:3] == ["queued", "in-flight", "sent"]
     again = ask(client, "a dog", by=["one-shot"], topic="661")
