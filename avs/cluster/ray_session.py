@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from avs.cluster.placement import ActorPlace, ClusterRequest, NodeRoom, place_actors
+from avs.core.device import WAITING
 from avs.core.errors import AvsError, ConfigError, MissingDependencyError
 from avs.core.processes import later
 
@@ -74,9 +75,11 @@ class RaySession:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         there = NodeAffinitySchedulingStrategy(place.node.id, soft=False)
+        waiting = {WAITING: os.environ[WAITING]} if WAITING in os.environ else {}  # as in the process of the command
         made = self.ray.remote(actor).options(
-            num_cpus=place.cpus, num_gpus=place.gpus, scheduling_strategy=there, max_restarts=0, max_task_retries=0
-        )
+            num_cpus=place.cpus, num_gpus=place.gpus, scheduling_strategy=there, max_restarts=0, max_task_retries=0,
+            runtime_env={"env_vars": waiting},
+        )  # fmt: skip
         return made.remote()
 
     def first(self, answers: Sequence[Any], patience_s: float) -> Any | None:

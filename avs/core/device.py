@@ -7,6 +7,9 @@ from collections.abc import Callable, Sequence
 
 from avs.core.errors import AvsError, ConfigError, MissingDependencyError, Problems
 
+WAITING = "OMP_WAIT_POLICY"
+"""Variable of the environment: how threads wait for each other."""
+
 
 def require_device(name: str, *, cuda_devices: Callable[[], int]) -> str:
     """`name`, when it is a device of this machine.
@@ -74,4 +77,4 @@ def let_threads_sleep() -> None:
     Otherwise they spin, which takes the core from the decoder that they wait for. `OMP_WAIT_POLICY` that the user has
     set stays as it is.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault(WAITING, "passive")

@@ -18,6 +18,8 @@ from toy_plans import until
 
 from avs.cli.main import main
 from avs.cluster import node_check
+from avs.cluster.placement import ClusterRequest
+from avs.cluster.ray_session import ray_session
 from avs.core.artifacts import installed_versions
 
 pytest.importorskip("ray", reason="needs Ray: pip install 'avs[ray]'")
@@ -159,3 +161,15 @@ def test_no_actor_outlives_the_command_and_the_next_one_goes_on(
         assert "run the same command again to resume" in err and "Traceback" not in err and "raylet" not in err
         assert owners(tmp_path) == []  # so their jobs are free at once, also for other machines
     assert main([*arguments, "--quiet"]) == 0 and same(collection, tmp_path)
+
+
+def test_threads_of_an_actor_wait_as_those_of_the_command(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Waiting:
+        def policy(self) -> str | None:
+            return os.environ.get("OMP_WAIT_POLICY")
+
+    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
+    with ray_session() as session:
+        actor = session.start(Waiting, session.places(ClusterRequest(workers=0))[0])
+        assert session.get(actor.policy.remote()) == "passive"
+        session.kill(actor)
