@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -32,20 +33,44 @@ class Journal:
         content = self.path.read_bytes() if self.path.exists() else b""
         self._end = content.rfind(b"\n") + 1
         for number, line in enumerate(content[: self._end].split(b"\n")[:-1], start=1):
-            digest, _, record = line.partition(b"\t")
-            if hashlib.sha256(record).hexdigest().encode() == digest:
-                self.records.append(json.loads(record))
-            else:
+            record = checked_record(line)
+            if record is None:
                 self.damaged.append(number)
+            else:
+                self.records.append(json.loads(record))
 
     def append(self, record: Any) -> None:
         """Add a record, which JSON can hold."""
-        written = json.dumps(record, ensure_ascii=False).encode()
-        left = memoryview(hashlib.sha256(written).hexdigest().encode() + b"\t" + written + b"\n")
-        end = self._end + len(left)
+        line = checked_line(json.dumps(record, ensure_ascii=False).encode())
         with open(self.path, "ab", buffering=0) as file:
             file.truncate(self._end)
-            while left:  # a write may be partial
-                left = left[file.write(left) :]
-            os.fsync(file.fileno())
-        self._end = end
+            append_synced(file, line, self.path)
+        self._end += len(line)
+
+
+def checked_line(record: bytes) -> bytes:
+    """A record without a line feed as a line that says its hash."""
+    return hashlib.sha256(record).hexdigest().encode() + b"\t" + record + b"\n"
+
+
+def checked_record(line: bytes) -> bytes | None:
+    """The record of a line, whose line feed is taken off; None: it is damaged."""
+    digest, _, record = line.partition(b"\t")
+    return record if hashlib.sha256(record).hexdigest().encode() == digest else None
+
+
+def append_synced(file: FileIO, data: bytes, path: Path) -> None:
+    """Write at the end of an unbuffered file, and wait until the disk has it.
+
+    Raises:
+        OSError: names `path`; nothing of the data is in the file.
+    """
+    end = os.fstat(file.fileno()).st_size
+    try:
+        left = memoryview(data)
+        while left:  # a write may be partial
+            left = left[file.write(left) :]
+        os.fsync(file.fileno())
+    except OSError as error:
+        os.ftruncate(file.fileno(), end)  # a full disk leaves half a line
+        raise OSError(error.errno, error.strerror, str(path)) from error

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from avs.core.errors import FormatError, Problems
+from avs.core.journal import append_synced
 
 HEADER = "judge\ttopic\tshot\tpictures\tyes"
 LINE = re.compile(r"([0-9a-f]{16})\t([0-9a-f]{16})\t(\S+)\t([0-9a-f]{16})\t(\d(?:\.\d+)?(?:e-\d+)?)")
@@ -115,10 +116,7 @@ def _append(path: Path, lines: bytes) -> None:
         fcntl.flock(file, fcntl.LOCK_EX)
         end = _end_of_last_line(file.fileno())
         file.truncate(end)
-        left = memoryview(lines if end else f"{HEADER}\n".encode() + lines)
-        while left:  # a write may be partial
-            left = left[file.write(left) :]
-        os.fsync(file.fileno())
+        append_synced(file, lines if end else f"{HEADER}\n".encode() + lines, path)
 
 
 def _end_of_last_line(file: int, *, block: int = 2**16) -> int:

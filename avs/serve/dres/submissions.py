@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
 import json
 import math
-import os
 import secrets
 import threading
 from collections.abc import Callable, Sequence
@@ -21,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from avs.core.errors import ConfigError
+from avs.core.journal import append_synced, checked_line, checked_record
 from avs.serve.shapes import SubmissionFacts, SubmissionState
 
 QueueState = Literal[SubmissionState, "forgotten"]
@@ -28,7 +27,6 @@ QueueState = Literal[SubmissionState, "forgotten"]
 STATES: tuple[QueueState, ...] = get_args(QueueState)
 NOT_SENT = ("rejected", "failed", "forgotten")  # their shots are not sent ones
 AGAIN = ("unknown", "failed", "rejected")  # a user may have these sent again
-DIGITS = 16  # of a checksum
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,17 +224,8 @@ class SubmissionQueue:
         Raises:
             OSError: nothing of it is in the file.
         """
-        if not data:
-            return
-        size = os.fstat(self._file.fileno()).st_size
-        try:
-            left = memoryview(data)
-            while left:
-                left = left[self._file.write(left) :]
-            os.fsync(self._file.fileno())
-        except OSError as error:
-            os.ftruncate(self._file.fileno(), size)  # a full disk leaves half a line
-            raise OSError(error.errno, error.strerror, str(self.path)) from error
+        if data:
+            append_synced(self._file, data, self.path)
 
 
 DAMAGED = "a line of the queue cannot be read"
@@ -249,8 +238,7 @@ def _place(entry: QueueEntry) -> tuple[str, str, str, str | None]:
 
 
 def _line(event: dict[str, Any]) -> bytes:
-    data = json.dumps(event, ensure_ascii=True, allow_nan=False).encode()
-    return _checksum(data) + b" " + data + b"\n"
+    return checked_line(json.dumps(event, ensure_ascii=True, allow_nan=False).encode())
 
 
 def _read_line(line: bytes) -> dict[str, Any]:
@@ -259,15 +247,11 @@ def _read_line(line: bytes) -> dict[str, Any]:
     Raises:
         ValueError: it is damaged, or was cut short.
     """
-    found, _, data = line.partition(b" ")
-    if not data.endswith(b"\n") or _checksum(data[:-1]) != found:
+    record = checked_record(line[:-1]) if line.endswith(b"\n") else None
+    if record is None:
         raise ValueError("damaged")
-    event: dict[str, Any] = json.loads(data)
+    event: dict[str, Any] = json.loads(record)
     return event
-
-
-def _checksum(data: bytes) -> bytes:
-    return hashlib.sha256(data).hexdigest()[:DIGITS].encode()
 
 
 def segment_ms(start_s: float, end_s: float, duration_s: float | None) -> tuple[int, int]:

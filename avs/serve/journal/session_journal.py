@@ -7,7 +7,6 @@ of the server has a file of its own; it is counted, and never read.
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import threading
 from collections.abc import Collection, Iterator
@@ -15,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from avs.core.journal import append_synced
 from avs.serve.refusal import Refusal
 
 
@@ -55,20 +55,10 @@ class SessionJournal:
                     503, "the journal of this session is full", where=self.path, got=f"{self._size:,} bytes",
                     wanted=f"at most {self.most_bytes:,}", next_step="start the server again: it begins a new journal",
                 )  # fmt: skip
-            self._write(self.path, data)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with open(self.path, "ab", buffering=0) as file:
+                append_synced(file, data, self.path)
             self._size += len(data)
-
-    def _write(self, path: Path, data: bytes) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "ab", buffering=0) as file:
-            try:
-                left = memoryview(data)
-                while left:
-                    left = left[file.write(left) :]
-                os.fsync(file.fileno())
-            except OSError as error:
-                os.ftruncate(file.fileno(), self._size)  # a full disk leaves half a line
-                raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 class JournalReader:
