@@ -34,14 +34,13 @@ class Answers:
         """The line of a search with the first results."""
         plan = answer.plan
         whole = len(self.collection.columns)
-        counted = dict(answer.scored) | {name: len(answer.lists[name]) for name in plan.listed if name in answer.lists}
         return Answer(
             seq=seq,
             stage="final" if answer.final else "first",
             list=answer.id,
             exact=True,
-            systems=[Scored(name=name, scored=scored, of=whole) for name, scored in counted.items()],
-            fused=plan.fused if len(counted) > 1 else "",
+            systems=[Scored(name=name, scored=scored, of=whole) for name, scored in answer.systems.items()],
+            fused=answer.fused,
             ms=dict(answer.ms),
             total=len(answer.shown),
             rows=len(answer.layout.rows),

@@ -192,7 +192,6 @@ def _pictures(
 
 def _page(collection: Collection, answer: ServedAnswer, asked: PageQuestion, pictures: dict[str, bytes]) -> StaticPage:
     plan, columns = answer.plan, collection.columns
-    names = list(dict.fromkeys([*answer.scored, *(name for name in plan.listed if name in answer.lists)]))
     topics = collection.topics
     named = topics.get(plan.topic).text if topics is not None and plan.topic in topics.ids else ""
     words = words_of(plan.query) or named
@@ -206,9 +205,9 @@ def _page(collection: Collection, answer: ServedAnswer, asked: PageQuestion, pic
         start_s, end_s = columns.times_s(columns.row(shot)) if shot in columns else (None, None)
         return None if start_s is None or end_s is None else (start_s, end_s)
 
-    fused = f", fused by {plan.fused}" if len(names) > 1 else ""
+    fused = f", fused by {answer.fused}" if answer.fused else ""
     system = ShownSystem(
-        f"{', '.join(names)}{fused}",
+        f"{', '.join(answer.systems)}{fused}",
         {plan.topic: answer.shown},
         scores,
         parts={shot: answer.chains[at] for at, shot in enumerate(shots)} if answer.chains else {},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from avs.core.ids import parse_shot_id
@@ -12,11 +11,6 @@ from avs.serve.search.engine import ServedAnswer
 from avs.serve.shapes import Query
 
 MOST_RESULTS = 1000
-
-
-def now_ms() -> int:
-    """The time, as the server counts it."""
-    return time.time_ns() // 1_000_000
 
 
 def query_log(query: Query, at_ms: int) -> dict[str, Any]:

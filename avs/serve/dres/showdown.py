@@ -18,6 +18,7 @@ from avs.serve.dres.submissions import AGAIN, NOT_SENT, QueueEntry, SubmissionQu
 from avs.serve.dres.timer import PageTimer
 from avs.serve.dres.watch import DresView, DresWatch
 from avs.serve.events import Events
+from avs.serve.journal.session_journal import now_ms
 from avs.serve.refusal import Refusal
 from avs.serve.shapes import Event, Submissions
 
@@ -367,7 +368,7 @@ class Showdown:
             self._unwritten.append((kind, event))
             return
         try:
-            self._journal(kind, {**event, "at_ms": time.time_ns() // 1_000_000})
+            self._journal(kind, {**event, "at_ms": now_ms()})
         except (Refusal, OSError) as error:
             log.warning("the journal of the session: %s", error)
 

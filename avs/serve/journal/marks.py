@@ -6,14 +6,13 @@ import hashlib
 import json
 import secrets
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
 from avs.core.qrels import TopicQrels
-from avs.serve.journal.session_journal import JournalReader, SessionJournal
+from avs.serve.journal.session_journal import JournalReader, SessionJournal, now_ms
 from avs.serve.refusal import Refusal
 from avs.serve.shapes import Agreement, Mark, Method
 
@@ -125,7 +124,7 @@ class MarkBook:
         Raises:
             Refusal: the id is that of another event.
         """
-        now = time.time_ns() // 1_000_000
+        now = now_ms()
         with self._lock:
             given = MarkEvent(
                 event or secrets.token_hex(8), topic, tuple(dict.fromkeys(shots)), mark,
@@ -152,7 +151,7 @@ class MarkBook:
             if topic is None:
                 raise Refusal(404, "no such event of marks", got=event)
             if event not in self._undone:
-                self._record("undo", id=event, at_ms=time.time_ns() // 1_000_000)
+                self._record("undo", id=event, at_ms=now_ms())
             return self._events[topic][event]
 
     def name_set(
@@ -187,7 +186,7 @@ class MarkBook:
             new = [shot for shot in dict.fromkeys(add) if shot not in held]
             gone = [shot for shot in dict.fromkeys(remove) if shot in held]
             if new or gone:
-                self._record(kind, topic=topic, add=new, remove=gone, at_ms=time.time_ns() // 1_000_000)
+                self._record(kind, topic=topic, add=new, remove=gone, at_ms=now_ms())
             return self.shots(kind, topic)
 
     def hidden(self, topic: str, kinds: Iterable[str]) -> dict[str, set[str]]:

@@ -50,15 +50,14 @@ class RecordedQuestion:
 def event_of(collection: Collection, answer: ServedAnswer, at_ms: int) -> dict[str, Any]:
     """The event of an answered question."""
     plan = answer.plan
-    systems = list(dict.fromkeys([*answer.scored, *(name for name in plan.listed if name in answer.lists)]))
     return {
         "at_ms": at_ms,
         "query": plan.query.model_dump(mode="json"),
         "list": answer.id,
         "fingerprint": collection.fingerprint,
         "artefacts": dict(collection.artefacts),
-        "systems": systems,
-        "fused": plan.fused if len(systems) > 1 else "",
+        "systems": list(answer.systems),
+        "fused": answer.fused,
         "stamp": stamp_of(plan, collection),
         "marks": None if plan.marks is None else plan.marks.to_json(),
         "hidden": {kind: sorted(shots) for kind, shots in plan.hidden.items()},

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 import threading
+import time
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,11 @@ from typing import Any
 
 from avs.core.journal import append_synced
 from avs.serve.refusal import Refusal
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970, as events say when they were."""
+    return time.time_ns() // 1_000_000
 
 
 class SessionJournal:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator
 
 from starlette.requests import Request
@@ -11,9 +10,10 @@ from starlette.responses import Response, StreamingResponse
 from avs.core.errors import AvsError
 from avs.ranking.score import SearchCancelled
 from avs.serve.answers import Answers
-from avs.serve.dres.log import now_ms, query_log, result_log
+from avs.serve.dres.log import query_log, result_log
 from avs.serve.explain import explain
 from avs.serve.journal.recorded import event_of
+from avs.serve.journal.session_journal import now_ms
 from avs.serve.limits import read_body, require_type, whole_number
 from avs.serve.refusal import Refusal, error_shape
 from avs.serve.routes.asking import body_of, given, in_thread, list_of, opened, session_of, state_of
@@ -99,7 +99,7 @@ def _keep(state: ServerState, server: OpenedServer, answer: ServedAnswer) -> Non
 def _journal(server: OpenedServer, answer: ServedAnswer) -> None:
     """Keep the question and its list. That the disk is full is told where something would be lost: at marks."""
     try:
-        server.book.journal.append("query", event_of(server.collection, answer, time.time_ns() // 1_000_000))
+        server.book.journal.append("query", event_of(server.collection, answer, now_ms()))
     except (AvsError, OSError):
         return
 

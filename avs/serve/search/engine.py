@@ -68,6 +68,17 @@ class ServedAnswer:
     final: bool
     ms: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def systems(self) -> dict[str, int]:
+        """Name of a system that is in the list -> number of shots that it scored, or that its list in a file has."""
+        listed = {name: len(self.lists[name]) for name in self.plan.listed if name in self.lists}
+        return {**self.scored, **listed}
+
+    @property
+    def fused(self) -> str:
+        """How the systems were fused; empty: there was one."""
+        return self.plan.fused if len(self.systems) > 1 else ""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RankedBase:
