@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from threading import Thread
 
@@ -12,7 +13,7 @@ from fake_frames import FakeFrames, table
 from toy_encoder import ToyEncoder
 
 from avs.features.recipe import EncoderRecipe, ExtractionRecipe
-from avs.features.stores import StorePlan, plan_stores
+from avs.features.stores import StorePlan, make_stores, plan_stores
 
 SHOTS = table({"00001": 9, "00002": 1, "00003": 2, "00010": 7, "00011": 1})
 FILES = ("vectors.npy", "ids.txt", "problems.tsv", "offsets.npy", "pts_s.npy")
@@ -29,6 +30,12 @@ def given(source: FakeFrames, _: object) -> FakeFrames:
 
 def content(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.name in FILES}
+
+
+def made_by_one(folder: Path) -> dict[str, bytes]:
+    """The files of stores that one process made."""
+    make_stores(plans(folder), SHOTS, partial(given, FakeFrames()), batch_size=2)
+    return content(folder)
 
 
 @contextmanager

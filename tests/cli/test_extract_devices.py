@@ -11,34 +11,15 @@ from pathlib import Path
 
 import pytest
 from processes import end_by, session, started, wait_until
-from tiny_checkpoints import make_clip
-from tiny_videos import write_collection
+from twelve_films import same, twelve_films, words
 
 from avs.cli.main import main
 from avs.features import compiled
 
-NAMES = ("vectors.npy", "ids.txt", "problems.tsv", "videos.tsv")
-
 
 @pytest.fixture(scope="module")
 def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with videos/, shots.tsv, a tiny checkpoint, and the store of one process in whole/."""
-    root = tmp_path_factory.mktemp("collection")
-    write_collection(root, films=12)
-    make_clip(root / "clip")
-    assert main([*words(root, root / "whole"), "--workers", "0", "--quiet"]) == 0
-    return root
-
-
-def words(collection: Path, output: Path, *more: object) -> list[str]:
-    where = ["--videos", collection / "videos", "--shots", collection / "shots.tsv", "-o", output]
-    model = ["--model", "clip", "--weights", collection / "clip", "--batch-size", 2]
-    return [str(word) for word in ("extract-features", *where, *model, *more)]
-
-
-def same(collection: Path, output: Path) -> bool:
-    one, other = collection / "whole/clip/shot", output / "clip/shot"
-    return all((one / name).read_bytes() == (other / name).read_bytes() for name in NAMES)
+    return twelve_films(tmp_path_factory.mktemp("collection"))
 
 
 def test_devices_share_the_work_and_the_summary_is_one(

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from fake_frames import FakeFrames
 from fake_ray import FakeSession, as_ray, node
-from toy_plans import SHOTS, content, given, plans
+from toy_plans import SHOTS, content, given, made_by_one, plans
 
 from avs.cluster import extraction
 from avs.cluster.extraction import make_stores_on_cluster
@@ -24,7 +24,6 @@ from avs.core.leases import Owner, take_back
 from avs.core.process_marks import this_process
 from avs.core.store import FeatureStore
 from avs.features.claims import Shard
-from avs.features.stores import make_stores
 
 
 @pytest.fixture
@@ -36,10 +35,7 @@ def session(monkeypatch: pytest.MonkeyPatch) -> FakeSession:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The files of stores that one process made."""
-    folder = tmp_path_factory.mktemp("whole")
-    make_stores(plans(folder), SHOTS, partial(given, FakeFrames()), batch_size=2)
-    return content(folder)
+    return made_by_one(tmp_path_factory.mktemp("whole"))
 
 
 def made(folder: Path, source: FakeFrames | None = None, **more: Any) -> list[Any]:

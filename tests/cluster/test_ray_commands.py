@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from processes import end_by, started, wait_until
-from ray_nodes import STORE_BYTES, two_nodes
-from tiny_checkpoints import make_clip
-from tiny_videos import write_collection
+from ray_nodes import STORE_BYTES
 from toy_plans import until
+from twelve_films import same, twelve_films, words
 
 from avs.cli.main import main
 from avs.cluster import node_check
@@ -24,34 +22,11 @@ from avs.core.artifacts import installed_versions
 
 pytest.importorskip("ray", reason="needs Ray: pip install 'avs[ray]'")
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("default")]  # Ray warns of what it will change
-NAMES = ("vectors.npy", "ids.txt", "problems.tsv", "videos.tsv")
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    with two_nodes() as cluster:
-        yield cluster
 
 
 @pytest.fixture(scope="module")
 def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with videos/, shots.tsv, a tiny checkpoint, and the store of one process in whole/."""
-    root = tmp_path_factory.mktemp("collection")
-    write_collection(root, films=12)
-    make_clip(root / "clip")
-    assert main([*words(root, root / "whole"), "--workers", "0", "--quiet"]) == 0
-    return root
-
-
-def words(collection: Path, output: Path, *more: object) -> list[str]:
-    where = ["--videos", collection / "videos", "--shots", collection / "shots.tsv", "-o", output]
-    model = ["--model", "clip", "--weights", collection / "clip", "--batch-size", 2]
-    return [str(word) for word in ("extract-features", *where, *model, *more)]
-
-
-def same(collection: Path, output: Path) -> bool:
-    one, other = collection / "whole/clip/shot", output / "clip/shot"
-    return all((one / name).read_bytes() == (other / name).read_bytes() for name in NAMES)
+    return twelve_films(tmp_path_factory.mktemp("collection"))
 
 
 def owners(output: Path) -> list[int]:

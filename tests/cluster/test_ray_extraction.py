@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fake_frames import FakeFrames, HeldFrames
-from ray_nodes import two_nodes
-from toy_plans import SHOTS, content, given, meanwhile, plans, until
+from toy_plans import SHOTS, content, given, made_by_one, meanwhile, plans, until
 
 from avs.cluster.extraction import make_stores_on_cluster
 from avs.cluster.placement import ClusterRequest
 from avs.core.store import FeatureStore
-from avs.features.stores import make_stores
 
 pytest.importorskip("ray", reason="needs Ray: pip install 'avs[ray]'")
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("default")]  # Ray warns of what it will change
@@ -25,17 +22,8 @@ ONE_EACH = ClusterRequest(workers=0)
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    with two_nodes() as cluster:
-        yield cluster
-
-
-@pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The files of stores that one process made."""
-    folder = tmp_path_factory.mktemp("whole")
-    make_stores(plans(folder), SHOTS, partial(given, FakeFrames()), batch_size=2)
-    return content(folder)
+    return made_by_one(tmp_path_factory.mktemp("whole"))
 
 
 def made(folder: Path, source: FakeFrames, request: ClusterRequest = ONE_EACH, **more: Any) -> list[Any]:

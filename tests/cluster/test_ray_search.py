@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from ray_nodes import two_nodes
 from tiny_checkpoints import make_clip
 from tiny_stores import make_store
 
@@ -21,12 +19,6 @@ from avs.features.embedder import read_spec
 pytest.importorskip("ray", reason="needs Ray: pip install 'avs[ray]'")
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("default")]  # Ray warns of what it will change
 SHOTS = 20_000  # ten blocks
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    with two_nodes() as cluster:
-        yield cluster
 
 
 @pytest.fixture(scope="module")

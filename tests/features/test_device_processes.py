@@ -4,50 +4,27 @@ from __future__ import annotations
 
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
-from fake_frames import FakeFrames, HeldFrames, table
-from toy_encoder import ToyEncoder
+from fake_frames import FakeFrames, HeldFrames
+from toy_plans import SHOTS, content, given, made_by_one, meanwhile, plans, until
 
 from avs.core.errors import AvsError, StoreError, VideoError
 from avs.core.progress import Reporter
 from avs.core.store import FeatureStore
 from avs.features.claims import Shard
 from avs.features.device_processes import DeviceShare, make_stores_on_devices, shares
-from avs.features.recipe import EncoderRecipe, ExtractionRecipe
-from avs.features.stores import StorePlan, make_stores, plan_stores
-
-SHOTS = table({"00001": 9, "00002": 1, "00003": 2, "00010": 7, "00011": 1})
-FILES = ("vectors.npy", "ids.txt", "problems.tsv", "offsets.npy", "pts_s.npy")
-
-
-def plans(folder: Path) -> list[StorePlan]:
-    recipe = ExtractionRecipe(encoders=[EncoderRecipe(model="toy")], levels=["shot", "frame"])
-    return plan_stores(folder, recipe, inputs={"shots": SHOTS.fingerprint}, encoders=[ToyEncoder()])
-
-
-def given(source: FakeFrames, _: object) -> FakeFrames:
-    return source
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The files of stores that one process made."""
-    folder = tmp_path_factory.mktemp("whole")
-    make_stores(plans(folder), SHOTS, partial(given, FakeFrames()), batch_size=2)
-    return content(folder)
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.name in FILES}
+    return made_by_one(tmp_path_factory.mktemp("whole"))
 
 
 @dataclass
@@ -64,20 +41,6 @@ class Heard(Reporter):
 
     def advance(self, n: int = 1, **more: Any) -> None:
         self.stages[-1][2] += n
-
-
-@contextmanager
-def meanwhile(act: Callable[[], None]) -> Iterator[None]:
-    """`act` runs in a thread, which must come to its end."""
-    thread = Thread(target=act)
-    thread.start()
-    yield
-    thread.join()
-
-
-def until(true: Callable[[], object]) -> None:
-    while not true():
-        time.sleep(0.01)
 
 
 def kill(pid_file: Path) -> None:

@@ -27,14 +27,6 @@ def saved(client: httpx.Client, **more: object) -> dict:
     return answer.json()
 
 
-@pytest.fixture(scope="module")
-def lists(tiny: TinyServed, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("lists")
-    stores = [word for store in tiny.stores for word in ("--store", str(store))]
-    assert main(["search", "--topics", str(tiny.topics), *stores, "-o", f"{folder}/", "--quiet"]) == 0
-    return folder
-
-
 def of_topic(lists: Path, topic: str, folder: Path) -> list[str]:
     """The two lists, of one topic alone."""
     folder.mkdir()
