@@ -110,8 +110,11 @@ class OddFrames:
         if self.only_once is None:
             return True
         mark = self.only_once / f"{video} came to grief"
-        due = not mark.exists()
-        mark.touch()
+        try:
+            mark.touch(exist_ok=False)  # two workers may be at two parts of the video
+            due = True
+        except FileExistsError:
+            due = False
         return due
 
     def begins_anywhere(self, video: str) -> bool:
