@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
@@ -111,10 +112,18 @@ def shots_of(page: Page) -> list[str]:
         grid.evaluate("(grid, step) => { grid.scrollTop += step }", step)
 
 
+def until(page: Page, true: Callable[[], bool]) -> None:
+    """Return when something is true; meanwhile the page goes on."""
+    ends = time.monotonic() + PATIENCE_MS / 1000
+    while not true():
+        assert time.monotonic() < ends, "it does not become true"
+        page.evaluate("() => new Promise(requestAnimationFrame)")
+
+
 def sent(page: Page) -> None:
     """Return when the server has every mark of the page."""
-    while page.evaluate("() => Object.keys(localStorage).some(key => key.startsWith('avs-marks:'))"):
-        page.evaluate("() => new Promise(requestAnimationFrame)")
+    kept = "() => Object.keys(localStorage).some(key => key.startsWith('avs-marks:'))"
+    until(page, lambda: not page.evaluate(kept))
 
 
 def address(root: str, **query: object) -> str:

@@ -6,11 +6,11 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from pages import Watched, expect, shots_of
+from pages import Watched, expect, shots_of, until
 from pages import asked as asked_of
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
 KEYS = """() => import('/static/keys.js').then(
   keys => Object.fromEntries(Object.keys(keys.KEYS).map(one => [one, keys.keysOf(one)])))"""
@@ -185,6 +185,38 @@ def test_no_key_works_while_one_types_or_holds_another(watched: Watched) -> None
         if action not in ("search", "leave"):
             assert not page.evaluate(PRESS, [key.removeprefix("Shift+"), key.startswith("Shift+"), ""]), key
     watched.forget()
+
+
+def test_a_late_answer_takes_no_letter_from_a_field(watched: Watched) -> None:
+    page = asked(watched)
+    held: list[Route] = []
+    page.route("**/api/v1/search", lambda route: held.append(route))
+    words = page.get_by_label("Question")
+    press(page, "d", "/")
+    expect(words).to_be_focused()
+    until(page, lambda: bool(held))
+    held[0].continue_()
+    expect(page.locator(".busy")).to_be_hidden()
+    expect(words).to_be_focused()
+    press(page, "y")
+    expect(words).to_have_value("y")
+    page.unroute("**/api/v1/search")
+    press(page, "Enter")
+    expect(page.locator(".tile").first).to_be_focused()
+    assert page.locator(".tile.yes").count() == 0
+
+
+def test_systems_and_weights_are_chosen_by_keyboard(watched: Watched) -> None:
+    page = asked(watched, fuse="weighted", by=["one-shot", "two-shot"], weights={"one-shot": 1, "two-shot": 1})
+    page.locator(".controls summary").focus()
+    press(page, "Enter", "Tab", "Tab")
+    weight = page.get_by_label("Weight of one-shot")
+    for value in ("0.95", "0.9"):
+        expect(weight).to_be_focused()
+        press(page, "ArrowLeft")
+        expect(weight).to_have_value(value)
+        expect(page.locator(".busy")).to_be_hidden()
+    expect(weight).to_be_focused()
 
 
 def test_a_second_answer_waits_until_it_is_taken(watched: Watched) -> None:

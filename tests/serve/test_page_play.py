@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from fake_dres import PASSWORD, USER, fake_dres
 from live_server import SECONDS, TinyServed, running
-from pages import Watched, expect
+from pages import Watched, expect, until
 
 from avs.serve.dres import showdown
 
@@ -104,8 +104,7 @@ def test_a_shot_plays_inside_its_times_and_in_its_colour(watched: Watched, shot:
       };
       video.requestVideoFrameCallback(watch);
     }""")
-    while page.evaluate("() => window.turns") < 3:
-        page.evaluate("() => new Promise(requestAnimationFrame)")
+    until(page, lambda: page.evaluate("() => window.turns") >= 3)
     times = page.evaluate("() => window.times")
     assert times
     assert all(start_s <= one < start_s + SECONDS + 2 / RATE for one in times), times

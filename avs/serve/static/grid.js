@@ -27,7 +27,7 @@ export class Grid {
     this.node.addEventListener("focusin", (event) => this.focused(event));
     this.node.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
     scrubbing(this.node);
-    new ResizeObserver(() => this.layout()).observe(this.node);
+    new ResizeObserver(() => (this.node.clientWidth === this.wide ? this.render() : this.layout())).observe(this.node);
   }
 
   /** Show other items. The shot that had the focus keeps it where it is still there and `keep` is true. */
@@ -46,21 +46,22 @@ export class Grid {
 
   /** More items came in: those in the document stay as they are. */
   more(items) {
-    const had = this.items.length;
+    const grown = items.length !== this.items.length && this.rows.length > 0;
     this.items = items;
-    const last = this.rows.length - 1;
-    if (had !== items.length && last >= 0) this.drop(last);
-    this.arrange();
-    this.render();
+    this.anew(grown ? [this.rows.length - 1] : []);
   }
   layout() {
-    const width = this.node.clientWidth - 2 * MARGIN;
+    this.wide = this.node.clientWidth;
+    const width = this.wide - 2 * MARGIN;
     if (width <= 0) return;
     this.columns = Math.max(1, Math.floor((width + GAP) / (LEAST_WIDTH + GAP)));
     this.width = (width - GAP * (this.columns - 1)) / this.columns;
     this.height = Math.round(this.width * RATIO) + CAPTION + GAP;
+    this.anew([...this.made.keys()]);
+  }
+  anew(rows) {
     const focused = this.node.contains(document.activeElement);
-    for (const row of [...this.made.keys()]) this.drop(row);
+    for (const row of rows) this.drop(row);
     this.arrange();
     this.render();
     if (focused) this.tile()?.focus({ preventScroll: true });
@@ -142,8 +143,8 @@ export class Grid {
 
   tile(place = this.place) { return this.made.get(this.rowOf(place))?.children[place - this.rows[this.rowOf(place)].from]; }
 
-  /** Give the focus to a place; `range` keeps where the range began. */
-  focus(place = this.place, { range = false } = {}) {
+  /** Go to a place, with the focus unless `take` is false; `range` keeps where the range began. */
+  focus(place = this.place, { range = false, take = true } = {}) {
     if (!this.items.length) return;
     if (range) this.anchor ??= this.place;
     else this.anchor = null;
@@ -151,7 +152,7 @@ export class Grid {
     this.reveal();
     this.render();
     this.redress();
-    this.tile()?.focus({ preventScroll: true });
+    if (take) this.tile()?.focus({ preventScroll: true });
     this.hooks.focus?.(this.item, this.place);
   }
   redress() { for (const tile of this.node.querySelectorAll(".tile")) this.dress(tile, Number(tile.dataset.place)); }

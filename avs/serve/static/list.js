@@ -4,7 +4,7 @@ import { cancel, get, search, send } from "./api.js";
 import { after, button, el, fill, muted, number } from "./dom.js";
 import { Grid } from "./grid.js";
 import { systemOf } from "./search.js";
-import { state, tell, topicOf, wordsOf } from "./state.js";
+import { state, tell, topicOf } from "./state.js";
 
 const PAGE = 500;
 const REST_MS = 800;
@@ -34,7 +34,7 @@ export class List {
   /** Ask the question of the page, unless it is the one that is shown. */
   async ask({ again = false, at = null } = {}) {
     const asked = JSON.stringify(state.query);
-    if (asked === this.asked && !again) return this.focusOn(at) || this.grid.focus();
+    if (asked === this.asked && !again) return this.focusOn(at ?? this.grid.item?.shot);
     this.asked = asked;
     this.shown = null;
     this.waiting = null;
@@ -91,20 +91,20 @@ export class List {
     this.bar.count(rest);
     this.message.hidden = answer.total > 0;
     if (!answer.total) this.empty(answer);
-    const typing = this.bar.node.contains(document.activeElement)
-      && (document.activeElement !== this.bar.words || this.bar.words.value.trim() !== wordsOf(state.query));
-    this.grid.show(results, { keep: second, byGroup: state.query.group === "video" });
-    if (!second && !this.focusOn(at) && !typing && results.length) this.grid.focus(0);
     tell("answered", rest);
+    this.grid.show(results, { keep: second, byGroup: state.query.group === "video" });
+    if (!second && results.length) this.focusOn(at);
     this.rest(rest, results);
   }
 
-  /** Give the focus to a shot of the list, if it is there. */
-  focusOn(at) {
-    const place = at ? this.grid.items.findIndex((item) => item.shot === at) : -1;
-    if (place >= 0) this.grid.focus(place);
-    return place >= 0;
+  /** Whether the focus may go to the list: a letter that is meant for a field would mark a shot. */
+  free() {
+    const here = document.activeElement;
+    return here === document.body || this.node.contains(here) || (here === this.bar.words && this.bar.entered);
   }
+
+  /** Go to a shot of the list, or to the first. */
+  focusOn(at, take = this.free()) { this.grid.focus(Math.max(0, this.grid.items.findIndex((item) => item.shot === at)), { take }); }
 
   /** Fetch the rest of the list. */
   async rest(answer, results) {

@@ -31,7 +31,7 @@ const large = new Large();
 const showdown = new Showdown();
 const list = new List(bar, { focus: focused, zoom: (item) => large.open(item), scrub: (way) => playing() && step(way),
   submit: (item) => submit({ shots: [item.shot] }) });
-const strip = new Strip({ focus: (shot) => list.focusOn(shot), play: (item) => large.open(item) });
+const strip = new Strip({ focus: (shot) => list.focusOn(shot, true), play: (item) => large.open(item) });
 const search = el("div", { class: "search blank" }, bar.node, el("div", { class: "middle" }, list.node, panel.node), strip.node);
 const videoPage = new VideoPage();
 // address -> name and content; the other views, search and video, are made once

@@ -25,6 +25,8 @@ export class Bar {
   constructor() {
     this.words = field("text", "Question", { class: "words", autocomplete: "off", spellcheck: "false", maxlength: 2000,
       placeholder: "What do you look for?  a < b: first a, then b" });
+    this.entered = false; // whether its words were asked, and nothing was typed since
+    for (const kind of ["focus", "input"]) this.words.addEventListener(kind, () => (this.entered = false));
     this.form = el("form", { class: "ask", role: "search", on: { submit: (event) => event.preventDefault() } }, this.words, this.picker());
     this.controls = el("div", { class: "controls" });
     this.shownAs = el("div", { class: "shown-as" });
@@ -49,6 +51,7 @@ export class Bar {
   ask() {
     const words = this.words.value.trim();
     if (!words) return;
+    this.entered = true;
     change({ parts: partsOf(words) });
     this.words.value = wordsOf(state.query);
   }
@@ -59,7 +62,9 @@ export class Bar {
     if (document.activeElement !== this.words || !this.words.value) this.words.value = wordsOf(query);
     this.picture.hidden = !status.systems.some((system) => system.images) || status.read_only;
     fill(this.topic, state.topics.length ? this.topics(query) : null);
+    const held = [...this.controls.querySelectorAll("input")].indexOf(document.activeElement);
     fill(this.controls, this.systems(query), this.fuse(query), query.parts.length > 1 ? this.within(query) : null);
+    this.controls.querySelectorAll("input")[held]?.focus();
     fill(this.shownAs, this.groups(query), pressed(`Fold duplicates ${query.duplicates ?? ""}`.trim(), query.duplicates !== null, toggleDuplicates),
       this.hiding(query), this.texts(query), this.filtered(query));
   }
