@@ -23,6 +23,7 @@ import numpy as np
 from avs.core.artifacts import atomic_write
 from avs.core.errors import AvsError, VideoError
 from avs.core.ids import parse_shot_id
+from avs.core.journal import checked_line, checked_record
 from avs.core.shots import Shot
 from avs.serve.opened.shot_columns import ShotColumns
 from avs.serve.refusal import Refusal
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 WIDTHS, SPRITE_FRAMES, SPRITE_WIDTH, QUALITY = (160, 480), (8, 24), 160, 80
 FRESH_LOCKS = 256
 MEDIA_TYPES = {".mkv": "video/x-matroska", ".webm": "video/webm", ".mp4": "video/mp4", ".m4v": "video/mp4"}
-CLOCKS = "clocks.json"
+CLOCKS = "clocks.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +174,9 @@ class Media:
             with suppress(AvsError, OSError):
                 self.clock(video)
         if len(self._clocks) > found:
-            with suppress(OSError), atomic_write(self.cache / CLOCKS) as file:
-                json.dump({video: asdict(clock) for video, clock in self._clocks.items()}, file)
+            clocks = json.dumps({video: asdict(clock) for video, clock in self._clocks.items()})
+            with suppress(OSError), atomic_write(self.cache / CLOCKS, "wb") as file:
+                file.write(checked_line(clocks.encode()))
 
     def etag(self, *words: object) -> str:
         """A tag of something that words decide."""
@@ -295,9 +297,10 @@ def media_cache(cache: Path, columns: ShotColumns, *folders: Path | None) -> Pat
 
 def _read_clocks(path: Path) -> dict[str, VideoClock]:
     try:
-        return {video: VideoClock(**clock) for video, clock in json.loads(path.read_text(encoding="utf-8")).items()}
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
-        return {}  # the files are looked at again
+        clocks = checked_record(path.read_bytes().removesuffix(b"\n")) or b"{}"
+        return {video: VideoClock(**clock) for video, clock in json.loads(clocks).items()}
+    except (OSError, TypeError):  # there are none, or those of another avs
+        return {}
 
 
 def _reduced(picture: bytes, width: int) -> bytes:

@@ -1,7 +1,8 @@
 """The shots of a collection as columns, whose rows are the positions that everything in the server counts by.
 
 A shot table of a million rows takes seconds to read as text. Its columns are kept in the cache, in a folder that is
-named after the content of the table, and are memory-mapped when the server starts again.
+named after the content of the table, and are memory-mapped when the server starts again. The manifest of the folder has
+the hashes of its files: columns that were changed are made again.
 """
 
 from __future__ import annotations
@@ -12,12 +13,21 @@ from pathlib import Path
 
 import numpy as np
 
-from avs.core.artifacts import atomic_write, fingerprint_content
-from avs.core.errors import UnknownIdError, did_you_mean
+from avs.core.artifacts import (
+    Manifest,
+    atomic_write,
+    complete_folder,
+    fingerprint_content,
+    manifest_path,
+    read_manifest,
+)
+from avs.core.contents import changed_files
+from avs.core.errors import FormatError, UnknownIdError, did_you_mean
 from avs.core.ids import natural_key, parse_shot_id
 from avs.core.shots import ids_fingerprint, read_shot_table
 
 IDS, VIDEOS, ARRAYS = "ids.txt", "videos.txt", ("first", "start_s", "end_s")
+FILES = sorted([IDS, VIDEOS, *(f"{name}.npy" for name in ARRAYS)])
 PREFIX, LONGEST_NUMBER = "shot", 18  # of a shot id; digits of its number
 MANY = 50_000  # shots, for which a table of all ids is made
 
@@ -148,15 +158,16 @@ def open_columns(table: Path, cache: Path) -> ShotColumns:
     Raises:
         FormatError: it is no shot table.
     """
-    folder = cache / f"shots-{fingerprint_content(table).rpartition(':')[2][:24]}"
+    manifest = Manifest("shot-columns", inputs={"shots": fingerprint_content(table)}, paths={"shots": table})
+    folder = cache / f"shots-{manifest.inputs['shots'].rpartition(':')[2][:24]}"
     try:
         return _read(folder)
-    except (OSError, ValueError):
-        pass  # never written, or cut short: it is made again
+    except (OSError, FormatError):
+        pass  # never written, cut short, or changed: it is made again
     shots = read_shot_table(table)
     videos, first = _videos(shots.ids)
     columns = ShotColumns(shots.ids, videos, first, shots.start_s, shots.end_s)
-    _write(columns, folder)
+    _write(columns, folder, manifest)
     return columns
 
 
@@ -173,22 +184,24 @@ def _read(folder: Path) -> ShotColumns:
     """The columns of a folder.
 
     Raises:
-        OSError, ValueError: it does not hold columns that fit together.
+        OSError, FormatError: it is not as it was written.
     """
+    manifest = read_manifest(folder)
+    if sorted(manifest.get("files") or {}) != FILES or changed_files(folder, manifest):
+        raise FormatError("columns of shots that were changed", where=folder)
     arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ARRAYS}
     ids = (folder / IDS).read_text(encoding="utf-8").split()
     videos = (folder / VIDEOS).read_text(encoding="utf-8").split()
-    if not len(ids) == len(arrays["start_s"]) == len(arrays["end_s"]) == arrays["first"][-1]:
-        raise ValueError("the columns differ in length")
-    if len(videos) + 1 != len(arrays["first"]):
-        raise ValueError("the videos and their first rows differ in number")
     return ShotColumns(ids, videos, np.array(arrays["first"]), arrays["start_s"], arrays["end_s"])
 
 
-def _write(columns: ShotColumns, folder: Path) -> None:
+def _write(columns: ShotColumns, folder: Path, manifest: Manifest) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    manifest_path(folder).unlink(missing_ok=True)  # a folder without a manifest is not complete
     for name in ARRAYS:
         with atomic_write(folder / f"{name}.npy", "wb") as file:
             np.save(file, getattr(columns, name), allow_pickle=False)
-    for name, words in ((VIDEOS, columns.videos), (IDS, columns.ids)):  # the ids last: without them it is not read
+    for name, words in ((VIDEOS, columns.videos), (IDS, columns.ids)):
         with atomic_write(folder / name) as file:
             file.write("\n".join(words) + "\n")
+    complete_folder(folder, manifest)

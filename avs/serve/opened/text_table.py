@@ -8,7 +8,6 @@ is typed is never syntax: FTS5 is asked for one quoted phrase after another.
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 import re
@@ -23,7 +22,8 @@ from pathlib import Path
 
 import numpy as np
 
-from avs.core.artifacts import fingerprint_content
+from avs.core.artifacts import Manifest, fingerprint_content, read_manifest, write_artefact
+from avs.core.contents import hash_once
 from avs.core.errors import FormatError, MissingDependencyError, Problems
 from avs.serve.opened.shot_columns import ShotColumns
 from avs.serve.shapes import MOST_KINDS, ShotText
@@ -49,15 +49,12 @@ class TextTable:
     """T texts of the N shots of a collection.
 
     Args:
-        database: that build_texts made.
+        database: that open_texts made.
         columns: the shots.
 
     Attributes:
         kinds: kind -> number of its texts.
         shot_of, kind_of: (T,) row of the shot of each text, and place of its kind among `kinds`.
-
-    Raises:
-        sqlite3.Error, ValueError, TypeError: it is not whole.
     """
 
     def __init__(self, database: Path, columns: ShotColumns, fingerprint: str) -> None:
@@ -66,9 +63,7 @@ class TextTable:
         self._lock = threading.Lock()
         self._database = sqlite3.connect(place, uri=True, check_same_thread=False)
         facts = dict(self._database.execute("SELECT name, data FROM facts").fetchall())
-        names = json.loads(facts.get("kinds", "null"))
-        if names is None:
-            raise ValueError("the texts were not all read")
+        names = json.loads(facts["kinds"])
         self.shot_of = np.frombuffer(facts["shots"], dtype=np.int64)
         self.kind_of = np.frombuffer(facts["kind_of"], dtype=np.int16)
         counts = np.bincount(self.kind_of, minlength=len(names)).tolist()
@@ -156,41 +151,36 @@ def open_texts(table: Path, columns: ShotColumns, cache: Path, report: Report) -
         MissingDependencyError: this Python's SQLite has no FTS5.
     """
     fingerprint = fingerprint_content(table)
-    made_of = hashlib.sha256(f"{LAYOUT} {fingerprint} {columns.fingerprint}".encode()).hexdigest()
-    database = cache / f"texts-{made_of[:24]}.sqlite"
-    if database.is_file():
-        try:
-            return TextTable(database, columns, fingerprint)
-        except (sqlite3.Error, ValueError, TypeError, KeyError):
-            pass  # it was changed: it is made again
-    build_texts(table, columns, database, report)
+    inputs = {"texts": fingerprint, "shots": columns.fingerprint}
+    manifest = Manifest("text-index", {"layout": LAYOUT}, inputs, paths={"texts": table})
+    database = cache / f"texts-{manifest.fingerprint[:24]}.sqlite"
+    try:
+        whole = hash_once(database) == read_manifest(database)["output"]
+    except (OSError, FormatError):
+        whole = False  # never written, or not to the end
+    if not whole:
+        write_artefact(database, manifest, lambda beside: _build(table, columns, beside, report))
     return TextTable(database, columns, fingerprint)
 
 
-def build_texts(table: Path, columns: ShotColumns, database: Path, report: Report) -> None:
-    """Write the database of a file of texts, whole or not at all.
+def _build(table: Path, columns: ShotColumns, database: Path, report: Report) -> None:
+    """Write the database of a file of texts.
 
     Raises:
         FormatError, MissingDependencyError: as open_texts.
     """
-    database.parent.mkdir(parents=True, exist_ok=True)
-    beside = database.with_name(f".{database.name}.tmp")
-    beside.unlink(missing_ok=True)
+    database.unlink(missing_ok=True)  # what a kill has left
     reader = _TextReader(table, columns, report)
-    try:
-        with _as_os_errors(database), closing(sqlite3.connect(beside, isolation_level=None)) as connection:
-            _make_tables(connection)
-            connection.execute("BEGIN")
-            connection.executemany("INSERT INTO texts VALUES (?, ?)", reader.texts())
-            reader.problems.raise_if_any(FormatError, next_step=f"mend these lines; each is {HEADER!r}")
-            connection.execute("INSERT INTO words(words) VALUES ('rebuild')")
-            connection.executemany("INSERT INTO facts VALUES (?, ?)", reader.facts())
-            connection.execute("COMMIT")
-        with open(beside, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(beside, database)
-    finally:
-        beside.unlink(missing_ok=True)
+    with _as_os_errors(database), closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        _make_tables(connection)
+        connection.execute("BEGIN")
+        connection.executemany("INSERT INTO texts VALUES (?, ?)", reader.texts())
+        reader.problems.raise_if_any(FormatError, next_step=f"mend these lines; each is {HEADER!r}")
+        connection.execute("INSERT INTO words(words) VALUES ('rebuild')")
+        connection.executemany("INSERT INTO facts VALUES (?, ?)", reader.facts())
+        connection.execute("COMMIT")
+    with open(database, "rb+") as file:
+        os.fsync(file.fileno())
 
 
 def _make_tables(connection: sqlite3.Connection) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from avs.core.errors import UnknownIdError
 from avs.serve.opened import shot_columns as module
-from avs.serve.opened.shot_columns import ShotColumns, columns_of_ids, open_columns
+from avs.serve.opened.shot_columns import FILES, ShotColumns, columns_of_ids, open_columns
 
 videos = st.sampled_from(["1", "00001", "a_b", "c", "c_1"])
 numbers = st.lists(st.integers(1, 12) | st.just(10**20), min_size=1, unique=True)
@@ -48,7 +48,17 @@ def test_columns_are_read_from_the_cache(tmp_path: Path, monkeypatch: pytest.Mon
     kept: ShotColumns = open_columns(table, tmp_path / "cache")
     assert kept.ids == made.ids == ("shot1_1", "shot2_1") and kept.fingerprint == made.fingerprint
     assert kept.times_s(1) == (0.0, 1.5) and kept.videos == ("1", "2")
+
+
+def test_columns_that_were_changed_are_made_anew(tmp_path: Path) -> None:
+    table = tmp_path / "shots.tsv"
+    table.write_text("shot\tvideo\tstart_s\tend_s\nshot2_1\t2\t0.0\t1.5\nshot1_1\t1\t0.0\t2.0\n", encoding="utf-8")
+    made = open_columns(table, tmp_path / "cache")
     (folder,) = (tmp_path / "cache").iterdir()
-    (folder / "ids.txt").write_text("shot1_1\n", encoding="utf-8")
-    monkeypatch.undo()
-    assert open_columns(table, tmp_path / "cache").ids == made.ids
+    for name in (*FILES, "manifest.json"):
+        whole = (folder / name).read_bytes()
+        for spoiled in (whole[:-1], whole[:-2] + bytes([whole[-2] ^ 1]) + whole[-1:], whole.replace(b"sha256", b"")):
+            (folder / name).write_bytes(spoiled)
+            again = open_columns(table, tmp_path / "cache")
+            assert (again.ids, again.videos) == (made.ids, made.videos), name
+            assert [again.times_s(row) for row in (0, 1)] == [(0.0, 2.0), (0.0, 1.5)], name

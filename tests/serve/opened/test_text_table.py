@@ -138,17 +138,28 @@ def test_too_many_kinds(tmp_path: Path) -> None:
 
 def test_the_index_is_built_once_and_anew_of_something_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     built: list[Path] = []
-    build = module.build_texts
-    monkeypatch.setattr(module, "build_texts", lambda *given: (built.append(given[2]), build(*given)))
+    build = module._build
+    monkeypatch.setattr(module, "_build", lambda *given: (built.append(given[2]), build(*given)))
     opened(tmp_path)
     opened(tmp_path)
     assert len(built) == 1
     opened(tmp_path, LINES[1:])
     opened(tmp_path, LINES[1:], columns=columns_of_ids(shot_ids(50)))
     assert len(set(built)) == 3
-    built[-1].write_bytes(built[-1].read_bytes()[:5000])
-    again = opened(tmp_path, LINES[1:], columns=columns_of_ids(shot_ids(50)))
-    assert len(built) == 4 and again.kinds == {"ocr": 2, "asr": 2}
+
+
+@pytest.mark.parametrize("ending", [".sqlite", ".sqlite.manifest.json"])
+def test_an_index_that_was_changed_is_built_anew(tmp_path: Path, ending: str) -> None:
+    def texts() -> tuple[object, ...]:
+        table = opened(tmp_path)
+        return [table.of(row) for row in range(len(COLUMNS))], shots(table, "gate"), table.kinds
+
+    made = texts()
+    (file,) = (tmp_path / "cache").glob(f"*{ending}")
+    whole = file.read_bytes()
+    for spoiled in (whole[: len(whole) // 2], whole.replace(b"gate", b"date"), whole.replace(b"sha256", b"sha255")):
+        file.write_bytes(spoiled)
+        assert texts() == made
 
 
 def test_what_is_stopped_leaves_nothing(tmp_path: Path) -> None:

@@ -106,6 +106,23 @@ def test_a_sprite_has_the_frames_of_a_shot_side_by_side(serve: Serve, tiny: Tiny
     assert client.get("/media/sprite/shot00003_2.jpg").content == client.get("/media/sprite/shot00003_2.jpg").content
 
 
+def test_times_of_a_file_are_kept_and_not_believed_when_they_were_changed(tiny: TinyServed, tmp_path: Path) -> None:
+    def opened() -> Media:
+        videos = {"00001": tiny.videos / "00001.mp4"}
+        return Media(open_columns(tiny.shots, tmp_path), videos, None, tmp_path / "media", at_once=1, sprites=1)
+
+    first = opened()
+    first.look_at_all(lambda: False)
+    clock = first.clock("00001")
+    assert opened()._clocks == {"00001": clock}
+    kept = tmp_path / "media" / "clocks.txt"
+    whole = kept.read_bytes()
+    for spoiled in (whole.replace(b'"zero_s": ', b'"zero_s": 9'), whole[:-9], b"", b"\xff\n"):
+        assert spoiled != whole
+        kept.write_bytes(spoiled)
+        assert opened()._clocks == {} and opened().clock("00001") == clock
+
+
 def test_many_sprites_at_once_are_refused(tiny: TinyServed, tmp_path: Path) -> None:
     columns = open_columns(tiny.shots, tmp_path)
     videos = {"00001": tiny.videos / "00001.mp4"}
