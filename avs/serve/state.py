@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from avs.core.errors import AvsError
 from avs.pipeline.serve_options import ServeOptions
 from avs.serve.answers import Answers
 from avs.serve.dres.showdown import Showdown
@@ -25,6 +24,10 @@ from avs.serve.search.engine import Engine
 from avs.serve.shapes import Event, Loading, MediaFacts, Status
 from avs.serve.study import Studies
 from avs.serve.uploads import Uploads
+
+
+class _Stopped(Exception):
+    """The server was told to end while it opened the collection."""
 
 
 class OpenedServer:
@@ -110,6 +113,8 @@ class ServerState:
                 self._opened = OpenedServer(collection, book, uploads)
                 self.events.say(Event(kind="ready"))
                 self._opened.media.look_at_all(self._stopped.is_set)
+            except _Stopped:
+                pass
             except BaseException as error:  # the server ends with it
                 self.error = error
                 failed.set()
@@ -120,7 +125,7 @@ class ServerState:
 
     def _report(self, what: str, done: int, of: int) -> None:
         if self._stopped.is_set():
-            raise AvsError("the server was stopped while it opened the collection")
+            raise _Stopped
         self._loading = Loading(what=what, done=done, of=max(of, 1))
         self.events.say(Event(kind="loading", loading=self._loading))
 
