@@ -91,11 +91,16 @@ def test_a_topic_without_judgments_says_so(watched: Watched) -> None:
 
 def test_the_collection_is_still_being_opened(watched: Watched) -> None:
     page = watched.page("about:blank")
-    opening = {"what": "shot table", "done": 43, "of": 100}
-    altered(page, "**/api/v1/status", ready=False, loading=opening)
+    opening: dict[str, object] = {"ready": False, "loading": {"what": "shot table", "done": 43, "of": 100}}
+
+    def status(route: Route) -> None:
+        found = route.fetch()
+        route.fulfill(response=found, json={**found.json(), **opening})
+
+    page.route("**/api/v1/status", status)
     page.goto(watched.root)
     expect(page.get_by_role("status")).to_contain_text("shot table 43 %, search works when it is there")
-    page.unroute("**/api/v1/status")
+    opening.clear()
     expect(page.get_by_label("Question")).to_be_focused()
 
 
@@ -128,18 +133,33 @@ def test_texts_of_the_collection_are_never_markup(watched: Watched) -> None:
 
 def test_marks_are_kept_while_the_server_is_away(watched: Watched) -> None:
     page = asked(watched, topic="662")
-    page.route("**/api/v1/**", lambda route: route.abort())
+    away = [True]
+    page.route("**/api/v1/**", lambda route: route.abort() if away else route.continue_())
     page.keyboard.press("y")
     expect(page.locator(".tile").first).to_have_class(re.compile("yes"))
     expect(page.get_by_role("alert")).to_contain_text("cannot be reached")
     page.keyboard.press("n")
-    page.unroute("**/api/v1/**")
+    away.clear()
     expect(page.get_by_role("alert")).to_be_hidden()
     sent(page)
     page.reload()
     expect(page.locator(".tile.yes")).to_have_count(1)
     expect(page.locator(".tile.no")).to_have_count(1)
     watched.forget()
+
+
+def test_marks_that_get_no_answer_are_sent_again(watched: Watched) -> None:
+    page = watched.page("about:blank")
+    page.add_init_script("const real = AbortSignal.timeout; AbortSignal.timeout = () => real.call(AbortSignal, 200)")
+    page.goto(address(watched.root, topic="662"))
+    expect(page.locator(".tile").first).to_be_focused()
+    unanswered: list[Route] = []
+    page.route("**/api/v1/marks", lambda route: route.continue_() if unanswered else unanswered.append(route))
+    page.keyboard.press("y")
+    until(page, lambda: bool(unanswered))
+    sent(page)
+    page.reload()
+    expect(page.locator(".tile.yes")).to_have_count(1)
 
 
 def test_the_page_recovers_when_the_server_begins_anew(tiny: TinyServed, tmp_path: Path, watched: Watched) -> None:

@@ -36,8 +36,8 @@ async function ask(path, options = {}) {
 export async function get(path) { return (await ask(path)).json(); }
 
 /** POST or DELETE with JSON, as JSON. */
-export async function send(path, body, method = "POST") {
-  return (await ask(path, { method, headers: HEADERS, body: JSON.stringify(body) })).json();
+export async function send(path, body, { method = "POST", signal = null } = {}) {
+  return (await ask(path, { method, headers: HEADERS, body: JSON.stringify(body), signal })).json();
 }
 
 /** Give a picture to search with. */

@@ -6,6 +6,7 @@ import { state, tell, topicOf } from "./state.js";
 const KEPT = "avs-marks:"; // with a name of each page: what the server does not have yet
 const OWN = "avs-own-marks:"; // marks of a visitor of a read-only server
 const AGAIN_MS = 2000;
+const LATE_MS = 10_000;
 
 const mine = KEPT + Math.random().toString(36).slice(2);
 const queue = Object.keys(localStorage).filter((key) => key.startsWith(KEPT)).flatMap(takeOver);
@@ -86,7 +87,8 @@ export async function flush() {
   try {
     while (queue.length) {
       const { topic, ...one } = queue[0];
-      const answer = one.shots ? await send("/marks", queue[0]) : await send("/marks", { event: one.event }, "DELETE");
+      const signal = AbortSignal.timeout(LATE_MS); // of a line that is dead the browser says nothing for minutes
+      const answer = await (one.shots ? send("/marks", queue[0], { signal }) : send("/marks", { event: one.event }, { method: "DELETE", signal }));
       queue.shift();
       keep();
       if (topic === topicOf()) {
