@@ -151,14 +151,19 @@ def lane_of(embedder: ImageEmbedder | ClipEmbedder, rows: int) -> Lane | None:
 
 def _compile(embedder: ImageEmbedder | ClipEmbedder, rows: int) -> None:
     if not isinstance(embedder, CompilableEmbedder):
-        raise ConfigError(
-            "the encoder cannot be compiled",
-            where=embedder.spec.name,
-            wanted="encoders of the catalog; not a trained model, which reads another number of frames in each batch, "
-            "nor LAVIS",
-            next_step="leave --compile out",
-        )
+        raise not_compiled(embedder.spec.name)
     embedder.compile(rows)
+
+
+def not_compiled(names: str) -> ConfigError:
+    """The error of encoders for which there is no `--compile`."""
+    return ConfigError(
+        "the encoder cannot be compiled",
+        where=names,
+        wanted="encoders of the catalog; not a trained model, which reads another number of frames in each batch, "
+        "nor LAVIS",
+        next_step="leave --compile out",
+    )
 
 
 def _encode(embedder: ImageEmbedder | ClipEmbedder, tensors: Sequence[Tensor]) -> np.ndarray:

@@ -31,6 +31,7 @@ from avs.core.store_plan import require_same_way
 from avs.features.claims import Shard
 from avs.features.decoders import timeout_of
 from avs.features.device_processes import make_stores_on_devices
+from avs.features.device_queue import not_compiled
 from avs.features.embedder import BACKENDS, family_of, has_text_side, require_encoder
 from avs.features.extract import require_runtime
 from avs.features.lavis.encoder import LAVIS, require_float32
@@ -103,7 +104,7 @@ def extract_features(
         UnknownIdError: the folder has none of the videos of the shot table.
         AvsError: settings, weights or files that cannot be used.
     """
-    encoders = require_usable(recipe)
+    encoders = require_usable(recipe, compiled=compiled)
     _require_free(store_folders(output, recipe, encoders), batch_size, force=force)
     paths = find_videos(videos, ids=video_ids)
     table = read_shot_table(require_path(shots, what="shot table"))
@@ -224,12 +225,12 @@ def remarks(counts: Mapping[str, int]) -> list[str]:
     return said
 
 
-def require_usable(recipe: ExtractionRecipe) -> list[StoreEncoder]:
+def require_usable(recipe: ExtractionRecipe, *, compiled: bool = False) -> list[StoreEncoder]:
     """The encoders of a recipe, after what can be checked before videos and weights are read.
 
     Raises:
-        ConfigError: an unknown encoder, one without weights, a sampling that makes no sense, or options that do not
-            fit a trained model.
+        ConfigError: an unknown encoder, one without weights, one that cannot be `compiled`, a sampling that makes no
+            sense, or options that do not fit a trained model.
     """
     view_of(recipe.sampling.model_dump())
     encoders = store_encoders(recipe)
@@ -240,6 +241,9 @@ def require_usable(recipe: ExtractionRecipe) -> list[StoreEncoder]:
             if own.backend == LAVIS:
                 require_float32(recipe.compute_dtype)
             _require_fitting(encoder, encoder.sampling(recipe))
+    kept = [one.name for one in encoders if not isinstance(one, CatalogEncoder) or one.recipe.backend == LAVIS]
+    if compiled and kept:
+        raise not_compiled(", ".join(kept))
     return encoders
 
 

@@ -130,18 +130,17 @@ def test_options_that_do_not_fit(
     collection: Path, tmp_path: Path, environment: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = environment()
-    assert main(extraction(collection, tmp_path / "out", "--compute-dtype", "bfloat16")) == 2
-    assert "LAVIS computes in float32" in capsys.readouterr().err
-    assert counted(folder, "starts") == 0, "weights and videos were read first"
     for words, said in (
-        (["--raw-length", "--level", "frame"], "with length 1 alone"),
-        (["--backend", "lavis=blip"], "--backend does not fit the models"),
+        (["--compute-dtype", "bfloat16"], "LAVIS computes in float32"),
         (["--compile"], "nor LAVIS"),
+        (["--backend", "lavis=blip"], "--backend does not fit the models"),
     ):
         assert main(extraction(collection, tmp_path / "out", *words)) == 2, words
         assert said in capsys.readouterr().err
-        assert words == ["--compile"] or not (tmp_path / "out").exists(), "work has begun"
-    assert not (tmp_path / "out/blip/shot/manifest.json").exists()
+        assert counted(folder, "starts") == 0, "weights and videos were read first"
+    assert main(extraction(collection, tmp_path / "out", "--raw-length", "--level", "frame")) == 2
+    assert "with length 1 alone" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists(), "work has begun"
 
 
 @pytest.mark.parametrize("how", ["dies", "is killed"])
