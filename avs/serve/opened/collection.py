@@ -24,6 +24,7 @@ from avs.core.ranking import Run
 from avs.core.store import Problem
 from avs.core.topic import TopicSet
 from avs.pipeline.serve_options import ServeOptions
+from avs.serve.opened.cache_lock import alone_in
 from avs.serve.opened.embedded import EmbeddedModel, open_embedded
 from avs.serve.opened.shot_columns import ShotColumns, columns_of_ids, open_columns
 from avs.serve.opened.store_view import StoreView
@@ -203,8 +204,10 @@ def open_collection(options: ServeOptions, report: Report) -> Collection:
         AvsError: something cannot be opened, or does not fit the rest.
     """
     reporter = LoadReporter()
-    columns, views, searcher = _searched(options, report, reporter)
-    embedded = _embedded(searcher, options, columns, report)
+    with alone_in(options.cache, report):
+        columns, views, searcher = _searched(options, report, reporter)
+        embedded = _embedded(searcher, options, columns, report)
+        texts = _texts(options, columns, report)
     lists, spoiled = _open_lists(options.lists, report)
     fusers = _open_fusers(options.fusers)
     models = [name for name in searcher.systems if name not in views]
@@ -212,7 +215,7 @@ def open_collection(options: ServeOptions, report: Report) -> Collection:
     topics, qrels, evaluator = _study(options, report)
     collection = Collection(
         columns, searcher, views, models, fusers, lists, topics, qrels, evaluator,
-        _videos(options, columns, reporter), options, _texts(options, columns, report), embedded, spoiled,
+        _videos(options, columns, reporter), options, texts, embedded, spoiled,
         reporter.lines,
     )  # fmt: skip
     collection.artefacts = _artefacts(collection)
