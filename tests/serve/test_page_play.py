@@ -141,6 +141,17 @@ def test_what_chromium_cannot_play_is_shown_as_frames(watched: Watched) -> None:
     expect(page.locator(".tile .strip")).to_have_count(0)
 
 
+def test_a_tile_that_is_made_anew_plays_again(watched: Watched) -> None:
+    page = on_shot(watched, "shot00001_7")
+    page.keyboard.press(" ")
+    expect(page.locator(".tile .playing")).to_have_count(1)
+    page.set_viewport_size({"width": 1100, "height": 800})
+    expect(page.locator(".tile .playing")).to_have_count(0)
+    page.keyboard.press(" ")
+    expect(page.locator(".tile .playing")).to_have_count(1)
+    expect(page.locator(".tile video")).to_have_js_property("paused", False)
+
+
 def test_frames_under_the_pointer(watched: Watched) -> None:
     page = on_shot(watched, "shot00003_4")
     pic = page.locator(".tile:focus .pic")

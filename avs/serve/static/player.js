@@ -16,8 +16,8 @@ const says = el("p", { class: "player-note", role: "status" });
 const state = { shot: null, host: null, start: 0, end: 0, fps: 25, frame: 0, timer: 0, turn: 0 };
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
-/** The shot that is shown, or null. */
-export function playing() { return state.shot; }
+/** The shot that is shown, or null. Its tile may be gone: scrolled away, or made anew. */
+export function playing() { return state.host?.isConnected ? state.shot : null; }
 
 /** Where the player is, in seconds of the file; null where there are only frames. */
 export function position() { return video.isConnected && video.readyState >= 1 ? video.currentTime : null; }
