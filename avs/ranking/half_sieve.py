@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 FLOAT32_ROUNDOFF, FLOAT16_ROUNDOFF, FLOAT16_TINY = 2.0**-24, 2.0**-11, 2.0**-24
 LONGEST = 1.0 + length_tolerance(np.dtype(np.float16))  # |x|
 LEAST_DIM, MOST_DIM = 8, 2048  # above, the bound of a sum in float32 would let one in float16 pass
-SHOTS_PER_PLACE = 50  # shots for each place of a list, below which so many stay that nothing is won
+SHOTS_PER_PLACE = 200  # shots for each place of a list, below which so many stay that nothing is won
 TURNS = 3  # of the kernels at the trial of their speed
 
 _distrusted = threading.Event()
