@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 FLOAT32_ROUNDOFF, FLOAT16_ROUNDOFF, FLOAT16_TINY = 2.0**-24, 2.0**-11, 2.0**-24
 LONGEST = 1.0 + length_tolerance(np.dtype(np.float16))  # |x|
 LEAST_DIM, MOST_DIM = 8, 2048  # above, the bound of a sum in float32 would let one in float16 pass
-SHOTS_PER_PLACE = 200  # shots for each place of a list, below which so many stay that nothing is won
+WORTH_SIFTING, SHOTS_PER_PLACE = 100_000, 200  # shots, in all and for each place of a list: with fewer, too many stay
 TURNS = 3  # of the kernels at the trial of their speed
 
 _distrusted = threading.Event()
@@ -252,7 +252,9 @@ def half_queries(scorers: Sequence[Scorer], source: BlockSource, k: int) -> dict
     """Name of a scorer -> its query, where sifting may pay."""
     import torch
 
-    if source.device.type != "cpu" or source.dtype != torch.float32 or len(source) < SHOTS_PER_PLACE * k:
+    if source.device.type != "cpu" or source.dtype != torch.float32:
+        return {}
+    if len(source) < max(WORTH_SIFTING, SHOTS_PER_PLACE * k):
         return {}
     found = {} if _distrusted.is_set() else {scorer.name: single_of(scorer) for scorer in scorers}
     return {

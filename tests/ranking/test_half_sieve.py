@@ -60,6 +60,7 @@ class Kernel:
 def kernel(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kernel]:
     """Small stores are sifted, whatever time it takes."""
     monkeypatch.setattr("avs.ranking.half_sieve.SHOTS_PER_PLACE", 0)
+    monkeypatch.setattr("avs.ranking.half_sieve.WORTH_SIFTING", 0)
     monkeypatch.setattr("avs.ranking.split.WORTH_SPLITTING", 1)
     monkeypatch.setattr("avs.ranking.split.FIRST_ROUND", 2)
     monkeypatch.setattr(KernelTrial, "pays", True)
@@ -241,6 +242,8 @@ def test_short_collections_are_not_sifted(monkeypatch: pytest.MonkeyPatch) -> No
     source, plain = BlockSource({"x": store}, block_rows=HEIGHT), scorer_of(query, store)
     monkeypatch.setattr("avs.ranking.half_sieve.SHOTS_PER_PLACE", HEIGHT)
     assert half_queries([plain], source, 4) and not half_queries([plain], source, 5)
+    monkeypatch.setattr("avs.ranking.half_sieve.WORTH_SIFTING", HEIGHT * 4 + 1)
+    assert not half_queries([plain], source, 1)
 
 
 def test_every_scorer_is_searched_in_its_own_way(kernel: Kernel) -> None:

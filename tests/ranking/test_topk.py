@@ -89,7 +89,7 @@ def test_a_score_that_is_not_finite_names_the_first_shot(bad: float) -> None:
 def test_a_state_stays_what_it_was_and_can_be_gone_back_to() -> None:
     rng, ids = np.random.default_rng(0), [f"shot1_{i}" for i in range(1, 31)]
     scores = rng.normal(size=(2, 30)).astype(np.float32)
-    best = TopK(["1", "2"], ids, k=4)
+    best = TopK(["0", "1"], ids, k=4)
     best.add(scores[:, :10], first=0)
     kept = best.state()
     for _ in range(2):
