@@ -18,10 +18,11 @@ are at least A - E. A shot of the list scores at least that, so its own a is at 
 least F, the k-th best that is known, has an a of at least F - E. All others are out. Those that stay are scored by the
 scorer, each at the place of the buffer that it has in its block, so the lists are the same to the last bit.
 
-What the proof takes from the machine is tried before each search (KernelTrial): that sums are of float32. Many CPUs and
-settings of torch sum in float16. It is also checked of every score that is made in the end that |s - a| <= E. If one
-breaks it, no kernel is trusted any more in this process: the log has a warning, and the pass begins again without.
-Where the trial fails, or the kernel is slower than conversion and product, blocks are scored as ever.
+What the proof takes from the machine is tried before each search (KernelTrial): that sums are of float32. In torch 2.6
+and 2.13 they are, unless it is told to sum in float16, which it can be at any time. And |s - a| <= E is checked of every
+score that is made in the end. If one breaks it, no kernel is trusted any more in this process: the log has a warning,
+and the pass begins again without. Where the trial fails, or the kernel is slower than conversion and product, blocks
+are scored as ever.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ FLOAT32_ROUNDOFF, FLOAT16_ROUNDOFF, FLOAT16_TINY = 2.0**-24, 2.0**-11, 2.0**-24
 LONGEST = 1.0 + length_tolerance(np.dtype(np.float16))  # |x|
 LEAST_DIM, MOST_DIM = 8, 2048  # above, the bound of a sum in float32 would let one in float16 pass
 WORTH_SIFTING, SHOTS_PER_PLACE = 100_000, 200  # shots, in all and for each place of a list: with fewer, too many stay
-TURNS = 3  # of the kernels at the trial of their speed
+TURNS = 5  # of the kernels at the trial of their speed
 
 _distrusted = threading.Event()
 

@@ -85,7 +85,7 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def near_ties(count: int, query: np.ndarray, seed: int = 0, low: float = 0.5) -> np.ndarray:
-    """(count, D) rows whose cosines with a query are even between `low` and 1: at any cut, some are within the bound."""
+    """(count, D) rows whose cosines with a query are even between `low` and 1: some are near any cut."""
     rng = np.random.default_rng(seed)
     along, across = query / np.linalg.norm(query), rng.normal(size=(count, len(query)))
     across -= (across @ along)[:, None] * along
