@@ -19,10 +19,10 @@ least F, the k-th best that is known, has an a of at least F - E. All others are
 scorer, each at the place of the buffer that it has in its block, so the lists are the same to the last bit.
 
 What the proof takes from the machine is tried before each search (KernelTrial): that sums are of float32. In torch 2.6
-and 2.13 they are, unless it is told to sum in float16, which it can be at any time. And |s - a| <= E is checked of every
-score that is made in the end. If one breaks it, no kernel is trusted any more in this process: the log has a warning,
-and the pass begins again without. Where the trial fails, or the kernel is slower than conversion and product, blocks
-are scored as ever.
+and 2.13 they are, unless it is told to sum in float16, which can be done at any time. And |s - a| <= E is checked of
+every score that is made in the end. If one breaks it, no kernel is trusted any more in this process: the log has a
+warning, and the pass begins again without. Where the trial fails, or the kernel is slower than conversion and product,
+blocks are scored as ever.
 """
 
 from __future__ import annotations
