@@ -50,23 +50,35 @@ class Rows(Protocol):
     def offsets(self) -> np.ndarray | None: ...
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class BlockFeature:
     """One feature of the shots of a block. Valid until the next block is asked for.
 
     Attributes:
-        buffer: (>= R, D) on the device, in the dtype of the pass: rows of the present shots, one shot after another,
-            followed by whatever an earlier block left. Its height is the same in every block, so a product with
-            all of it takes every row through the same instructions, whichever block the row came in.
+        stored: (R, D) rows of the present shots as the store has them, one shot after another; None: they are in the
+            room already.
+        room: (>= R, D) on the device, in the dtype of the pass: where `buffer` has them.
         count: R.
         starts: (P,) int64 where the rows of each present shot begin; None when a shot is one row.
         present: (count of the block,) bool, of which P are true; None when all shots are there.
     """
 
-    buffer: Tensor
+    stored: Tensor | None
+    room: Tensor
     count: int
     starts: np.ndarray | None
     present: np.ndarray | None
+
+    @cached_property
+    def buffer(self) -> Tensor:
+        """(>= R, D) the rows in the dtype of the pass, followed by whatever an earlier block left.
+
+        They are converted when somebody first asks. The height is the same in every block, so a product with all of it
+        takes every row through the same instructions, whichever block the row came in.
+        """
+        if self.stored is not None:
+            self.room[: self.count].copy_(self.stored)
+        return self.room
 
     @property
     def rows(self) -> Tensor:
@@ -180,6 +192,26 @@ class BlockSource:
             yield Block(first, last - first, features)
             first, turn = last, 1 - turn
 
+    def placed(self, name: str, shots: np.ndarray, places: np.ndarray) -> Iterator[tuple[np.ndarray, Block]]:
+        """Chosen shots of a feature that has one row a shot, each at the place of the buffer that it has in its block.
+
+        So a product takes their rows through the instructions that it takes them through in their blocks.
+
+        Args:
+            shots: (S,) positions in the source.
+            places: (S,) of their rows. Shots of the same place come one after another.
+
+        Yields:
+            The (P,) indices of some of the shots, and a block of their rows, which is valid until the next.
+        """
+        order = np.argsort(places, kind="stable")
+        turns = np.empty(len(places), dtype=np.int64)  # how many shots of the same place come before
+        turns[order] = np.arange(len(places)) - np.searchsorted(places[order], places[order])
+        for turn in range(int(turns.max(initial=-1)) + 1):
+            chosen = np.flatnonzero(turns == turn)
+            feature = self._readers[name].placed(shots[chosen], places[chosen])
+            yield chosen, Block(0, feature.count, {name: feature})
+
 
 class _Reader:
     """One store of a source.
@@ -246,11 +278,11 @@ class _Reader:
     def read(self, first: int, last: int, turn: int) -> BlockFeature:
         """The rows of shots `first` to `last`; on CUDA the buffers take turns."""
         rows = self._stored(first, last)
-        buffer = self.buffers[turn % len(self.buffers)]
+        stored: Tensor | None = rows
+        room = self.buffers[turn % len(self.buffers)]
         if self.staging:
-            buffer[: len(rows)].copy_(self.staging[turn][: len(rows)].copy_(rows), non_blocking=True)
-        else:
-            buffer[: len(rows)].copy_(rows)
+            room[: len(rows)].copy_(self.staging[turn][: len(rows)].copy_(rows), non_blocking=True)
+            stored = None
         present = None
         if self.positions is not None:
             present = self.positions[first:last] >= 0
@@ -260,7 +292,15 @@ class _Reader:
             assert self.ends is not None  # a frame-level store has them
             starts = self.ends[first:last] - self.ends[first]
             starts = starts if present is None else starts[present]
-        return BlockFeature(buffer, len(rows), starts, present)
+        return BlockFeature(stored, room, len(rows), starts, present)
+
+    def placed(self, shots: np.ndarray, places: np.ndarray) -> BlockFeature:
+        """The rows of shots of one row each, at given places of the room."""
+        import torch
+
+        rows, room = shots if self.positions is None else self.positions[shots], self.buffers[0]
+        room[torch.from_numpy(places)] = self.vectors[torch.from_numpy(rows)].to(room)
+        return BlockFeature(None, room, len(room), None, None)
 
     def _stored(self, first: int, last: int) -> Tensor:
         """(R, D) as stored."""

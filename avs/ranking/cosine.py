@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -18,6 +19,25 @@ if TYPE_CHECKING:
 
 FrameScore = Literal["max", "mean"]
 FRAME_SCORES = ("max", "mean")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SingleQuery:
+    """Scores that are products of one query with rows of length 1: what avs.ranking.half_sieve can sift.
+
+    Attributes:
+        scorer: which gives the scores.
+        allowed: (N,) bool, the shots of the source that are scored; None: all.
+    """
+
+    scorer: CosineScorer
+    allowed: np.ndarray | None = None
+
+
+def single_of(scorer: object) -> SingleQuery | None:
+    """The single query of a scorer that says it has one."""
+    found: SingleQuery | None = getattr(scorer, "single", None)
+    return found
 
 
 class CosineScorer:
@@ -69,6 +89,11 @@ class CosineScorer:
         """sha256 of the queries and of how they are compared."""
         how = f"cosine {self.normalise} {self.frame_score} {self.queries.shape} ".encode()
         return hashlib.sha256(how + self.queries.tobytes()).hexdigest()
+
+    @property
+    def single(self) -> SingleQuery | None:
+        """Itself, if it has one query and the rows have length 1."""
+        return SingleQuery(self) if len(self.queries) == 1 and not self.normalise else None
 
     def score(self, block: Block) -> tuple[Tensor, np.ndarray | None]:
         """(T, P) scores of the P shots that have the feature, and which those are; None: all."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from avs.core.errors import AvsError, ConfigError
 from avs.core.progress import Reporter
 from avs.core.ranking import MAX_RESULTS, RankedList
 from avs.ranking.blocks import Block, BlockSource
+from avs.ranking.half_sieve import BoundBroken, HalfQuery, HalfSieve, distrust, half_queries
 from avs.ranking.split import split_of, threads_for
 from avs.ranking.state import SearchState
 from avs.ranking.topk import TopK
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     Scored = tuple[Block, dict[str, tuple[Tensor, np.ndarray | None]]]
+
+log = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_SAVES = 60.0
 
@@ -139,36 +143,80 @@ def covered(
 
     before = torch.get_num_threads()
     several = threads_for(source, threads or before) if all(map(may_split, scorers)) else 1
-    if several == 1:
+    halves = half_queries(scorers, source, max((collector.k for collector in best.values()), default=1))
+    if several == 1 and not halves:
         for block, scores in _scored(scorers, source, first, stop):
             for name, (columns, present) in scores.items():
                 best[name].add(columns.cpu().numpy(), first=block.first, present=present)
             require_wanted(cancelled)
             yield block.first + block.count
         return
-    split = split_of(source, several)
-    own = [_collectors(best) for _ in range(several)]
-
-    def work(number: int, block: Block) -> None:
-        for scorer in scorers:
-            scores, present = scorer.score(block)
-            own[number][scorer.name].add(scores.cpu().numpy(), first=block.first, present=present)
-        require_wanted(cancelled)
-
+    begun = {name: collector.state() for name, collector in best.items()}
     try:
-        for done in split.rounds(work, first, stop):
-            for number, collectors in enumerate(own):
-                for name, collector in collectors.items():
-                    best[name].take(collector.state())
-                own[number] = _collectors(best)
-            yield done
+        try:
+            yield from _in_rounds(best, scorers, source, first, stop, several, halves, cancelled)
+        except BoundBroken as error:
+            distrust()
+            log.warning("a product in half precision was wrong (%s): searching again, and from now on, without", error)
+            for name, state in begun.items():
+                best[name].restore(state)
+            yield from _in_rounds(best, scorers, source, first, stop, several, {}, cancelled)
     finally:
         torch.set_num_threads(before)  # the number of new threads is that of the thread that said it last
 
 
-def _collectors(best: Mapping[str, TopK]) -> dict[str, TopK]:
-    """Collectors for the same lists, which take only what may still enter them."""
-    return {name: collector.empty() for name, collector in best.items()}
+def _in_rounds(
+    best: Mapping[str, TopK],
+    scorers: Sequence[Scorer],
+    source: BlockSource,
+    first: int,
+    stop: int | None,
+    threads: int,
+    halves: Mapping[str, HalfQuery],
+    cancelled: Callable[[], bool],
+) -> Iterator[int]:
+    """What `covered` does, by threads that have collectors of their own in every round.
+
+    Args:
+        halves: name of a scorer -> its query, if it is sifted.
+    """
+    own = [_Share(best, halves) for _ in range(threads)]
+
+    def work(number: int, block: Block) -> None:
+        own[number].take(scorers, block)
+        require_wanted(cancelled)
+
+    def end(number: int, read: BlockSource) -> None:
+        for sieve in own[number].sieves.values():
+            sieve.finish(read)
+
+    for done in split_of(source, threads).rounds(work, first, stop, end=end):
+        for share in own:
+            for name, collector in share.best.items():
+                best[name].take(collector.state())
+        own[:] = [_Share(best, halves) for _ in own]
+        yield done
+
+
+class _Share:
+    """What a thread finds in its blocks of a round, of that which may still enter the lists.
+
+    Args:
+        best: what was found in the rounds before.
+        halves: name of a scorer -> its query, if it is sifted.
+    """
+
+    def __init__(self, best: Mapping[str, TopK], halves: Mapping[str, HalfQuery]) -> None:
+        self.best = {name: collector.empty() for name, collector in best.items()}
+        self.sieves = {name: HalfSieve(half, self.best[name]) for name, half in halves.items()}
+
+    def take(self, scorers: Sequence[Scorer], block: Block) -> None:
+        """Score a block, or sift it."""
+        for scorer in scorers:
+            sieve = self.sieves.get(scorer.name)
+            if sieve is None or not sieve.took(block):
+                scores, present = scorer.score(block)
+                self.best[scorer.name].add(scores.cpu().numpy(), first=block.first, present=present)
 
 
 def may_split(scorer: Scorer) -> bool:

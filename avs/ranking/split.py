@@ -30,37 +30,42 @@ class SplitSource:
 
     def __init__(self, source: BlockSource, threads: int) -> None:
         self.source, self.threads = source, threads
-        self._twins = [source.twin() for _ in range(threads)] if threads > 1 else []
+        self._twins = [source.twin() for _ in range(threads)] if threads > 1 else [source]
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="pass", initializer=one_thread)
 
-    def rounds(self, work: Callable[[int, Block], None], first: int = 0, stop: int | None = None) -> Iterator[int]:
+    def rounds(
+        self,
+        work: Callable[[int, Block], None],
+        first: int = 0,
+        stop: int | None = None,
+        *,
+        end: Callable[[int, BlockSource], None] = lambda number, source: None,
+    ) -> Iterator[int]:
         """Have the threads do `work` with every block from the shot at position `first` on, to the one before `stop`.
 
         Args:
             work: gets the number of a thread, and a block that is valid until it returns.
             first, stop: borders of blocks, as for BlockSource.blocks.
+            end: what a thread does after its blocks of a round. It gets its number and the source that it reads.
 
         Yields:
             The position after the last shot that was worked at: all shots before it were.
         """
-        if self.threads == 1:
-            for block in self.source.blocks(first, stop):
-                work(0, block)
-                yield block.first + block.count
-            return
         last_border = len(self.source) if stop is None else stop
         borders = [border for border in self.source.borders() if first <= border <= last_border]
         at, size = 0, FIRST_ROUND
         while at < len(borders) - 1:
             begin = perf_counter()
             last = min(at + size * self.threads, len(borders) - 1)
-            self._round(borders[at : last + 1], work)
+            self._round(borders[at : last + 1], work, end)
             yield borders[last]
             at = last
-            if perf_counter() - begin < ROUND_S / 2:
-                size = min(2 * size, LONGEST_ROUND)
+            if perf_counter() - begin < ROUND_S / 4:
+                size = min(4 * size, LONGEST_ROUND)
 
-    def _round(self, borders: list[int], work: Callable[[int, Block], None]) -> None:
+    def _round(
+        self, borders: list[int], work: Callable[[int, Block], None], end: Callable[[int, BlockSource], None]
+    ) -> None:
         """Have the threads work at the blocks between borders. All have ended when it returns, also by an error."""
         failed = threading.Event()
 
@@ -71,10 +76,14 @@ class SplitSource:
                     if failed.is_set():
                         return
                     work(number, block)
+                end(number, self._twins[number])
             except BaseException:
                 failed.set()
                 raise
 
+        if self.threads == 1:
+            share(0)
+            return
         futures = [self._pool.submit(share, number) for number in range(self.threads)]
         wait(futures)
         for future in futures:

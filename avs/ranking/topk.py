@@ -65,17 +65,23 @@ class TopK:
         """What was kept so far, as arrays from which `restore` makes a collector of the same topics go on."""
         self._merge()
         return {
-            "floor": self._floor,
+            "floor": self._floor.copy(),
             "counts": np.array([len(shots) for shots in self._shots], dtype=np.int64),
             "shots": np.concatenate([np.empty(0, dtype=np.int64), *self._shots]),
             "scores": np.concatenate([np.empty(0, dtype=np.float32), *self._scores]),
         }
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
-        """Go on from a `state`."""
+        """Go on from a `state`; what was added before is forgotten."""
         cuts = np.cumsum(state["counts"])[:-1]
-        self._floor = state["floor"]
+        self._floor = state["floor"].copy()
         self._shots, self._scores = np.split(state["shots"], cuts), np.split(state["scores"], cuts)
+        self._pending, self._pending_count = [], 0
+
+    @property
+    def floor(self) -> np.ndarray:
+        """(T,) float32: a shot below it can enter no list any more."""
+        return self._floor
 
     def empty(self) -> TopK:
         """A collector of the same lists, without shots; it takes none that cannot enter this one any more."""

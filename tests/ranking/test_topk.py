@@ -86,6 +86,22 @@ def test_a_score_that_is_not_finite_names_the_first_shot(bad: float) -> None:
     )
 
 
+def test_a_state_stays_what_it_was_and_can_be_gone_back_to() -> None:
+    rng, ids = np.random.default_rng(0), [f"shot1_{i}" for i in range(1, 31)]
+    scores = rng.normal(size=(2, 30)).astype(np.float32)
+    best = TopK(["0", "1"], ids, k=4)
+    best.add(scores[:, :10], first=0)
+    kept = best.state()
+    for _ in range(2):
+        best.add(scores[:, 10:] + 9, first=10)
+        best.state()
+        best.add(scores[:, 10:12] + 20, first=10)  # not merged yet
+        best.restore(kept)
+    assert_as_on_all_scores(scores[:, :10], ids[:10], best.lists(), 4)
+    best.add(scores[:, 10:], first=10)
+    assert_as_on_all_scores(scores, ids, best.lists(), 4)
+
+
 def test_scores_whose_sum_overflows_are_fine() -> None:
     scores = np.full((1, 8), 3e38, dtype=np.float32)
     assert len(collect(scores, [f"shot1_{i}" for i in range(8)], [4], 5)[0]) == 5

@@ -17,7 +17,7 @@ from avs.core.errors import AvsError, DataError, UnknownIdError
 from avs.core.spec import EmbedderSpec
 from avs.core.topic import Topic, TopicSet
 from avs.ranking.blocks import Block, BlockSource
-from avs.ranking.cosine import CosineScorer
+from avs.ranking.cosine import CosineScorer, SingleQuery, single_of
 from avs.ranking.score import Scorer, may_split
 from avs.reranking.vectors import shot_vectors
 from avs.serve.opened.collection import Collection
@@ -265,6 +265,14 @@ class AmongScorer:
     def fingerprint(self) -> str:
         """That of the inner scorer with the shots."""
         return f"{self.inner.fingerprint} {self.allowed.tobytes().hex()}"
+
+    @property
+    def single(self) -> SingleQuery | None:
+        """The query of the inner scorer, if it has one, among these shots."""
+        inner = single_of(self.inner)
+        if inner is None:
+            return None
+        return SingleQuery(inner.scorer, self.allowed if inner.allowed is None else inner.allowed & self.allowed)
 
     def score(self, block: Block) -> tuple[Tensor, np.ndarray | None]:
         """The (P, shots) scores of those shots of a block that are allowed, and which those are."""
