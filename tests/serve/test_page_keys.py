@@ -6,6 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+import pytest
 from pages import Watched, expect, shots_of, until
 from pages import asked as asked_of
 
@@ -20,6 +21,7 @@ PRESS = """([key, changed, held]) => {
   document.activeElement.dispatchEvent(event);
   return event.defaultPrevented;
 }"""
+GO = "path => { history.pushState({ inside: true }, '', path); dispatchEvent(new PopStateEvent('popstate')) }"
 
 
 def asked(watched: Watched, **query: object) -> Page:
@@ -203,6 +205,46 @@ def test_a_late_answer_takes_no_letter_from_a_field(watched: Watched) -> None:
     press(page, "Enter")
     expect(page.locator(".tile").first).to_be_focused()
     assert page.locator(".tile.yes").count() == 0
+
+
+@pytest.mark.parametrize("path", ["study", "video/00001", "sessions", "basket"])
+def test_words_after_the_key_of_the_question_are_no_keys_of_the_list(watched: Watched, path: str) -> None:
+    page = asked(watched)
+    page.evaluate(GO, f"/{path}")
+    expect(page.locator(".search")).to_have_count(0)
+    press(page, "/", *"sunny")
+    words = page.get_by_label("Question")
+    expect(words).to_be_focused()
+    expect(words).to_have_value("sunny")
+    expect(page.locator(".tile.yes, .tile.no, .tile.unsure, .tile.held")).to_have_count(0)
+
+
+def test_no_mark_of_one_topic_is_of_a_shot_of_the_list_before(watched: Watched) -> None:
+    page = asked(watched)
+    held: list[Route] = []
+    page.route("**/api/v1/search", lambda route: route.continue_() if held else held.append(route))
+    page.route("**/api/v1/marks", lambda route: pytest.fail("a mark of the list before"))
+    press(page, "]", "y", "n", "x")
+    until(page, lambda: bool(held))
+    expect(page.locator(".tile")).to_have_count(0)
+    held[0].continue_()
+    expect(page.locator(".tile").first).to_be_focused()
+    expect(page.locator(".tile.yes, .tile.no, .tile.held")).to_have_count(0)
+
+
+def test_escape_closes_a_menu_and_a_choice_by_keyboard_keeps_the_focus(watched: Watched) -> None:
+    page = asked(watched)
+    summary = page.locator(".controls summary")
+    summary.focus()
+    press(page, "Enter")
+    expect(page.locator(".controls details")).to_have_attribute("open", "")
+    press(page, "Escape")
+    expect(page.locator(".controls details")).not_to_have_attribute("open", "")
+    expect(summary).to_be_focused()
+    press(page, "t", "ArrowDown")
+    expect(page.get_by_label("Question")).to_have_value("two people dance")
+    expect(page.locator(".tile").first).to_be_visible()
+    expect(page.locator("#topic")).to_be_focused()
 
 
 def test_systems_and_weights_are_chosen_by_keyboard(watched: Watched) -> None:

@@ -63,12 +63,13 @@ def test_a_question_that_cannot_be_answered_says_why(watched: Watched) -> None:
     ):  # fmt: skip
         page.goto(address(watched.root, **query))
         expect(page.locator(".message")).to_contain_text(words)
+        expect(page.locator(".busy")).to_be_hidden()
     watched.forget()
 
 
 def test_an_address_that_cannot_be_read_says_so(watched: Watched) -> None:
     page = watched.page()
-    for query in ("{nope", "[1]", "null"):
+    for query in ("{nope", "[1]", "null", '{"parts": "hello"}', '{"parts": [null]}', '{"by": 5}'):
         page.goto(f"{watched.root}?query={quote(query)}")
         expect(page.get_by_role("alert")).to_contain_text("cannot be read")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from pages import Watched, address, altered, expect
+from pages import Watched, address, altered, expect, sent
 from PIL import Image
 
 from avs.serve.shapes import Event, SubmissionFacts, Submissions, Submitted
@@ -125,6 +125,7 @@ def test_the_basket_is_submitted_after_one_question(watched: Watched, told: Told
     page.keyboard.press("S")
     dialog = page.get_by_role("dialog", name="Submit 2 shots of the basket?")
     expect(dialog).to_contain_text("It counts.")
+    assert dialog.locator(".small .cap").all_text_contents() == shots
     page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
     assert told.asked == []
@@ -132,6 +133,7 @@ def test_the_basket_is_submitted_after_one_question(watched: Watched, told: Told
     page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="2 queued")).to_be_visible()
     assert [(path, body["shots"]) for path, body in told.asked] == [("submit", shots)]
+    expect(page.get_by_role("link", name="Basket", exact=True)).to_be_visible()  # they are not submitted again
 
 
 def test_the_player_submits_its_position(watched: Watched, told: Told) -> None:
@@ -180,6 +182,44 @@ def test_a_verdict_is_said_and_listed(watched: Watched, told: Told) -> None:
     expect(page.get_by_role("dialog").get_by_role("row")).to_have_count(3)
     assert told.asked[0][1]["text"] == "a red umbrella"
     assert page.locator("img[src=x]").count() == 0
+
+
+def test_a_verdict_at_once_is_said_beside_the_warning(watched: Watched, told: Told) -> None:
+    old = told.entry("shot00001_9", "wrong")
+    page = told.open(watched)
+    told.warnings = ["a shot of this video was submitted before"]
+    made, entry = told.entry, None
+
+    def judged(shot: str | None, **more: Any) -> dict[str, Any]:
+        nonlocal entry
+        entry = made(shot, **{**more, "state": "accepted", "message": "correct"})
+        return entry
+
+    told.entry = judged  # type: ignore[method-assign]
+    page.keyboard.press("s")
+    lines = page.locator(".toast p")
+    expect(lines).to_have_count(2)
+    assert entry is not None
+    texts = lines.all_text_contents()
+    assert any(told.warnings[0] in text for text in texts)
+    assert any(f"{entry['shot']}, accepted, correct" in text for text in texts)
+    assert not any(old["shot"] in text for text in texts)  # it was there before the page
+
+
+def test_what_is_kept_from_the_task_before_is_asked_about(watched: Watched, told: Told) -> None:
+    page = told.open(watched)
+    page.keyboard.press("y")
+    page.keyboard.press("x")
+    expect(page.get_by_role("link", name="Basket 1")).to_be_visible()
+    expect(page.get_by_role("button", name="nothing submitted")).to_be_visible()
+    told.change(task={**TASK, "id": "t2", "name": "a02"})
+    expect(page.get_by_role("alert")).to_contain_text(
+        "The task is a02 now: 1 mark and 1 shot in the basket are from before."
+    )
+    page.get_by_role("button", name="Take them out").click()
+    expect(page.get_by_role("link", name="Basket", exact=True)).to_be_visible()
+    expect(page.locator(".tile.yes")).to_have_count(0)
+    sent(page)
 
 
 def test_what_may_have_arrived_is_asked_about(watched: Watched, told: Told) -> None:

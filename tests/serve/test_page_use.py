@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+import httpx
 import numpy as np
 import pytest
 from live_server import SHOTS, TinyServed
@@ -196,3 +197,53 @@ def test_the_basket_holds_what_was_put_in(watched: Watched) -> None:
     expect(page.locator(".smalls .cap")).to_have_text([shot])
     page.get_by_role("button", name=f"Take {shot} out").click()
     expect(page.get_by_text("Nothing is in it.")).to_be_visible()
+
+
+def test_undo_goes_on_in_another_page(watched: Watched) -> None:
+    page = asked(watched)
+    page.keyboard.press("y")
+    page.keyboard.press("n")
+    sent(page)
+    page.reload()
+    expect(page.locator(".tile.no")).to_have_count(1)
+    page.keyboard.press("z")
+    expect(page.locator(".tile.no")).to_have_count(0)
+
+    def undone() -> bool:
+        page.keyboard.press("z")  # which event is next to be taken back, the server says a moment later
+        return page.locator(".tile.yes").count() == 0
+
+    until(page, undone)
+
+
+def test_words_for_a_list_of_a_file_are_asked_of_the_stores(watched: Watched) -> None:
+    systems = httpx.get(f"{watched.root}api/v1/status").json()["systems"]
+    made_before = next(one["name"] for one in systems if one["kind"] == "list")
+    page = asked(watched, parts=[], by=[made_before], topic="661")
+    page.get_by_label("Question").fill("a dog")
+    page.keyboard.press("Enter")
+    expect(page.locator(".controls summary")).to_have_text("2 systems")
+    expect(page.locator(".busy")).to_be_hidden()
+
+
+def test_words_that_were_not_asked_yet_stay(watched: Watched) -> None:
+    page = asked(watched)
+    page.get_by_label("Question").fill("a dog in the")
+    page.get_by_role("button", name="Videos").click()
+    expect(page.get_by_role("button", name="Videos")).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_label("Question")).to_have_value("a dog in the")
+
+
+def test_figures_follow_a_weight_while_it_slides(watched: Watched) -> None:
+    page = asked(
+        watched, topic="661", fuse="weighted", by=["one-shot", "two-shot"], weights={"one-shot": 1, "two-shot": 1}
+    )
+    page.locator(".controls summary").click()
+    steps = page.evaluate("() => history.length")
+    weight = page.get_by_label("Weight of one-shot")
+    weight.evaluate("node => { node.value = 0; node.dispatchEvent(new Event('input', { bubbles: true })) }")
+    expect(page).to_have_url(re.compile(r"one-shot%22%3A0[%,]"))
+    assert weight.evaluate("node => node.isConnected")  # the hand still holds it
+    weight.evaluate("node => node.dispatchEvent(new Event('change', { bubbles: true }))")
+    expect(weight).to_have_value("0")
+    assert page.evaluate("() => history.length") == steps

@@ -94,7 +94,7 @@ export async function flush() {
       if (topic === topicOf()) {
         state.agreement = answer.agreement;
         if (!queue.length) for (const [shot, value] of Object.entries(answer.changed)) put([shot], value);
-        if (!one.shots) state.before = null;
+        if (!one.shots && !queue.length) loadMarks().catch(() => null); // which event comes before
         tell("marked", new Set(Object.keys(answer.changed)));
       }
     }
@@ -113,6 +113,12 @@ export async function flush() {
 
 /** How many marks have not arrived. */
 export function unsent() { return queue.length; }
+
+/** Take shots out of the basket, those that are in it. */
+export function takeOut(shots) {
+  const held = shots.filter((shot) => state.basket.has(shot));
+  if (held.length) toggleBasket(held);
+}
 
 /** Put shots into the basket, or take them out if they are all there. */
 export async function toggleBasket(shots) {

@@ -48,7 +48,7 @@ export class List {
       if (error.name === "AbortError") return;
       if (asked === this.asked) this.failed(error);
     }
-    if (asked === this.asked) this.bar.busy.hidden = true;
+    if (asked === (this.asked ?? asked)) this.bar.busy.hidden = true;
   }
   /** End the question that is asked; it can be asked again. */
   cancel() {

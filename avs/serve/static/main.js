@@ -4,9 +4,9 @@ import { Refused, exchangeToken, get, listen, send } from "./api.js";
 import { basketPage, showExport } from "./basket.js";
 import { comparePage } from "./compare.js";
 import { apiPage } from "./document.js";
-import { after, button, el, fill } from "./dom.js";
+import { after, button, el, fill, some } from "./dom.js";
 import { showHelp } from "./help.js";
-import { flush, loadMarks, mark, toggleBasket, undo, unsent } from "./judge.js";
+import { flush, loadMarks, mark, takeOut, toggleBasket, undo, unsent } from "./judge.js";
 import { listenToKeys } from "./keys.js";
 import { List, failure, problem } from "./list.js";
 import { Panel } from "./panel.js";
@@ -39,15 +39,26 @@ const pages = { study: ["Study", studyPage], compare: ["Compare", comparePage], 
   sessions: ["Sessions", sessionsPage], api: ["API", apiPage] };
 let topic = null; // whose marks are held
 
-const quiet = after(SAID_MS, () => fill(said));
 on("say", (words) => {
-  said.textContent = words;
-  quiet();
+  const line = el("p", { text: words });
+  said.append(line);
+  setTimeout(() => line.remove(), SAID_MS);
 });
 on("problem", (error) => warn(problem(error), button("Close", () => (banner.hidden = true))));
 on("gone", () => warn(el("p", { text: "The server cannot be reached. Marks are kept and sent when it is back." })));
 for (const name of ["back", "changed"]) on(name, () => start());
 on("topic", chooseTopic);
+on("task", (name) => {
+  if (state.query.topic || !(state.marks.size + state.basket.size)) return;
+  const clear = () => {
+    mark([...state.marks.keys()], null);
+    takeOut([...state.basket]);
+    banner.hidden = true;
+  };
+  const held = `${some(state.marks.size, "mark")} and ${some(state.basket.size, "shot")} in the basket are from before`;
+  warn(el("p", { text: `The task is ${name} now: ${held}.` }), button("Take them out", clear),
+    button("Keep them", () => (banner.hidden = true)));
+});
 on("feedback", feedback);
 on("address", show);
 on("whole", () => settle(list.grid.item));
@@ -109,6 +120,7 @@ function show() {
   if (topic !== topicOf()) {
     topic = topicOf();
     [state.marks, state.basket] = [new Map(), new Set()];
+    list.grid.show([]); // a mark would be of the new topic, and of a shot of the old list
     loadMarks(topic).catch(() => null);
   }
   if (name in pages) showPage(pages[name], given);
@@ -186,6 +198,11 @@ function leave(event) {
   const dialog = [...document.querySelectorAll("dialog[open]")].at(-1);
   if (dialog) return dialog.close();
   if (view.firstChild !== search) return leavePage();
+  const open = bar.node.querySelector("details[open]");
+  if (open) {
+    open.open = false;
+    return open.firstChild.focus();
+  }
   if (playing()) return stop();
   if (event.target === bar.words) return list.grid.items.length ? list.grid.focus() : bar.words.blur();
   banner.hidden = true;
@@ -211,12 +228,18 @@ function submitMoment() {
   if (shot) submit(at === null ? { shots: [shot] } : { shot, at_s: at });
 }
 
-const everywhere = { leave, help: showHelp, query: () => go(addressOf(state.query)), submitBasket };
+/** The field of the question, on whatever page it was asked for. */
+function toWords() {
+  if (view.firstChild !== search) go(addressOf(state.query));
+  bar.words.select();
+}
+
+const everywhere = { leave, help: showHelp, query: toWords, submitBasket };
 const inVideo = { play: toggle, back: () => step(-1), on: () => step(1), submit: submitMoment };
 const player = { ...inVideo, player: () => large.close(), leave };
 const focusedItem = (run) => () => list.grid.item && run(list.grid.item);
 const searching = {
-  ...everywhere, search: enter, query: () => bar.words.select(), take: () => list.take(), system: (_, key) => alone(Number(key) - 1),
+  ...everywhere, search: enter, take: () => list.take(), system: (_, key) => alone(Number(key) - 1),
   topic: () => document.getElementById("topic")?.focus(), before: () => stepTopic(-1), next: () => stepTopic(1),
   like: focusedItem((item) => change({ parts: [{ shot: item.shot }] })), feedback, revert: () => change({ feedback: null }),
   move: (_, key) => list.grid.move(key), range: (_, key) => list.grid.move(key.replace("Shift+", ""), { range: true }),
@@ -243,7 +266,7 @@ addEventListener("beforeunload", (event) => unsent() && event.preventDefault());
 
 await exchangeToken().catch((error) => tell("problem", error));
 await start();
-listen(({ kind, topic: of }) => {
+if (state.status) listen(({ kind, topic: of }) => {
   if (!state.status?.ready) return;
   if ((kind === "seen" || of === topicOf()) && !unsent()) loadMarks().catch(() => null);
   if (["seen", "submission", "task", "timer"].includes(kind)) submissionsSoon();

@@ -10,11 +10,12 @@ const DUPLICATES = 0.95;
 const WEIGHTED = "weighted";
 const MOST_CHIPS = 4;
 
-/** Ask a question that differs in some ways. Feedback is of one question alone. */
-export function change(differences) {
+/** Ask a question that differs in some ways. Feedback is of one question alone, and a list of a file has the words of its topic. */
+export function change(differences, how = {}) {
   const query = { ...state.query, ...differences };
   if (("parts" in differences || "topic" in differences) && !("feedback" in differences)) query.feedback = null;
-  go(addressOf(query));
+  if ("parts" in differences && !("topic" in differences)) query.by = query.by.filter((name) => systemOf(name)?.kind !== "list");
+  go(addressOf(query), how);
 }
 
 /** Ask with another filter. */
@@ -53,20 +54,22 @@ export class Bar {
     if (!words) return;
     this.entered = true;
     change({ parts: partsOf(words) });
-    this.words.value = wordsOf(state.query);
+    this.words.value = this.asked = wordsOf(state.query);
   }
 
   /** Show the question that is asked. */
   show() {
     const { query, status } = state;
-    if (document.activeElement !== this.words || !this.words.value) this.words.value = wordsOf(query);
+    const [words, held] = [wordsOf(query), document.activeElement];
+    if (words !== this.asked && (held !== this.words || !this.words.value)) this.words.value = words;
+    this.asked = words;
+    const name = this.node.contains(held) && held.matches(":focus-visible") ? nameOf(held) : null;
     this.picture.hidden = !status.systems.some((system) => system.images) || status.read_only;
     fill(this.topic, state.topics.length ? this.topics(query) : null);
-    const held = [...this.controls.querySelectorAll("input")].indexOf(document.activeElement);
-    fill(this.controls, this.systems(query), this.fuse(query), query.parts.length > 1 ? this.within(query) : null);
-    this.controls.querySelectorAll("input")[held]?.focus();
+    if (!this.sliding) fill(this.controls, this.systems(query), this.fuse(query), query.parts.length > 1 ? this.within(query) : null);
     fill(this.shownAs, this.groups(query), pressed(`Fold duplicates ${query.duplicates ?? ""}`.trim(), query.duplicates !== null, toggleDuplicates),
       this.hiding(query), this.texts(query), this.filtered(query));
+    if (name) [...this.node.querySelectorAll("input, select, button, summary")].find((one) => nameOf(one) === name)?.focus();
   }
   topics(query) {
     const options = state.topics.map((topic) => [topic.id, `${topic.id}  ${topic.text}`]);
@@ -81,8 +84,14 @@ export class Bar {
       if (by.length) change({ by, weights: weighted(query.fuse, by) });
       else tell("say", "one system at least");
     };
-    const weigh = (name) => field("range", `Weight of ${name}`, { min: 0, max: 1, step: 0.05, value: query.weights[name] ?? 1 },
-      (node) => change({ weights: { ...query.weights, [name]: Number(node.value) } }));
+    const weigh = (name) => {
+      const slide = (sliding) => ({ target }) => {
+        this.sliding = sliding; // its nodes must stay
+        change({ weights: { ...state.query.weights, [name]: Number(target.value) } }, { replace: true });
+      };
+      return el("input", { type: "range", "aria-label": `Weight of ${name}`, min: 0, max: 1, step: 0.05, value: query.weights[name] ?? 1,
+        on: { input: slide(true), change: slide(false) } });
+    };
     const rows = rankers().map((system, place) => {
       const box = el("input", { type: "checkbox", value: system.name, on: { change: choose } });
       box.checked = asked.includes(system.name);
@@ -174,6 +183,9 @@ export class Bar {
       el("span", { text: words.join(" · ") }), el("span", { class: "ms", text: `${Math.round(ms)} ms` }));
   }
 }
+
+/** What a control is called, whatever it is set to. */
+function nameOf(node) { return node.ariaLabel ?? (node.type === "checkbox" ? node.value : node.textContent.replace(/[\d., ]+/g, "")); }
 
 /** The systems that are chosen by name. */
 function rankers() { return state.status.systems.filter((one) => one.kind !== "fuser"); }

@@ -53,6 +53,8 @@ export function queryOf(search) {
   try {
     const read = JSON.parse(given);
     if (read === null || typeof read !== "object" || Array.isArray(read)) throw new SyntaxError("not an object");
+    const objects = Array.isArray(read.parts ?? []) && (read.parts ?? []).every((part) => part && typeof part === "object");
+    if (!objects || !Array.isArray(read.by ?? [])) throw new SyntaxError("parts or by are no lists");
     const filter = { ...query.filter, ...read.filter };
     return { ...query, ...read, filter };
   } catch (error) {

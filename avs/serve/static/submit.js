@@ -2,8 +2,9 @@
 
 import { get, send } from "./api.js";
 import { after, button, el, field, fill, muted, openDialog, select, some, table } from "./dom.js";
+import { takeOut } from "./judge.js";
 import { state, tell } from "./state.js";
-import { SENT } from "./tile.js";
+import { SENT, small } from "./tile.js";
 
 const SERVER = { down: "cannot be reached", "logged-out": "logged out", "no-evaluation": "no evaluation", "no-task": "no task",
   running: "task runs", ended: "task has ended" };
@@ -14,6 +15,7 @@ const SHORT_S = 30;
 let known = null; // Submissions of the API
 let ends = null; // when the time is over, on the clock of performance.now()
 let turn = 0;
+const told = new Map(); // id of an answer -> the state that was said of it
 
 /** Ask what was submitted and how the evaluation stands. */
 export async function loadSubmissions() {
@@ -27,14 +29,16 @@ export async function loadSubmissions() {
 export const submissionsSoon = after(SOON_MS, loadSubmissions);
 
 function take(found) {
-  const before = new Map((known?.entries ?? []).map((one) => [one.id, one.state]));
+  const before = known;
   known = found;
   ends = found.timer_left_s === null ? null : performance.now() + 1000 * found.timer_left_s;
   const entries = entriesOfTask();
   state.sent = new Map(entries.filter((one) => one.shot).map((one) => [one.shot, shown(one)]));
   state.sentVideos = new Set(entries.map((one) => one.video).filter(Boolean));
-  const fresh = found.entries.filter((one) => before.has(one.id) && before.get(one.id) !== one.state && shown(one) !== "queued");
-  if (fresh.length) tell("say", fresh.map((one) => [nameOf(one), SENT[one.state][2], one.message].filter(Boolean).join(", ")).join(" · "));
+  const fresh = found.entries.filter((one) => told.get(one.id) !== one.state && shown(one) !== "queued" && !(one.dry_run && one.state === "sent"));
+  for (const one of fresh) told.set(one.id, one.state);
+  if (found.task && before?.task && found.task.name !== before.task.name) tell("task", found.task.name);
+  if (before && fresh.length) tell("say", fresh.map((one) => [nameOf(one), SENT[one.state][2], one.message].filter(Boolean).join(", ")).join(" · "));
   tell("sent");
 }
 
@@ -49,7 +53,7 @@ function shown(one) { return one.state === "in-flight" ? "queued" : one.state; }
 
 function nameOf(one) { return one.shot ?? one.item ?? `"${one.text}"`; }
 
-/** Submit {shots}, {shot, at_s} or {text}. */
+/** Submit {shots}, {shot, at_s} or {text}; whether the server has taken them. */
 export async function submit(asked) {
   if (!state.status.dres) return tell("say", "nowhere to submit to: avs serve --dres");
   for (const shot of asked.shots ?? []) state.sent.set(shot, state.sent.get(shot) ?? "queued");
@@ -57,10 +61,13 @@ export async function submit(asked) {
   try {
     const { live, entries, warnings } = await send("/submit", { topic: state.query.topic, list: state.answer?.list ?? null, ...asked });
     tell("say", [`${some(entries.length, "answer")} ${live ? "on the way" : "in the dry run: nothing is sent"}`, ...warnings].join(" · "));
+    return true;
   } catch (error) {
     tell("problem", error);
+    return false;
+  } finally {
+    loadSubmissions();
   }
-  return loadSubmissions();
 }
 
 /** Submit the basket, after asking once. */
@@ -69,9 +76,9 @@ export function submitBasket() {
   if (!shots.length || !state.status.dres) return tell("say", shots.length ? "nowhere to submit to: avs serve --dres" : "the basket is empty");
   const words = `Submit ${some(shots.length, "shot")}`;
   const dialog = openDialog(`${words} of the basket?`, "confirm", muted([known?.live ? "It counts." : "A dry run: nothing is sent.",
-    known?.task?.name].filter(Boolean).join(" ")), button(words, () => {
+    known?.task?.name].filter(Boolean).join(" ")), el("div", { class: "smalls" }, shots.map((shot) => small(shot, shot))), button(words, () => {
     dialog.close();
-    submit({ shots });
+    submit({ shots }).then((taken) => taken && takeOut(shots));
   }, { class: "primary", autofocus: true }));
   return dialog;
 }
