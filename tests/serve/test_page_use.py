@@ -149,6 +149,29 @@ def test_gained_and_lost_are_differences_of_sets(watched: Watched, tiny: TinySer
     expect(page.get_by_role("heading", name="Gained, relevant only in b")).to_contain_text(f": {len(set(b) - set(a))}")
 
 
+def test_lists_of_one_topic_are_compared_and_called_by_words(watched: Watched) -> None:
+    page = asked(watched)
+    compare, busy = page.get_by_role("link", name="Compare"), page.locator(".busy")
+    page.keyboard.press("]")
+    expect(page.get_by_label("Question")).to_have_value("two people dance")
+    expect(page.locator(".panel")).to_contain_text("Topic 662")
+    expect(busy).to_be_hidden()
+    expect(compare).to_have_count(0)  # the list before it is of another topic
+    page.keyboard.press("1")
+    expect(page.locator(".controls summary")).to_have_text("one-shot")
+    compare.click()
+    for name, words in (("List a", "the list before it"), ("List b", "the list on the page")):
+        expect(page.get_by_label(name).locator("option:checked")).to_have_text(words)
+    expect(page.locator(".sides")).to_contain_text("infAP")
+    page.get_by_label("Topic").select_option("661")
+    expect(page.get_by_role("alert").last).to_contain_text("the list is of another topic")
+    page.goto(f"{watched.root}compare?a=gone&b=one-shot&topic=661")
+    expect(page.get_by_role("main")).to_contain_text("does not hold this list any more")
+    page.get_by_role("link", name="ask again").click()
+    expect(page.get_by_label("Question")).to_be_visible()
+    assert len(watched.forget()) == 2  # what Chromium says of those that the server refused
+
+
 def test_the_study_shows_the_worst_topic_first_and_leads_to_it(watched: Watched) -> None:
     page = watched.page(f"{watched.root}study")
     rows = page.locator("table").first.locator("tbody tr")

@@ -64,6 +64,7 @@ on("sent", () => {
 on("answered", (answer) => {
   search.classList.toggle("blank", !answer);
   panel.showMeasures(answer);
+  menu();
   if (!answer) strip.show(null, []);
 });
 addEventListener("popstate", () => tell("address"));
@@ -86,13 +87,14 @@ function focused(item) {
 
 function menu() {
   const basket = addressOf(state.query, null, "/basket");
-  const sides = { a: state.last, b: state.answer?.list, topic: state.query.topic ?? "" };
+  const [a, b] = [state.last, state.answer];
+  const sides = a && b && a.topic === b.topic && new URLSearchParams({ a: a.list, b: b.list, topic: b.topic ?? "" });
   const here = (address) => (address.split("?")[0] === location.pathname ? "page" : null);
   const listed = view.firstChild === search;
   const one = (words, address) => link(words, address, { "aria-current": here(address) });
   const own = !state.status.read_only;
   fill(nav, one("Search", addressOf(state.query)), state.status.qrels ? one("Study", "/study") : null,
-    sides.a && sides.b ? one("Compare", `/compare?${new URLSearchParams(sides)}`) : null, one(`Basket ${state.basket.size || ""}`.trim(), basket),
+    sides ? one("Compare", `/compare?${sides}`) : null, one(`Basket ${state.basket.size || ""}`.trim(), basket),
     own ? one("Sessions", "/sessions") : null, one("API", "/api"), listed && own ? button("Export", showExport, { class: "quiet" }) : null,
     listed ? button("Panel", () => document.body.classList.toggle("no-panel"), { class: "quiet" }) : null,
     button("?", showHelp, { class: "quiet", "aria-label": "Keys" }));
