@@ -53,12 +53,12 @@ on("address", show);
 on("whole", () => settle(list.grid.item));
 on("closed", () => list.grid.focus());
 on("marked", (shots) => {
-  list.grid.refresh(shots);
+  refresh(shots);
   panel.showMarks();
   menu();
 });
 on("sent", () => {
-  for (const { grid } of [list, videoPage]) grid.refresh();
+  refresh();
   showdown.show();
 });
 on("answered", (answer) => {
@@ -68,6 +68,9 @@ on("answered", (answer) => {
   if (!answer) strip.show(null, []);
 });
 addEventListener("popstate", () => tell("address"));
+
+/** Show again what is known of some shots, or of all. */
+function refresh(shots) { for (const one of [list.grid, videoPage.grid, large]) one.refresh(shots); }
 
 function warn(...children) {
   fill(banner, ...children);
@@ -160,11 +163,22 @@ function loading({ what, done, of }) {
   setTimeout(start, 500);
 }
 
+/** The grid that is shown. */
+function grid() { return view.firstChild === videoPage.node ? videoPage.grid : list.grid; }
+
+/** The shots that a key is about: the one in the large player, or those of the range in the grid. */
+function picked() { return (large.node.open ? [large.item] : grid().picked()).map((item) => item.shot); }
+
 function judge(value) {
-  const shots = list.grid.picked().map((item) => item.shot);
+  const shots = picked();
   if (!shots.length) return;
   mark(shots, value);
-  list.grid.focus(list.grid.range()[1] + 1);
+  if (!large.node.open) grid().focus(grid().range()[1] + 1);
+}
+
+function searchLike({ shot }) {
+  large.close();
+  change({ parts: [{ shot }] });
 }
 
 async function feedback() {
@@ -215,21 +229,25 @@ function submitMoment() {
 
 const everywhere = { leave, help: showHelp, query: () => go(addressOf(state.query)), submitBasket };
 const inVideo = { play: toggle, back: () => step(-1), on: () => step(1), submit: submitMoment };
-const player = { ...inVideo, player: () => large.close(), leave };
-const focusedItem = (run) => () => list.grid.item && run(list.grid.item);
+const focusedItem = (run) => () => {
+  const item = large.node.open ? large.item : grid().item;
+  return item && run(item);
+};
+const judging = { yes: () => judge("yes"), no: () => judge("no"), unsure: () => judge("unsure"), undo,
+  basket: () => picked().length && toggleBasket(picked()), like: focusedItem(searchLike) };
+const moving = { move: (_, key) => grid().move(key), range: (_, key) => grid().move(key.replace("Shift+", ""), { range: true }) };
+const player = { ...inVideo, ...judging, player: () => large.close(), leave };
 const searching = {
-  ...everywhere, search: enter, query: () => bar.words.select(), take: () => list.take(), system: (_, key) => alone(Number(key) - 1),
+  ...everywhere, ...judging, ...moving, search: enter, query: () => bar.words.select(), take: () => list.take(),
+  system: (_, key) => alone(Number(key) - 1),
   topic: () => document.getElementById("topic")?.focus(), before: () => stepTopic(-1), next: () => stepTopic(1),
-  like: focusedItem((item) => change({ parts: [{ shot: item.shot }] })), feedback, revert: () => change({ feedback: null }),
-  move: (_, key) => list.grid.move(key), range: (_, key) => list.grid.move(key.replace("Shift+", ""), { range: true }),
-  play: playTile, player: focusedItem((item) => large.open(item)), back: () => step(-1), on: () => step(1),
+  feedback, revert: () => change({ feedback: null }), play: playTile, player: focusedItem((item) => large.open(item)),
+  back: inVideo.back, on: inVideo.on, submit: focusedItem((item) => submit({ shots: [item.shot] })),
   video: focusedItem((item) => go(addressOf(state.query, item.shot, `/video/${encodeURIComponent(item.video)}`))),
   why: focusedItem((item) => panel.explain(item.shot).catch((error) => tell("problem", error))),
-  yes: () => judge("yes"), no: () => judge("no"), unsure: () => judge("unsure"), undo,
-  basket: () => toggleBasket(list.grid.picked().map((item) => item.shot)), submit: focusedItem((item) => submit({ shots: [item.shot] })),
   videos: toggleVideos, duplicates: toggleDuplicates, hide: () => toggleHidden(state.status.dres ? "sent" : "judged"), link: copyLink,
 };
-const ofVideo = { ...everywhere, ...inVideo, move: (_, key) => videoPage.grid.move(key) };
+const ofVideo = { ...everywhere, ...inVideo, ...judging, ...moving };
 listenToKeys(() => {
   if (document.querySelector("dialog[open]")) return large.node.open ? player : { leave };
   if (view.firstChild === videoPage.node) return ofVideo;

@@ -3,7 +3,7 @@
 import { facts, sprite } from "./api.js";
 import { button, clock, el, fill } from "./dom.js";
 import { tell } from "./state.js";
-import { frameOf } from "./tile.js";
+import { frameOf, signsOf } from "./tile.js";
 
 const FRAMES = 24;
 const FRAME_MS = 160;
@@ -134,8 +134,9 @@ export class Large {
   constructor() {
     this.stage = el("div", { class: "stage", tabindex: "-1" });
     this.title = el("div", { class: "title" });
+    this.known = el("div", { class: "muted", role: "status" });
     this.node = el("dialog", { class: "large", "aria-label": "Player" }, this.stage,
-      el("div", { class: "foot" }, this.title, el("div", { class: "buttons" },
+      el("div", { class: "foot" }, this.title, this.known, el("div", { class: "buttons" },
         button("‹ frame", () => step(-1)), button("Play or pause", toggle), button("frame ›", () => step(1)),
         button("Close", () => this.close()))));
     this.node.addEventListener("close", () => {
@@ -148,10 +149,18 @@ export class Large {
     });
   }
   open(item) {
+    this.item = item;
+    this.refresh();
     if (!this.node.open) this.node.showModal();
     this.stage.focus();
     fill(this.title, el("b", { text: item.shot }), el("span", { class: "muted", text: ` ${clock(item.start_s)} – ${clock(item.end_s)}` }));
     play(item.shot, this.stage);
   }
   close() { this.node.close(); }
+
+  /** Show again what is known of the shot. */
+  refresh() {
+    const known = this.item ? Object.values(signsOf(this.item)).filter(Boolean) : [];
+    this.known.textContent = known.map(([glyph, , words]) => `${glyph} ${words}`).join(" · ");
+  }
 }

@@ -14,6 +14,7 @@ export const SENT = {
   failed: ["!!", "is-rejected", "could not be sent"], unknown: ["??", "is-unknown", "not known whether it arrived"],
   video: ["(↑)", "is-near", "another shot of its video was sent"],
 };
+const HELD = ["+", "held", "in basket"];
 const REST_MS = 150;
 const FRAMES = 8;
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
@@ -34,11 +35,15 @@ export function makeTile(item, place) {
   return tile;
 }
 
+/** The signs of what is known of a shot. */
+export function signsOf(item) {
+  const out = SENT[state.sent.get(item.shot) ?? (state.sentVideos.has(item.video) ? "video" : "")];
+  return { mark: MINE[state.marks.get(item.shot)], theirs: THEIRS[item.judgment], out, bag: state.basket.has(item.shot) && HELD };
+}
+
 /** Show what is known of the shot of a tile. */
 export function showState(tile, item) {
-  const held = state.basket.has(item.shot);
-  const out = SENT[state.sent.get(item.shot) ?? (state.sentVideos.has(item.video) ? "video" : "")];
-  const signs = { mark: MINE[state.marks.get(item.shot)], theirs: THEIRS[item.judgment], out, bag: held && ["+", "held", "in basket"] };
+  const signs = signsOf(item);
   const kept = ["picked", "lost"].filter((kind) => tile.classList.contains(kind));
   const known = Object.values(signs).filter(Boolean);
   tile.className = ["tile", ...known.map(([, kind]) => kind), item.member && "member", item.parts?.length > 1 && "chain", ...kept]
