@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
-from live_server import SHOTS, TinyServed
+from live_server import SHOTS, TinyServed, running
 from pages import Watched, expect, sent, shots_of, until
 from pages import asked as asked_of
 from PIL import Image
@@ -19,7 +19,7 @@ from avs.cli.main import main
 from avs.trecvid.trec import read_trec
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page, Route
+    from playwright.sync_api import Browser, Page, Route
 
 CELLS = "rows => rows.map(row => [...row.children].map(one => one.textContent))"
 VIDEOS = "rows => rows.map(row => new Set([...row.children].map(tile => tile.dataset.shot.split('_')[0])).size)"
@@ -170,6 +170,26 @@ def test_lists_of_one_topic_are_compared_and_called_by_words(watched: Watched) -
     page.get_by_role("link", name="ask again").click()
     expect(page.get_by_label("Question")).to_be_visible()
     assert len(watched.forget()) == 2  # what Chromium says of those that the server refused
+
+
+def test_a_visitor_of_a_read_only_server_has_a_basket(browser: Browser, tiny: TinyServed, tmp_path: Path) -> None:
+    with running(tiny.options(tmp_path, read_only=True)) as server:
+        watched = Watched(browser, server.root)
+        page = asked(watched)
+        shot = page.locator(".tile:focus").get_attribute("data-shot") or ""
+        page.keyboard.press("x")
+        page.get_by_role("link", name="Basket 1").click()
+        expect(page.locator(".smalls .cap")).to_have_text([shot])
+        page.reload()
+        expect(page.locator(".smalls .cap")).to_have_text([shot])
+        page.get_by_role("button", name=f"Take {shot} out").click()
+        expect(page.get_by_text("Nothing is in it.")).to_be_visible()
+        page.get_by_role("link", name="Search").click()
+        expect(page.get_by_role("group", name="Show")).to_be_visible()
+        expect(page.get_by_role("group", name="Hide")).to_have_count(0)  # the server does not know what a visitor judged
+        page.keyboard.press("h")
+        expect(page.locator(".toast")).to_contain_text("read-only")
+        watched.end()
 
 
 def test_the_study_shows_the_worst_topic_first_and_leads_to_it(watched: Watched) -> None:
