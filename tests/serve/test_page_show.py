@@ -147,6 +147,28 @@ def test_a_question_of_a_session_opens_again(watched: Watched) -> None:
     expect(page.locator(".questions li").first).to_be_visible()
 
 
+def test_the_panel_of_a_narrow_window_lies_over_the_list(watched: Watched) -> None:
+    """512 pixels: a window of 1,024 at 200 %."""
+    page = watched.page(address(watched.root, topic="661"), viewport={"width": 512, "height": 384})
+    panel, why = page.locator(".panel"), page.get_by_role("region", name="Why")
+    expect(page.locator(".tile").first).to_be_focused()
+    expect(panel).to_be_hidden()
+    page.keyboard.press("w")
+    expect(why.get_by_role("heading", name="Why shot")).to_be_in_viewport()
+    page.keyboard.press("Escape")
+    expect(panel).to_be_hidden()
+    expect(page.locator(".tile").first).to_be_focused()
+    page.get_by_role("button", name="Panel").click()
+    expect(panel.get_by_role("heading", name="Measures")).to_be_in_viewport()
+    page.set_viewport_size({"width": 1280, "height": 800})
+    expect(panel).to_be_hidden()
+    page.locator(".tile").first.focus()
+    page.keyboard.press("w")
+    expect(why).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(panel).to_be_visible()
+
+
 def test_keys_of_the_list_judge_on_the_page_of_a_video_too(watched: Watched) -> None:
     page = asked(watched, topic="662")
     page.keyboard.press("v")

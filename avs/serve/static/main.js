@@ -99,7 +99,7 @@ function menu() {
   fill(nav, one("Search", addressOf(state.query)), state.status.qrels ? one("Study", "/study") : null,
     sides ? one("Compare", `/compare?${sides}`) : null, one(`Basket ${state.basket.size || ""}`.trim(), basket),
     own ? one("Sessions", "/sessions") : null, one("API", "/api"), listed && own ? button("Export", showExport, { class: "quiet" }) : null,
-    listed ? button("Panel", () => document.body.classList.toggle("no-panel"), { class: "quiet" }) : null,
+    listed ? button("Panel", () => panel.toggle(), { class: "quiet" }) : null,
     button("?", showHelp, { class: "quiet", "aria-label": "Keys" }));
 }
 
@@ -205,7 +205,7 @@ function leave(event) {
   if (playing()) return stop();
   if (event.target === bar.words) return list.grid.items.length ? list.grid.focus() : bar.words.blur();
   banner.hidden = true;
-  fill(panel.why);
+  panel.leave();
   if (!bar.busy.hidden) list.cancel();
   return list.grid.focus();
 }
