@@ -37,11 +37,10 @@ export async function play(shot, host) {
     return;
   }
   if (turn !== state.turn) return;
-  if (!known.media || known.start_in_file_s === null) {
-    frames(shot, known.media ? "The times of this shot are not known." : "There is no video of this shot.");
-    return;
-  }
+  if (!known.media) return void unplayable(shot, known.video);
+  if (known.start_in_file_s === null) return void frames(shot, "The times of this shot are not known.");
   Object.assign(state, { start: known.start_in_file_s, end: known.end_in_file_s, fps: known.fps ?? 25 });
+  video.setAttribute("aria-label", `Video of ${shot}`);
   host.append(video, says);
   video.onerror = () => turn === state.turn && unplayable(shot, known.video);
   // Chromium ends the clock of some files before their last frames: what it cannot reach is shown as frames
@@ -100,9 +99,11 @@ function watch(turn) {
 }
 
 async function unplayable(shot, id) {
-  const { codec } = await facts(`/videos/${encodeURIComponent(id)}`).catch(() => ({}));
+  const { turn } = state;
+  const { codec, problem } = await facts(`/videos/${encodeURIComponent(id)}`).catch(() => ({}));
   delete video.dataset.video;
-  if (state.shot === shot) frames(shot, `This browser cannot play ${codec ?? "this video"}: ${FRAMES} frames instead.`);
+  if (turn !== state.turn) return;
+  frames(shot, problem ? `Its video cannot be shown: ${problem}.` : `This browser cannot play ${codec ?? "this video"}: ${FRAMES} frames instead.`);
 }
 
 /** Frames of the shot from the server, one after another. */
