@@ -198,8 +198,11 @@ def test_the_study_shows_the_worst_topic_first_and_leads_to_it(watched: Watched)
     expect(rows).to_have_count(3)
     means = [np.mean([float(one) for one in row.locator("td").all_text_contents()]) for row in rows.all()[1:]]
     assert means == sorted(means)
-    page.locator("thead button").last.click()
+    heading = page.locator("thead button").last
+    heading.focus()
+    page.keyboard.press("Enter")
     expect(page.locator("th[aria-sort=ascending]")).to_have_count(1)
+    expect(heading).to_be_focused()
     rows.last.get_by_role("link").first.click()
     expect(page.locator(".search .tile").first).to_be_focused()
 
