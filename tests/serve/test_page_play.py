@@ -176,6 +176,14 @@ def test_frames_under_the_pointer(watched: Watched) -> None:
     assert box
     page.mouse.move(box["x"] + box["width"] - 3, box["y"] + 10)
     assert strip.get_attribute("style") != before
+    last = strip.get_attribute("style")
+    page.keyboard.down("Shift")
+    page.mouse.wheel(0, -100)
+    until(page, lambda: strip.get_attribute("style") != last)
+    page.mouse.wheel(0, 100)
+    until(page, lambda: strip.get_attribute("style") == last)
+    page.keyboard.up("Shift")
+    assert page.get_by_role("grid").evaluate("grid => grid.scrollTop") == 0
     page.mouse.move(0, 0)
     expect(strip).to_have_count(0)
     calm = watched.page(page.url, reduced_motion="reduce")

@@ -87,27 +87,36 @@ export function scrubbing(host) {
       strip.addEventListener("load", () => {
         if (shown?.strip !== strip) return;
         pic.append(strip);
-        show(x);
+        showAt(x);
       });
     }, REST_MS);
   };
-  const show = (x) => {
+  const show = (frame) => {
+    shown.frame = Math.min(FRAMES - 1, Math.max(0, frame));
+    frameOf(shown.strip, shown.frame, FRAMES, shown.pic.getBoundingClientRect());
+  };
+  const showAt = (x) => {
     const box = shown.pic.getBoundingClientRect();
-    const frame = Math.min(FRAMES - 1, Math.max(0, Math.floor(((x - box.left) / box.width) * FRAMES)));
-    frameOf(shown.strip, frame, FRAMES, box);
+    show(Math.floor(((x - box.left) / box.width) * FRAMES));
   };
   let over = null;
   host.addEventListener("pointermove", (event) => {
     if (event.pointerType === "touch") return;
     const pic = event.target.closest(".pic");
     if (pic === over) {
-      if (shown?.strip.isConnected) show(event.clientX);
+      if (shown?.strip.isConnected) showAt(event.clientX);
       return;
     }
     stop();
     over = pic;
     if (pic?.parentNode.dataset.shot) start(pic, pic.parentNode.dataset.shot, event.clientX);
   });
+  host.addEventListener("wheel", (event) => {
+    if (!event.shiftKey || !shown?.strip.isConnected || shown.pic.matches(".playing")) return;
+    event.preventDefault();
+    event.stopPropagation(); // a player is somewhere else
+    show(shown.frame + Math.sign(event.deltaY || event.deltaX));
+  }, { capture: true, passive: false });
   host.addEventListener("pointerleave", () => {
     stop();
     over = null;
