@@ -52,15 +52,9 @@ on("feedback", feedback);
 on("address", show);
 on("whole", () => settle(list.grid.item));
 on("closed", () => list.grid.focus());
-on("marked", (shots) => {
-  refresh(shots);
-  panel.showMarks();
-  menu();
-});
-on("sent", () => {
-  refresh();
-  showdown.show();
-});
+for (const name of ["marked", "sent"]) for (const one of [list.grid, videoPage.grid, large]) on(name, (shots) => one.refresh(shots));
+for (const run of [() => panel.showMarks(), menu]) on("marked", run);
+on("sent", () => showdown.show());
 on("answered", (answer) => {
   search.classList.toggle("blank", !answer);
   panel.showMeasures(answer);
@@ -68,9 +62,6 @@ on("answered", (answer) => {
   if (!answer) strip.show(null, []);
 });
 addEventListener("popstate", () => tell("address"));
-
-/** Show again what is known of some shots, or of all. */
-function refresh(shots) { for (const one of [list.grid, videoPage.grid, large]) one.refresh(shots); }
 
 function warn(...children) {
   fill(banner, ...children);
@@ -166,7 +157,7 @@ function loading({ what, done, of }) {
 /** The grid that is shown. */
 function grid() { return view.firstChild === videoPage.node ? videoPage.grid : list.grid; }
 
-/** The shots that a key is about: the one in the large player, or those of the range in the grid. */
+/** The shots that a key is about: the one in the large player, or those of the range. */
 function picked() { return (large.node.open ? [large.item] : grid().picked()).map((item) => item.shot); }
 
 function judge(value) {

@@ -73,11 +73,11 @@ export function small(shot, words, ...more) {
 /** Frames of the shot under the pointer: by where it is from left to right, after it has rested. */
 export function scrubbing(host) {
   let timer = 0;
-  let shown = null;
+  let [shown, over] = [null, null]; // {pic, strip, frame}, and the picture under the pointer
   const stop = () => {
     clearTimeout(timer);
     shown?.strip.remove();
-    shown = null;
+    [shown, over] = [null, null];
   };
   const start = (pic, shot, x) => {
     if (calm.matches || !state.status?.media.videos) return;
@@ -99,7 +99,6 @@ export function scrubbing(host) {
     const box = shown.pic.getBoundingClientRect();
     show(Math.floor(((x - box.left) / box.width) * FRAMES));
   };
-  let over = null;
   host.addEventListener("pointermove", (event) => {
     if (event.pointerType === "touch") return;
     const pic = event.target.closest(".pic");
@@ -117,10 +116,7 @@ export function scrubbing(host) {
     event.stopPropagation(); // a player is somewhere else
     show(shown.frame + Math.sign(event.deltaY || event.deltaX));
   }, { capture: true, passive: false });
-  host.addEventListener("pointerleave", () => {
-    stop();
-    over = null;
-  });
+  host.addEventListener("pointerleave", stop);
 }
 
 /** Show one frame of a strip of frames in a box. */
