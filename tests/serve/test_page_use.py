@@ -186,7 +186,7 @@ def test_a_visitor_of_a_read_only_server_has_a_basket(browser: Browser, tiny: Ti
         expect(page.get_by_text("Nothing is in it.")).to_be_visible()
         page.get_by_role("link", name="Search").click()
         expect(page.get_by_role("group", name="Show")).to_be_visible()
-        expect(page.get_by_role("group", name="Hide")).to_have_count(0)  # the server does not know what a visitor judged
+        expect(page.get_by_role("group", name="Hide")).to_have_count(0)  # it does not know what was judged
         page.keyboard.press("h")
         expect(page.locator(".toast")).to_contain_text("read-only")
         watched.end()
