@@ -179,9 +179,15 @@ def list_to_compare(
     """The list that a name means: an id that a search gave, or a list of --lists and its topic.
 
     Raises:
-        Refusal: there is none.
+        Refusal: there is none, or it is of another topic.
     """
     if name in answers:
+        answered = answers[name].plan.query.topic
+        if topic and answered and answered != topic:
+            raise Refusal(
+                409, "the list is of another topic", where=name, got=f"topic {answered}", wanted=f"topic {topic}",
+                next_step="compare lists of one topic",
+            )  # fmt: skip
         return name, answers[name].shown
     if name not in collection.lists:
         raise Refusal(

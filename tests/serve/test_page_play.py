@@ -92,6 +92,7 @@ def test_a_shot_plays_inside_its_times_and_in_its_colour(watched: Watched, shot:
     page.keyboard.press(" ")
     video = page.locator(".tile video")
     expect(video).to_have_js_property("paused", False)
+    expect(video).to_have_accessible_name(f"Video of {shot}")
     video_id, number = shot[4:].split("_")
     start_s = STARTS_S[video_id] + (int(number) - 1) * SECONDS
     page.evaluate("""() => {
@@ -141,6 +142,18 @@ def test_what_chromium_cannot_play_is_shown_as_frames(watched: Watched) -> None:
     expect(page.locator(".tile .strip")).to_have_count(0)
 
 
+def test_the_reason_why_a_video_cannot_be_shown_is_told(browser: Browser, tiny: TinyServed, tmp_path: Path) -> None:
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "00001.mp4").write_bytes(b"no video")
+    with running(tiny.options(tmp_path, videos=tmp_path / "videos")) as server:
+        watched = Watched(browser, server.root)
+        for shot, words in (("shot00001_3", "not a video that FFmpeg can open"), ("shot00002_3", "there is no file")):
+            page = on_shot(watched, shot)
+            page.keyboard.press(" ")
+            expect(page.locator(".player-note")).to_contain_text(f"Its video cannot be shown: {words}")
+        watched.forget()  # that there are no frames either is told by Chromium
+
+
 def test_a_tile_that_is_made_anew_plays_again(watched: Watched) -> None:
     page = on_shot(watched, "shot00001_7")
     page.keyboard.press(" ")
@@ -163,6 +176,14 @@ def test_frames_under_the_pointer(watched: Watched) -> None:
     assert box
     page.mouse.move(box["x"] + box["width"] - 3, box["y"] + 10)
     assert strip.get_attribute("style") != before
+    last = strip.get_attribute("style")
+    page.keyboard.down("Shift")
+    page.mouse.wheel(0, -100)
+    until(page, lambda: strip.get_attribute("style") != last)
+    page.mouse.wheel(0, 100)
+    until(page, lambda: strip.get_attribute("style") == last)
+    page.keyboard.up("Shift")
+    assert page.get_by_role("grid").evaluate("grid => grid.scrollTop") == 0
     page.mouse.move(0, 0)
     expect(strip).to_have_count(0)
     calm = watched.page(page.url, reduced_motion="reduce")

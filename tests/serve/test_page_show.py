@@ -147,6 +147,69 @@ def test_a_question_of_a_session_opens_again(watched: Watched) -> None:
     expect(page.locator(".questions li").first).to_be_visible()
 
 
+def test_the_panel_of_a_narrow_window_lies_over_the_list(watched: Watched) -> None:
+    """512 pixels: a window of 1,024 at 200 %."""
+    page = watched.page(address(watched.root, topic="661"), viewport={"width": 512, "height": 384})
+    panel, why = page.locator(".panel"), page.get_by_role("region", name="Why")
+    expect(page.locator(".tile").first).to_be_focused()
+    expect(panel).to_be_hidden()
+    page.keyboard.press("w")
+    expect(why.get_by_role("heading", name="Why shot")).to_be_in_viewport()
+    page.keyboard.press("Escape")
+    expect(panel).to_be_hidden()
+    expect(page.locator(".tile").first).to_be_focused()
+    page.get_by_role("button", name="Panel").click()
+    expect(panel.get_by_role("heading", name="Measures")).to_be_in_viewport()
+    page.set_viewport_size({"width": 1280, "height": 800})
+    expect(panel).to_be_hidden()
+    page.locator(".tile").first.focus()
+    page.keyboard.press("w")
+    expect(why).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(panel).to_be_visible()
+
+
+def test_keys_of_the_list_judge_on_the_page_of_a_video_too(watched: Watched) -> None:
+    page = asked(watched, topic="662")
+    page.keyboard.press("v")
+    tile = page.locator(".video-page .tile")
+    first = int(page.locator(".video-page .tile:focus").get_attribute("data-place") or 0)
+    for key in "yxn":
+        page.keyboard.press(key)
+    expect(tile.nth(first)).to_have_class(re.compile(r"\byes\b"))
+    for kind in ("held", "no"):
+        expect(tile.nth(first + 1)).to_have_class(re.compile(rf"\b{kind}\b"))
+    expect(tile.nth(first + 2)).to_be_focused()
+    page.keyboard.press("z")
+    expect(tile.nth(first + 1)).not_to_have_class(re.compile(r"\bno\b"))
+    other = watched.page(page.url)
+    expect(other.locator(".video-page .tile.yes")).to_have_count(1)  # marks that come after the tiles are shown on them
+    other.locator(".video-page .tile.yes").focus()
+    other.keyboard.press("u")
+    expect(tile.nth(first)).to_have_class(re.compile(r"\bunsure\b"))  # of another tab
+    shot = other.locator(".video-page .tile:focus").get_attribute("data-shot")
+    other.keyboard.press("m")
+    expect(other.get_by_label("Question")).to_have_value(f"shot:{shot}")
+    watched.forget()  # that the film cannot be played is told by Chromium
+
+
+def test_the_shot_in_the_large_player_can_be_judged(watched: Watched) -> None:
+    page = asked(watched, topic="662")
+    shot = page.locator(".tile:focus").get_attribute("data-shot")
+    page.keyboard.press("Shift+Enter")
+    dialog = page.get_by_role("dialog", name="Player")
+    page.keyboard.press("y")
+    expect(dialog.locator(".foot")).to_contain_text("✓ marked yes")
+    page.keyboard.press("x")
+    expect(dialog.locator(".foot")).to_contain_text("+ in basket")
+    page.keyboard.press("z")
+    expect(dialog.locator(".foot")).not_to_contain_text("marked yes")
+    page.keyboard.press("m")
+    expect(dialog).to_be_hidden()
+    expect(page.get_by_label("Question")).to_have_value(f"shot:{shot}")
+    watched.forget()  # that the film cannot be played is told by Chromium
+
+
 def test_a_long_session_is_read_page_by_page(watched: Watched) -> None:
     page = watched.page(f"{watched.root}sessions")
 

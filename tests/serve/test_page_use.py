@@ -11,7 +11,7 @@ from urllib.parse import quote
 import httpx
 import numpy as np
 import pytest
-from live_server import SHOTS, TinyServed
+from live_server import SHOTS, TinyServed, running
 from pages import Watched, expect, sent, shots_of, until
 from pages import asked as asked_of
 from PIL import Image
@@ -20,7 +20,7 @@ from avs.cli.main import main
 from avs.trecvid.trec import read_trec
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page, Route
+    from playwright.sync_api import Browser, Page, Route
 
 CELLS = "rows => rows.map(row => [...row.children].map(one => one.textContent))"
 VIDEOS = "rows => rows.map(row => new Set([...row.children].map(tile => tile.dataset.shot.split('_')[0])).size)"
@@ -150,14 +150,60 @@ def test_gained_and_lost_are_differences_of_sets(watched: Watched, tiny: TinySer
     expect(page.get_by_role("heading", name="Gained, relevant only in b")).to_contain_text(f": {len(set(b) - set(a))}")
 
 
+def test_lists_of_one_topic_are_compared_and_called_by_words(watched: Watched) -> None:
+    page = asked(watched)
+    compare, busy = page.get_by_role("link", name="Compare"), page.locator(".busy")
+    page.keyboard.press("]")
+    expect(page.get_by_label("Question")).to_have_value("two people dance")
+    expect(page.locator(".panel")).to_contain_text("Topic 662")
+    expect(busy).to_be_hidden()
+    expect(compare).to_have_count(0)  # the list before it is of another topic
+    page.keyboard.press("1")
+    expect(page.locator(".controls summary")).to_have_text("one-shot")
+    compare.click()
+    for name, words in (("List a", "the list before it"), ("List b", "the list on the page")):
+        expect(page.get_by_label(name).locator("option:checked")).to_have_text(words)
+    expect(page.locator(".sides")).to_contain_text("infAP")
+    page.get_by_label("Topic").select_option("661")
+    expect(page.get_by_role("alert").last).to_contain_text("the list is of another topic")
+    page.goto(f"{watched.root}compare?a=gone&b=one-shot&topic=661")
+    expect(page.get_by_role("main")).to_contain_text("does not hold this list any more")
+    page.get_by_role("link", name="ask again").click()
+    expect(page.get_by_label("Question")).to_be_visible()
+    assert len(watched.forget()) == 2  # what Chromium says of those that the server refused
+
+
+def test_a_visitor_of_a_read_only_server_has_a_basket(browser: Browser, tiny: TinyServed, tmp_path: Path) -> None:
+    with running(tiny.options(tmp_path, read_only=True)) as server:
+        watched = Watched(browser, server.root)
+        page = asked(watched)
+        shot = page.locator(".tile:focus").get_attribute("data-shot") or ""
+        page.keyboard.press("x")
+        page.get_by_role("link", name="Basket 1").click()
+        expect(page.locator(".smalls .cap")).to_have_text([shot])
+        page.reload()
+        expect(page.locator(".smalls .cap")).to_have_text([shot])
+        page.get_by_role("button", name=f"Take {shot} out").click()
+        expect(page.get_by_text("Nothing is in it.")).to_be_visible()
+        page.get_by_role("link", name="Search").click()
+        expect(page.get_by_role("group", name="Show")).to_be_visible()
+        expect(page.get_by_role("group", name="Hide")).to_have_count(0)  # it does not know what was judged
+        page.keyboard.press("h")
+        expect(page.locator(".toast")).to_contain_text("read-only")
+        watched.end()
+
+
 def test_the_study_shows_the_worst_topic_first_and_leads_to_it(watched: Watched) -> None:
     page = watched.page(f"{watched.root}study")
     rows = page.locator("table").first.locator("tbody tr")
     expect(rows).to_have_count(3)
     means = [np.mean([float(one) for one in row.locator("td").all_text_contents()]) for row in rows.all()[1:]]
     assert means == sorted(means)
-    page.locator("thead button").last.click()
+    heading = page.locator("thead button").last
+    heading.focus()
+    page.keyboard.press("Enter")
     expect(page.locator("th[aria-sort=ascending]")).to_have_count(1)
+    expect(heading).to_be_focused()
     rows.last.get_by_role("link").first.click()
     expect(page.locator(".search .tile").first).to_be_focused()
 

@@ -72,6 +72,8 @@ def test_gained_and_lost_are_differences_of_sets(serve: Serve, lists: Path, tiny
     assert client.get("/api/v1/compare?a=a&b=nothing&topic=661").status_code == 404
     assert client.get("/api/v1/compare?a=a&b=b").status_code == 404
     assert client.get("/api/v1/compare").status_code == 404
+    other = client.get(f"/api/v1/compare?a=a&b={answer['list']}&topic=662")
+    assert other.status_code == 409 and "of another topic" in other.text
 
 
 def test_unique_relevant_shots_and_overlap(serve: Serve, lists: Path, tiny: TinyServed) -> None:

@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { el, muted, number, select, svg } from "./dom.js";
-import { go, state } from "./state.js";
+import { addressOf, go, state } from "./state.js";
 import { THEIRS, picture, small } from "./tile.js";
 
 const ROW = 40;
@@ -13,12 +13,21 @@ export async function comparePage(given, head) {
   const [a, b, topic] = ["a", "b", "topic"].map((name) => given.get(name) ?? "");
   const names = state.status.systems.filter((system) => system.kind === "list").map((system) => system.name);
   const other = (changed) => go(`/compare?${new URLSearchParams({ a, b, topic, ...changed })}`);
-  const side = (label, value, name) => select(label, [...new Set(["", ...names, value])].map((one) => [one, one || "choose a list"]), value,
+  const mine = (one) => one && ((one.topic ?? "") === topic || [a, b].includes(one.list));
+  const own = [[state.answer, "the list on the page"], [state.last, "the list before it"]].filter(([one]) => mine(one));
+  const words = new Map([["", "choose a list"], ...names.map((one) => [one, one]), ...own.map(([one, said]) => [one.list, said])]);
+  const side = (label, value, name) => select(label, new Map([...words, [value, words.get(value) ?? "a list asked before"]]), value,
     (one) => other({ [name]: one }));
   head.append(side("List a", a, "a"), side("List b", b, "b"),
     select("Topic", [["", "No topic"], ...state.topics.map((one) => [one.id, `${one.id}  ${one.text}`])], topic, (one) => other({ topic: one })));
   if (!a || !b) return muted("Choose two lists.");
-  return drawn(await get(`/compare?${new URLSearchParams(topic ? { a, b, topic } : { a, b })}`));
+  try {
+    return drawn(await get(`/compare?${new URLSearchParams(topic ? { a, b, topic } : { a, b })}`));
+  } catch (error) {
+    if (error.status !== 404 || [a, b].every((name) => names.includes(name))) throw error;
+    return [el("p", { text: "The server does not hold this list any more: it keeps the newest ones, until it ends." }),
+      el("p", {}, "Choose other lists above, or ", el("a", { href: addressOf(state.query), text: "ask again" }), ".")]; // loads the page anew
+  }
 }
 
 function drawn(found) {

@@ -43,7 +43,7 @@ export function pressed(text, is, run, props = {}) { return button(text, run, { 
 /** A list to choose from. `options` are [value, words]. */
 export function select(label, options, value, run = () => null) {
   const node = el("select", { "aria-label": label, on: { change: () => run(node.value) } });
-  fill(node, options.map(([key, words]) => el("option", { value: key, text: words })));
+  fill(node, [...options].map(([key, words]) => el("option", { value: key, text: words })));
   node.value = value;
   return node;
 }

@@ -4,7 +4,7 @@ import { Refused, get, send } from "./api.js";
 import { state, tell, topicOf } from "./state.js";
 
 const KEPT = "avs-marks:"; // with a name of each page: what the server does not have yet
-const OWN = "avs-own-marks:"; // marks of a visitor of a read-only server
+const [OWN, OWN_BASKET] = ["avs-own-marks:", "avs-own-basket:"]; // of a visitor of a read-only server
 const AGAIN_MS = 2000;
 const LATE_MS = 10_000;
 
@@ -30,7 +30,7 @@ function keep() {
 export async function loadMarks(topic = topicOf()) {
   if (state.status.read_only) {
     state.marks = new Map(JSON.parse(localStorage.getItem(OWN + topic) ?? "[]"));
-    state.basket = new Set();
+    state.basket = new Set(JSON.parse(localStorage.getItem(OWN_BASKET + topic) ?? "[]"));
   } else {
     await putting.catch(() => null);
     const [marks, basket] = await Promise.all([get(`/marks?topic=${topic}`), get(`/basket?topic=${topic}`)]);
@@ -125,7 +125,7 @@ export async function toggleBasket(shots) {
   const out = shots.every((shot) => state.basket.has(shot));
   for (const shot of shots) if (out) state.basket.delete(shot); else state.basket.add(shot);
   tell("marked", new Set(shots));
-  if (state.status.read_only) return;
+  if (state.status.read_only) return localStorage.setItem(OWN_BASKET + topicOf(), JSON.stringify([...state.basket]));
   try {
     putting = send("/basket", { topic: topicOf(), [out ? "remove" : "add"]: shots });
     const held = await putting;

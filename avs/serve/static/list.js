@@ -86,8 +86,8 @@ export class List {
   }
   put(answer, asked, at, second) {
     const { results, ...rest } = answer;
-    if (state.answer?.list !== rest.list && !second) state.last = state.answer?.list ?? null;
-    [state.answer, this.shown] = [rest, asked];
+    if (state.answer?.list !== rest.list && !second) state.last = state.answer;
+    [state.answer, this.shown] = [{ ...rest, topic: JSON.parse(asked).topic }, asked];
     this.bar.count(rest);
     this.message.hidden = answer.total > 0;
     if (!answer.total) this.empty(answer);

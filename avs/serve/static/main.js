@@ -63,18 +63,13 @@ on("feedback", feedback);
 on("address", show);
 on("whole", () => settle(list.grid.item));
 on("closed", () => list.grid.focus());
-on("marked", (shots) => {
-  list.grid.refresh(shots);
-  panel.showMarks();
-  menu();
-});
-on("sent", () => {
-  for (const { grid } of [list, videoPage]) grid.refresh();
-  showdown.show();
-});
+for (const name of ["marked", "sent"]) for (const one of [list.grid, videoPage.grid, large]) on(name, (shots) => one.refresh(shots));
+for (const run of [() => panel.showMarks(), menu]) on("marked", run);
+on("sent", () => showdown.show());
 on("answered", (answer) => {
   search.classList.toggle("blank", !answer);
   panel.showMeasures(answer);
+  menu();
   if (!answer) strip.show(null, []);
 });
 addEventListener("popstate", () => tell("address"));
@@ -97,15 +92,16 @@ function focused(item) {
 
 function menu() {
   const basket = addressOf(state.query, null, "/basket");
-  const sides = { a: state.last, b: state.answer?.list, topic: state.query.topic ?? "" };
+  const [a, b] = [state.last, state.answer];
+  const sides = a && b && a.topic === b.topic && new URLSearchParams({ a: a.list, b: b.list, topic: b.topic ?? "" });
   const here = (address) => (address.split("?")[0] === location.pathname ? "page" : null);
   const listed = view.firstChild === search;
   const one = (words, address) => link(words, address, { "aria-current": here(address) });
   const own = !state.status.read_only;
   fill(nav, one("Search", addressOf(state.query)), state.status.qrels ? one("Study", "/study") : null,
-    sides.a && sides.b ? one("Compare", `/compare?${new URLSearchParams(sides)}`) : null, one(`Basket ${state.basket.size || ""}`.trim(), basket),
+    sides ? one("Compare", `/compare?${sides}`) : null, one(`Basket ${state.basket.size || ""}`.trim(), basket),
     own ? one("Sessions", "/sessions") : null, one("API", "/api"), listed && own ? button("Export", showExport, { class: "quiet" }) : null,
-    listed ? button("Panel", () => document.body.classList.toggle("no-panel"), { class: "quiet" }) : null,
+    listed ? button("Panel", () => panel.toggle(), { class: "quiet" }) : null,
     button("?", showHelp, { class: "quiet", "aria-label": "Keys" }));
 }
 
@@ -170,11 +166,22 @@ function loading({ what, done, of }) {
   setTimeout(start, 500);
 }
 
+/** The grid that is shown. */
+function grid() { return view.firstChild === videoPage.node ? videoPage.grid : list.grid; }
+
+/** The shots that a key is about: the one in the large player, or those of the range. */
+function picked() { return (large.node.open ? [large.item] : grid().picked()).map((item) => item.shot); }
+
 function judge(value) {
-  const shots = list.grid.picked().map((item) => item.shot);
+  const shots = picked();
   if (!shots.length) return;
   mark(shots, value);
-  list.grid.focus(list.grid.range()[1] + 1);
+  if (!large.node.open) grid().focus(grid().range()[1] + 1);
+}
+
+function searchLike({ shot }) {
+  large.close();
+  change({ parts: [{ shot }] });
 }
 
 async function feedback() {
@@ -206,7 +213,7 @@ function leave(event) {
   if (playing()) return stop();
   if (event.target === bar.words) return list.grid.items.length ? list.grid.focus() : bar.words.blur();
   banner.hidden = true;
-  fill(panel.why);
+  panel.leave();
   if (!bar.busy.hidden) list.cancel();
   return list.grid.focus();
 }
@@ -236,21 +243,25 @@ function toWords() {
 
 const everywhere = { leave, help: showHelp, query: toWords, submitBasket };
 const inVideo = { play: toggle, back: () => step(-1), on: () => step(1), submit: submitMoment };
-const player = { ...inVideo, player: () => large.close(), leave };
-const focusedItem = (run) => () => list.grid.item && run(list.grid.item);
+const focusedItem = (run) => () => {
+  const item = large.node.open ? large.item : grid().item;
+  return item && run(item);
+};
+const judging = { yes: () => judge("yes"), no: () => judge("no"), unsure: () => judge("unsure"), undo,
+  basket: () => picked().length && toggleBasket(picked()), like: focusedItem(searchLike) };
+const moving = { move: (_, key) => grid().move(key), range: (_, key) => grid().move(key.replace("Shift+", ""), { range: true }) };
+const player = { ...inVideo, ...judging, player: () => large.close(), leave };
 const searching = {
-  ...everywhere, search: enter, take: () => list.take(), system: (_, key) => alone(Number(key) - 1),
+  ...everywhere, ...judging, ...moving, search: enter, take: () => list.take(),
+  system: (_, key) => alone(Number(key) - 1),
   topic: () => document.getElementById("topic")?.focus(), before: () => stepTopic(-1), next: () => stepTopic(1),
-  like: focusedItem((item) => change({ parts: [{ shot: item.shot }] })), feedback, revert: () => change({ feedback: null }),
-  move: (_, key) => list.grid.move(key), range: (_, key) => list.grid.move(key.replace("Shift+", ""), { range: true }),
-  play: playTile, player: focusedItem((item) => large.open(item)), back: () => step(-1), on: () => step(1),
+  feedback, revert: () => change({ feedback: null }), play: playTile, player: focusedItem((item) => large.open(item)),
+  back: inVideo.back, on: inVideo.on, submit: focusedItem((item) => submit({ shots: [item.shot] })),
   video: focusedItem((item) => go(addressOf(state.query, item.shot, `/video/${encodeURIComponent(item.video)}`))),
   why: focusedItem((item) => panel.explain(item.shot).catch((error) => tell("problem", error))),
-  yes: () => judge("yes"), no: () => judge("no"), unsure: () => judge("unsure"), undo,
-  basket: () => toggleBasket(list.grid.picked().map((item) => item.shot)), submit: focusedItem((item) => submit({ shots: [item.shot] })),
   videos: toggleVideos, duplicates: toggleDuplicates, hide: () => toggleHidden(state.status.dres ? "sent" : "judged"), link: copyLink,
 };
-const ofVideo = { ...everywhere, ...inVideo, move: (_, key) => videoPage.grid.move(key) };
+const ofVideo = { ...everywhere, ...inVideo, ...judging, ...moving };
 listenToKeys(() => {
   if (document.querySelector("dialog[open]")) return large.node.open ? player : { leave };
   if (view.firstChild === videoPage.node) return ofVideo;

@@ -17,6 +17,13 @@ export class Panel {
     this.node = el("aside", { class: "panel", "aria-label": "Topic, measures and marks" }, this.why,
       this.measures, this.marks, this.learn, this.topic);
   }
+
+  /** Show it, or hide it. In a narrow window it lies over the list, and is hidden at first. */
+  toggle() { document.body.classList.toggle("other-panel"); }
+  leave() {
+    fill(this.why);
+    if (this.node.clientWidth && getComputedStyle(this.node).position === "absolute") this.toggle();
+  }
   showTopic() {
     const topic = state.topics.find((one) => one.id === state.query.topic);
     fill(this.topic, topic ? [el("h2", { text: `Topic ${topic.id}` }), el("p", { text: topic.text }),
@@ -67,6 +74,8 @@ export class Panel {
       found.neighbours.length ? [el("h3", { text: "near it in the list" }), el("ul", { class: "plain" }, found.neighbours.map((one) =>
         el("li", { text: `${one.rank}  ${one.shot}  ${one.cosine.toFixed(3)}` })))] : null,
       found.problems.map((one) => el("p", { class: "warning", text: `${one.store}: ${one.status}: ${one.reason}` })));
+    if (!this.node.clientWidth) this.toggle();
+    this.node.scrollTop = 0;
   }
 }
 

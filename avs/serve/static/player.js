@@ -3,7 +3,7 @@
 import { facts, sprite } from "./api.js";
 import { button, clock, el, fill } from "./dom.js";
 import { tell } from "./state.js";
-import { frameOf } from "./tile.js";
+import { frameOf, signsOf } from "./tile.js";
 
 const FRAMES = 24;
 const FRAME_MS = 160;
@@ -37,11 +37,10 @@ export async function play(shot, host) {
     return;
   }
   if (turn !== state.turn) return;
-  if (!known.media || known.start_in_file_s === null) {
-    frames(shot, known.media ? "The times of this shot are not known." : "There is no video of this shot.");
-    return;
-  }
+  if (!known.media) return void unplayable(shot, known.video);
+  if (known.start_in_file_s === null) return void frames(shot, "The times of this shot are not known.");
   Object.assign(state, { start: known.start_in_file_s, end: known.end_in_file_s, fps: known.fps ?? 25 });
+  video.setAttribute("aria-label", `Video of ${shot}`);
   host.append(video, says);
   video.onerror = () => turn === state.turn && unplayable(shot, known.video);
   // Chromium ends the clock of some files before their last frames: what it cannot reach is shown as frames
@@ -100,9 +99,11 @@ function watch(turn) {
 }
 
 async function unplayable(shot, id) {
-  const { codec } = await facts(`/videos/${encodeURIComponent(id)}`).catch(() => ({}));
+  const { turn } = state;
+  const { codec, problem } = await facts(`/videos/${encodeURIComponent(id)}`).catch(() => ({}));
   delete video.dataset.video;
-  if (state.shot === shot) frames(shot, `This browser cannot play ${codec ?? "this video"}: ${FRAMES} frames instead.`);
+  if (turn !== state.turn) return;
+  frames(shot, problem ? `Its video cannot be shown: ${problem}.` : `This browser cannot play ${codec ?? "this video"}: ${FRAMES} frames instead.`);
 }
 
 /** Frames of the shot from the server, one after another. */
@@ -134,8 +135,9 @@ export class Large {
   constructor() {
     this.stage = el("div", { class: "stage", tabindex: "-1" });
     this.title = el("div", { class: "title" });
+    this.known = el("div", { class: "muted", role: "status" });
     this.node = el("dialog", { class: "large", "aria-label": "Player" }, this.stage,
-      el("div", { class: "foot" }, this.title, el("div", { class: "buttons" },
+      el("div", { class: "foot" }, this.title, this.known, el("div", { class: "buttons" },
         button("‹ frame", () => step(-1)), button("Play or pause", toggle), button("frame ›", () => step(1)),
         button("Close", () => this.close()))));
     this.node.addEventListener("close", () => {
@@ -148,10 +150,18 @@ export class Large {
     });
   }
   open(item) {
+    this.item = item;
+    this.refresh();
     if (!this.node.open) this.node.showModal();
     this.stage.focus();
     fill(this.title, el("b", { text: item.shot }), el("span", { class: "muted", text: ` ${clock(item.start_s)} – ${clock(item.end_s)}` }));
     play(item.shot, this.stage);
   }
   close() { this.node.close(); }
+
+  /** Show again what is known of the shot. */
+  refresh() {
+    const known = this.item ? Object.values(signsOf(this.item)).filter(Boolean) : [];
+    this.known.textContent = known.map(([glyph, , words]) => `${glyph} ${words}`).join(" · ");
+  }
 }

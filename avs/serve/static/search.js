@@ -141,9 +141,9 @@ export class Bar {
       pressed(words, query.group === group, () => change({ group }))));
   }
   hiding(query) {
-    const kinds = HIDDEN.filter((kind) => kind !== "sent" || state.status.dres);
-    return el("div", { class: "hide", role: "group", "aria-label": "Hide" }, el("span", { class: "label", text: "Hide" }),
-      kinds.map((kind) => pressed(kind, query.filter.hide.includes(kind), () => toggleHidden(kind))));
+    const kinds = HIDDEN.filter((kind) => known(kind) || query.filter.hide.includes(kind));
+    return kinds.length ? el("div", { class: "hide", role: "group", "aria-label": "Hide" }, el("span", { class: "label", text: "Hide" }),
+      kinds.map((kind) => pressed(kind, query.filter.hide.includes(kind), () => toggleHidden(kind)))) : null;
   }
 
   /** Words that must be in the texts of a shot, of all kinds or of one. */
@@ -224,9 +224,13 @@ export function alone(place) {
 
 export function toggleDuplicates() { change({ duplicates: state.query.duplicates === null ? DUPLICATES : null }); }
 
+/** Whether the server knows such shots: to a read-only one nobody tells what is judged or seen. */
+function known(kind) { return kind === "sent" ? state.status.dres : !state.status.read_only; }
+
 export function toggleHidden(kind) {
   const { hide } = state.query.filter;
-  filterBy({ hide: hide.includes(kind) ? hide.filter((one) => one !== kind) : [...hide, kind] });
+  if (!known(kind) && !hide.includes(kind)) return tell("say", "a read-only server does not know what you judge");
+  return filterBy({ hide: hide.includes(kind) ? hide.filter((one) => one !== kind) : [...hide, kind] });
 }
 
 /** By video, or as ranked again. */

@@ -12,13 +12,13 @@ const DEFAULTS = {
 export const state = {
   status: null, // GET /status
   topics: [], // GET /topics
-  query: fresh(), answer: null, // the last line of the search, without its results
+  query: fresh(), answer: null, // the last line of the search, without its results, and with its topic
   marks: new Map(), // shot -> mark, of the topic
   basket: new Set(), // shots, of the topic
   sent: new Map(), // shot -> state of what was submitted, of the task of the evaluation
   sentVideos: new Set(), // videos of which a shot was submitted
   feedback: { method: "rocchio", simulate: false }, // how marks change a question
-  last: null, // id of the list before this one
+  last: null, // the answer before this one
 };
 
 const listeners = new Map();

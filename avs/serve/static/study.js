@@ -23,7 +23,10 @@ function draw(node, found, by) {
   const rows = [...found.topics];
   if (by !== null) rows.sort((a, b) => (a.values[by]?.value ?? -1) - (b.values[by]?.value ?? -1));
   const heads = lists.map((name, place) => el("th", { scope: "col", "aria-sort": by === place ? "ascending" : "none" },
-    button(name, () => draw(node, found, by === place ? null : place))));
+    button(name, () => {
+      draw(node, found, by === place ? null : place);
+      node.querySelectorAll("thead button")[place].focus();
+    })));
   const mean = ["all", ...means.map((one) => el("td", { class: "mean", text: one.text }))];
   fill(node, muted(by === null ? "The worst topic first." : `By ${lists[by]}, the worst first.`),
     el("div", { class: "wide" }, table(["Topic", ...heads], [mean, ...rows.map((row) => line(row, lists))], { class: "study" })));

@@ -14,6 +14,7 @@ export const SENT = {
   failed: ["!!", "is-rejected", "could not be sent"], unknown: ["??", "is-unknown", "not known whether it arrived"],
   video: ["(↑)", "is-near", "another shot of its video was sent"],
 };
+const HELD = ["+", "held", "in basket"];
 const REST_MS = 150;
 const FRAMES = 8;
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
@@ -34,11 +35,15 @@ export function makeTile(item, place) {
   return tile;
 }
 
+/** The signs of what is known of a shot. */
+export function signsOf(item) {
+  const out = SENT[state.sent.get(item.shot) ?? (state.sentVideos.has(item.video) ? "video" : "")];
+  return { mark: MINE[state.marks.get(item.shot)], theirs: THEIRS[item.judgment], out, bag: state.basket.has(item.shot) && HELD };
+}
+
 /** Show what is known of the shot of a tile. */
 export function showState(tile, item) {
-  const held = state.basket.has(item.shot);
-  const out = SENT[state.sent.get(item.shot) ?? (state.sentVideos.has(item.video) ? "video" : "")];
-  const signs = { mark: MINE[state.marks.get(item.shot)], theirs: THEIRS[item.judgment], out, bag: held && ["+", "held", "in basket"] };
+  const signs = signsOf(item);
   const kept = ["picked", "lost"].filter((kind) => tile.classList.contains(kind));
   const known = Object.values(signs).filter(Boolean);
   tile.className = ["tile", ...known.map(([, kind]) => kind), item.member && "member", item.parts?.length > 1 && "chain", ...kept]
@@ -68,11 +73,11 @@ export function small(shot, words, ...more) {
 /** Frames of the shot under the pointer: by where it is from left to right, after it has rested. */
 export function scrubbing(host) {
   let timer = 0;
-  let shown = null;
+  let [shown, over] = [null, null]; // {pic, strip, frame}, and the picture under the pointer
   const stop = () => {
     clearTimeout(timer);
     shown?.strip.remove();
-    shown = null;
+    [shown, over] = [null, null];
   };
   const start = (pic, shot, x) => {
     if (calm.matches || !state.status?.media.videos) return;
@@ -82,31 +87,36 @@ export function scrubbing(host) {
       strip.addEventListener("load", () => {
         if (shown?.strip !== strip) return;
         pic.append(strip);
-        show(x);
+        showAt(x);
       });
     }, REST_MS);
   };
-  const show = (x) => {
-    const box = shown.pic.getBoundingClientRect();
-    const frame = Math.min(FRAMES - 1, Math.max(0, Math.floor(((x - box.left) / box.width) * FRAMES)));
-    frameOf(shown.strip, frame, FRAMES, box);
+  const show = (frame) => {
+    shown.frame = Math.min(FRAMES - 1, Math.max(0, frame));
+    frameOf(shown.strip, shown.frame, FRAMES, shown.pic.getBoundingClientRect());
   };
-  let over = null;
+  const showAt = (x) => {
+    const box = shown.pic.getBoundingClientRect();
+    show(Math.floor(((x - box.left) / box.width) * FRAMES));
+  };
   host.addEventListener("pointermove", (event) => {
     if (event.pointerType === "touch") return;
     const pic = event.target.closest(".pic");
     if (pic === over) {
-      if (shown?.strip.isConnected) show(event.clientX);
+      if (shown?.strip.isConnected) showAt(event.clientX);
       return;
     }
     stop();
     over = pic;
     if (pic?.parentNode.dataset.shot) start(pic, pic.parentNode.dataset.shot, event.clientX);
   });
-  host.addEventListener("pointerleave", () => {
-    stop();
-    over = null;
-  });
+  host.addEventListener("wheel", (event) => {
+    if (!event.shiftKey || !shown?.strip.isConnected || shown.pic.matches(".playing")) return;
+    event.preventDefault();
+    event.stopPropagation(); // a player is somewhere else
+    show(shown.frame + Math.sign(event.deltaY || event.deltaX));
+  }, { capture: true, passive: false });
+  host.addEventListener("pointerleave", stop);
 }
 
 /** Show one frame of a strip of frames in a box. */
