@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -321,6 +322,7 @@ def main() -> None:
     parser.add_argument("--faiss-python", type=Path, help="a Python that has faiss-cpu")
     parser.add_argument("-o", "--output", type=Path, default=RESULTS)
     given = parser.parse_args()
+    shutil.rmtree(given.work / "sessions", ignore_errors=True)  # marks of the run before
     make_collection(given.work, given.shots, given.stores)
     result: dict[str, Any] = {"machine": machine(), "shots": given.shots, "dim": 512}
     result["bare search and encode"] = bare(given.work, given.repeats)
