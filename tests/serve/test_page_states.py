@@ -279,6 +279,18 @@ def test_a_read_only_server_leaves_marks_in_the_browser(tiny: TinyServed, tmp_pa
         page.reload()
         expect(page.locator(".tile.yes")).to_have_count(1)
         expect(page.locator(".panel")).to_contain_text("kept in this browser alone")
+        page.locator(".tile").nth(3).focus()
+        page.keyboard.press("n")
+        page.keyboard.press("]")
+        expect(page.get_by_label("Question")).to_have_value("two people dance")
+        expect(page.locator(".tile").first).to_be_focused()
+        page.keyboard.press("z")
+        expect(page.locator(".toast")).to_have_text("nothing to undo")  # for this topic
+        page.keyboard.press("[")
+        expect(page.locator(".tile.yes")).to_have_count(1)
+        expect(page.locator(".tile.no")).to_have_count(1)
+        page.keyboard.press("z")
+        expect(page.locator(".tile.no")).to_have_count(0)
         page.close()
     watched.forget()
 

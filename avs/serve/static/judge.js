@@ -56,17 +56,16 @@ export function mark(shots, value) {
   else add({ event, topic, shots, mark: value, at_ms: Date.now() });
 }
 
-/** Take back what was marked last. */
+/** Take back what was marked last for the topic on the page. */
 export function undo() {
-  const last = done.pop();
-  if (!last && !state.before) return tell("say", "nothing to undo");
-  if (!last) return add({ event: state.before, topic: topicOf() });
-  if (last.topic === topicOf()) {
-    for (const [shot, before] of last.before) put([shot], before);
-    tell("marked", new Set(last.before.map(([shot]) => shot)));
-  }
+  const place = done.findLastIndex((one) => one.topic === topicOf());
+  if (place < 0 && !state.before) return tell("say", "nothing to undo");
+  if (place < 0) return add({ event: state.before, topic: topicOf() });
+  const [last] = done.splice(place, 1);
+  for (const [shot, before] of last.before) put([shot], before);
+  tell("marked", new Set(last.before.map(([shot]) => shot)));
   if (state.status.read_only) return keepOwn(last.topic);
-  const unsent = queue.findIndex((one, place) => one.event === last.event && one.shots && !(sending && place === 0));
+  const unsent = queue.findIndex((one, at) => one.event === last.event && one.shots && !(sending && at === 0));
   if (unsent < 0) return add({ event: last.event, topic: last.topic });
   queue.splice(unsent, 1);
   return keep();
