@@ -311,3 +311,26 @@ def test_questions_about_lists_in_files(serve: Serve, lists: Path) -> None:
     assert refused.status_code == 422 and "a ranked list is of topics" in refused.text
     none = ask(client, by=["average"], topic="999")
     assert none["results"] == [] and "no shots for topic 999" in none["warnings"][0]
+
+
+def test_a_list_in_a_file_answers_its_topic_alone(serve: Serve, lists: Path) -> None:
+    """It was made before: other words, a shot, or marks cannot change it, and its measures are of the topic."""
+    client = serve(lists=[lists])
+    client.post("/api/v1/marks", json={"topic": "661", "shots": ["shot00001_1"], "mark": "yes"})
+    made = client.post("/api/v1/feedback", json={"topic": "661"}).json()
+    own = {"text": "a red circle"}
+    for by in (["average"], ["average", "two-shot"]):
+        for more in (
+            {"parts": [{"text": "a dog"}]}, {"parts": [{"shot": "shot00001_1"}]}, {"parts": [own, own]},
+            {"parts": [{**own, "minus": [{"text": "night"}]}]}, {"parts": [own], "feedback": made["feedback"]},
+        ):  # fmt: skip
+            refused = client.post("/api/v1/search", json={"by": by, "topic": "661", **more})
+            error = refused.json()["error"]
+            asked = "marks" if "feedback" in more else "other words"
+            assert refused.status_code == 422, more
+            assert error["what"] == f"average is the list of topic 661, made before: it cannot answer {asked}"
+            assert error["got"] and error["wanted"] and "a store or a model" in error["next_step"]
+        assert ask(client, "a red circle", by=by, topic="661")["stamp"] == "automatic"
+    without = ask(client, by=["average"], topic="661")
+    assert without["results"] == ask(client, "a red circle", by=["average"], topic="661")["results"]
+    assert client.post("/api/v1/search", json={"by": ["average"], "topic": "661", "feedback": made["feedback"]}).is_error
