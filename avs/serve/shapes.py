@@ -23,7 +23,7 @@ TopicName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$", description=
 Mark = Literal["yes", "no", "unsure"]
 Method = Literal["rocchio", "linear", "bayes"]
 Hidden = Literal["sent", "judged", "seen"]
-Stamp = Literal["automatic", "manual", "feedback", "automatic-invalid"]
+Stamp = Literal["automatic", "manual", "feedback", "unknown", "automatic-invalid"]
 DresState = Literal["off", "down", "logged-out", "no-evaluation", "no-task", "running", "ended"]
 SubmissionState = Literal[
     "queued", "in-flight", "sent", "accepted", "wrong", "undecided", "rejected", "unknown", "failed"
@@ -268,7 +268,9 @@ class Answer(Given):
     warnings: Many[str] = []
     taken: Many[Taken] = []
     stamp: Stamp = Field(
-        default="manual", description="automatic: by the sentence of the topic, without help of the user"
+        default="manual",
+        description="automatic: by the sentence of the topic, without help of the user; of a ranked list in a file: what "
+        "the file declares; unknown: it declares nothing",
     )
     measures: Measures | None = None
     results: Many[Result] = []
