@@ -208,3 +208,22 @@ def test_a_list_of_a_file_keeps_the_class_that_it_declares(
     assert trec["class"] is None and trec["warnings"] == stated["warnings"][:1] and trec["content"].split()[5] == "served"
     capped = ask(client, by=["foreign"], topic="661", filter={"not_videos": ["00003"]})
     assert client.post("/api/v1/export", json={"lists": [capped["list"]]}).json()["class"] == "M"
+
+
+def test_the_attributes_of_a_run_are_taken_as_they_are_typed(serve: Serve) -> None:
+    client = serve()
+    answer = ask(client, "a red circle", topic="661")
+    body = {"format": "xml", "lists": [answer["list"]], "edition": "custom"}
+    typed = {"--trtype": "D", "NOVELTY": "C", "Pid": "TEAM", "priority": "1", "desc": "our best system"}
+    made = client.post("/api/v1/export", json={**body, "attributes": typed})
+    assert made.status_code == 200, made.text
+    content = made.json()["content"]
+    assert 'trType="D"' in content and 'task="M"' in content and 'desc="our best system"' in content
+    progress = client.post("/api/v1/export", json={**body, "attributes": {**typed, "task": "P"}})
+    assert 'task="P"' in progress.json()["content"]  # what is given counts
+    error = client.post("/api/v1/export", json={**body, "attributes": {"pid": "TEAM", "what": "x"}}).json()["error"]
+    assert "  trType: required, one of A D E F" in error["what"] and "--trtype" not in error["what"]
+    assert error["wanted"] == "trType=A|D|E|F, novelty=N|C, priority, desc" and error["got"] == "pid, what"
+    assert "what" in error["what"] and 'desc="our best system"' in error["next_step"]
+    twice = client.post("/api/v1/export", json={**body, "attributes": {"pid": "TEAM", "PID": "OTHER"}})
+    assert twice.status_code == 422 and twice.json()["error"]["what"] == "an attribute has two values"
