@@ -66,7 +66,10 @@ class QueryPart(Sent):
 
     @model_validator(mode="after")
     def _one_kind(self) -> QueryPart:
-        if [self.text, self.shot, self.image].count(None) != 2:
+        named = 3 - [self.text, self.shot, self.image].count(None)
+        if not named and self.minus:
+            raise ValueError("only what it should not look like: say what to look for too (text, shot or image)")
+        if named != 1:
             raise ValueError("give one of text, shot, image")
         if self.text is not None and not self.text.strip():
             raise ValueError("the text is empty")
