@@ -58,9 +58,7 @@ class UsedClass:
         return [f"{name}: nothing says how this list was made, neither its tag nor a manifest" for name in self.unknown]
 
 
-def export_lists(
-    collection: Collection, asked: ExportRequest, answers: Sequence[ServedAnswer]
-) -> Exported:
+def export_lists(collection: Collection, asked: ExportRequest, answers: Sequence[ServedAnswer]) -> Exported:
     """The file of lists.
 
     Raises:

@@ -97,7 +97,9 @@ def require_type(request: Request, *wanted: str, words: str | None = None) -> No
     """
     given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if given not in wanted:
-        raise Refusal(403, "not the content type of this call", got=repr(given[:LONGEST_VALUE]), wanted=words or wanted[0])
+        raise Refusal(
+            403, "not the content type of this call", got=repr(given[:LONGEST_VALUE]), wanted=words or wanted[0]
+        )
 
 
 def whole_number(request: Request, name: str, default: int, *, least: int, most: int) -> int:

@@ -272,8 +272,8 @@ class Answer(Given):
     taken: Many[Taken] = []
     stamp: Stamp = Field(
         default="manual",
-        description="automatic: by the sentence of the topic, without help of the user; of a ranked list in a file: what "
-        "the file declares; unknown: it declares nothing",
+        description="automatic: by the sentence of the topic, without help of the user; of a list in a file: what it "
+        "declares; unknown: it declares nothing",
     )
     measures: Measures | None = None
     results: Many[Result] = []

@@ -7,13 +7,17 @@ the class as NIST's run ids do: "R_served". Lists of `avs search`, `avs fuse` an
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from avs.core.artifacts import is_content, manifest_path, read_manifest
-from avs.core.errors import FormatError
+from avs.core.errors import AvsError, FormatError
 from avs.core.ranking import Run
+from avs.trecvid.run_file import read_run
 
 CLASSES = ("F", "M", "R")  # the more a user has done, the later
+UNKNOWN = "unknown"  # in a manifest: of lists that say no class
 TAG = re.compile(r"([FMR])_.+")
 
 
@@ -36,6 +40,21 @@ def class_of_list(file: Path, run: Run) -> str | None:
     return max(said, key=CLASSES.index, default=None)
 
 
+def class_of_sources(files: Iterable[Path]) -> dict[str, str]:
+    """What the config of a list says of its class, by the lists that it is made of; nothing where all are F.
+
+    Files that cannot be read are left to their readers.
+    """
+    said: list[str | None] = []
+    for file in files:
+        with suppress(AvsError):
+            said.append(class_of_list(file, read_run(file)))
+    helped = max((one for one in said if one is not None), key=CLASSES.index, default=CLASSES[0])
+    if helped != CLASSES[0]:
+        return {"class": helped}
+    return {"class": UNKNOWN} if None in said else {}
+
+
 def _class_of_run(run: Run) -> str | None:
     attribute = run.provenance.get("class")
     if attribute is not None:
@@ -45,7 +64,7 @@ def _class_of_run(run: Run) -> str | None:
 
 
 def _class_in_manifest(file: Path) -> str | None:
-    """Lists that avs made are of class F, unless their manifest says another; None: the manifest is not of this file."""
+    """Lists of avs are of class F, unless their manifest says another; None: there is no manifest of this file."""
     if not manifest_path(file).is_file():
         return None
     try:
@@ -54,7 +73,8 @@ def _class_in_manifest(file: Path) -> str | None:
         return None
     if manifest["type"] != "ranked-lists" or not is_content(file, manifest.get("output") or ""):
         return None
-    return _known((manifest.get("config") or {}).get("class", "F"))
+    used = (manifest.get("config") or {}).get("class", "F")
+    return None if used == UNKNOWN else _known(used)
 
 
 def _known(used: object) -> str:

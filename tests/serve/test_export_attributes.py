@@ -15,7 +15,11 @@ def test_attributes_are_quoted_or_refused(watched: Watched) -> None:
     sent: list[str] = []
     page.on("request", lambda request: sent.append(request.url))
     attributes, write = dialog.get_by_label("Attributes of the run"), dialog.get_by_role("button", name="Write")
-    for typed, wrong in (("pid=TEAM desc=our best system", "best system"), ('desc="our', 'desc="our'), ("desc=", "desc=")):
+    for typed, wrong in (
+        ("pid=TEAM desc=our best system", "best system"),
+        ('desc="our', 'desc="our'),
+        ("desc=", "desc="),
+    ):
         attributes.fill(typed)
         write.click()
         expect(dialog.get_by_role("status")).to_contain_text("Attributes are NAME=VALUE")

@@ -183,7 +183,9 @@ def test_a_list_of_a_file_keeps_the_class_that_it_declares(
         (folder / f"{name}.{found['kind']}").write_text(found["content"], encoding="utf-8")
     content = (folder / "plain.trec").read_text(encoding="utf-8")
     (folder / "foreign.trec").write_text(content.replace("F_plain", "theirs"), encoding="utf-8")
-    (folder / "odd.xml").write_text((folder / "run.xml").read_text().replace('class="R"', 'class="I"'), encoding="utf-8")
+    (folder / "odd.xml").write_text(
+        (folder / "run.xml").read_text().replace('class="R"', 'class="I"'), encoding="utf-8"
+    )
     client = serve(lists=[folder])
     for name, stamp, used in (
         ("helped", "feedback", "R"), ("run", "feedback", "R"), ("odd", "feedback", "R"),
@@ -205,7 +207,9 @@ def test_a_list_of_a_file_keeps_the_class_that_it_declares(
     stated = client.post("/api/v1/export", json={**asked, "attributes": {**ATTRIBUTES, "class": "F"}}).json()
     assert stated["class"] == "F" and "nothing says how this list was made" in stated["warnings"][0]
     trec = client.post("/api/v1/export", json={"lists": [foreign["list"]]}).json()
-    assert trec["class"] is None and trec["warnings"] == stated["warnings"][:1] and trec["content"].split()[5] == "served"
+    assert (
+        trec["class"] is None and trec["warnings"] == stated["warnings"][:1] and trec["content"].split()[5] == "served"
+    )
     capped = ask(client, by=["foreign"], topic="661", filter={"not_videos": ["00003"]})
     assert client.post("/api/v1/export", json={"lists": [capped["list"]]}).json()["class"] == "M"
 

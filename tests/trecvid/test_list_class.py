@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from tiny_stores import make_store
 
+from avs.cli.main import main
 from avs.core.artifacts import Manifest, manifest_path, write_artefact
 from avs.core.ranking import RankedList, Run
-from avs.trecvid.list_class import class_of_list, tag_with_class
+from avs.trecvid.list_class import class_of_list, class_of_sources, tag_with_class
 from avs.trecvid.run_file import read_run
 from avs.trecvid.trec import write_trec
 
@@ -67,3 +70,25 @@ def test_the_attribute_of_a_run_file(tmp_path: Path, attribute: str, used: str) 
         encoding="utf-8",
     )
     assert said(file) == used  # without the attribute, its name is all there is
+
+
+def test_lists_made_of_others_keep_what_these_say(tmp_path: Path) -> None:
+    clean, helped = written(tmp_path / "a.trec", "a", {}), written(tmp_path / "b.trec", "R_b")
+    foreign, spoiled = written(tmp_path / "c.trec", "c"), tmp_path / "d.trec"
+    spoiled.write_text("not a list\n", encoding="utf-8")
+    assert class_of_sources([clean, clean]) == class_of_sources([]) == class_of_sources([spoiled, clean]) == {}
+    assert class_of_sources([clean, helped, foreign]) == {"class": "R"}
+    assert class_of_sources([clean, foreign]) == {"class": "unknown"}
+    assert said(written(tmp_path / "e.trec", "e", {"class": "unknown"})) is None
+
+
+@pytest.mark.parametrize("verb", ["fuse", "rerank"])
+def test_a_verb_does_not_make_a_helped_list_automatic(tmp_path: Path, verb: str) -> None:
+    manual, plain = written(tmp_path / "a.trec", "a", {"class": "M"}), written(tmp_path / "b.trec", "b", {})
+    store = make_store(tmp_path / "one" / "shot", np.eye(4)).folder
+    options = {
+        "fuse": [str(plain), "--method", "average"],
+        "rerank": ["--method", "near-duplicates", "--store", str(store)],
+    }
+    assert main([verb, str(manual), *options[verb], "-o", str(tmp_path / "c.trec"), "--quiet"]) == 0
+    assert said(tmp_path / "c.trec") == "M"

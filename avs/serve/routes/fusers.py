@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from avs.core.errors import ChangedInputsError, typed
-from avs.serve.opened.collection import Collection
 from avs.serve.journal.sessions import FUSERS
+from avs.serve.opened.collection import Collection
 from avs.serve.refusal import Refusal
 from avs.serve.routes.asking import body_of, given, in_thread, opened
 from avs.serve.search.plan import AVERAGE, RRF, WEIGHTED

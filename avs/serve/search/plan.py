@@ -208,12 +208,13 @@ def _check(query: Query, collection: Collection, by: list[str]) -> None:
 
 def _require_own_words(query: Query, collection: Collection, name: str) -> None:
     """Refuse a ranked list in a file that is asked for anything else than its topic: it was made before."""
-    asked = "marks" if query.feedback is not None else "other words"
-    if query.feedback is None and (not query.parts or is_sentence_of(query, topic_of(query, collection))):
+    marked = query.feedback is not None
+    asked, parts = "marks" if marked else "other words", [part.text or "a shot or a picture" for part in query.parts]
+    if not marked and (not query.parts or is_sentence_of(query, topic_of(query, collection))):
         return
     raise Refusal(
         422, f"{name} is the list of topic {query.topic}, made before: it cannot answer {asked}", where="by",
-        got=name if query.feedback is not None else "; ".join(part.text or "a shot or a picture" for part in query.parts),
+        got="feedback" if marked else "; ".join(parts),
         wanted="the sentence of the topic as it is, or no words, and no feedback",
         next_step="choose a store or a model instead of the list",
     )  # fmt: skip

@@ -338,7 +338,9 @@ def test_a_list_in_a_file_answers_its_topic_alone(serve: Serve, lists: Path) -> 
         assert ask(client, "a red circle", by=by, topic="661")["stamp"] == "automatic"
     without = ask(client, by=["average"], topic="661")
     assert without["results"] == ask(client, "a red circle", by=["average"], topic="661")["results"]
-    assert client.post("/api/v1/search", json={"by": ["average"], "topic": "661", "feedback": made["feedback"]}).is_error
+    assert client.post(
+        "/api/v1/search", json={"by": ["average"], "topic": "661", "feedback": made["feedback"]}
+    ).is_error
 
 
 def test_where_a_question_is_wrong_is_counted_from_1(shared_client: httpx.Client) -> None:
