@@ -8,12 +8,11 @@ import numpy as np
 
 from avs.core.ids import parse_shot_id
 from avs.core.ranking import RankedList
-from avs.core.topic import Topic
 from avs.serve.journal.marks import MarkBook
 from avs.serve.measured import measures_of
-from avs.serve.opened.collection import Collection
+from avs.serve.opened.collection import Collection, ServedList
 from avs.serve.search.engine import ServedAnswer
-from avs.serve.search.plan import WEIGHTED, SearchPlan
+from avs.serve.search.plan import WEIGHTED, SearchPlan, is_sentence_of, topic_of
 from avs.serve.shapes import PAGE, Answer, ListPage, Measures, Result, Scored, Stamp, Taken
 
 FileClock = Callable[[str], float | None]
@@ -105,8 +104,25 @@ class Answers:
         return {shot: int(grades[at]) for at, shot in enumerate(shots) if inside[at]}
 
 
+STAMP_OF: dict[str | None, Stamp] = {"F": "automatic", "M": "manual", "R": "feedback", None: "unknown"}
+LESS_AND_LESS: tuple[Stamp, ...] = ("automatic", "manual", "unknown", "feedback", "automatic-invalid")
+
+
 def stamp_of(plan: SearchPlan, collection: Collection) -> Stamp:
-    """How a list was made: "automatic" only by the very sentence of its topic, without any help of a user."""
+    """How a list was made: by the question, and by what the lists in files that are in it declare."""
+    stamps = [stamp_of_question(plan, collection)]
+    stamps += [STAMP_OF[one.used] for one in lists_in_files(plan, collection)]
+    return max(stamps, key=LESS_AND_LESS.index)
+
+
+def lists_in_files(plan: SearchPlan, collection: Collection) -> list[ServedList]:
+    """The lists in files that have shots for the topic of a question."""
+    named = [collection.lists[name] for name in plan.listed]
+    return [one for one in named if plan.topic in one.run.lists]
+
+
+def stamp_of_question(plan: SearchPlan, collection: Collection) -> Stamp:
+    """What was asked: "automatic" only the very sentence of the topic, without any help of a user."""
     if plan.marks is not None:
         return "automatic-invalid" if plan.marks.simulated else "feedback"
     query = plan.query
@@ -115,14 +131,7 @@ def stamp_of(plan: SearchPlan, collection: Collection) -> Stamp:
         return "automatic-invalid"
     if plan.fused == WEIGHTED or plan.hidden or query.filter.chooses:
         return "manual"
-    topic = collection.topics.get(plan.topic) if collection.topics and plan.topic in collection.topics.ids else None
-    parts = query.parts
-    typed = len(parts) != 1 or topic is None or parts[0].minus or parts[0].text not in _sentences(topic)
-    if parts and typed:
+    topic = topic_of(plan.query, collection)
+    if query.parts and not is_sentence_of(query, topic):
         return "manual"
     return "automatic" if topic is not None else "manual"
-
-
-def _sentences(topic: Topic) -> list[str]:
-    modes = ["query"] if topic.narrative is None else ["query", "narrative", "both"]
-    return [topic.query(mode) for mode in modes]

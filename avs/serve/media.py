@@ -88,7 +88,7 @@ class Media:
 
         Raises:
             UnknownIdError: there is no such shot.
-            Refusal: an unknown width; there is no picture, and no video to make it of.
+            Refusal: an unknown width; there is no picture, and no video to make it of; the picture is damaged.
             VideoError: the video gives no frame.
         """
         if width not in WIDTHS:
@@ -98,11 +98,12 @@ class Media:
         if given is not None and width == WIDTHS[-1]:
             return given.read_bytes()
         if given is not None:
-            return self._kept(f"keyframes-{width}", shot, lambda: _reduced(given.read_bytes(), width))
+            file = f"{given.parent.name}/{given.name} of --keyframes"
+            return self._kept(f"keyframes-{width}", shot, lambda: _reduced(given.read_bytes(), width, file))
         largest = self._kept(f"keyframes-{WIDTHS[-1]}", shot, lambda: self._from_video(row, WIDTHS[-1]))
         if width == WIDTHS[-1]:
             return largest
-        return self._kept(f"keyframes-{width}", shot, lambda: _reduced(largest, width))
+        return self._kept(f"keyframes-{width}", shot, lambda: _reduced(largest, width, f"the picture of {shot}"))
 
     def sprite(self, shot: str, frames: int) -> bytes:
         """Frames of a shot side by side as one JPEG, each SPRITE_WIDTH pixels wide, evenly spaced in time.
@@ -303,11 +304,22 @@ def _read_clocks(path: Path) -> dict[str, VideoClock]:
         return {}
 
 
-def _reduced(picture: bytes, width: int) -> bytes:
+def _reduced(picture: bytes, width: int, file: str) -> bytes:
+    """A smaller picture.
+
+    Raises:
+        Refusal: it is damaged.
+    """
     from PIL import Image
 
-    with Image.open(io.BytesIO(picture)) as image:
-        return _jpeg(image.convert("RGB"), width)
+    try:
+        with Image.open(io.BytesIO(picture)) as image:
+            return _jpeg(image.convert("RGB"), width)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # what Pillow raises at damage
+        raise Refusal(
+            404, "the picture cannot be read", where=file, got=f"{len(picture):,} bytes that are no whole picture",
+            next_step="make the key frame again, or remove the file: then it is made from --videos",
+        ) from error  # fmt: skip
 
 
 def _jpeg(image: Image, longest: int) -> bytes:

@@ -23,7 +23,7 @@ TopicName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$", description=
 Mark = Literal["yes", "no", "unsure"]
 Method = Literal["rocchio", "linear", "bayes"]
 Hidden = Literal["sent", "judged", "seen"]
-Stamp = Literal["automatic", "manual", "feedback", "automatic-invalid"]
+Stamp = Literal["automatic", "manual", "feedback", "unknown", "automatic-invalid"]
 DresState = Literal["off", "down", "logged-out", "no-evaluation", "no-task", "running", "ended"]
 SubmissionState = Literal[
     "queued", "in-flight", "sent", "accepted", "wrong", "undecided", "rejected", "unknown", "failed"
@@ -66,7 +66,10 @@ class QueryPart(Sent):
 
     @model_validator(mode="after")
     def _one_kind(self) -> QueryPart:
-        if [self.text, self.shot, self.image].count(None) != 2:
+        named = 3 - [self.text, self.shot, self.image].count(None)
+        if not named and self.minus:
+            raise ValueError("only what it should not look like: say what to look for too (text, shot or image)")
+        if named != 1:
             raise ValueError("give one of text, shot, image")
         if self.text is not None and not self.text.strip():
             raise ValueError("the text is empty")
@@ -268,7 +271,9 @@ class Answer(Given):
     warnings: Many[str] = []
     taken: Many[Taken] = []
     stamp: Stamp = Field(
-        default="manual", description="automatic: by the sentence of the topic, without help of the user"
+        default="manual",
+        description="automatic: by the sentence of the topic, without help of the user; of a list in a file: what it "
+        "declares; unknown: it declares nothing",
     )
     measures: Measures | None = None
     results: Many[Result] = []

@@ -12,7 +12,7 @@ import numpy as np
 
 from avs.serve.refusal import Refusal
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
+FORMATS, FORMAT_NAMES = ("JPEG", "PNG", "WEBP", "GIF", "BMP"), "JPEG, PNG, WebP, GIF or BMP"
 KEPT_SIDE = 1024  # no encoder sees more
 
 
@@ -81,5 +81,5 @@ class Uploads:
             raise Refusal(413, "the picture has too many pixels", wanted=f"at most {self.most_pixels:,}") from error
         except Exception as error:  # Pillow raises almost anything at damaged files
             raise Refusal(
-                422, "not a picture that can be read", got=type(error).__name__, wanted=", ".join(FORMATS)
+                422, "not a picture that can be read", got=type(error).__name__, wanted=FORMAT_NAMES
             ) from error

@@ -163,3 +163,73 @@ def test_marks_as_judgments_of_ones_own(serve: Serve, tmp_path: Path) -> None:
     assert dict(zip(own.shots, own.judgments.tolist(), strict=True)) == {
         "shot00001_1": 1, "shot00001_2": 0, "shot00001_3": -1,
     }  # fmt: skip
+
+
+def test_a_list_of_a_file_keeps_the_class_that_it_declares(
+    serve: Serve, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What marks have helped is never made fully automatic by a way through a file."""
+    first = serve()
+    first.post("/api/v1/marks", json={"topic": "661", "shots": ["shot00001_1"], "mark": "yes"})
+    made = first.post("/api/v1/feedback", json={"topic": "661"}).json()
+    helped = ask(first, "a red circle", topic="661", feedback=made["feedback"])
+    plain = ask(first, "a red circle", topic="661")
+    body = {"attributes": ATTRIBUTES, "edition": "custom"}
+    folder = tmp_path / "lists"
+    folder.mkdir()
+    for name, answer, more in (
+        ("helped", helped, {}), ("plain", plain, {}),
+        ("run", helped, {"format": "xml", **body}), ("clean", plain, {"format": "xml", **body}),
+    ):  # fmt: skip
+        found = first.post("/api/v1/export", json={"lists": [answer["list"]], "name": name, **more}).json()
+        (folder / f"{name}.{found['kind']}").write_text(found["content"], encoding="utf-8")
+    content = (folder / "plain.trec").read_text(encoding="utf-8")
+    (folder / "foreign.trec").write_text(content.replace("F_plain", "theirs"), encoding="utf-8")
+    (folder / "odd.xml").write_text(
+        (folder / "run.xml").read_text().replace('class="R"', 'class="I"'), encoding="utf-8"
+    )
+    client = serve(lists=[folder])
+    for name, stamp, used in (
+        ("helped", "feedback", "R"), ("run", "feedback", "R"), ("odd", "feedback", "R"),
+        ("plain", "automatic", "F"), ("clean", "automatic", "F"),
+    ):  # fmt: skip
+        answer = ask(client, by=[name], topic="661")
+        assert answer["stamp"] == stamp, name
+        asked = {"format": "xml", "lists": [answer["list"]], **body}
+        assert client.post("/api/v1/export", json=asked).json()["class"] == used
+        automatic = client.post("/api/v1/export", json={**asked, "attributes": {**ATTRIBUTES, "class": "F"}})
+        assert automatic.status_code == (200 if used == "F" else 422)
+    mixed = ask(client, "a red circle", by=["one-shot", "helped"], topic="661")
+    assert mixed["stamp"] == "feedback"
+    foreign = ask(client, by=["foreign"], topic="661")
+    assert foreign["stamp"] == "unknown"
+    asked = {"format": "xml", "lists": [foreign["list"]], **body}
+    refused = client.post("/api/v1/export", json=asked)
+    assert refused.status_code == 422 and refused.json()["error"]["wanted"] == "class=F|M|R"
+    stated = client.post("/api/v1/export", json={**asked, "attributes": {**ATTRIBUTES, "class": "F"}}).json()
+    assert stated["class"] == "F" and "nothing says how this list was made" in stated["warnings"][0]
+    trec = client.post("/api/v1/export", json={"lists": [foreign["list"]]}).json()
+    assert (
+        trec["class"] is None and trec["warnings"] == stated["warnings"][:1] and trec["content"].split()[5] == "served"
+    )
+    capped = ask(client, by=["foreign"], topic="661", filter={"not_videos": ["00003"]})
+    assert client.post("/api/v1/export", json={"lists": [capped["list"]]}).json()["class"] == "M"
+
+
+def test_the_attributes_of_a_run_are_taken_as_they_are_typed(serve: Serve) -> None:
+    client = serve()
+    answer = ask(client, "a red circle", topic="661")
+    body = {"format": "xml", "lists": [answer["list"]], "edition": "custom"}
+    typed = {"--trtype": "D", "NOVELTY": "C", "Pid": "TEAM", "priority": "1", "desc": "our best system"}
+    made = client.post("/api/v1/export", json={**body, "attributes": typed})
+    assert made.status_code == 200, made.text
+    content = made.json()["content"]
+    assert 'trType="D"' in content and 'task="M"' in content and 'desc="our best system"' in content
+    progress = client.post("/api/v1/export", json={**body, "attributes": {**typed, "task": "P"}})
+    assert 'task="P"' in progress.json()["content"]  # what is given counts
+    error = client.post("/api/v1/export", json={**body, "attributes": {"pid": "TEAM", "what": "x"}}).json()["error"]
+    assert "  trType: required, one of A D E F" in error["what"] and "--trtype" not in error["what"]
+    assert error["wanted"] == "trType=A|D|E|F, novelty=N|C, priority, desc" and error["got"] == "pid, what"
+    assert "what" in error["what"] and 'desc="our best system"' in error["next_step"]
+    twice = client.post("/api/v1/export", json={**body, "attributes": {"pid": "TEAM", "PID": "OTHER"}})
+    assert twice.status_code == 422 and twice.json()["error"]["what"] == "an attribute has two values"

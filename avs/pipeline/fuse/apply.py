@@ -27,6 +27,7 @@ from avs.fusion.fuser import Fuser, fuse
 from avs.fusion.pool import require_lists
 from avs.pipeline.fuse.options import RECOMPUTED, FusionOptions, name_lists
 from avs.pipeline.fuse.pools import pools_of, read_pools, submitted_topics
+from avs.trecvid.list_class import class_of_sources
 from avs.trecvid.past_topics import refuse_leak
 from avs.trecvid.trec import write_trec
 
@@ -122,7 +123,7 @@ def write_fitted(fuser: Fuser, folder: Path, manifest: Manifest) -> None:
 
 def list_manifest(options: FusionOptions, fusion: Mapping[str, Any], inputs: Mapping[str, Path]) -> Manifest:
     """What decides the content of a fused list."""
-    config = {"k": options.k, "partial": options.partial, "fusion": dict(fusion)}
+    config = {"k": options.k, "partial": options.partial, "fusion": dict(fusion), **class_of_sources(options.lists)}
     fingerprints = {name: fingerprint_input(path) for name, path in inputs.items()}
     return Manifest("ranked-lists", config, fingerprints, paths=inputs)
 

@@ -34,6 +34,7 @@ from avs.reranking.fitting import Fit, fit_grid
 from avs.trecvid.edition_file import read_editions
 from avs.trecvid.editions import Edition
 from avs.trecvid.judged_list import judged_topics
+from avs.trecvid.list_class import class_of_sources
 from avs.trecvid.past_topics import edition_of, past_qrels
 
 
@@ -124,7 +125,10 @@ def _outputs(
     if options.store:
         manifest = replace(manifest, spec=spec_of(options.store).to_json())
     outputs = {options.reranker: manifest} if options.reranker else {}
-    return outputs | ({options.output: replace(manifest, type="ranked-lists")} if options.output else {})
+    if options.output:
+        used = {**manifest.config, **class_of_sources([options.ranked])}
+        outputs[options.output] = replace(manifest, type="ranked-lists", config=used)
+    return outputs
 
 
 def _fit(

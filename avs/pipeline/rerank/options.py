@@ -14,6 +14,7 @@ from avs.core.ranking import RankedList
 from avs.pipeline.rerank.judge import JUDGE_OPTIONS, VideoJudging, open_judging
 from avs.pipeline.rerank.model import ModelScoring, open_scoring
 from avs.reranking.methods.reranker import RERANKERS, Need, Reranker, needing, takers
+from avs.trecvid.list_class import class_of_sources
 from avs.trecvid.trec import read_trec
 
 OPTIONS_OF_NEED: Mapping[Need, tuple[str, ...]] = {
@@ -171,6 +172,8 @@ class RerankOptions:
         paths = self.inputs() | dict(more)
         decisive = self.config(self.parameters) | {"query_mode": self.query_mode or "query", "k": self.k}
         inputs = {name: fingerprint_input(path) for name, path in paths.items()}
+        if kind == "ranked-lists":
+            decisive |= class_of_sources([self.ranked])
         if self.judging:
             shots = {shot for one in read_trec(self.ranked).lists.values() for shot in self.best(one)}
             decisive |= {"judge": self.judging.identity()}

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+from avs.core.ids import some
 from avs.core.qrels import TopicQrels
 from avs.serve.journal.session_journal import JournalReader, SessionJournal, now_ms
 from avs.serve.refusal import Refusal
@@ -160,10 +161,15 @@ class MarkBook:
         """The marks under a name that follows from them.
 
         Raises:
-            Refusal: nothing is marked.
+            Refusal: nothing is marked, or no shot is marked yes for a method that needs one.
         """
         if not yes and not no:
             raise Refusal(422, "nothing is marked yes or no", where=f"topic {topic}", next_step="mark shots: y, n")
+        if not yes and method == "linear":
+            raise Refusal(
+                422, "linear feedback needs a shot marked yes", where=f"topic {topic}", got=f"only no: {some(no)}",
+                next_step="mark a shot yes: y, or choose rocchio, which also moves away from shots marked no",
+            )  # fmt: skip
         content = json.dumps([topic, method, sorted(yes), sorted(no), simulated])
         name = f"{method}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
         with self._lock:

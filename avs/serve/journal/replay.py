@@ -5,19 +5,20 @@ A question uses the marks and the hidden shots that its line names, so marks tha
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from avs.core.artifacts import require_path
-from avs.core.errors import AvsError, FormatError
+from avs.core.errors import AvsError, FormatError, typed
 from avs.core.progress import Reporter
 from avs.core.ranking import RankedList
 from avs.pipeline.serve_options import ServeOptions
 from avs.serve.journal.marks import MarkBook
 from avs.serve.journal.recorded import RecordedQuestion, words_of
-from avs.serve.journal.sessions import CountedJournal
+from avs.serve.journal.sessions import FUSERS, CountedJournal
 from avs.serve.questions import Questions
 
 State = Literal["equal", "shots", "scores", "refused", "picture"]
@@ -127,12 +128,12 @@ def replay(options: ServeOptions, path: Path, reporter: Reporter) -> Replay:
         replayed = []
         for number in range(count):
             ((_, question),) = journal.questions(number, number + 1)
-            replayed.append(_replayed(number + 1, question, asking))
+            replayed.append(_replayed(number + 1, question, asking, path.parent))
             stage.advance()
     return Replay(path, replayed, damaged)
 
 
-def _replayed(number: int, question: RecordedQuestion, asking: Questions) -> ReplayedQuestion:
+def _replayed(number: int, question: RecordedQuestion, asking: Questions, sessions: Path) -> ReplayedQuestion:
     text, topic, then = words_of(question.query), question.query.topic, len(question.shots)
     changed = changed_artefacts(question.artefacts, asking.collection.artefacts)
     if any(part.image is not None for part in question.query.parts):
@@ -140,12 +141,22 @@ def _replayed(number: int, question: RecordedQuestion, asking: Questions) -> Rep
     try:
         answer = asking.answer(question.query, MarksOfThen(question))
     except AvsError as error:
-        why = "; ".join(str(part) for part in (error.what, error.got) if part is not None)
+        option = _missing_fuser(question, asking, sessions)
+        why = "; ".join(str(part) for part in (error.what, error.got, option) if part is not None)
         return ReplayedQuestion(number, text, topic, "refused", then, changed=changed, why=why)
     return ReplayedQuestion(
         number, text, topic, then=then, now=len(answer.shown), changed=changed,
         **list_differences(question.shots, question.scores, answer.shown),
     )  # fmt: skip
+
+
+def _missing_fuser(question: RecordedQuestion, asking: Questions, sessions: Path) -> str | None:
+    """The option that opens the fuser of a question, if it was kept beside the journal and is not opened."""
+    name = question.query.fuse
+    kept = sessions / FUSERS / name
+    if name in asking.collection.fusers or not os.path.isfile(kept / "manifest.json"):
+        return None
+    return f"it was kept on the page: add --fuser {typed(kept)}"
 
 
 def list_differences(shots: Sequence[str], scores: Sequence[float], now: RankedList) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from avs.serve.journal.session_journal import parse_line
 from avs.serve.refusal import Refusal
 from avs.serve.shapes import AskedQuery, SessionFacts, SessionLog, Sessions
 
+FUSERS = "fusers"  # beside the journals: fusers that users made are kept in this folder
 SHOWN = 8  # shots of a question's list, as a glimpse of it
 STARTED = re.compile(r"(\d{8}T\d{6}Z)-[0-9a-f]+")
 

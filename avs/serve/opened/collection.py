@@ -66,12 +66,17 @@ class ServedFuser:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ServedList:
-    """A ranked list in a file."""
+    """A ranked list in a file.
+
+    Attributes:
+        used: F, M or R, the class that it declares; None: nothing says how it was made.
+    """
 
     name: str
     file: Path
     run: Run
     fingerprint: str
+    used: str | None
 
 
 class LoadReporter(Reporter):
@@ -353,6 +358,7 @@ def _open_fusers(folders: Sequence[Path]) -> dict[str, ServedFuser]:
 
 def _open_lists(given: Sequence[Path], report: Report) -> tuple[dict[str, ServedList], list[FoundInList]]:
     """Name -> list, of files and of the files in folders; and those files that cannot be read, with the reason."""
+    from avs.trecvid.list_class import class_of_list
     from avs.trecvid.run_file import read_run
 
     files: list[Path] = []
@@ -367,7 +373,8 @@ def _open_lists(given: Sequence[Path], report: Report) -> tuple[dict[str, Served
         try:
             if name in lists:
                 raise ConfigError(f'two lists are called "{name}"', got=f"{lists[name].file} and {file}")
-            lists[name] = ServedList(name, file, read_run(file), fingerprint_content(file))
+            run = read_run(file)
+            lists[name] = ServedList(name, file, run, fingerprint_content(file), class_of_list(file, run))
         except AvsError as error:
             spoiled.append(FoundInList(list=name, line=1, what=str(error).partition("\n")[0]))
     return lists, spoiled

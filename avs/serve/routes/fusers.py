@@ -9,13 +9,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from avs.core.errors import ChangedInputsError, typed
+from avs.serve.journal.sessions import FUSERS
 from avs.serve.opened.collection import Collection
 from avs.serve.refusal import Refusal
 from avs.serve.routes.asking import body_of, given, in_thread, opened
 from avs.serve.search.plan import AVERAGE, RRF, WEIGHTED
 from avs.serve.shapes import FuserRequest, FuserSaved
 
-FOLDER = "fusers"  # of --sessions: what users made is kept there
 _SAVING = threading.Lock()
 
 
@@ -34,7 +34,7 @@ def save_fuser(collection: Collection, asked: FuserRequest) -> FuserSaved:
     from avs.pipeline.fuse.by_hand import save_weights
 
     _require_weights(collection, asked)
-    folder = collection.options.sessions / FOLDER / asked.name
+    folder = collection.options.sessions / FUSERS / asked.name
     qrels = collection.options.qrels
     judged = collection.qrels is not None and asked.topic in collection.qrels.topics
     with _SAVING:

@@ -31,6 +31,7 @@ from avs.serve.shapes import (
     Upload,
 )
 from avs.serve.state import OpenedServer, ServerState
+from avs.serve.uploads import FORMAT_NAMES
 
 PICTURES = ("application/octet-stream", "image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp")
 
@@ -147,7 +148,7 @@ async def explanation(request: Request) -> Response:
 async def upload(request: Request) -> Response:
     """POST /uploads"""
     server, limits = opened(request), state_of(request).options.limits
-    require_type(request, *PICTURES)
+    require_type(request, *PICTURES, words=f"a picture: {FORMAT_NAMES}")
     coded = await read_body(request, limits.upload_bytes, limits.body_s)
     name, (width, height) = await in_thread(request, lambda: server.uploads.add(coded))
     seeing = [name for name, view in server.collection.stores.items() if view.images]

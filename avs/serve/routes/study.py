@@ -59,7 +59,7 @@ async def export(request: Request) -> Response:
         if asked.format == "qrels":
             return own_qrels(server.book, asked.topics, asked.name)
         lists = [list_of(request, name) for name in asked.lists]
-        return export_lists(server.collection, server.book, asked, lists)
+        return export_lists(server.collection, asked, lists)
 
     return given(await in_thread(request, work))
 

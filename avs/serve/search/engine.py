@@ -383,7 +383,10 @@ class Engine:
             found[name] = RankedList.from_scores(plan.topic, head, scores, limit=plan.depth)
             if cancelled():
                 raise SearchCancelled("the search was cancelled")
-        return found, [f"bayes: over the first {HEAD:,} shots of each store"]
+        words = [f"bayes: over the first {HEAD:,} shots of each store"]
+        if not plan.marks.yes:
+            words.append("bayes: no shot is marked yes, and marks of no alone change nothing: the list is as before")
+        return found, words
 
     def _allowed(self, plan: SearchPlan) -> np.ndarray | None:
         """(N,) bool, the shots of videos and with words that the filter lets through; None: all."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from avs.core.ids import some
 from avs.core.ranking import MAX_RESULTS
+from avs.core.topic import Topic
 from avs.serve.journal.marks import MarkBook, MarkSet
 from avs.serve.opened.collection import Collection
 from avs.serve.refusal import Refusal
@@ -192,16 +193,45 @@ def _check(query: Query, collection: Collection, by: list[str]) -> None:
     for video in (*query.filter.videos, *query.filter.not_videos):
         collection.columns.rows_of(video)
     _check_texts(query, collection)
+    if files:
+        _require_own_words(query, collection, files[0])
     if len(query.parts) > 1:
         wrong = {
             "times": collection.columns.without_times() and "give the shot table: --shots",
-            "ranked lists in files": bool(files) and "leave the lists out of `by`",
             "feedback": query.feedback is not None and "leave the feedback out, or ask one part",
             f"fuse {query.fuse}": query.fuse != AVERAGE and "parts in time are fused by average",
         }
         for what, next_step in wrong.items():
             if next_step:
                 raise Refusal(422, f"a question of several parts in time does not go: {what}", next_step=next_step)
+
+
+def _require_own_words(query: Query, collection: Collection, name: str) -> None:
+    """Refuse a ranked list in a file that is asked for anything else than its topic: it was made before."""
+    marked = query.feedback is not None
+    asked, parts = "marks" if marked else "other words", [part.text or "a shot or a picture" for part in query.parts]
+    if not marked and (not query.parts or is_sentence_of(query, topic_of(query, collection))):
+        return
+    raise Refusal(
+        422, f"{name} is the list of topic {query.topic}, made before: it cannot answer {asked}", where="by",
+        got="feedback" if marked else "; ".join(parts),
+        wanted="the sentence of the topic as it is, or no words, and no feedback",
+        next_step="choose a store or a model instead of the list",
+    )  # fmt: skip
+
+
+def topic_of(query: Query, collection: Collection) -> Topic | None:
+    """The topic of a question, if it is in the topic file."""
+    topics = collection.topics
+    return topics.get(query.topic) if topics and query.topic is not None and query.topic in topics.ids else None
+
+
+def is_sentence_of(query: Query, topic: Topic | None) -> bool:
+    """Whether a question is the very sentence of a topic, or its narrative, and nothing else."""
+    if topic is None or len(query.parts) != 1 or query.parts[0].minus:
+        return False
+    modes = ["query"] if topic.narrative is None else ["query", "narrative", "both"]
+    return query.parts[0].text in [topic.query(mode) for mode in modes]
 
 
 def _check_texts(query: Query, collection: Collection) -> None:

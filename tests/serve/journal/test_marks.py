@@ -276,3 +276,20 @@ def test_feedback_never_sees_judgments_unless_a_user_is_simulated(serve: Serve) 
     assert client.post("/api/v1/feedback", json={"topic": "661", "simulate": True}).status_code == 422
     body = {"topic": "663", "simulate": True, "list": answer["list"]}
     assert client.post("/api/v1/feedback", json=body).status_code == 422
+
+
+def test_feedback_of_shots_marked_no_alone(serve: Serve) -> None:
+    client = serve()
+    plain = ask(client, "a dog", topic="663")
+    client.post("/api/v1/marks", json={"topic": "663", "shots": [plain["results"][0]["shot"]], "mark": "no"})
+    refused = client.post("/api/v1/feedback", json={"topic": "663", "method": "linear"})
+    error = refused.json()["error"]
+    assert refused.status_code == 422 and error["what"] == "linear feedback needs a shot marked yes"
+    assert plain["results"][0]["shot"] in error["got"] and "rocchio" in error["next_step"]
+    made = client.post("/api/v1/feedback", json={"topic": "663", "method": "bayes"}).json()
+    same = ask(client, "a dog", topic="663", feedback=made["feedback"])
+    assert [one["shot"] for one in same["results"]] == [one["shot"] for one in plain["results"]]
+    assert any("no shot is marked yes" in line for line in same["warnings"])
+    made = client.post("/api/v1/feedback", json={"topic": "663", "method": "rocchio"}).json()
+    moved = ask(client, "a dog", topic="663", feedback=made["feedback"])
+    assert not any("no shot is marked yes" in line for line in moved["warnings"])

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from live_server import SHOTS, TinyServed
+from live_server import SHOTS, TinyServed, ask
 from tiny_checkpoints import make_clip
 from tiny_sessions import MARKED, session
 from tiny_stores import make_store
@@ -152,3 +152,21 @@ def test_how_lists_differ() -> None:
     longer = list_differences(then, scores, now("a", "b", "c", "d"))
     assert (longer["state"], longer["first_rank"], longer["new"]) == ("shots", 4, 1)
     assert list_differences((), (), now())["state"] == "equal"
+
+
+def test_a_fuser_that_was_kept_on_the_page_is_asked_for(
+    serve: Serve, tiny: TinyServed, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = serve()
+    weights = {"one-shot": 0.25, "two-shot": 2.0}
+    body = {"name": "mine", "topic": "661", "systems": list(weights), "weights": weights}
+    folder = client.post("/api/v1/fusers", json=body).json()["folder"]
+    ask(client, "a dog", fuse="mine")
+    journal = client.server.state.opened.book.journal.path  # type: ignore[attr-defined]
+    client.server.end()  # type: ignore[attr-defined]
+    client.server.state.asked.shutdown(wait=True)  # type: ignore[attr-defined]
+    found = replayed(capsys, words(tiny, tmp_path), journal, 1)
+    (one,) = found["lists"]
+    assert one["state"] == "refused" and one["why"].endswith(f"add --fuser {folder}")
+    again = replayed(capsys, words(tiny, tmp_path, fuser=[folder]), journal, 0)
+    assert again["states"] == {"equal": 1}

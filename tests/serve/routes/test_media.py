@@ -299,3 +299,19 @@ def test_pictures_that_are_refused(serve: Serve) -> None:
     ):
         answer = client.post("/api/v1/uploads", content=data, headers={"content-type": kind})
         assert answer.status_code == status, (kind, data[:40], answer.text)
+        if kind in ("image/svg+xml", "text/plain"):
+            assert answer.json()["error"]["wanted"] == "a picture: JPEG, PNG, WebP, GIF or BMP"
+
+
+def test_a_damaged_key_frame_is_named(serve: Serve, tmp_path: Path) -> None:
+    path = tmp_path / "pictures" / "00001" / "shot00001_1.jpg"
+    path.parent.mkdir(parents=True)
+    client = serve(keyframes=tmp_path / "pictures")
+    for broken in (b"", b"no picture", jpeg(320, 240)[:400]):
+        path.write_bytes(broken)
+        answer = client.get("/media/keyframe/shot00001_1.jpg?w=160")
+        error = answer.json()["error"]
+        assert answer.status_code == 404 and error["what"] == "the picture cannot be read"
+        assert error["where"] == "00001/shot00001_1.jpg of --keyframes" and "BytesIO" not in answer.text
+    path.write_bytes(jpeg(320, 240))
+    assert picture(client.get("/media/keyframe/shot00001_1.jpg?w=160")).shape == (120, 160, 3)
