@@ -14,7 +14,7 @@ from pathlib import Path
 from avs.core.artifacts import is_content, manifest_path, read_manifest
 from avs.core.errors import AvsError, FormatError
 from avs.core.ranking import Run
-from avs.trecvid.run_file import read_run
+from avs.trecvid.run_file import is_run_xml, read_run
 
 CLASSES = ("F", "M", "R")  # the more a user has done, the later
 UNKNOWN = "unknown"  # in a manifest: of lists that say no class
@@ -48,11 +48,20 @@ def class_of_sources(files: Iterable[Path]) -> dict[str, str]:
     said: list[str | None] = []
     for file in files:
         with suppress(AvsError):
-            said.append(class_of_list(file, read_run(file)))
+            said.append(class_of_list(file, _head_of(file)))
     helped = max((one for one in said if one is not None), key=CLASSES.index, default=CLASSES[0])
     if helped != CLASSES[0]:
         return {"class": helped}
     return {"class": UNKNOWN} if None in said else {}
+
+
+def _head_of(file: Path) -> Run:
+    """A run with what its file says of all of it. Of a TREC file that is in every line: one is read."""
+    if is_run_xml(file):
+        return read_run(file)
+    with open(file, "rb") as lines:
+        words = lines.readline().split()
+    return Run({}, words[-1].decode(errors="replace") if words else "")
 
 
 def _class_of_run(run: Run) -> str | None:

@@ -26,7 +26,7 @@ def read_run_columns(path: Path) -> dict[str, Columns]:
         FormatError: what `read_trec_columns` and `read_run_xml` refuse.
     """
     path = Path(path)
-    if _is_xml(path):
+    if is_run_xml(path):
         from avs.trecvid.run_xml import read_run_xml
 
         return {run.name: run.columns for run in read_run_xml(path)}
@@ -44,7 +44,7 @@ def read_run(path: Path, *, topics: Iterable[str] | None = None) -> Run:
         DataError: a shot twice in a topic of an XML run.
     """
     path = Path(path)
-    if not _is_xml(path):
+    if not is_run_xml(path):
         return read_trec(path, topics=topics)
     from avs.trecvid.run_xml import read_run_xml
 
@@ -54,6 +54,11 @@ def read_run(path: Path, *, topics: Iterable[str] | None = None) -> Run:
     return runs[0].run
 
 
-def _is_xml(path: Path) -> bool:
+def is_run_xml(path: Path) -> bool:
+    """Whether a run file is XML, by its content.
+
+    Raises:
+        AvsError: there is no such file.
+    """
     with open(require_path(path, what="run file"), "rb") as file:
         return looks_like_xml(file.read(256))

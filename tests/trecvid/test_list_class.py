@@ -74,9 +74,8 @@ def test_the_attribute_of_a_run_file(tmp_path: Path, attribute: str, used: str) 
 
 def test_lists_made_of_others_keep_what_these_say(tmp_path: Path) -> None:
     clean, helped = written(tmp_path / "a.trec", "a", {}), written(tmp_path / "b.trec", "R_b")
-    foreign, spoiled = written(tmp_path / "c.trec", "c"), tmp_path / "d.trec"
-    spoiled.write_text("not a list\n", encoding="utf-8")
-    assert class_of_sources([clean, clean]) == class_of_sources([]) == class_of_sources([spoiled, clean]) == {}
+    foreign, missing = written(tmp_path / "c.trec", "c"), tmp_path / "d.trec"
+    assert class_of_sources([clean, clean]) == class_of_sources([]) == class_of_sources([missing, clean]) == {}
     assert class_of_sources([clean, helped, foreign]) == {"class": "R"}
     assert class_of_sources([clean, foreign]) == {"class": "unknown"}
     assert said(written(tmp_path / "e.trec", "e", {"class": "unknown"})) is None
