@@ -23,6 +23,7 @@ from avs.core.ranking import Run
 from avs.trecvid.checked_run import checked_run, read_elapsed, run_file_name
 from avs.trecvid.editions import Edition, get_edition
 from avs.trecvid.findings import CheckReport
+from avs.trecvid.list_class import CLASSES, class_of_list
 from avs.trecvid.run_file import read_run
 from avs.trecvid.topics import read_topics
 from avs.trecvid.trec import trec_lines
@@ -91,8 +92,7 @@ def write_run(
     seconds = _seconds_per_topic(ranked, len(ids)) if elapsed in (None, "") else elapsed
     elapsed_s = read_elapsed(str(seconds), ids)
     files = {"ranked": ranked} if isinstance(ranked, Path) else {}
-    files |= {"shots": shots, **({"dropped": dropped} if dropped else {})}
-    files |= {"edition": year.file} if year.file else {}
+    files |= {"shots": shots} | {name: file for name, file in (("dropped", dropped), ("edition", year.file)) if file}
     files |= {f"topics {number}": file for number, file in enumerate(topics, start=1)}
     inputs = {} if isinstance(ranked, Path) else {"ranked": _fingerprint(ranked)}
     inputs |= {name: fingerprint_input(file) for name, file in files.items()}
@@ -104,6 +104,7 @@ def write_run(
     run = ranked if isinstance(ranked, Run) else read_run(ranked, topics=ids)
     valid = read_valid_shots(shots, dropped=dropped)
     checked = checked_run(run, year, attributes, valid, topics=ids, elapsed_s=elapsed_s)
+    _warn_of_class(ranked, run, attributes["class"], reporter or Reporter())
 
     def write(path: Path) -> None:
         with atomic_write(path, "wb") as file:
@@ -112,6 +113,13 @@ def write_run(
     written = RunFile(path, checked.report, checked.cut_topics, perf_counter() - start)
     write_artefact(path, replace(manifest, counts=written.counts, seconds=written.seconds), write)
     return written
+
+
+def _warn_of_class(ranked: Path | Run, run: Run, claimed: str, reporter: Reporter) -> None:
+    """Say that a run claims less help of users than its list."""
+    used = class_of_list(ranked, run) if isinstance(ranked, Path) else None
+    if used is not None and claimed in CLASSES and CLASSES.index(claimed) < CLASSES.index(used):
+        reporter.say(f"warning: class {claimed} claims less help of users than {ranked}, which is of class {used}")
 
 
 def _fingerprint(run: Run) -> str:

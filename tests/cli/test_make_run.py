@@ -168,3 +168,11 @@ def test_own_videos(folder: Path) -> None:
     options = {"topics": "mine.txt", "edition": "custom", "shots": "shots.tsv"}
     assert make(**options) == 0
     assert Path("runs/F_M_C_D_TEAM.custom_1.xml").is_file()
+
+
+def test_a_run_that_claims_less_help_than_its_list_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("x.trec").write_text(Path("x.trec").read_text().replace(" T\n", " R_T\n"))
+    assert make() == 0
+    assert "warning: class F claims less help of users than x.trec, which is of class R\n" in capsys.readouterr().err
+    assert make(**{"class": "R"}) == 0
+    assert "warning" not in capsys.readouterr().err
