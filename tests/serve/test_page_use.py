@@ -12,7 +12,7 @@ import httpx
 import numpy as np
 import pytest
 from live_server import SHOTS, TinyServed, running
-from pages import Watched, expect, sent, shots_of, until
+from pages import Watched, address, expect, sent, shots_of, until
 from pages import asked as asked_of
 from PIL import Image
 
@@ -20,7 +20,7 @@ from avs.cli.main import main
 from avs.trecvid.trec import read_trec
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page, Route
+    from playwright.sync_api import APIResponse, Browser, Page, Route
 
 CELLS = "rows => rows.map(row => [...row.children].map(one => one.textContent))"
 VIDEOS = "rows => rows.map(row => new Set([...row.children].map(tile => tile.dataset.shot.split('_')[0])).size)"
@@ -243,6 +243,25 @@ def test_the_basket_holds_what_was_put_in(watched: Watched) -> None:
     expect(page.locator(".smalls .cap")).to_have_text([shot])
     page.get_by_role("button", name=f"Take {shot} out").click()
     expect(page.get_by_text("Nothing is in it.")).to_be_visible()
+
+
+def test_marks_that_are_loaded_late_take_none_away(watched: Watched) -> None:
+    page = watched.page("about:blank")
+    late: list[tuple[Route, APIResponse]] = []
+    page.route("**/api/v1/marks?*", lambda route: route.continue_() if late else late.append((route, route.fetch())))
+    page.goto(address(watched.root, topic="662"))
+    expect(page.locator(".tile").first).to_be_focused()
+    until(page, lambda: bool(late))
+    page.keyboard.press("y")
+    page.keyboard.press("x")
+    expect(page.locator(".tile.yes")).to_have_count(1)
+    sent(page)
+    with page.expect_response("**/api/v1/marks?*"):
+        late[0][0].fulfill(response=late[0][1])
+    for _ in range(5):  # it is read, and shown
+        page.evaluate("() => new Promise(requestAnimationFrame)")
+    expect(page.locator(".tile.yes")).to_have_count(1)
+    expect(page.locator(".tile.held")).to_have_count(1)
 
 
 def test_undo_goes_on_in_another_page(watched: Watched) -> None:

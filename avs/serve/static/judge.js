@@ -12,6 +12,7 @@ const mine = KEPT + Math.random().toString(36).slice(2);
 const queue = Object.keys(localStorage).filter((key) => key.startsWith(KEPT)).flatMap(takeOver);
 let sending = false;
 let putting = Promise.resolve(); // the basket on its way to the server
+let made = 0; // marks and baskets that this page has changed
 const done = []; // {event, topic, before} of this page, for undo
 
 /** What another page has kept: an event that two pages send counts once. */
@@ -33,17 +34,22 @@ export async function loadMarks(topic = topicOf()) {
     state.basket = new Set(JSON.parse(localStorage.getItem(OWN_BASKET + topic) ?? "[]"));
   } else {
     await putting.catch(() => null);
+    const before = made;
     const [marks, basket] = await Promise.all([get(`/marks?topic=${topic}`), get(`/basket?topic=${topic}`)]);
-    if (topic !== topicOf()) return;
+    if (topic !== topicOf()) return null;
+    if (before !== made) return loadMarks(topic); // what was done meanwhile may not be in the answer
     state.marks = new Map(Object.entries(marks.marks));
     for (const one of queue) if (one.topic === topic && one.shots) put(one.shots, one.mark);
     state.basket = new Set(basket.shots);
     [state.agreement, state.before] = [marks.agreement, marks.last];
   }
-  tell("marked", null);
+  return tell("marked", null);
 }
 
-function put(shots, mark) { for (const shot of shots) if (mark) state.marks.set(shot, mark); else state.marks.delete(shot); }
+function put(shots, mark) {
+  made++;
+  for (const shot of shots) if (mark) state.marks.set(shot, mark); else state.marks.delete(shot);
+}
 
 /** Mark shots; null takes the mark away. */
 export function mark(shots, value) {
@@ -121,6 +127,7 @@ export function takeOut(shots) {
 
 /** Put shots into the basket, or take them out if they are all there. */
 export async function toggleBasket(shots) {
+  made++;
   const out = shots.every((shot) => state.basket.has(shot));
   for (const shot of shots) if (out) state.basket.delete(shot); else state.basket.add(shot);
   tell("marked", new Set(shots));
