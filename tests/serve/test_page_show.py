@@ -132,10 +132,14 @@ def test_a_question_of_a_session_opens_again(watched: Watched) -> None:
     expect(row.get_by_role("cell").nth(3)).to_have_text("0")  # no damaged lines
     row.get_by_role("link").click()
     more = page.get_by_role("button", name=re.compile(r"\d more"))
-    expect(page.locator(".questions li").first).to_be_visible()
+    rows = page.locator(".questions li")
+    expect(rows.first).to_be_visible()
     while more.count():
+        shown = rows.count()
         more.click()
-        page.evaluate("() => new Promise(requestAnimationFrame)")
+        expect(rows).not_to_have_count(shown)
+    numbers = rows.locator(":scope > .muted").all_text_contents()
+    assert numbers == [str(number) for number in range(1, len(numbers) + 1)]  # none twice
     question = page.get_by_role("listitem").filter(has_text="a striped umbrella").last
     expect(question).to_contain_text(f"{SHOTS} shots in")
     expect(question.locator(".glimpse img")).to_have_count(8)
@@ -221,9 +225,12 @@ def test_a_long_session_is_read_page_by_page(watched: Watched) -> None:
 
     page.route("**/api/v1/sessions/*", long)
     page.get_by_role("row").filter(has_text="this one").get_by_role("link").click()
+    asked_for: list[str] = []
+    page.on("request", lambda request: asked_for.append(request.url))
     with page.expect_response(lambda response: "from=100" in response.url) as second:
-        page.get_by_role("button", name="30 more").click()
+        page.get_by_role("button", name="30 more").evaluate("node => { node.click(); node.click(); }")
     assert second.value.json()["start"] == 100
+    assert len([one for one in asked_for if "from=100" in one]) == 1
 
 
 def test_the_document_of_the_api_can_be_read(watched: Watched) -> None:

@@ -10,7 +10,7 @@ from files import files
 
 from avs.serve.routes.page import STATIC
 
-LINES, LINES_TOGETHER, WIDTH = 300, 2421, 150
+LINES, LINES_TOGETHER, WIDTH = 300, 2424, 150
 FORBIDDEN = (
     r"innerHTML", r"outerHTML", r"insertAdjacentHTML", r"\beval\b", r"new Function", r"style=", r"document\.write",
     r"\son[a-z]+=[\"']", r"setAttribute\(\s*[\"']on", r"javascript:", r"https?://(?!www\.w3\.org/2000/svg)",

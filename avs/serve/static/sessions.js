@@ -30,7 +30,10 @@ async function questions(id, head) {
   const add = ({ session, start, queries }) => {
     rows.append(...queries.map(question));
     const next = start + PAGE;
-    fill(more, next < session.queries ? button(`${number(session.queries - next)} more`, async () => add(await ask(next))) : null);
+    fill(more, next < session.queries ? button(`${number(session.queries - next)} more`, async ({ target }) => {
+      target.disabled = true; // a second press would add them twice
+      add(await ask(next));
+    }) : null);
     return session;
   };
   const facts = add(await ask(0));
