@@ -8,10 +8,11 @@ BIN := $(VENV)/bin
 demo: $(VENV)/.installed
 	$(BIN)/avs demo
 
-# a process of one thread per core; with ARGS, which may ask for output as it comes (-s), one process
+# a process of one thread per core; with ARGS, which may ask for output as it comes (-s), one process. Files go to the processes
+# in their own order: by the number of their tests, long files of few tests would come last, to one process alone
 test: export OMP_NUM_THREADS ?= 1
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest $(or $(ARGS),-n logical --dist loadfile)
+	$(BIN)/python -m pytest $(or $(ARGS),-n logical --dist loadfile --no-loadscope-reorder)
 
 check: $(VENV)/.installed
 	$(BIN)/ruff check .
