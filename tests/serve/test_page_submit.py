@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from pages import Watched, address, altered, expect, sent
+from pages import Watched, address, altered, expect, sent, until
 from PIL import Image
 
 from avs.serve.shapes import Event, SubmissionFacts, Submissions, Submitted
@@ -283,7 +283,7 @@ def test_one_of_several_evaluations_is_chosen(watched: Watched, told: Told) -> N
     assert choice.evaluate("node => node.kept")  # an open list does not close whenever something is told
     choice.select_option("The evaluation")
     expect(choice).to_be_visible()
-    assert told.asked == [("submit/evaluation", {"id": "e2"})]
+    until(page, lambda: told.asked == [("submit/evaluation", {"id": "e2"})])
 
 
 def test_what_was_sent_is_hidden_by_its_key(watched: Watched, told: Told) -> None:
