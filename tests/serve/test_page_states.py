@@ -237,6 +237,7 @@ def test_every_control_has_a_name_and_one_tile_is_reached_by_tab(watched: Watche
 
 @pytest.mark.parametrize("size", [(1024, 768), (512, 384)])  # the second: 200 % zoom of the first
 def test_no_page_scrolls_sideways(watched: Watched, size: tuple[int, int]) -> None:
+    wide = "all => all.filter(one => one.scrollWidth > innerWidth).map(one => one.className || one.tagName)"
     page = watched.page("about:blank", viewport={"width": size[0], "height": size[1]})
     for path in ("", "study", "compare", "video/00001", "basket", "sessions", "api"):
         page.goto(address(watched.root + path, topic="661"))
@@ -244,8 +245,7 @@ def test_no_page_scrolls_sideways(watched: Watched, size: tuple[int, int]) -> No
         if not path:
             expect(page.locator(".tile").first).to_be_focused()
             expect(page.locator(".tile").first).to_be_in_viewport(ratio=0.9)
-        wide = "all => all.filter(one => one.scrollWidth > innerWidth).map(one => one.className || one.tagName)"
-        assert page.locator("body, main, main > *").evaluate_all(wide) == [], path
+        until(page, lambda: page.locator("body, main, main > *").evaluate_all(wide) == [])  # also while it is laid out
 
 
 @pytest.mark.parametrize(("scheme", "least", "most"), [("light", 200, 255), ("dark", 0, 60)])
