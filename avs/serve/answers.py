@@ -12,7 +12,7 @@ from avs.serve.journal.marks import MarkBook
 from avs.serve.measured import measures_of
 from avs.serve.opened.collection import Collection, ServedList
 from avs.serve.search.engine import ServedAnswer
-from avs.serve.search.plan import WEIGHTED, SearchPlan, is_sentence_of, topic_of
+from avs.serve.search.plan import WEIGHTED, SearchPlan, is_sentence_of
 from avs.serve.shapes import PAGE, Answer, ListPage, Measures, Result, Scored, Stamp, Taken
 
 FileClock = Callable[[str], float | None]
@@ -131,7 +131,7 @@ def stamp_of_question(plan: SearchPlan, collection: Collection) -> Stamp:
         return "automatic-invalid"
     if plan.fused == WEIGHTED or plan.hidden or query.filter.chooses:
         return "manual"
-    topic = topic_of(plan.query, collection)
+    topic = collection.topic(query.topic)
     if query.parts and not is_sentence_of(query, topic):
         return "manual"
     return "automatic" if topic is not None else "manual"

@@ -18,7 +18,7 @@ from avs.core.ids import qrels_topic_id, some
 from avs.core.progress import Reporter
 from avs.core.ranking import Run
 from avs.core.topic import Topic
-from avs.serve.answers import lists_in_files, stamp_of_question
+from avs.serve.answers import STAMP_OF, lists_in_files, stamp_of_question
 from avs.serve.journal.marks import MarkBook
 from avs.serve.opened.collection import Collection
 from avs.serve.refusal import Refusal
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from avs.trecvid.editions import Edition
 
 OWN = "own"
-CLASS_OF = {"automatic": "F", "manual": "M", "feedback": "R"}
+CLASS_OF = {stamp: used for used, stamp in STAMP_OF.items() if used is not None}
 
 
 @dataclass(frozen=True, slots=True)

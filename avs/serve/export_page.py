@@ -192,8 +192,8 @@ def _pictures(
 
 def _page(collection: Collection, answer: ServedAnswer, asked: PageQuestion, pictures: dict[str, bytes]) -> StaticPage:
     plan, columns = answer.plan, collection.columns
-    topics = collection.topics
-    named = topics.get(plan.topic).text if topics is not None and plan.topic in topics.ids else ""
+    known = collection.topic(plan.topic)
+    named = known.text if known else ""
     words = words_of(plan.query) or named
     measures = measures_of(collection, plan.topic, answer.ranked, None)
     judged = collection.qrels.topics if collection.qrels is not None else {}

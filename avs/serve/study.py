@@ -87,8 +87,8 @@ class Studies:
         return self._findings
 
     def _text(self, topic: str) -> str:
-        topics = self.collection.topics
-        return topics.get(topic).text if topics and topic in topics.ids else ""
+        known = self.collection.topic(topic)
+        return known.text if known else ""
 
     def _unique(self, names: Sequence[str]) -> dict[str, int]:
         """List -> relevant shots that no other list has, over all judged topics."""
@@ -121,7 +121,7 @@ class Studies:
             Refusal: there is none.
         """
         collection = self.collection
-        known = collection.topics.get(topic) if collection.topics and topic in collection.topics.ids else None
+        known = collection.topic(topic)
         judged = collection.qrels.topics.get(topic) if collection.qrels else None
         if known is None and judged is None:
             raise Refusal(404, "no such topic", got=repr(topic[:80]))

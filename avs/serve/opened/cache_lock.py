@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import IO
 
-Report = Callable[[str, int, int], None]
+from avs.serve.opened import Report
+
 WAIT_S = 0.1
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,8 +22,9 @@ from avs.core.progress import Reporter
 from avs.core.qrels import Qrels
 from avs.core.ranking import Run
 from avs.core.store import Problem
-from avs.core.topic import TopicSet
+from avs.core.topic import Topic, TopicSet
 from avs.pipeline.serve_options import ServeOptions
+from avs.serve.opened import Report
 from avs.serve.opened.cache_lock import alone_in
 from avs.serve.opened.embedded import EmbeddedModel, open_embedded
 from avs.serve.opened.shot_columns import ShotColumns, columns_of_ids, open_columns
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from avs.metrics.evaluation import Evaluator
     from avs.pipeline.search.searcher import Searcher
 
-Report = Callable[[str, int, int], None]
 """What is being opened, how many things are done, and of how many."""
 Kind = Literal["store", "model", "fuser", "list"]
 LIST_SUFFIXES = (".trec", ".xml", ".run")
@@ -129,6 +129,10 @@ class Collection:
     def ranking_names(self) -> list[str]:
         """The names that a question may ask by."""
         return [*self.stores, *self.models, *self.lists]
+
+    def topic(self, name: str | None) -> Topic | None:
+        """A topic of the topic file; None: it is not there, or there is no file."""
+        return self.topics.get(name) if self.topics and name is not None and name in self.topics.ids else None
 
     def require_names(self, names: Sequence[str]) -> None:
         """Check that systems are known.

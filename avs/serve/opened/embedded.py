@@ -15,7 +15,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -32,6 +32,7 @@ from avs.core.ranking import RankedList
 from avs.core.shots import ids_fingerprint
 from avs.ranking.blocks import Block, BlockSource
 from avs.ranking.score import Scorer, search
+from avs.serve.opened import Report
 from avs.serve.opened.shot_columns import ShotColumns
 
 if TYPE_CHECKING:
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from avs.models.scorer import ModelScorer, PackedModel
     from avs.train.checkpoint import Checkpoint
 
-Report = Callable[[str, int, int], None]
 TYPE = "shot-embeddings"
 VECTORS, PROGRESS = "vectors.npy", ".progress.json"
 SECONDS_BETWEEN_SAVES = 10.0

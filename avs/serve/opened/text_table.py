@@ -15,7 +15,7 @@ import sqlite3
 import threading
 from array import array
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -25,10 +25,10 @@ import numpy as np
 from avs.core.artifacts import Manifest, fingerprint_content, read_manifest, write_artefact
 from avs.core.contents import hash_once
 from avs.core.errors import FormatError, MissingDependencyError, Problems
+from avs.serve.opened import Report
 from avs.serve.opened.shot_columns import ShotColumns
 from avs.serve.shapes import MOST_KINDS, ShotText
 
-Report = Callable[[str, int, int], None]
 HEADER = "shot\tkind\ttext"
 LAYOUT = 1  # of the database; another one is built anew
 LINES_A_REPORT = 50_000

@@ -208,22 +208,17 @@ def _check(query: Query, collection: Collection, by: list[str]) -> None:
 
 def _require_own_words(query: Query, collection: Collection, name: str) -> None:
     """Refuse a ranked list in a file that is asked for anything else than its topic: it was made before."""
-    marked = query.feedback is not None
-    asked, parts = "marks" if marked else "other words", [part.text or "a shot or a picture" for part in query.parts]
-    if not marked and (not query.parts or is_sentence_of(query, topic_of(query, collection))):
+    if query.feedback is not None:
+        asked, got = "marks", "feedback"
+    elif query.parts and not is_sentence_of(query, collection.topic(query.topic)):
+        asked, got = "other words", "; ".join(part.text or "a shot or a picture" for part in query.parts)
+    else:
         return
     raise Refusal(
-        422, f"{name} is the list of topic {query.topic}, made before: it cannot answer {asked}", where="by",
-        got="feedback" if marked else "; ".join(parts),
+        422, f"{name} is the list of topic {query.topic}, made before: it cannot answer {asked}", where="by", got=got,
         wanted="the sentence of the topic as it is, or no words, and no feedback",
         next_step="choose a store or a model instead of the list",
     )  # fmt: skip
-
-
-def topic_of(query: Query, collection: Collection) -> Topic | None:
-    """The topic of a question, if it is in the topic file."""
-    topics = collection.topics
-    return topics.get(query.topic) if topics and query.topic is not None and query.topic in topics.ids else None
 
 
 def is_sentence_of(query: Query, topic: Topic | None) -> bool:
