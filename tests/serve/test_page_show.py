@@ -233,6 +233,28 @@ def test_a_long_session_is_read_page_by_page(watched: Watched) -> None:
     assert len([one for one in asked_for if "from=100" in one]) == 1
 
 
+def test_more_questions_can_be_asked_for_again(watched: Watched) -> None:
+    page = watched.page(f"{watched.root}sessions")
+    away: list[str] = []
+
+    def long(route: Route) -> None:
+        if "from=100" in route.request.url and not away:
+            away.append(route.request.url)
+            return route.fulfill(status=503, json={"error": {"what": "the server is busy"}})
+        found = route.fetch()
+        held = found.json()
+        held["session"]["queries"] = held["start"] + 130
+        return route.fulfill(response=found, json=held)
+
+    page.route("**/api/v1/sessions/*", long)
+    page.get_by_role("row").filter(has_text="this one").get_by_role("link").click()
+    page.get_by_role("button", name="30 more").click()
+    expect(page.get_by_role("alert")).to_contain_text("the server is busy")
+    with page.expect_response(lambda response: "from=100" in response.url and response.ok):
+        page.get_by_role("button", name="30 more").click()
+    watched.forget()
+
+
 def test_the_document_of_the_api_can_be_read(watched: Watched) -> None:
     page = watched.page(f"{watched.root}api")
     expect(page.locator(".call")).to_have_count(len(CALLS))

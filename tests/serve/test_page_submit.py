@@ -222,6 +222,20 @@ def test_what_is_kept_from_the_task_before_is_asked_about(watched: Watched, told
     sent(page)
 
 
+def test_a_basket_alone_is_taken_out_without_a_mark(watched: Watched, told: Told) -> None:
+    page = told.open(watched)
+    page.keyboard.press("x")
+    expect(page.get_by_role("link", name="Basket 1")).to_be_visible()
+    marked: list[str] = []
+    page.on("request", lambda request: marked.append(request.url) if request.method == "POST" else None)
+    expect(page.get_by_role("button", name="nothing submitted")).to_be_visible()
+    told.change(task={**TASK, "id": "t2", "name": "a02"})
+    page.get_by_role("button", name="Take them out").click()
+    expect(page.get_by_role("link", name="Basket", exact=True)).to_be_visible()
+    sent(page)
+    assert not [url for url in marked if url.endswith("/marks")]
+
+
 def test_what_may_have_arrived_is_asked_about(watched: Watched, told: Told) -> None:
     told.entry("shot00001_3", "unknown")
     told.entry("shot00001_4", "failed", message="no route to host")

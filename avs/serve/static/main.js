@@ -22,6 +22,7 @@ const STILL_MS = 120;
 const SAID_MS = 4000;
 const app = document.getElementById("app");
 const banner = el("div", { class: "banner", role: "alert", hidden: true });
+const hush = () => (banner.hidden = true);
 const said = el("div", { class: "toast", role: "status", "aria-live": "polite" });
 const nav = el("nav", { "aria-label": "Pages" });
 const view = el("main");
@@ -44,20 +45,19 @@ on("say", (words) => {
   said.append(line);
   setTimeout(() => line.remove(), SAID_MS);
 });
-on("problem", (error) => warn(problem(error), button("Close", () => (banner.hidden = true))));
+on("problem", (error) => warn(problem(error), button("Close", hush)));
 on("gone", () => warn(el("p", { text: "The server cannot be reached. Marks are kept and sent when it is back." })));
 for (const name of ["back", "changed"]) on(name, () => start());
 on("topic", chooseTopic);
 on("task", (name) => {
   if (state.query.topic || !(state.marks.size + state.basket.size)) return;
   const clear = () => {
-    mark([...state.marks.keys()], null);
+    if (state.marks.size) mark([...state.marks.keys()], null);
     takeOut([...state.basket]);
-    banner.hidden = true;
+    hush();
   };
   const held = `${some(state.marks.size, "mark")} and ${some(state.basket.size, "shot")} in the basket are from before`;
-  warn(el("p", { text: `The task is ${name} now: ${held}.` }), button("Take them out", clear),
-    button("Keep them", () => (banner.hidden = true)));
+  warn(el("p", { text: `The task is ${name} now: ${held}.` }), button("Take them out", clear), button("Keep them", hush));
 });
 on("feedback", feedback);
 on("address", show);
@@ -146,7 +146,7 @@ async function start() {
     state.status = await get("/status");
     if (!state.status.ready) return loading(state.status.loading);
     state.topics = (await get("/topics")).topics;
-    banner.hidden = true;
+    hush();
     showdown.node.hidden = !state.status.dres || state.status.read_only;
     const whole = [showdown.node, el("header", { class: "top" }, link("avs", "/", { class: "brand" }), nav), banner, view, said, large.node];
     if (before !== state.status.fingerprint || !app.contains(view)) fill(app, whole);
@@ -212,7 +212,7 @@ function leave(event) {
   }
   if (playing()) return stop();
   if (event.target === bar.words) return list.grid.items.length ? list.grid.focus() : bar.words.blur();
-  banner.hidden = true;
+  hush();
   panel.leave();
   if (!bar.busy.hidden) list.cancel();
   return list.grid.focus();
@@ -252,8 +252,7 @@ const judging = { yes: () => judge("yes"), no: () => judge("no"), unsure: () => 
 const moving = { move: (_, key) => grid().move(key), range: (_, key) => grid().move(key.replace("Shift+", ""), { range: true }) };
 const player = { ...inVideo, ...judging, player: () => large.close(), leave };
 const searching = {
-  ...everywhere, ...judging, ...moving, search: enter, take: () => list.take(),
-  system: (_, key) => alone(Number(key) - 1),
+  ...everywhere, ...judging, ...moving, search: enter, take: () => list.take(), system: (_, key) => alone(Number(key) - 1),
   topic: () => document.getElementById("topic")?.focus(), before: () => stepTopic(-1), next: () => stepTopic(1),
   feedback, revert: () => change({ feedback: null }), play: playTile, player: focusedItem((item) => large.open(item)),
   back: inVideo.back, on: inVideo.on, submit: focusedItem((item) => submit({ shots: [item.shot] })),

@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { button, el, fill, muted, number, some, table } from "./dom.js";
-import { addressOf, fresh, link } from "./state.js";
+import { addressOf, fresh, link, tell } from "./state.js";
 import { picture } from "./tile.js";
 
 const PAGE = 100;
@@ -32,7 +32,8 @@ async function questions(id, head) {
     const next = start + PAGE;
     fill(more, next < session.queries ? button(`${number(session.queries - next)} more`, async ({ target }) => {
       target.disabled = true; // a second press would add them twice
-      add(await ask(next));
+      await ask(next).then(add, (error) => tell("problem", error));
+      target.disabled = false;
     }) : null);
     return session;
   };
